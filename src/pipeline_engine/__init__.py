@@ -1,0 +1,1 @@
+"""Pipeline Engine: the background engine of a CRM, in one asyncio daemon."""
