@@ -1,0 +1,166 @@
+"""From settings to connections: opens and closes every adapter, and knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pymongo
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from pipeline_engine import ids, lanes
+from pipeline_engine.clock import Clock
+from pipeline_engine.errors import ConfigError, Unreachable
+from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
+from pipeline_engine.providers.storage import Storage
+from pipeline_engine.providers.tokens import ServiceTokens
+from pipeline_engine.repos.client import Document, connect
+from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.csv_imports import CsvImports
+from pipeline_engine.repos.deals import Deals
+from pipeline_engine.repos.events import Events
+from pipeline_engine.repos.heartbeat import Heartbeat
+from pipeline_engine.repos.import_chunks import ImportChunks
+from pipeline_engine.repos.imports import Imports
+from pipeline_engine.repos.lease import Lease
+from pipeline_engine.repos.ledger import Ledger
+from pipeline_engine.repos.references import References
+from pipeline_engine.repos.server import Server
+from pipeline_engine.repos.stages import Stages
+from pipeline_engine.settings import Settings
+
+if TYPE_CHECKING:
+    from motor.motor_asyncio import AsyncIOMotorDatabase
+
+PATIENCE = 5.0
+"""Seconds that a server gets to answer for the first time."""
+
+
+@dataclass(frozen=True)
+class App:
+    """Every connection of this process and everything that speaks through one."""
+
+    settings: Settings
+    owner: str
+    clock: Clock
+    database: AsyncIOMotorDatabase[Document]
+    server: Server
+    heartbeat: Heartbeat
+    redis: Redis
+    queue: lanes.LaneQueue
+    storage: Storage
+    sockets: Sockets
+    tokens: ServiceTokens | None
+    imports: Imports
+    chunks: ImportChunks
+    deals: Deals
+    stages: Stages
+    csv_imports: CsvImports
+    references: References
+    events: Events
+    ledger: Ledger
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncIterator[App]:
+    """Connect to everything; `lane_prefix` gives the lanes keys of their own, which then vanish within the hour.
+
+    Raises: Unreachable naming the server, ConfigError naming the setting.
+    """
+    async with AsyncExitStack() as stack:
+        database = await _mongo(settings, stack)
+        beats = await _mongo(settings, stack, pool=2)
+        clock, owner, server = Clock(), ids.daemon_id(), Server(database)
+        clock.set(await server.now())
+        redis = await _redis(settings, stack)
+        key = settings.app_secret.get_secret_value().encode() if settings.app_secret else await server.digest_key()
+        queue = lanes.LaneQueue(
+            redis,
+            lanes.Codec(key),
+            prefix=lane_prefix or settings.redis_prefix,
+            ttl=3600 if lane_prefix else None,
+        )
+        tokens = ServiceTokens(settings.app_secret.get_secret_value(), clock) if settings.app_secret else None
+        lease = Lease(owner, settings.lease_seconds)
+
+        def collection(name: str) -> Collection:
+            return Collection(database[name])
+
+        yield App(
+            settings=settings,
+            owner=owner,
+            clock=clock,
+            database=database,
+            server=server,
+            heartbeat=Heartbeat(beats, lease, settings.heartbeat_seconds),
+            redis=redis,
+            queue=queue,
+            storage=await stack.enter_async_context(_storage(settings)),
+            sockets=await stack.enter_async_context(_sockets(settings, tokens)),
+            tokens=tokens,
+            imports=Imports(collection("queues"), lease),
+            chunks=ImportChunks(collection("import_chunks"), lease),
+            deals=Deals(collection("deals")),
+            stages=Stages(collection("pipeline_stages")),
+            csv_imports=CsvImports(collection("csv_imports")),
+            references=References(database),
+            events=Events(collection("crm_events"), collection("outbox"), clock),
+            ledger=Ledger(database, clock),
+        )
+
+
+async def _mongo(settings: Settings, stack: AsyncExitStack, pool: int | None = None) -> AsyncIOMotorDatabase[Document]:
+    try:
+        client = connect(
+            settings.mongo_url, timeout=settings.mongo_timeout, workers=settings.motor_max_workers, pool=pool
+        )
+    except (InvalidURI, ConfigurationError) as error:
+        raise ConfigError(f"MONGO_URL: given (not shown): {error}") from None
+    stack.callback(client.close)
+    try:
+        with pymongo.timeout(PATIENCE):
+            await client.admin.command("ping")
+    except OperationFailure as error:
+        raise ConfigError(f"MONGO_URL: MongoDB refuses us: {error.details and error.details.get('errmsg')}") from None
+    except PyMongoError as error:
+        raise Unreachable(f"MongoDB at MONGO_URL does not answer within {PATIENCE:g} s: {_first_line(error)}") from None
+    return client[settings.database]
+
+
+async def _redis(settings: Settings, stack: AsyncExitStack) -> Redis:
+    redis = lanes.connect(settings.redis)
+    stack.push_async_callback(redis.aclose)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise Unreachable(f"Redis at REDIS_URL does not answer within {PATIENCE:g} s: {_first_line(error)}") from None
+    return redis
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+def _storage(settings: Settings) -> Storage:
+    secret = settings.s3_secret_access_key
+    return Storage(
+        endpoint=settings.s3_endpoint_url,
+        region=settings.s3_region,
+        key_id=settings.s3_access_key_id,
+        secret=secret.get_secret_value() if secret else None,
+        bucket=settings.s3_bucket,
+    )
+
+
+def _sockets(settings: Settings, tokens: ServiceTokens | None) -> Sockets:
+    if settings.socket_url is None:
+        return LoggedSockets()
+    if tokens is None:
+        raise ConfigError("APP_SECRET: not given: needed because SOCKET_URL is set and its service wants a token")
+    return SocketService(settings.socket_url, settings.socket_path, tokens)

@@ -1,0 +1,47 @@
+"""`run-once`: named sweeps, one pass, one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline_engine.cli import session
+from pipeline_engine.run_once import Result, run_once
+
+COLUMNS = ("sweep", "units", "jobs", "succeeded", "failed", "busy", "seconds")
+
+
+def command(
+    sweeps: Annotated[list[str] | None, typer.Argument(help="Names of sweeps; all enabled ones if none is named.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Run sweeps once and work off what they dispatched. Exit code 1: a job ended in failure."""
+    results = session.run(_work(sweeps or []))
+    ok = not any(result.failed for result in results)
+    if as_json:
+        print(json.dumps({"ok": ok, "sweeps": [_row(result) for result in results]}))  # noqa: T201
+    else:
+        Console().print(_table(results))
+    raise typer.Exit(0 if ok else session.FAILED)
+
+
+async def _work(sweeps: Sequence[str]) -> list[Result]:
+    return await run_once(session.configured(), sweeps)
+
+
+def _row(result: Result) -> dict[str, Any]:
+    return {name: value for name, value in asdict(result).items() if value is not None}
+
+
+def _table(results: Sequence[Result]) -> Table:
+    table = Table(*COLUMNS)
+    for result in results:
+        row = [str(value) for value in list(asdict(result).values())[: len(COLUMNS)]]
+        table.add_row(*row) if result.skipped is None else table.add_row(result.name, result.skipped)
+    return table

@@ -1,0 +1,138 @@
+"""`arq pipeline_engine.WorkerSettings`: the production daemon.
+
+arq gives the entry, the process and the cron; its queue is private to this daemon and carries nothing but pokes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import sys
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, NoReturn
+
+import redis as blocking
+from arq.connections import ArqRedis
+from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError
+
+from pipeline_engine import ids, logs, settings
+from pipeline_engine.app import PATIENCE, App, open_app
+from pipeline_engine.cron import TIMETABLE, cron_jobs
+from pipeline_engine.engine import Engine
+from pipeline_engine.errors import EngineError, Unreachable
+from pipeline_engine.lanes import Codec
+from pipeline_engine.patience import make_arq_patient
+from pipeline_engine.repos.indexes import create_indexes
+from pipeline_engine.settings import Settings
+from pipeline_engine.supervise import Poke
+from pipeline_engine.sweeper import Sweeper
+from pipeline_engine.watcher import watch
+
+CONFIG_ERROR, UNREACHABLE = 2, 3
+FRUGAL_POLL = 300.0
+POLL = 0.5
+
+log = logs.get(__name__)
+
+
+class Daemon:
+    """Everything that runs beside arq's own loop."""
+
+    def __init__(self, configured: Settings) -> None:
+        self.settings = configured
+        self.sweeps = [sweep for sweep in TIMETABLE if sweep.enabled(configured)]
+        self.pokes = {sweep.name: Poke() for sweep in self.sweeps}
+        self._stack = AsyncExitStack()
+        self._engine: Engine | None = None
+        self._worker_task: asyncio.Task[Any] | None = None
+
+    async def start(self, _context: dict[Any, Any]) -> None:
+        """arq's `on_startup`."""
+        logs.configure(self.settings.log_level, self.settings.log_style)
+        self._take_over_signals()
+        try:
+            app = await self._stack.enter_async_context(open_app(self.settings))
+        except EngineError as error:
+            _leave(error)
+        await create_indexes(app.database)
+        for sweep in TIMETABLE:
+            if sweep not in self.sweeps:
+                log.info("switched off", system=sweep.name)
+        self._engine = Engine(app)
+        await self._engine.start()
+        self._watch(app, self._engine)
+        log.info("daemon started", daemon=app.owner, sweeps=[sweep.name for sweep in self.sweeps])
+
+    def _watch(self, app: App, engine: Engine) -> None:
+        alone = self.settings.profile == "frugal"
+        for sweep in self.sweeps:
+            sweeper = Sweeper(sweep, app, self.pokes[sweep.name], alone)
+            engine.watch(f"sweep {sweep.name}", sweeper.run)
+        by_collection = {name: self.pokes[sweep.name] for sweep in self.sweeps for name in sweep.watches}
+        engine.watch("watcher", partial(watch, app, by_collection))
+
+    def _take_over_signals(self) -> None:
+        # arq's own handling cancels work in the middle and, with Redis away, never reaches on_shutdown.
+        self._worker_task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._on_signal, name)
+
+    def _on_signal(self, name: signal.Signals) -> None:
+        log.info("stopping", signal=name.name)
+        if self._worker_task:
+            self._worker_task.cancel()
+
+    async def stop(self, _context: dict[Any, Any]) -> None:
+        """arq's `on_shutdown`; doing it twice changes nothing."""
+        engine, self._engine = self._engine, None
+        if engine:
+            await engine.stop()
+        await self._stack.aclose()
+
+
+def worker_settings() -> type:
+    """The class that arq reads. Wrong settings or an absent Redis end the program here, with one line each."""
+    try:
+        configured = settings.load()
+        _ping(configured.redis)
+    except EngineError as error:
+        _leave(error)
+    make_arq_patient()
+    daemon = Daemon(configured)
+    queue_name = f"{configured.redis_prefix}cron:{ids.daemon_id()}"
+    # Nobody else reads or writes this queue, so its key lives no longer than the process.
+    codec = Codec(secrets.token_bytes(32))
+    pool = ConnectionPool.from_url(configured.redis, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+    names = {
+        "functions": [],
+        "cron_jobs": cron_jobs(daemon.sweeps, configured, daemon.pokes),
+        "queue_name": queue_name,
+        "redis_pool": ArqRedis(pool, codec.serialize, codec.deserialize, queue_name),
+        "job_serializer": codec.serialize,
+        "job_deserializer": codec.deserialize,
+        "on_startup": daemon.start,
+        "on_shutdown": daemon.stop,
+        "handle_signals": False,
+        "keep_result": 0,
+        "log_results": False,
+        "max_jobs": 100,
+        "poll_delay": FRUGAL_POLL if configured.profile == "frugal" else POLL,
+    }
+    return type("WorkerSettings", (), names)
+
+
+def _ping(url: str) -> None:
+    try:
+        with blocking.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as redis:
+            redis.ping()
+    except (RedisError, OSError) as error:
+        raise Unreachable(f"Redis at REDIS_URL does not answer within {PATIENCE:g} s: {error}") from None
+
+
+def _leave(error: EngineError) -> NoReturn:
+    print(error, file=sys.stderr)  # noqa: T201 - the program ends here, and this is why
+    raise SystemExit(UNREACHABLE if isinstance(error, Unreachable) else CONFIG_ERROR) from None

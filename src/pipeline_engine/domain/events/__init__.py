@@ -1,0 +1,1 @@
+"""What the engine tells the world: CRM events and socket events."""

@@ -1,0 +1,79 @@
+"""Carries events from where they became true to where they are heard.
+
+The update that makes an event true writes it into `events_due` of its own document; the relay copies it under a fixed
+id and then clears it there. So a crash repeats a step at most, and a repeat is seen by the `event_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.domain.unit import Unit
+from pipeline_engine.providers.sockets import Delivery
+
+Document = Mapping[str, Any]
+
+MOST_ATTEMPTS = 3
+PAUSE = 30.0
+"""Seconds between two attempts at a service that did not acknowledge."""
+BATCH = 200
+
+log = logs.get(__name__)
+
+
+def crm_event(event_id: str, type: str, user_id: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """An entry of `events_due` for `crm_events`."""
+    return {"event_id": event_id, "to": "crm_events", "type": type, "user_id": user_id, "data": data}
+
+
+def socket_event(event_id: str, event: str, user_ids: Sequence[str], data: dict[str, Any]) -> dict[str, Any]:
+    """An entry of `events_due` for the users who are looking on."""
+    return {"event_id": event_id, "to": "socket", "event": event, "user_ids": list(user_ids), "data": data}
+
+
+async def tell(app: App, document: Document) -> None:
+    """Pass on every event that is due in a document of `queues`, then forget it there."""
+    for due in document["events_due"]:
+        await _pass_on(app, document["account_id"], due)
+    await app.imports.events_told(dict(document))
+
+
+async def _pass_on(app: App, account_id: Any, due: Document) -> None:
+    entry = {key: value for key, value in due.items() if key not in ("event_id", "to")}
+    entry |= {"_id": due["event_id"], "account_id": account_id}
+    if due["to"] == "crm_events":
+        await app.events.publish({**entry, "occurred_at": app.clock.now()})
+    else:
+        await app.events.send(entry)
+
+
+async def find(app: App) -> list[Unit]:
+    """Pass on what a crash left behind, then deliver every socket event whose time has come."""
+    for document in await app.imports.with_events_due(BATCH):
+        await tell(app, document)
+    messages = await app.events.waiting(BATCH)
+    for message in messages:
+        await _deliver(app, message)
+    return [Unit(str(message["_id"]), str(message["account_id"])) for message in messages]
+
+
+async def _deliver(app: App, message: Document) -> None:
+    if not await app.events.attempt(dict(message), again_in=PAUSE):
+        return
+    sent = await app.sockets.emit(message["event"], message["_id"], message["user_ids"], message["data"])
+    if sent is Delivery.ACKNOWLEDGED:
+        await app.events.settle(dict(message), "delivered")
+    elif sent is Delivery.UNSENT:
+        await app.events.take_back(dict(message))
+    elif message["attempts"] + 1 >= MOST_ATTEMPTS:
+        log.warning("socket event given up", event_id=message["_id"], socket_event=message["event"])
+        await app.events.settle(dict(message), "given_up")
+
+
+async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:
+    """{event id: succeeded|failed|busy}; what still has an attempt left is busy."""
+    words = {"delivered": "succeeded", "given_up": "failed"}
+    return {id: words.get(state, "busy") for id, state in (await app.events.states(ids)).items()}

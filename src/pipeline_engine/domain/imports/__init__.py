@@ -1,0 +1,1 @@
+"""Deal import: a CSV file in S3 becomes deals."""

@@ -1,0 +1,42 @@
+"""What this process remembers of running imports, so that planner and row jobs need not ask for it again.
+
+Nothing here is needed: a row job of another process, or after a restart, reads the same from MongoDB and S3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from bson import ObjectId
+from pipeline_engine.providers.sockets import Sockets
+
+from pipeline_engine.domain.imports.chunks import Piece
+from pipeline_engine.domain.imports.ended import Ended
+from pipeline_engine.domain.imports.memory import Memory
+from pipeline_engine.domain.imports.recipe import Recipe
+from pipeline_engine.domain.imports.request import ImportRequest
+
+PIECES = 32 * 1024 * 1024
+"""Bytes of file that wait for their row jobs, over all imports."""
+RECIPES = 64
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.pieces = Memory[str, Piece](PIECES)
+        self.recipes = Memory[ObjectId, Recipe](RECIPES)
+        self.ended = Ended()
+        self.stopping = False
+        """The daemon is about to end: planners hand over."""
+        self._telling: dict[ObjectId, asyncio.Task[object]] = {}
+
+    def tell_progress(self, sockets: Sockets, request: ImportRequest, progress: Mapping[str, int]) -> None:
+        """Tell the user how far the import is, unless the last time is still on its way."""
+        if request.id in self._telling:
+            return
+        data = {"queue_id": str(request.id), **progress}
+        event_id = f"import_progress:{request.id}:{progress['bytes_read']}:{progress['rows_added']}"
+        task = asyncio.ensure_future(sockets.emit("import_progress", event_id, [request.user_id], data))
+        self._telling[request.id] = task
+        task.add_done_callback(lambda _: self._telling.pop(request.id, None))

@@ -1,0 +1,124 @@
+"""Ends an import: figures from the ledger, the report, the error CSV, and one update that makes it true."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.domain.events import relay
+from pipeline_engine.domain.imports.error_csv import ErrorCsv
+from pipeline_engine.domain.imports.request import read_key
+from pipeline_engine.errors import Stale
+from pipeline_engine.ids import object_id
+
+CHUNKS_KEPT = timedelta(days=30)
+
+log = logs.get(__name__)
+
+
+async def finish(app: App, held: Mapping[str, Any], status: str, error: str | None = None) -> None:
+    """End the import that this run holds as completed, failed or cancelled.
+
+    Every step may be repeated after a crash: the report and the error CSV have fixed names, and only the update that
+    ends the import lets anybody know.
+
+    Raises: Stale when the import went to somebody else meanwhile.
+    """
+    account_id, import_id = object_id(held.get("account_id")), held["_id"]
+    if account_id is None:
+        await _end(app, held, status, {"error": error})
+        return
+    totals = await app.chunks.totals(account_id, import_id)
+    error_key = await _write_errors(app, held, account_id) if totals["failed"] else None
+    first = [_log_record(one) for one in await _first_errors(app, account_id, held)] if totals["failed"] else []
+    await app.csv_imports.write(
+        account_id,
+        import_id,
+        first,
+        user_id=held.get("user_id"),
+        total_records_added=totals["created"],
+        total_errors=totals["failed"],
+        error=error,
+        error_csv_key=error_key,
+        warnings=held.get("plan", {}).get("warnings", []),
+    )
+    if status == "completed" and held.get("additional_data", {}).get("delete_csv"):
+        await app.storage.delete(read_key(held))
+    await app.chunks.expire(account_id, import_id, app.clock.now() + CHUNKS_KEPT)
+    progress = {f"progress.{name}": value for name, value in figures(totals).items()}
+    await _end(app, held, status, {"error": error, "error_csv_key": error_key, **progress}, totals)
+
+
+def figures(totals: Mapping[str, int]) -> dict[str, int]:
+    """The ledger's sums under the names of `progress`."""
+    return {
+        "rows_added": totals["created"],
+        "rows_updated": totals["updated"],
+        "rows_skipped": totals["skipped"],
+        "rows_failed": totals["failed"],
+    }
+
+
+async def _end(
+    app: App, held: Mapping[str, Any], status: str, changes: dict[str, Any], totals: Mapping[str, int] | None = None
+) -> None:
+    events = _events(held, status, totals or {"created": 0, "failed": 0})
+    ended = await app.imports.end(dict(held), status, events, **changes)
+    if ended is None:
+        raise Stale(f"import {held['_id']} was taken over")
+    log.info("import ended", queue_id=str(held["_id"]), status=status, error=changes["error"], **dict(totals or {}))
+    await relay.tell(app, ended)
+
+
+def _events(held: Mapping[str, Any], status: str, totals: Mapping[str, int]) -> list[dict[str, Any]]:
+    import_id, user_id = str(held["_id"]), held.get("user_id")
+    result = {"queue_id": import_id, "status": status, "added": totals["created"], "failed": totals["failed"]}
+    run = f"{import_id}:{held.get('generation', 0)}"
+    events = [relay.socket_event(f"import_finished:{run}", "import_finished", [str(user_id)], result)]
+    if status == "completed":
+        events.append(relay.crm_event(f"import.completed:{run}", "import.completed", user_id, result))
+    return events
+
+
+async def _first_errors(app: App, account_id: Any, held: Mapping[str, Any]) -> list[dict[str, Any]]:
+    errors = []
+    async for error in app.chunks.errors(account_id, held["_id"]):
+        errors.append(error)
+        if len(errors) == app.settings.import_log_rows:
+            break
+    return errors
+
+
+def _log_record(error: Mapping[str, Any]) -> dict[str, Any]:
+    """An error as `csv_imports.logs` shows it; the message is the seed's, the reason stands in `additional_info`."""
+    return {
+        "position": error["row"],
+        "line": error["line"],
+        "column": error["column"],
+        "code": error["code"],
+        "message": "Deal Insertion failed.",
+        "additional_info": error["message"],
+        "row": list(islice(error["cells"], 64)),
+    }
+
+
+async def _write_errors(app: App, held: Mapping[str, Any], account_id: Any) -> str:
+    key = error_key(read_key(held), str(held["_id"]))
+    await app.storage.put_stream(key, _error_lines(app, held, account_id))
+    return key
+
+
+def error_key(key: str, import_id: str) -> str:
+    """Beside the file, so that whoever may read the one may read the other."""
+    return f"{key.removesuffix('.csv')}.errors-{import_id}.csv"
+
+
+async def _error_lines(app: App, held: Mapping[str, Any], account_id: Any) -> AsyncIterator[bytes]:
+    report = ErrorCsv(held["plan"]["columns"])
+    yield report.header()
+    async for error in app.chunks.errors(account_id, held["_id"]):
+        yield report.line(error)

@@ -1,0 +1,47 @@
+"""How the rows of one import become deals: everything about it that does not change from chunk to chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.imports.deal import DealMaker
+from pipeline_engine.domain.imports.opening import OpenFile, reopen
+from pipeline_engine.domain.imports.request import ImportRequest, read_request
+from pipeline_engine.domain.imports.row_mapper import RowMapper
+from pipeline_engine.domain.imports.stage_book import StageBook
+
+
+@dataclass(frozen=True)
+class Recipe:
+    account_ref: Any
+    """`account_id` as the queue document spells it."""
+    request: ImportRequest
+    file: OpenFile
+    mapper: RowMapper
+    maker: DealMaker
+    stages: StageBook
+
+
+def read_recipe(app: App, queue: Mapping[str, Any]) -> Recipe:
+    """The recipe of an import whose file was opened before."""
+    request = read_request(queue)
+    file = reopen(queue, request)
+    case = app.settings.stage_name_case
+    return Recipe(
+        account_ref=queue["account_id"],
+        request=request,
+        file=file,
+        mapper=RowMapper(file.columns, case),
+        maker=DealMaker(
+            import_id=request.id,
+            account_id=request.account_id,
+            user_id=request.user_id,
+            pipeline_id=request.pipeline_id,
+            tags=request.tags,
+            automations=request.runs_automations,
+        ),
+        stages=StageBook(app.stages, request, first="stage_id" not in file.columns.fields),
+    )

@@ -1,0 +1,126 @@
+"""Works off one chunk: its rows become deals, or errors, and the chunk says how many of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.domain.imports.chunks import Chunk, Piece
+from pipeline_engine.domain.imports.deal import deal_id
+from pipeline_engine.domain.imports.desk import Desk
+from pipeline_engine.domain.imports.parse import parse
+from pipeline_engine.domain.imports.recipe import Recipe, read_recipe
+from pipeline_engine.domain.imports.records import Kind
+from pipeline_engine.domain.imports.row import Row, RowError
+from pipeline_engine.errors import Stale, Unreachable
+from pipeline_engine.lanes import Outcome, Release
+from pipeline_engine.repos.client import is_away
+
+CRASHES = 5
+"""So many processes may die on a chunk. More than three, for the other chunks of a killed process are not to blame."""
+
+log = logs.get(__name__)
+
+
+async def run_chunk(app: App, desk: Desk, chunk_id: str) -> Outcome | None:
+    """Claim the chunk and work it off; None when it is done or somebody else's."""
+    held = await app.chunks.claim(chunk_id)
+    if held is None:
+        desk.pieces.take(chunk_id)
+        return None
+    with app.heartbeat.holding("import_chunks", chunk_id):
+        try:
+            await _work(app, desk, held)
+        except Stale:
+            return None
+        except Exception as error:
+            return await _failed(app, desk, held, error)
+    return None
+
+
+async def _failed(app: App, desk: Desk, held: Mapping[str, Any], error: Exception) -> Outcome | None:
+    if is_away(error):
+        raise Unreachable(f"MongoDB: {error}") from error
+    log.warning("chunk attempt failed", chunk=held["_id"], attempt=held["attempts"], exc_info=True)
+    if held["attempts"] >= app.settings.import_attempts:
+        await _end(app, desk, held, "failed", error=str(error))
+        return None
+    await app.chunks.give_back(dict(held), str(error))
+    return Release(after=app.settings.import_retry_seconds)
+
+
+async def _work(app: App, desk: Desk, held: Mapping[str, Any]) -> None:
+    if held["crashes"] >= CRASHES:
+        await _end(app, desk, held, "failed", error=f"{CRASHES} processes ended while they ran this chunk")
+        return
+    recipe = await _recipe(app, desk, held)
+    if not await app.imports.may_go_on(held["queue_id"], recipe.account_ref):
+        await _end(app, desk, held, "cancelled")
+        return
+    piece = desk.pieces.take(held["_id"]) or await _read(app, recipe, held)
+    rows, errors = await parse(piece, recipe.file.dialect, recipe.mapper)
+    if not app.heartbeat.trusted:
+        raise Stale(f"chunk {held['_id']}: the lease may have run out")
+    refused = await _insert(app, recipe, rows)
+    created = len(rows) - len(refused)
+    errors = sorted([*errors, *refused])
+    told = [error._asdict() for error in errors]
+    await _end(app, desk, held, "done", created=created, updated=0, skipped=0, failed=len(errors), errors=told)
+
+
+async def _end(app: App, desk: Desk, held: Mapping[str, Any], state: str, **result: Any) -> None:
+    if not await app.chunks.end(dict(held), state, **result):
+        raise Stale(f"chunk {held['_id']} was taken over")
+    desk.ended.add(held["queue_id"])
+
+
+async def _recipe(app: App, desk: Desk, held: Mapping[str, Any]) -> Recipe:
+    known = desk.recipes.get(held["queue_id"])
+    # A file that was replaced before its first row was written has another recipe.
+    if known is None or known.file.etag != held["etag"]:
+        queue = await app.imports.get(held["queue_id"])
+        if queue is None:
+            raise Stale(f"import {held['queue_id']} is gone")
+        known = read_recipe(app, queue)
+        desk.recipes.keep(held["queue_id"], known)
+    return known
+
+
+async def _read(app: App, recipe: Recipe, held: Mapping[str, Any]) -> Piece:
+    """The chunk out of the file, as another process cut it or this one has forgotten it."""
+    chunk = Chunk(**{name: held[name] for name in Chunk._fields})._replace(kind=Kind(held["kind"]))
+    data = await app.storage.read(recipe.file.key, chunk.start, chunk.loaded, recipe.file.etag)
+    return Piece(chunk, chunk.records(data, recipe.file.dialect.separator), data)
+
+
+async def _insert(app: App, recipe: Recipe, rows: Sequence[Row]) -> list[RowError]:
+    """Insert a deal per row; rows that an earlier attempt has inserted count as inserted."""
+    if not rows:
+        return []
+    stages = await recipe.stages.ids(row.stage for row in rows)
+    deals = recipe.maker.deals(rows, stages, app.clock.now())
+    refused: list[RowError] = []
+    salt = 0
+    while deals:
+        problems = await app.deals.insert(deals)
+        refused += [_refused(rows, deals[place], why) for place, why in problems.items() if why]
+        salt += 1
+        deals = await _strangers(app, recipe, [deals[place] for place, why in problems.items() if not why], salt)
+    return refused
+
+
+async def _strangers(app: App, recipe: Recipe, twins: list[dict[str, Any]], salt: int) -> list[dict[str, Any]]:
+    """Of deals whose `_id` is taken, those where a stranger has it; they get another one."""
+    if not twins:
+        return []
+    origins = await app.deals.origins([deal["_id"] for deal in twins])
+    import_id = recipe.request.id
+    foreign = [deal for deal in twins if origins.get(deal["_id"]) != (import_id, deal["import_row"])]
+    return [{**deal, "_id": deal_id(import_id, deal["import_row"], salt)} for deal in foreign]
+
+
+def _refused(rows: Sequence[Row], deal: Mapping[str, Any], why: str) -> RowError:
+    row = next(row for row in rows if row.row == deal["import_row"])
+    return RowError(row.row, row.line, None, "insert_failed", why, row.cells)

@@ -1,0 +1,44 @@
+"""The stages of one import's pipeline, by the names that the file gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bson import ObjectId
+
+from pipeline_engine.domain.imports.request import ImportRequest
+from pipeline_engine.domain.imports.values import name_key
+from pipeline_engine.repos.stages import Stages
+
+
+class StageBook:
+    """Finds or makes stages; each name costs one question per process."""
+
+    def __init__(self, stages: Stages, request: ImportRequest, *, first: bool) -> None:
+        """`first`: the file names no stages, so its deals go where the pipeline begins."""
+        self._stages = stages
+        self._request = request
+        self._first = first
+        self._by_name: dict[str, ObjectId] = {}
+        self._by_key: dict[str, ObjectId] | None = None
+
+    async def ids(self, names: Iterable[str]) -> dict[str, ObjectId]:
+        """{name: id} of every name; stages that are not there are made. Without names, '' is the first stage."""
+        if self._by_key is None:
+            self._by_key = await self._read()
+        for name in set(names) - self._by_name.keys() - {""}:
+            self._by_name[name] = await self._find_or_make(name, self._by_key)
+        return self._by_name
+
+    async def _read(self) -> dict[str, ObjectId]:
+        stages = await self._stages.of_pipeline(self._request.account_id, self._request.pipeline_id)
+        if self._first and stages:
+            self._by_name[""] = ObjectId(stages[0]["_id"])
+        return {stage["name_key"]: ObjectId(stage["_id"]) for stage in stages if "name_key" in stage}
+
+    async def _find_or_make(self, name: str, by_key: dict[str, ObjectId]) -> ObjectId:
+        key = name_key(name)
+        if key not in by_key:
+            account_id, pipeline_id = self._request.account_id, self._request.pipeline_id
+            by_key[key] = await self._stages.find_or_create(account_id, pipeline_id, key, name, self._request.user_id)
+        return by_key[key]

@@ -1,0 +1,32 @@
+"""Finds imports that somebody should claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.unit import Unit, fair
+from pipeline_engine.lanes import LANES, NewJob
+
+PLAN = "import.plan"
+LANE = LANES["deals.import"]
+AHEAD = 10 * LANE.places
+
+
+async def find(app: App) -> list[Unit]:
+    """Due imports, every account in turn."""
+    due = await app.imports.due(limit=10 * AHEAD)
+    return fair((_unit(one["_id"], one.get("account_id")) for one in due), AHEAD)
+
+
+def _unit(import_id: ObjectId, account_id: object) -> Unit:
+    return Unit(str(import_id), str(account_id), LANE.name, NewJob(PLAN, (str(import_id),), id=str(import_id)))
+
+
+async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:
+    """{queue id: succeeded|failed|busy}; what neither completed nor failed is somebody else's, or waits for a sweep."""
+    words = {"completed": "succeeded", "failed": "failed", "cancelled": "failed"}
+    states = await app.imports.states([ObjectId(id) for id in ids])
+    return {str(id): words.get(state, "busy") for id, state in states.items()}

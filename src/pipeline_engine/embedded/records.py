@@ -1,0 +1,66 @@
+"""What a sink received and how it was told to behave, readable and settable over HTTP.
+
+GET /sink/records -> [record, ...]    DELETE /sink/records    PUT /sink/behaviour {name: value, ...}
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+from pipeline_engine.embedded.ports import HOST
+
+if TYPE_CHECKING:
+    from aiohttp.web import Application, AppRunner, Request, Response
+
+
+class Records:
+    """A list of JSON objects and a dictionary of wishes."""
+
+    def __init__(self, **behaviour: Any) -> None:
+        self.usual = behaviour
+        self.behaviour = dict(behaviour)
+        self._records: list[dict[str, Any]] = []
+
+    def add(self, **record: Any) -> None:
+        self._records.append(record)
+
+    def attach(self, app: Application) -> None:
+        """Add the three routes to an aiohttp application."""
+        app.router.add_get("/sink/records", self._read)
+        app.router.add_delete("/sink/records", self._forget)
+        app.router.add_put("/sink/behaviour", self._behave)
+
+    async def _read(self, _request: Request) -> Response:
+        return _json(self._records)
+
+    async def _forget(self, _request: Request) -> Response:
+        self._records.clear()
+        self.behaviour = dict(self.usual)
+        return _json([])
+
+    async def _behave(self, request: Request) -> Response:
+        wishes = await request.json()
+        unknown = wishes.keys() - self.usual.keys()
+        if unknown:
+            return _json({"unknown": sorted(unknown), "known": sorted(self.usual)}, status=400)
+        self.behaviour.update(wishes)
+        return _json(self.behaviour)
+
+
+async def serve(app: Application) -> tuple[AppRunner, int]:
+    """Serve `app` on a free loopback port: the runner, to be cleaned up, and the port."""
+    from aiohttp.web import AppRunner, SockSite
+
+    runner = AppRunner(app, access_log=None, shutdown_timeout=0)
+    await runner.setup()
+    door = socket.create_server((HOST, 0))
+    await SockSite(runner, door).start()
+    return runner, door.getsockname()[1]
+
+
+def _json(content: object, status: int = 200) -> Response:
+    from aiohttp.web import Response
+
+    return Response(text=json.dumps(content, default=str), status=status, content_type="application/json")

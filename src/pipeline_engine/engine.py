@@ -1,0 +1,76 @@
+"""The engine in one process: the crew on its lanes, the heartbeat, the clock. Daemon and run-once both start one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from pymongo.errors import PyMongoError
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.domain.imports.desk import Desk
+from pipeline_engine.lanes import LANES, Crew, Hook, Lane
+from pipeline_engine.supervise import supervise
+from pipeline_engine.workers import imports
+
+FRUGAL_LOOK = 300.0
+LOOK = 1.0
+GOODBYE = 2.0
+"""Seconds that giving leases back may take; after that they run out by themselves."""
+
+log = logs.get(__name__)
+
+
+class Engine:
+    def __init__(self, app: App, hooks: Sequence[Hook] = ()) -> None:
+        self._app = app
+        lanes = enabled_lanes(app)
+        self.lanes = [lane.name for lane in lanes]
+        self._desk = Desk()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.crew = Crew(
+            app.settings.redis,
+            app.queue,
+            lanes=lanes,
+            handlers=imports.handlers(self._desk),
+            app=app,
+            ledger=app.ledger,
+            hooks=hooks,
+            lease=app.settings.lease_seconds,
+            look_every=FRUGAL_LOOK if app.settings.profile == "frugal" else LOOK,
+        )
+
+    async def start(self) -> None:
+        self.watch("heartbeat", self._app.heartbeat.run)
+        self.watch("clock", self._keep_time)
+        await self.crew.start()
+
+    def watch(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Keep a loop running until the engine stops."""
+        self._tasks.append(asyncio.create_task(supervise(name, loop), name=name))
+
+    async def stop(self) -> None:
+        """Claim nothing more, let what runs come to its end within the grace, give every lease back."""
+        self._desk.stopping = True
+        await self.crew.drain(self._app.settings.shutdown_grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(GOODBYE):
+                await self._app.heartbeat.give_back()
+        except (PyMongoError, TimeoutError) as error:
+            log.warning("leases not given back, they will run out", error=error)
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._app.clock.set(await self._app.server.now())
+            await asyncio.sleep(self._app.settings.clock_refresh_seconds)
+
+
+def enabled_lanes(app: App) -> list[Lane]:
+    """The lanes of the systems that are switched on."""
+    switched_on = {"deals.import": app.settings.qm_deals}
+    names = tuple(name for name, on in switched_on.items() if on)
+    return [lane for lane in LANES.values() if lane.name.startswith(names)]

@@ -1,0 +1,36 @@
+"""The Lua scripts: loaded from the package, called by digest, loaded again after SCRIPT FLUSH or a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from pipeline_engine.seams import seam
+
+_FOLDER = files(__package__) / "scripts"
+
+Argument = str | bytes | int
+
+
+class Script:
+    """One Lua script with `lane.lua` in front of it."""
+
+    def __init__(self, name: str) -> None:
+        self._seam = f"redis.lanes.{name}"
+        self._source = "\n".join((_FOLDER / part).read_text() for part in ("lane.lua", f"{name}.lua"))
+        self._digest = sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, redis: Redis, keys: list[str], args: Iterable[Argument]) -> Any:
+        """Run it on the server. The answer is as redis-py gives it: integers, and strings as bytes."""
+        call = (self._digest, len(keys), *keys, *args)
+        async with seam(self._seam):
+            try:
+                return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]
+            except NoScriptError:
+                await redis.script_load(self._source)
+                return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]

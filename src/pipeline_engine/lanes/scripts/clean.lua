@@ -1,0 +1,11 @@
+-- Remove up to BATCH waiting or delayed jobs. Returns how many went; call again until it is 0.
+-- KEYS: stem. ARGV: the sets to empty.
+local lane, ids = KEYS[1], {}
+for _, set in ipairs(ARGV) do
+  local popped = redis.call('ZPOPMIN', lane .. set, BATCH - #ids)
+  for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+end
+if #ids > 0 then
+  for _, part in ipairs({'jobs', 'priority', 'state', 'crashes'}) do redis.call('HDEL', lane .. part, unpack(ids)) end
+end
+return #ids

@@ -1,0 +1,76 @@
+-- Put in front of every script: server time, and the moves between the sets of one lane. `lane` is a stem, "pe:crm.jobs:".
+
+local BATCH = 500           -- ids moved in one go; unpack() takes some thousand at most
+local CRASH_GAP = 1000      -- ms between the restarts of jobs that were there at a second crash
+
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+local now = math.floor(now_us / 1000)
+
+local function ready_set(lane, id)
+  return lane .. (redis.call('HGET', lane .. 'priority', id) or 'normal')
+end
+
+local function line_up(lane, ids)
+  for i, id in ipairs(ids) do
+    redis.call('ZADD', ready_set(lane, id), now_us + i, id)
+  end
+end
+
+local function put_first(lane, id)
+  redis.call('ZADD', ready_set(lane, id), 0, id)
+end
+
+local function waiting(lane)
+  return redis.call('ZCARD', lane .. 'high') + redis.call('ZCARD', lane .. 'normal') + redis.call('ZCARD', lane .. 'low')
+end
+
+-- Take over what arq's own client wrote. A payload that has expired comes along empty and is refused by the runner.
+local function adopt(lane)
+  local letters = redis.call('ZRANGE', lane .. 'inbox', 0, BATCH - 1, 'WITHSCORES')
+  local ready = {}
+  for i = 1, #letters, 2 do
+    local id, due = letters[i], tonumber(letters[i + 1])
+    local payload = redis.call('GET', 'arq:job:' .. id) or ''
+    redis.call('DEL', 'arq:job:' .. id)
+    redis.call('ZREM', lane .. 'inbox', id)
+    if redis.call('HSETNX', lane .. 'jobs', id, payload) == 1 then
+      if due > now then
+        redis.call('ZADD', lane .. 'delayed', due, id)
+      else
+        ready[#ready + 1] = id
+      end
+    end
+  end
+  line_up(lane, ready)
+end
+
+local function promote(lane)
+  local due = redis.call('ZRANGEBYSCORE', lane .. 'delayed', '-inf', now, 'LIMIT', 0, BATCH)
+  if #due > 0 then
+    redis.call('ZREM', lane .. 'delayed', unpack(due))
+    line_up(lane, due)
+  end
+end
+
+-- A lease that ran out means that the process is gone. Everything it held restarts at once the first time; from the
+-- second time on one by one, so that the job that takes its process down does so without its neighbours.
+local function reap(lane)
+  for i, id in ipairs(redis.call('ZRANGEBYSCORE', lane .. 'active', '-inf', now, 'LIMIT', 0, BATCH)) do
+    redis.call('ZREM', lane .. 'active', id)
+    redis.call('HDEL', lane .. 'owners', id)
+    if redis.call('HINCRBY', lane .. 'crashes', id, 1) == 1 then
+      put_first(lane, id)
+    else
+      redis.call('ZADD', lane .. 'delayed', now + i * CRASH_GAP, id)
+    end
+  end
+end
+
+local function touch(lane, ttl)
+  if ttl == 0 then return end
+  for _, part in ipairs({'inbox', 'jobs', 'high', 'normal', 'low', 'priority', 'delayed', 'active', 'owners', 'parked',
+                         'state', 'crashes', 'rate', 'paused'}) do
+    redis.call('PEXPIRE', lane .. part, ttl)
+  end
+end

@@ -1,0 +1,217 @@
+"""S3 (Wasabi, Amazon or any other): read, write, list and delete objects of one bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import aioboto3
+from aiobotocore.config import AioConfig
+
+from pipeline_engine import logs
+from pipeline_engine.errors import Permanent, Transient
+from pipeline_engine.providers.storage_errors import FAILURES, ObjectChanged, refuse_bad_key, told
+from pipeline_engine.providers.storage_upload import PART_BYTES, Upload, in_parts
+from pipeline_engine.seams import seam
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
+
+BLOCK_BYTES = 256 * 1024  # a stream's blocks are at most this long
+ATTEMPTS = 2  # of each single request; lanes repeat the whole job
+RESUMES = 4  # times in a row that a body may break off without a whole block in between
+PAUSE = 0.2  # seconds before the first resume; doubles with each
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object: its size in bytes, and an ETag that changes when its bytes do."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class Storage:
+    """One bucket, over one client for the whole process: `async with Storage(...) as storage`.
+
+    Every method raises: ObjectMissing and ObjectChanged (both Permanent), Permanent when the request, the credentials
+    or the bucket are wrong, Transient when S3 is away, slow, busy or breaks off.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None,
+        region: str,
+        key_id: str | None,
+        secret: str | None,
+        bucket: str,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 20.0,
+        call_timeout: float = 60.0,
+    ) -> None:
+        """Connects to nothing yet. Without an endpoint it is Amazon's. Time-outs in seconds: `read_timeout` is the
+        longest silence within an answer, `call_timeout` the longest a call may take with its retry, body excepted."""
+        self.bucket = bucket
+        self._call_timeout = call_timeout
+        self._credentials = key_id, secret
+        self._options: dict[str, Any] = {
+            "endpoint_url": endpoint,
+            "region_name": region,
+            "config": AioConfig(
+                connect_timeout=connect_timeout,
+                read_timeout=read_timeout,
+                max_pool_connections=32,
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                # Other makers' S3 does not know the checksums that Amazon's now takes by default.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={"addressing_style": "path" if endpoint else "auto"},
+            ),
+        }
+        self._client: S3Client | None = None
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        key_id, secret = self._credentials
+        if key_id and secret:  # else the client would look for some in files and ask the cloud's metadata server
+            session = aioboto3.Session(aws_access_key_id=key_id, aws_secret_access_key=secret)
+            self._client = await self._open.enter_async_context(session.client("s3", **self._options))
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._client = None
+        await self._open.aclose()
+
+    async def check(self) -> None:
+        """Ask whether S3 answers, knows us and has the bucket."""
+        async with self._asking("check") as s3:
+            await s3.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Size and ETag of an object."""
+        async with self._asking("head", key) as s3:
+            found = await s3.head_object(Bucket=self.bucket, Key=refuse_bad_key(key))
+        return ObjectInfo(key, found["ContentLength"], found["ETag"])
+
+    async def stream(
+        self, key: str, start: int = 0, end: int | None = None, etag: str | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` up to but without `end`, in blocks as they arrive, of the version `etag`.
+
+        A body that breaks off is resumed where it was. Without `etag` the version met first is held on to. Whoever
+        stops early closes it (`contextlib.aclosing`), or the connection stays taken.
+        """
+        at = sound = start  # `sound`: where the body broke off last
+        breaks = 0
+        while end is None or at < end:
+            try:
+                answer = await self._get(key, at, end, etag)
+                etag, end = answer["ETag"], at + answer["ContentLength"]
+                async with aclosing(self._blocks(key, answer)) as blocks:
+                    async for block in blocks:
+                        at += len(block)
+                        yield block
+            except Transient as failure:
+                breaks = 1 if at - sound >= BLOCK_BYTES else breaks + 1
+                sound = at
+                if breaks > RESUMES:
+                    raise
+                log.info("storage.resumes", key=key, at=at, time=breaks, reason=str(failure))
+                await asyncio.sleep(PAUSE * 2 ** (breaks - 1))
+
+    async def read(self, key: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
+        """What `stream` gives, in one piece."""
+        return b"".join([block async for block in self.stream(key, start, end, etag)])
+
+    async def put_stream(
+        self, key: str, blocks: AsyncIterator[bytes], content_type: str = "application/octet-stream"
+    ) -> ObjectInfo:
+        """Write an object out of blocks of any size, holding about 15 MB of it at a time.
+
+        It appears whole or not at all: on any failure, the caller's blocks' own included, nothing is left behind.
+        """
+        refuse_bad_key(key)
+        async with aclosing(in_parts(blocks)) as parts:
+            first = await anext(parts, b"")
+            if len(first) < PART_BYTES:
+                return ObjectInfo(key, len(first), await self._put(key, first, content_type))
+            upload = Upload(self._asking, self.bucket, key, content_type)
+            etag = await upload.send(first, parts)
+            return ObjectInfo(key, upload.size, etag)
+
+    async def delete(self, key: str) -> None:
+        """Remove an object; one that is not there counts as removed."""
+        async with self._asking("delete", key) as s3:
+            await s3.delete_object(Bucket=self.bucket, Key=refuse_bad_key(key))
+
+    async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo, None]:
+        """Every object whose key starts with `prefix`, in order of key."""
+        page: dict[str, Any] = {}
+        while True:
+            async with self._asking("list", prefix) as s3:
+                answer = await s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **page)
+            for found in answer.get("Contents", []):
+                yield ObjectInfo(found["Key"], found["Size"], found["ETag"])
+            if not answer["IsTruncated"]:
+                return
+            page = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    @asynccontextmanager
+    async def _asking(self, verb: str, key: str = "") -> AsyncIterator[S3Client]:
+        if self._client is None:
+            raise Permanent("S3 is not set up: S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY are needed", "storage_unset")
+        with self._in_our_words(key):
+            async with asyncio.timeout(self._call_timeout), seam(f"s3.{verb}"):
+                yield self._client
+
+    @contextmanager
+    def _in_our_words(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FAILURES as failure:
+            raise told(failure, self.bucket, key) from failure
+
+    async def _get(self, key: str, at: int, end: int | None, etag: str | None) -> GetObjectOutputTypeDef:
+        wanted: dict[str, Any] = {"Bucket": self.bucket, "Key": refuse_bad_key(key)}
+        if at or end is not None:
+            wanted["Range"] = f"bytes={at}-{'' if end is None else end - 1}"
+        if etag:
+            wanted["IfMatch"] = etag
+        async with self._asking("get", key) as s3:
+            answer = await s3.get_object(**wanted)
+        # A server that overlooks one of the two headers would make us mix files or places.
+        if etag and answer["ETag"] != etag:
+            answer["Body"].close()
+            raise ObjectChanged(key)
+        if at and not answer.get("ContentRange", "").startswith(f"bytes {at}-"):
+            answer["Body"].close()
+            raise Permanent(f"S3 does not answer a request for a range of {key!r} with that range", "storage_range")
+        return answer
+
+    async def _blocks(self, key: str, answer: GetObjectOutputTypeDef) -> AsyncGenerator[bytes, None]:
+        body = answer["Body"]
+        try:
+            while True:
+                with self._in_our_words(key):
+                    block = await body.read(BLOCK_BYTES)
+                if not block:
+                    return
+                yield block
+        finally:
+            body.close()  # a body that was read to its end has given its connection back already
+
+    async def _put(self, key: str, body: bytes, content_type: str) -> str:
+        async with self._asking("put", key) as s3:
+            done = await s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+        return done["ETag"]

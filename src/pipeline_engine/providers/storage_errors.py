@@ -1,0 +1,81 @@
+"""What goes wrong with S3, in the words of the engine's error tree."""
+
+from __future__ import annotations
+
+import re
+
+import aiohttp
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+from botocore.exceptions import ConnectionError as NotConnected
+from botocore.parsers import ResponseParserError
+
+from pipeline_engine.errors import EngineError, Permanent, Transient
+
+FAILURES = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
+"""Everything that aioboto3 lets out when a call fails; a time-out is an OSError."""
+
+BROKEN_OFF = (NotConnected, HTTPClientError, IncompleteReadError, ResponseParserError, aiohttp.ClientError, OSError)
+# Codes that pass by themselves although their status does not say so. An upload vanishes when a newer one of the same
+# key took its place, or when it was completed and the answer got lost: doing it all again is right in both cases.
+PASSING = {"RequestTimeout", "SlowDown", "OperationAborted", "NoSuchUpload"}
+
+LONGEST_KEY = 1024  # bytes, by S3's rule
+BAD_KEY = re.compile(r"^/|\.\.|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class ObjectMissing(Permanent):
+    """There is no object under this key."""
+
+    def __init__(self, bucket: str, key: str) -> None:
+        super().__init__(f"there is no object {key!r} in the bucket {bucket!r}", "object_missing")
+        self.key = key
+
+
+class ObjectChanged(Permanent):
+    """The object was replaced since its ETag was read, so what was read so far is of another file."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the object {key!r} was replaced while it was being read", "object_changed")
+        self.key = key
+
+
+def refuse_bad_key(key: str) -> str:
+    """The key itself when it is fit for S3 and cannot point anywhere else.
+
+    Raises: Permanent `bad_key` when it is empty, longer than 1,024 bytes, starts with `/`, or holds `..` or a control
+    character.
+    """
+    if not key or BAD_KEY.search(key) or len(key.encode()) > LONGEST_KEY:
+        raise Permanent(f"not an acceptable S3 key: {key[:100]!r}", "bad_key")
+    return key
+
+
+def told(failure: BaseException, bucket: str, key: str) -> EngineError:
+    """The failure of a call about `key` as an error of ours."""
+    if isinstance(failure, ClientError):
+        return _refused(failure, bucket, key)
+    if isinstance(failure, BROKEN_OFF):
+        return Transient(f"S3 did not answer in full: {type(failure).__name__}: {failure}")
+    return Permanent(f"S3 cannot be asked for {key!r}: {failure}", "storage_request")
+
+
+def _refused(failure: ClientError, bucket: str, key: str) -> EngineError:
+    code = str(failure.response.get("Error", {}).get("Code", ""))
+    status = failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= 500 or status == 429 or code in PASSING:
+        return Transient(f"S3 is busy or in trouble: {failure}")
+    if code == "NoSuchBucket":
+        return Permanent(f"there is no bucket {bucket!r}: see S3_BUCKET", "no_bucket")
+    if status == 403:
+        reason = f"S3 refuses us the bucket {bucket!r} ({code}): see S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY"
+        return Permanent(reason, "storage_denied")
+    if status == 404:  # an answer to HEAD has no body, so it names no code
+        return ObjectMissing(bucket, key)
+    if status == 412:
+        return ObjectChanged(key)
+    return Permanent(f"S3 refuses {key!r}: {failure}", "storage_refused")

@@ -1,0 +1,51 @@
+"""The one place for the options of a MongoDB connection."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import (
+    ConnectionFailure,
+    ExecutionTimeout,
+    NetworkTimeout,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from motor.motor_asyncio import AsyncIOMotorClient
+
+Document = dict[str, Any]
+
+# What a call raises when the server, not the request, is the trouble. What was asked may or may not have been done.
+SERVER_AWAY = (ConnectionFailure, ExecutionTimeout, NetworkTimeout, ServerSelectionTimeoutError, WTimeoutError)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the error says that MongoDB did not answer in time or not as a primary."""
+    return isinstance(error, SERVER_AWAY) or (isinstance(error, PyMongoError) and error.timeout)
+
+
+def connect(url: str, *, timeout: float, workers: int, pool: int | None = None) -> AsyncIOMotorClient[Document]:
+    """A client whose writes are on the disks of a majority before they count, and whose calls end in `timeout` seconds.
+
+    `workers` bounds motor's threads for the whole process; the pool stays below it, so that a call waits for a
+    connection and not, unseen, for a thread.
+    """
+    # motor reads this once, when it is imported; hence the late import.
+    os.environ.setdefault("MOTOR_MAX_WORKERS", str(workers))
+    from motor.motor_asyncio import AsyncIOMotorClient
+
+    return AsyncIOMotorClient(
+        url,
+        tz_aware=True,
+        w="majority",
+        journal=True,
+        retryWrites=True,
+        retryReads=True,
+        timeoutMS=round(timeout * 1000),
+        maxPoolSize=pool or max(4, workers - 16),
+        appname="pipeline_engine",
+    )

@@ -1,0 +1,100 @@
+"""A collection that refuses questions without an account, so that no tenant ever sees another's documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ReturnDocument
+
+from pipeline_engine.repos.client import Document
+from pipeline_engine.seams import seam
+
+if TYPE_CHECKING:
+    from motor.motor_asyncio import AsyncIOMotorCollection
+
+Query = Mapping[str, Any]
+Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Sort = Sequence[tuple[str, int]]
+
+
+class AccountMissing(AssertionError):
+    """A query or document without `account_id`: a fault in the program, never in the data."""
+
+
+class Collection:
+    """The operations the engine needs. With `tenant` every filter and document must bear `account_id`.
+
+    `everywhere` is the same collection without that rule, for sweeps, claims by id and upkeep over all accounts.
+    """
+
+    def __init__(self, raw: AsyncIOMotorCollection[Document], tenant: bool = True) -> None:
+        self.raw = raw
+        self._tenant = tenant
+
+    @property
+    def everywhere(self) -> Collection:
+        return Collection(self.raw, tenant=False)
+
+    def _check(self, *owned: Query) -> None:
+        if self._tenant and not all("account_id" in part for part in owned):
+            raise AccountMissing(f"{self.raw.name}: a query or document without account_id")
+
+    def _seam(self, verb: str) -> Any:
+        return seam(f"mongo.{self.raw.name}.{verb}")
+
+    async def find_one(self, query: Query, **options: Any) -> Document | None:
+        self._check(query)
+        async with self._seam("find_one"):
+            return await self.raw.find_one(query, **options)
+
+    async def find(self, query: Query, limit: int = 0, sort: Sort | None = None, **options: Any) -> list[Document]:
+        self._check(query)
+        async with self._seam("find"):
+            return await self.raw.find(query, limit=limit, sort=sort, **options).to_list(None)
+
+    async def count(self, query: Query, **options: Any) -> int:
+        self._check(query)
+        async with self._seam("count"):
+            return await self.raw.count_documents(query, **options)
+
+    async def aggregate(self, query: Query, *stages: Query) -> list[Document]:
+        self._check(query)
+        async with self._seam("aggregate"):
+            return await self.raw.aggregate([{"$match": query}, *stages]).to_list(None)
+
+    async def insert_one(self, document: Document) -> None:
+        self._check(document)
+        async with self._seam("insert_one"):
+            await self.raw.insert_one(document)
+
+    async def insert_many(self, documents: Sequence[Document], ordered: bool = True) -> None:
+        self._check(*documents)
+        async with self._seam("insert_many"):
+            await self.raw.insert_many(documents, ordered=ordered)
+
+    async def take(self, query: Query, update: Update, sort: Sort | None = None, **options: Any) -> Document | None:
+        """Change the one document that matches and return it as it then is, or None: a compare-and-set."""
+        self._check(query)
+        async with self._seam("take"):
+            found: Document | None = await self.raw.find_one_and_update(
+                query, update, sort=sort, return_document=ReturnDocument.AFTER, **options
+            )
+            return found
+
+    async def update_one(self, query: Query, update: Update, upsert: bool = False) -> int:
+        """Returns how many documents matched (0 or 1)."""
+        self._check(query)
+        async with self._seam("update_one"):
+            return (await self.raw.update_one(query, update, upsert=upsert)).matched_count
+
+    async def update_many(self, query: Query, update: Update) -> int:
+        self._check(query)
+        async with self._seam("update_many"):
+            return (await self.raw.update_many(query, update)).matched_count
+
+    async def replace(self, query: Query, document: Document) -> None:
+        """Put the document in the place of the one that matches, or insert it."""
+        self._check(query, document)
+        async with self._seam("replace"):
+            await self.raw.replace_one(query, document, upsert=True)

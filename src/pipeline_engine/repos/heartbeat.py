@@ -1,0 +1,75 @@
+"""Keeps the leases of this process alive, on a connection of its own so that slow queries cannot hold it back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import PyMongoError
+
+from pipeline_engine import logs
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.lease import GIVEN_BACK, Lease
+
+if TYPE_CHECKING:
+    from motor.motor_asyncio import AsyncIOMotorDatabase
+
+LEASED = ("queues", "import_chunks")
+
+log = logs.get(__name__)
+
+
+class Heartbeat:
+    """One update per leased collection, every few seconds, for the documents that runs of this process hold."""
+
+    def __init__(self, database: AsyncIOMotorDatabase[Document], lease: Lease, every: float) -> None:
+        self._database = database
+        self._lease = lease
+        self._every = every
+        self._acknowledged = time.monotonic()
+        self._held: dict[str, set[Any]] = defaultdict(set)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a holder may start a new effect: the last renewal is younger than 4/5 of a lease."""
+        return time.monotonic() < self._acknowledged + self._lease.seconds * 0.8
+
+    @contextmanager
+    def holding(self, collection: str, id: Any) -> Iterator[None]:
+        """Renew the lease of a document for as long as its run lasts, and not a beat longer."""
+        self._held[collection].add(id)
+        try:
+            yield
+        finally:
+            self._held[collection].discard(id)
+
+    async def run(self) -> None:
+        """Beat until cancelled. A failed beat is logged; the leases then run out by themselves."""
+        while True:
+            await self.beat()
+            await asyncio.sleep(self._every)
+
+    async def beat(self) -> None:
+        started = time.monotonic()
+        try:
+            for name, ids in self._held.items():
+                mine = {"_id": {"$in": list(ids)}, "lease_owner": self._lease.owner}
+                if ids:
+                    await self._database[name].update_many(mine, self._lease.renewal())
+            if not any(self._held.values()):
+                await self._database.command("ping")
+        except PyMongoError as error:
+            log.warning("heartbeat failed", error=error)
+        else:
+            self._acknowledged = started
+
+    async def give_back(self) -> None:
+        """Free everything that this process still holds: the last act before it ends."""
+        for name in LEASED:
+            mine = {"lease_owner": self._lease.owner}
+            freed = {**GIVEN_BACK, "in_progress": False} if name == "queues" else GIVEN_BACK
+            await self._database[name].update_many(mine, {"$set": freed})

@@ -1,0 +1,106 @@
+"""The ledger of an import: one document per chunk of rows, from which every total is computed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import BulkWriteError
+
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease
+
+DUPLICATE_KEY = 11000
+FIGURES = ("rows", "created", "updated", "skipped", "failed")
+
+
+def chunk_id(import_id: ObjectId, n: int) -> str:
+    return f"{import_id}:{n}"
+
+
+class ImportChunks:
+    def __init__(self, collection: Collection, lease: Lease) -> None:
+        self._all = collection.everywhere
+        self._own = collection
+        self._lease = lease
+
+    async def add(self, chunks: Sequence[Document]) -> bool:
+        """Write new open chunks. False when another planner has already written one of them."""
+        try:
+            await self._own.insert_many(chunks)
+        except BulkWriteError as failure:
+            if any(error["code"] != DUPLICATE_KEY for error in failure.details["writeErrors"]):
+                raise
+            return False
+        return True
+
+    async def last(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
+        """The furthest chunk that was cut."""
+        query = {"account_id": account_id, "queue_id": import_id}
+        found = await self._own.find(query, limit=1, sort=[("n", -1)], projection={"errors": 0})
+        return found[0] if found else None
+
+    async def open(self, account_id: ObjectId, import_id: ObjectId) -> int:
+        return await self._own.count({"account_id": account_id, "queue_id": import_id, "state": "open"})
+
+    async def open_ids(self, account_id: ObjectId, import_id: ObjectId) -> list[str]:
+        """Open chunks that nobody holds."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": "open", **FREE}
+        return [chunk["_id"] for chunk in await self._own.find(query, sort=[("n", 1)], projection=["_id"])]
+
+    async def broken(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
+        """The first chunk that was given up."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": "failed"}
+        found = await self._own.find(query, limit=1, sort=[("n", 1)], projection=["first_row", "error"])
+        return found[0] if found else None
+
+    async def claim(self, id: str) -> Document | None:
+        """Take an open chunk; an attempt that a crash ended is not counted as one that failed."""
+        attempts = {"$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [VANISHED, 0, 1]}]}
+        crashes = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]}
+        query = {"_id": id, "state": "open", **FREE}
+        return await self._all.take(query, self._lease.claim(attempts=attempts, crashes=crashes))
+
+    async def end(self, held: Document, state: str, **result: Any) -> bool:
+        """Record what became of the rows; False when the lease went to somebody else."""
+        query = {"_id": held["_id"], "account_id": held["account_id"], "token": held["token"], "state": "open"}
+        update = {"$set": {**result, **GIVEN_BACK, "state": state}, "$currentDate": {"updatedAt": True}}
+        return await self._own.update_one(query, update) == 1
+
+    async def give_back(self, held: Document, error: str) -> None:
+        """Leave it open for another attempt."""
+        query = {"_id": held["_id"], "account_id": held["account_id"], "token": held["token"]}
+        await self._own.update_one(query, {"$set": {**GIVEN_BACK, "error": error}})
+
+    async def cancel_open(self, account_id: ObjectId, import_id: ObjectId) -> None:
+        """Close the chunks that no run holds."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": "open", **FREE}
+        await self._own.update_many(query, [{"$set": {"state": "cancelled", "updatedAt": "$$NOW"}}])
+
+    async def reopen(self, account_id: ObjectId, import_id: ObjectId) -> None:
+        """Cancelled and failed chunks are to be worked off after all."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": {"$in": ["cancelled", "failed"]}}
+        await self._own.update_many(query, {"$set": {"state": "open", "crashes": 0, "attempts": 0}})
+        every = {"account_id": account_id, "queue_id": import_id}
+        await self._own.update_many(every, {"$unset": {"expires_at": ""}})
+
+    async def totals(self, account_id: ObjectId, import_id: ObjectId) -> dict[str, int]:
+        """Sums of rows, created, updated, skipped and failed over the chunks that are done, and their last byte."""
+        sums: Document = {name: {"$sum": f"${name}"} for name in FIGURES}
+        query = {"account_id": account_id, "queue_id": import_id, "state": "done"}
+        found = await self._own.aggregate(query, {"$group": {"_id": None, **sums, "end": {"$max": "$end"}}})
+        return {name: found[0][name] if found else 0 for name in (*FIGURES, "end")}
+
+    async def errors(self, account_id: ObjectId, import_id: ObjectId) -> AsyncIterator[Document]:
+        """Every row error in file order, one chunk in memory at a time."""
+        query = {"account_id": account_id, "queue_id": import_id, "failed": {"$gt": 0}}
+        async for chunk in self._own.raw.find(query, sort=[("n", 1)], projection=["errors"], batch_size=1):
+            for error in chunk["errors"]:
+                yield error
+
+    async def expire(self, account_id: ObjectId, import_id: ObjectId, when: datetime) -> None:
+        query = {"account_id": account_id, "queue_id": import_id}
+        await self._own.update_many(query, {"$set": {"expires_at": when}})

@@ -1,0 +1,117 @@
+"""Deal imports: the documents of `queues` with `source: 'deals'`. The truth of an import's state stands here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease
+
+OPEN = ("pending", "processing")
+# A flag set without a lease is an older engine's; after ten minutes without a sign of life it counts for nothing.
+STALE_FLAG: Document = {
+    "$and": [
+        {"in_progress": True, "lease_until": None},
+        {
+            "$expr": {
+                "$gt": [
+                    {"$ifNull": ["$updatedAt", "$flag_seen_at", "$$NOW"]},
+                    {"$dateSubtract": {"startDate": "$$NOW", "unit": "minute", "amount": 10}},
+                ]
+            }
+        },
+    ]
+}
+DUE: Document = {"source": "deals", "status": {"$in": OPEN}, "$and": [FREE, {"$nor": [STALE_FLAG]}]}
+
+# A new attempt starts from `pending`; going on after a hand-over or a crash is the same attempt.
+ATTEMPTS: Document = {
+    "$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [{"$eq": ["$status", "pending"]}, 1, 0]}],
+}
+CRASHES: Document = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]}
+
+
+class Imports:
+    def __init__(self, collection: Collection, lease: Lease) -> None:
+        self._all = collection.everywhere
+        self._own = collection
+        self._lease = lease
+
+    async def due(self, limit: int) -> list[Document]:
+        """`{_id, account_id}` of imports that somebody should claim now, oldest first, over all accounts."""
+        await self._note_foreign_flags()
+        return await self._all.find(DUE, limit=limit, sort=[("_id", 1)], projection=["account_id"])
+
+    async def _note_foreign_flags(self) -> None:
+        query = {"source": "deals", "status": {"$in": OPEN}, "in_progress": True, "lease_until": None}
+        unseen = {"updatedAt": None, "flag_seen_at": None}
+        await self._all.update_many({**query, **unseen}, [{"$set": {"flag_seen_at": "$$NOW"}}])
+
+    async def claim(self, import_id: ObjectId) -> Document | None:
+        """Take the import for this process, or None when it is not due or somebody else's."""
+        started = {"$ifNull": ["$started_at", "$$NOW"]}
+        changes = {"status": "processing", "in_progress": True, "started_at": started}
+        claim = self._lease.claim(**changes, attempts=ATTEMPTS, crashes=CRASHES)
+        return await self._all.take({**DUE, "_id": import_id}, claim)
+
+    async def change(self, held: Document, changes: Document) -> Document | None:
+        """Set fields of an import that this run holds; None when the lease went to somebody else."""
+        return await self._set(held, changes)
+
+    async def give_back(self, held: Document, **changes: Any) -> None:
+        """Let go of it for whoever claims it next."""
+        await self._set(held, {**changes, **GIVEN_BACK, "in_progress": False})
+
+    async def end(self, held: Document, status: str, events_due: Sequence[Document], **changes: Any) -> Document | None:
+        """The one update that ends an import: its status, its figures and what has to be told of it."""
+        final = {"status": status, "in_progress": False, "crashes": 0, "events_due": list(events_due)}
+        return await self._set(held, {**changes, **final, **GIVEN_BACK}, completed_at="$$NOW")
+
+    async def _set(self, held: Document, values: Document, **expressions: Any) -> Document | None:
+        query = {"_id": held["_id"], "account_id": held.get("account_id"), "token": held["token"]}
+        # A value may begin with "$"; only what is meant as an expression may be read as one.
+        literal = {name: {"$literal": value} for name, value in values.items()}
+        return await self._own.take(query, [{"$set": {**literal, **expressions, "updatedAt": "$$NOW"}}])
+
+    async def get(self, import_id: ObjectId) -> Document | None:
+        return await self._all.find_one({"_id": import_id, "source": "deals"})
+
+    async def states(self, ids: Sequence[ObjectId]) -> dict[ObjectId, str]:
+        found = await self._all.find({"_id": {"$in": list(ids)}}, projection=["status"])
+        return {one["_id"]: one["status"] for one in found}
+
+    async def may_go_on(self, import_id: ObjectId, account_id: Any) -> bool:
+        """Whether rows of this import may still be written."""
+        query = {"_id": import_id, "account_id": account_id, "status": "processing", "cancel_requested": {"$ne": True}}
+        return await self._own.find_one(query, projection=["_id"]) is not None
+
+    async def latest(self, limit: int, account_id: ObjectId | None = None) -> list[Document]:
+        query: Document = {"source": "deals"} | ({"account_id": account_id} if account_id else {})
+        return await self._all.find(query, limit=limit, sort=[("_id", -1)])
+
+    async def request_cancel(self, import_id: ObjectId) -> Document | None:
+        """Ask for the end; whoever runs or next claims the import ends it. None when it has ended already."""
+        query = {"_id": import_id, "source": "deals", "status": {"$in": OPEN}}
+        return await self._all.take(query, [{"$set": {"cancel_requested": True, "updatedAt": "$$NOW"}}])
+
+    async def retry(self, import_id: ObjectId) -> Document | None:
+        """Put a failed or cancelled import back to pending; rows that are done stay done."""
+        query = {"_id": import_id, "source": "deals", "status": {"$in": ["failed", "cancelled"]}}
+        fresh = {"status": "pending", "in_progress": False, "attempts": 0, "crashes": 0, "updatedAt": "$$NOW"}
+        gone = ["error", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
+        # A new generation tells other events than the one that failed.
+        generation = {"generation": {"$add": [{"$ifNull": ["$generation", 0]}, 1]}}
+        return await self._all.take(query, [{"$set": {**fresh, **generation, **GIVEN_BACK}}, {"$unset": gone}])
+
+    async def with_events_due(self, limit: int) -> list[Document]:
+        query = {"events_due.event_id": {"$exists": True}}
+        return await self._all.find(query, limit=limit, projection=["account_id", "events_due"])
+
+    async def events_told(self, document: Document) -> None:
+        """Forget the events that were due when `document` was read."""
+        query = {"_id": document["_id"], "account_id": document["account_id"], "events_due": document["events_due"]}
+        await self._own.update_one(query, {"$unset": {"events_due": ""}})

@@ -1,0 +1,42 @@
+"""Claims: one atomic update with an owner, an end on the server's clock and a fencing token that only grows.
+
+A document is free when it has no `lease_until` or one that has passed. Every later write of a run carries the token
+in its filter, so a holder that was too slow changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_engine.repos.client import Document
+
+FREE: Document = {"$or": [{"lease_until": None}, {"$expr": {"$lt": ["$lease_until", "$$NOW"]}}]}
+
+# In a pipeline update: whether the last holder vanished (its lease ran out) instead of giving the document back.
+HELD: Document = {"$ne": [{"$ifNull": ["$lease_until", None]}, None]}
+VANISHED: Document = {"$and": [HELD, {"$lt": ["$lease_until", "$$NOW"]}]}
+
+GIVEN_BACK: Document = {"lease_until": None, "lease_owner": None}
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who claims, and for how long without a heartbeat."""
+
+    owner: str
+    seconds: float
+
+    @property
+    def end(self) -> Document:
+        """The end of a lease that starts now, as an expression on the server's clock."""
+        return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": round(self.seconds * 1000)}}
+
+    def claim(self, **changes: Any) -> list[Document]:
+        """The update that takes a free document; `changes` are expressions over the document as it was."""
+        token = {"$add": [{"$ifNull": ["$token", 0]}, 1]}
+        lease = {"lease_owner": self.owner, "lease_until": self.end, "token": token, "updatedAt": "$$NOW"}
+        return [{"$set": {**lease, **changes}}]
+
+    def renewal(self) -> list[Document]:
+        return [{"$set": {"lease_until": self.end}}]

@@ -1,0 +1,66 @@
+"""Pipeline stages, found by name key; one per (account, pipeline, key) however many rows ask for it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
+
+from pipeline_engine.ids import either
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
+
+
+class Stages:
+    def __init__(self, collection: Collection) -> None:
+        self._own = collection
+
+    async def of_pipeline(self, account_id: ObjectId, pipeline_id: ObjectId) -> list[Document]:
+        """The stages with their keys, in the order in which people see them."""
+        query = {"account_id": either(account_id), "pipeline_id": either(pipeline_id)}
+        return await self._own.find(query, sort=[("position", 1), ("_id", 1)])
+
+    async def give_keys(self, account_id: ObjectId, pipeline_id: ObjectId, key: Callable[[str], str]) -> None:
+        """Give the stages that the CRM made their `name_key`. Where two clash, the oldest has it."""
+        stages = await self.of_pipeline(account_id, pipeline_id)
+        taken = {stage["name_key"] for stage in stages if "name_key" in stage}
+        for stage in sorted(stages, key=lambda stage: ObjectId(stage["_id"])):
+            name_key = key(str(stage.get("name") or ""))
+            if "name_key" in stage or not name_key or name_key in taken:
+                continue
+            taken.add(name_key)
+            await self._set_key(stage, name_key)
+
+    async def _set_key(self, stage: Document, name_key: str) -> None:
+        query = {"_id": stage["_id"], "account_id": stage["account_id"], "name_key": {"$exists": False}}
+        try:
+            await self._own.update_one(query, {"$set": {"name_key": name_key}})
+        except DuplicateKeyError:
+            return  # another import was quicker with a stage of the same name
+
+    async def find_or_create(
+        self, account_id: ObjectId, pipeline_id: ObjectId, name_key: str, name: str, user: ObjectId
+    ) -> ObjectId:
+        """The id of the stage with that key; it is made, behind the others, when there is none."""
+        position = 1 + await self._last_position(account_id, pipeline_id)
+        key = {"account_id": account_id, "pipeline_id": pipeline_id, "name_key": name_key}
+        new = {"_id": ObjectId(), "name": name, "user": user, "position": position}
+        stamped = {**new, "createdAt": "$$NOW", "updatedAt": "$$NOW"}
+        kept = {name: {"$ifNull": [f"${name}", _literal(value)]} for name, value in stamped.items()}
+        try:
+            stage = await self._own.take(key, [{"$set": kept}], upsert=True)
+        except DuplicateKeyError:
+            stage = await self._own.find_one(key)
+        assert stage is not None  # noqa: S101 - an upsert that returns the document after it
+        return ObjectId(stage["_id"])
+
+    async def _last_position(self, account_id: ObjectId, pipeline_id: ObjectId) -> int:
+        query = {"account_id": either(account_id), "pipeline_id": either(pipeline_id), "position": {"$type": "number"}}
+        last = await self._own.find(query, limit=1, sort=[("position", -1)], projection=["position"])
+        return int(last[0]["position"]) if last else -1
+
+
+def _literal(value: object) -> object:
+    # A stage may well be called "$lost"; only the server's clock is meant as an expression.
+    return value if value == "$$NOW" else {"$literal": value}

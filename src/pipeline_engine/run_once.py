@@ -1,0 +1,101 @@
+"""One pass of some sweeps, and of everything they dispatched, on lane keys of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline_engine import logs
+from pipeline_engine.app import App, open_app
+from pipeline_engine.cron import TIMETABLE, Sweep
+from pipeline_engine.engine import Engine
+from pipeline_engine.errors import ConfigError, Unreachable
+from pipeline_engine.lanes import Finished
+from pipeline_engine.settings import Settings
+from pipeline_engine.sweeper import dispatch
+
+LOOK = 0.05
+"""Seconds between two looks whether the lanes are empty."""
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one sweep; a unit is what its system counts: an import, an event."""
+
+    name: str
+    units: int = 0
+    jobs: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    busy: int = 0
+    seconds: float = 0.0
+    skipped: str | None = None
+
+
+def chosen(names: Sequence[str], settings: Settings) -> list[Sweep]:
+    """The sweeps of these names; all that are switched on when none is named.
+
+    Raises: ConfigError naming what is no sweep.
+    """
+    known = {sweep.name: sweep for sweep in TIMETABLE}
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"no such sweep: {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in names] or [sweep for sweep in TIMETABLE if sweep.enabled(settings)]
+
+
+async def run_once(settings: Settings, names: Sequence[str]) -> list[Result]:
+    """Run the sweeps and work off what they dispatched; retries are waited for, future due times are not."""
+    sweeps = chosen(names, settings)
+    prefix = f"{settings.redis_prefix}once:{secrets.token_hex(6)}:"
+    async with open_app(settings, lane_prefix=prefix) as app:
+        ran: Counter[str] = Counter()
+
+        async def count(finished: Finished) -> None:
+            ran[finished.job.lane] += 1
+
+        engine = Engine(app, hooks=[count])
+        await engine.start()
+        try:
+            return [await _run(app, engine, sweep, ran) for sweep in sweeps]
+        finally:
+            await engine.stop()
+
+
+async def _run(app: App, engine: Engine, sweep: Sweep, ran: Counter[str]) -> Result:
+    started = time.monotonic()
+    before = ran.total()
+    units = await sweep.find(app)
+    await dispatch(app, units)
+    await _until_empty(app, engine)
+    outcomes = Counter((await sweep.outcomes(app, [unit.id for unit in units])).values())
+    return Result(
+        name=sweep.name,
+        units=len(units),
+        jobs=ran.total() - before,
+        succeeded=outcomes["succeeded"],
+        failed=outcomes["failed"],
+        busy=len(units) - outcomes["succeeded"] - outcomes["failed"],
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+async def _until_empty(app: App, engine: Engine) -> None:
+    """Wait until nothing waits, runs or is to be retried in the lanes of this run."""
+    names = engine.lanes
+    while True:
+        try:
+            counts = await app.queue.counts(names)
+        except Unreachable as error:
+            log.warning("Redis is away, waiting for it", error=error)
+            await asyncio.sleep(1)
+            continue
+        if not any(count.unfinished for count in counts.values()):
+            return
+        await asyncio.sleep(LOOK)
+

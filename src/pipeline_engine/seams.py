@@ -1,0 +1,132 @@
+"""Seams: the named places where a call leaves the process. A test run can break one call of one of them on purpose.
+
+Every adapter puts `async with seam("s3.get"):` around its outside calls, or `@seam("sockets.emit")` on the method that
+makes them. Unarmed, that costs a comparison. Armed (only settings do that, and only with FAULT_TESTING=1), each call is
+counted and written to FAULT_LOG, and the one that FAULT_PLAN names dies, fails, hangs or waits. So the list of points
+at which a kill can matter is complete by construction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+
+import msgspec
+
+from pipeline_engine.errors import ConfigError, Transient
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+When = Literal["before", "after"]
+
+
+class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens to one call. `raise` with `after`: it was carried out, and its answer got lost."""
+
+    seam: str
+    do: Literal["kill", "raise", "hang", "delay"]
+    when: When = "before"
+    nth: Annotated[int, msgspec.Meta(ge=1)] = 1  # the n-th call of that seam in this process
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # how long a `delay` is
+
+
+class _Armed:
+    def __init__(self, plan: FaultPlan | None, log: Path | None) -> None:
+        self._plan = plan
+        self._log = log
+        self._calls: Counter[str] = Counter()
+
+    def count(self, name: str) -> int:
+        self._calls[name] += 1
+        return self._calls[name]
+
+    async def reach(self, name: str, nth: int, when: When) -> None:
+        if self._log:
+            _append(self._log, f"{name} {nth} {when}\n")
+        plan = self._plan
+        if plan and (plan.seam, plan.nth, plan.when) == (name, nth, when):
+            await _strike(plan)
+
+
+_armed: _Armed | None = None
+
+
+class seam:  # noqa: N801  it stands where a keyword would
+    """One place where a call leaves the process, named `<server>.<what>.<verb>`: a context manager and a decorator."""
+
+    __slots__ = ("_nth", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nth = 0
+
+    async def __aenter__(self) -> None:
+        if _armed is not None:
+            self._nth = _armed.count(self.name)
+            await _armed.reach(self.name, self._nth, "before")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if _armed is not None and kind is None:
+            await _armed.reach(self.name, self._nth, "after")
+
+    def __call__(self, call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        """The coroutine function with this seam around each of its calls."""
+
+        @wraps(call)
+        async def through(*args: P.args, **kwargs: P.kwargs) -> R:
+            if _armed is None:
+                return await call(*args, **kwargs)
+            async with seam(self.name):  # a new one: calls overlap, and each has its own number
+                return await call(*args, **kwargs)
+
+        return through
+
+
+def arm(plan: str | None, log: str | None) -> None:
+    """Count and log every call from now on, and do what the plan says.
+
+    `plan` is JSON, for example `{"seam": "s3.get", "nth": 3, "when": "after", "do": "kill"}`. `log` is a file to which
+    each call adds the lines `<seam> <nth> before` and, if it succeeded, `<seam> <nth> after`.
+
+    Raises: ConfigError when the plan is not such a text.
+    """
+    global _armed
+    try:
+        fault = msgspec.json.decode(plan, type=FaultPlan) if plan else None
+    except msgspec.MsgspecError as failure:
+        raise ConfigError(f"FAULT_PLAN: given {plan!r}: {failure}") from None
+    _armed = _Armed(fault, Path(log) if log else None)
+
+
+def disarm() -> None:
+    """Break nothing and count nothing any more."""
+    global _armed
+    _armed = None
+
+
+async def _strike(plan: FaultPlan) -> None:
+    match plan.do:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "raise":
+            raise Transient(f"planned fault {plan.when} call {plan.nth} of {plan.seam}")
+        case "hang":
+            await asyncio.get_running_loop().create_future()
+        case "delay":
+            await asyncio.sleep(plan.seconds)
+
+
+def _append(log: Path, line: str) -> None:
+    # Closed at once: a line still in a buffer would be lost with the SIGKILL that follows it.
+    with log.open("a") as file:
+        file.write(line)

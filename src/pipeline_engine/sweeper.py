@@ -1,0 +1,41 @@
+"""Runs one sweep whenever it is poked, and dispatches what it found."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.cron import Sweep
+from pipeline_engine.domain.unit import Unit
+from pipeline_engine.lanes import NewJob
+from pipeline_engine.supervise import Poke
+
+log = logs.get(__name__)
+
+
+class Sweeper:
+    """Pokes that come while it sweeps make it sweep once more, and no more than that."""
+
+    def __init__(self, sweep: Sweep, app: App, poke: Poke, alone: bool = False) -> None:
+        """`alone`: nothing pokes it by the clock, so it looks by itself."""
+        self._poke = poke
+        self._sweep = sweep
+        self._app = app
+        self._longest = sweep.every(app.settings) if alone else None
+
+    async def run(self) -> None:
+        """Sweep at once, then after every poke."""
+        while True:
+            await dispatch(self._app, await self._sweep.find(self._app))
+            await self._poke.wait(self._longest)
+
+
+async def dispatch(app: App, units: Sequence[Unit]) -> int:
+    """Put the jobs of the units into their lanes. Returns how many are new there."""
+    jobs: dict[str, list[NewJob]] = defaultdict(list)
+    for unit in units:
+        if unit.lane and unit.job:
+            jobs[unit.lane].append(unit.job)
+    return sum([await app.queue.enqueue_many(lane, batch) for lane, batch in jobs.items()])

@@ -1,0 +1,25 @@
+"""Hears of changes that make work due, so that nobody has to wait for cron."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.repos.changes import changes
+
+DEBOUNCE = 0.05
+"""A burst of changes pokes once in so many seconds; the first one pokes at once."""
+
+log = logs.get(__name__)
+
+
+async def watch(app: App, pokes: Mapping[str, Callable[[], None]]) -> None:
+    """Poke what watches a collection whenever something in it became due; `pokes` is by collection."""
+    if not await app.server.has_change_streams():
+        log.info("no change streams on a standalone MongoDB: work is found by the timetable alone")
+        await asyncio.Event().wait()
+    async for collection in changes(app.database):
+        if poke := pokes.get(collection):
+            poke()

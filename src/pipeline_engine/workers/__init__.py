@@ -1,0 +1,1 @@
+"""Job names to domain functions, one thin file per system. No rules here."""

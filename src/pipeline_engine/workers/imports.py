@@ -1,0 +1,22 @@
+"""Deal import."""
+
+from __future__ import annotations
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.imports.desk import Desk
+from pipeline_engine.domain.imports.plan import ROWS, plan
+from pipeline_engine.domain.imports.rows import run_chunk
+from pipeline_engine.domain.imports.sweep import PLAN
+from pipeline_engine.lanes import Context, Handler, Outcome
+
+
+def handlers(desk: Desk) -> dict[str, Handler[App]]:
+    async def import_plan(context: Context[App], import_id: str) -> Outcome | None:
+        return await plan(context.app, desk, ObjectId(import_id))
+
+    async def import_rows(context: Context[App], chunk_id: str) -> Outcome | None:
+        return await run_chunk(context.app, desk, chunk_id)
+
+    return {PLAN: import_plan, ROWS: import_rows}

@@ -1,0 +1,66 @@
+"""Real servers for all tests, started once, and a corner of them for each test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from redis import Redis as RedisClient
+
+from pipeline_engine.embedded import EmbeddedServers
+from pipeline_engine.embedded.mongo import Mongo
+from pipeline_engine.embedded.redis import Redis
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, str]]:
+    """The settings of MongoDB, Redis, S3 and the two sinks, shared by the whole run."""
+    with EmbeddedServers() as running:
+        yield running.environment()
+
+
+@pytest.fixture
+def mongo_url(servers: dict[str, str]) -> Iterator[str]:
+    """A database of this test's own, dropped at its end."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield servers["MONGO_URL"].replace("/crm?", f"/{name}?")
+    with MongoClient[dict[str, Any]](servers["MONGO_URL"]) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def redis_prefix(servers: dict[str, str]) -> Iterator[str]:
+    """What this test's keys at REDIS_URL begin with; they are deleted at its end."""
+    prefix = f"test:{secrets.token_hex(6)}:"
+    yield prefix
+    with RedisClient.from_url(servers["REDIS_URL"]) as client:
+        for key in client.scan_iter(f"{prefix}*", count=1000):
+            client.delete(key)
+
+
+@pytest.fixture
+def key_prefix() -> str:
+    """What this test's objects in S3_BUCKET begin with; they go with the servers."""
+    return f"test/{secrets.token_hex(6)}/"
+
+
+@pytest.fixture
+async def own_redis(tmp_path: Path) -> AsyncIterator[Redis]:
+    """A Redis that nobody else uses: empty it, stop it, start it again (same port, same data), pause it."""
+    redis = Redis(tmp_path)
+    await redis.start()
+    yield redis
+    await redis.stop(patience=0)
+
+
+@pytest.fixture
+async def own_mongo(tmp_path: Path) -> AsyncIterator[Mongo]:
+    """A MongoDB that nobody else uses: step it down, stop it, start it again (same port, same data), pause it."""
+    mongo = Mongo(tmp_path)
+    await mongo.start()
+    yield mongo
+    await mongo.stop(patience=0)

@@ -1,0 +1,76 @@
+"""A queue on the shared Redis, and crews that are drained at the end."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from pipeline_engine import logs
+from pipeline_engine.lanes import Crew, Handler, Lane, LaneQueue, connect
+from tests.integration.lanes.stage import CODEC, Book
+
+Crews = Callable[..., Awaitable[Crew[None]]]
+Said = Callable[[], str]
+
+
+@pytest.fixture
+def said() -> Iterator[Said]:
+    """Everything that was logged so far, from DEBUG on, as JSON lines."""
+    root, stderr = logging.getLogger(), sys.stderr
+    before = root.handlers, root.level
+    sys.stderr = heard = io.StringIO()
+    try:
+        logs.configure("DEBUG", "json")
+        yield heard.getvalue
+    finally:
+        sys.stderr = stderr
+        root.handlers, root.level = before
+
+
+@pytest.fixture
+def redis_url(servers: dict[str, str]) -> str:
+    return servers["REDIS_URL"]
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def queue(redis: Redis, redis_prefix: str) -> LaneQueue:
+    return LaneQueue(redis, CODEC, redis_prefix)
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+async def crews(redis_url: str, queue: LaneQueue, book: Book) -> AsyncIterator[Crews]:
+    """Start a crew on one lane: `await crews(lane, {"name": handler}, lease=..., ...)`.
+
+    It never polls unless the test says so: what happens, happens by events.
+    """
+    started: list[Crew[None]] = []
+
+    async def start(
+        lane: Lane, handlers: Mapping[str, Handler[None]], url: str = redis_url, **options: Any
+    ) -> Crew[None]:
+        options = {"queue": queue, "ledger": book, "look_every": 300.0, **options}
+        crew = Crew(url, lanes=[lane], handlers=handlers, app=None, **options)
+        started.append(crew)
+        await crew.start()
+        return crew
+
+    yield start
+    for crew in started:
+        await crew.drain(grace=0)

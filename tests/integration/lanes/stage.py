@@ -1,0 +1,52 @@
+"""What the tests of the lanes share: a ledger in a list, a way to wait, a lane for a test."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from pipeline_engine.lanes import Backoff, Codec, DeadLetter, HistoryRow, Lane
+
+CODEC = Codec(b"a key for the tests of the lanes")
+SOON = Backoff("steps", (0.01,), jitter=0.0)
+
+
+class Book:
+    """A ledger that can be closed for a while."""
+
+    def __init__(self) -> None:
+        self.rows: list[HistoryRow] = []
+        self.letters: list[DeadLetter] = []
+        self.closed = False
+        self.refusals = 0
+
+    async def record(self, rows: Sequence[HistoryRow]) -> None:
+        self._open()
+        self.rows.extend(rows)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        self._open()
+        self.letters.append(letter)
+
+    def _open(self) -> None:
+        if self.closed:
+            self.refusals += 1
+            raise ConnectionError("the ledger is away")
+
+
+def lane(places: int = 4, **rules: Any) -> Lane:
+    """A lane named `test` whose retries come soon."""
+    return Lane("test", places, **{"backoff": SOON, "timeout": 10.0, **rules})
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], what: str, patience: float = 15) -> None:
+    """Wait for a condition; fails by name when it does not come."""
+    deadline = time.monotonic() + patience
+    while True:
+        met = condition()
+        if met if isinstance(met, bool) else await met:
+            return
+        assert time.monotonic() < deadline, f"still not after {patience:g} s: {what}"
+        await asyncio.sleep(0.005)

@@ -1,0 +1,289 @@
+"""Getting jobs in and out: unique ids, order, priorities, delays, places, pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+import pytest
+from redis.asyncio import Redis
+
+from pipeline_engine.lanes import Context, Handler, LaneQueue, NewJob, Priority
+from tests.integration.lanes.conftest import Crews
+from tests.integration.lanes.stage import CODEC, lane, until
+
+PRIORITIES: tuple[Priority, ...] = ("low", "normal", "high")
+
+
+async def test_a_job_runs_with_its_arguments_and_its_context(crews: Crews, queue: LaneQueue) -> None:
+    seen: list[tuple[Context[None], int, str]] = []
+
+    async def handler(context: Context[None], number: int, word: str) -> None:
+        seen.append((context, number, word))
+
+    await crews(lane(), {"f": handler})
+    before = time.time()
+    assert await queue.enqueue("test", "f", 7, word="x", id="one")
+    await until(lambda: len(seen) == 1, "the job ran")
+    context, number, word = seen[0]
+    assert (number, word) == (7, "x")
+    assert (context.job.lane, context.job.id, context.job.function) == ("test", "one", "f")
+    assert (context.job.attempt, context.job.crashes) == (1, 0)
+    assert before - 0.01 <= context.job.enqueued_at.timestamp() <= time.time()
+
+
+async def test_an_id_is_taken_once_while_it_waits_is_delayed_or_runs_and_again_after_its_end(
+    crews: Crews, queue: LaneQueue
+) -> None:
+    """arq refuses the id of a finished job as long as its result is kept."""
+    started, let_go = asyncio.Event(), asyncio.Event()
+    runs = Counter[str]()
+
+    async def handler(context: Context[None]) -> None:
+        runs[context.job.id] += 1
+        started.set()
+        await let_go.wait()
+
+    assert await queue.enqueue("test", "f", id="a", delay=0.05)
+    assert not await queue.enqueue("test", "f", id="a"), "it is delayed"
+    assert await queue.enqueue("test", "f", id="b")
+    assert not await queue.enqueue("test", "f", id="b"), "it waits"
+    await crews(lane(), {"f": handler})
+    await until(lambda: runs == {"a": 1, "b": 1}, "both run")
+    assert not await queue.enqueue("test", "f", id="b"), "it runs"
+    let_go.set()
+    await until(lambda: _is_empty(queue), "both ended")
+    assert await queue.enqueue("test", "f", id="b"), "it has ended"
+    await until(lambda: runs == {"a": 1, "b": 2}, "it runs again")
+
+
+async def test_enqueue_many_counts_what_is_new_across_batches(queue: LaneQueue) -> None:
+    jobs = [NewJob("f", (i,), id=f"j{i}") for i in range(1100)]
+    assert await queue.enqueue_many("test", jobs[:700]) == 700
+    assert await queue.enqueue_many("test", jobs) == 400
+    assert (await queue.counts(["test"]))["test"].waiting == 1100
+
+
+async def test_jobs_start_in_the_order_in_which_they_were_put_in(crews: Crews, queue: LaneQueue) -> None:
+    order: list[int] = []
+
+    async def handler(_: Context[None], number: int) -> None:
+        order.append(number)
+
+    await queue.enqueue_many("test", [NewJob("f", (i,)) for i in range(600)])
+    await queue.enqueue("test", "f", 600)
+    await crews(lane(places=7), {"f": handler})
+    await until(lambda: len(order) == 601, "all ran")
+    assert order == list(range(601))
+
+
+async def test_priorities_share_eight_to_four_to_one(crews: Crews, queue: LaneQueue) -> None:
+    """arq has no priorities; strict ones would starve the low jobs."""
+    order: list[str] = []
+
+    async def handler(_: Context[None], name: str) -> None:
+        order.append(name)
+
+    for name in PRIORITIES:
+        await queue.enqueue_many("test", [NewJob("f", (name,)) for _ in range(100)], priority=name)
+    await crews(lane(places=1), {"f": handler})
+    await until(lambda: len(order) == 300, "all ran")
+    assert Counter(order[:13]) == {"high": 8, "normal": 4, "low": 1}
+    assert Counter(order[:130]) == {"high": 80, "normal": 40, "low": 10}
+
+
+async def test_a_priority_outlives_delay_and_retry(crews: Crews, queue: LaneQueue) -> None:
+    order: list[str] = []
+
+    async def handler(context: Context[None]) -> None:
+        order.append(context.job.id)
+
+    await queue.enqueue("test", "f", id="late but high", priority="high", delay=0.02)
+    await queue.pause("test")
+    await queue.enqueue_many("test", [NewJob("f", id=f"n{i}") for i in range(5)])
+    await crews(lane(places=1), {"f": handler})
+    await until(lambda: _holds(queue, waiting=6), "the delayed job is due")
+    await queue.resume("test")
+    await until(lambda: len(order) == 6, "all ran")
+    assert order[0] == "late but high"
+
+
+async def test_a_delayed_job_runs_when_due_and_nobody_polls_for_it(crews: Crews, queue: LaneQueue) -> None:
+    ran: list[float] = []
+
+    async def handler(_: Context[None]) -> None:
+        ran.append(time.monotonic())
+
+    await crews(lane(), {"f": handler})
+    start = time.monotonic()
+    await queue.enqueue("test", "f", delay=0.3)
+    await queue.enqueue("test", "f", delay=0.1)
+    await until(lambda: len(ran) == 2, "both ran")
+    assert 0.1 <= ran[0] - start < 0.25
+    assert 0.3 <= ran[1] - start < 0.5
+
+
+async def test_another_process_rings_the_doorbell(crews: Crews, queue: LaneQueue, redis: Redis) -> None:
+    """arq finds a job at its next poll. This crew looks every five minutes only."""
+    ran = asyncio.Event()
+
+    async def handler(_: Context[None]) -> None:
+        ran.set()
+
+    await crews(lane(), {"f": handler})
+    await until(lambda: _listened_to(redis, queue), "the doorbell is connected")
+    other, waits = LaneQueue(redis, CODEC, queue.keys.prefix), []
+    for _ in range(20):
+        ran.clear()
+        start = time.perf_counter()
+        await other.enqueue("test", "f")
+        async with asyncio.timeout(5):
+            await ran.wait()
+        waits.append(time.perf_counter() - start)
+    assert sorted(waits)[10] < 0.05, "arq's poll would take 0.25 s on average"
+
+
+async def test_a_free_place_is_filled_at_once(crews: Crews, queue: LaneQueue) -> None:
+    """arq fills slots at its next poll: 4 places, jobs of 20 ms, a poll each 0.5 s would take 5 s for 40 jobs."""
+    ended: list[float] = []
+
+    async def handler(_: Context[None]) -> None:
+        await asyncio.sleep(0.02)
+        ended.append(time.monotonic())
+
+    await queue.enqueue_many("test", [NewJob("f") for _ in range(40)])
+    start = time.monotonic()
+    await crews(lane(places=4), {"f": handler})
+    await until(lambda: len(ended) == 40, "all ran")
+    assert ended[-1] - start < 1.5
+
+
+async def test_a_full_daemon_leaves_jobs_to_others(crews: Crews, queue: LaneQueue) -> None:
+    """A semaphore inside an arq job holds the job in a worker that cannot run it, while another one idles."""
+    let_go = asyncio.Event()
+    running = Counter[str]()
+
+    def handler_of(name: str) -> Handler[None]:
+        async def handler(_: Context[None]) -> None:
+            running[name] += 1
+            await let_go.wait()
+
+        return handler
+
+    await queue.enqueue_many("test", [NewJob("f") for _ in range(5)])
+    await crews(lane(places=2), {"f": handler_of("first")})
+    await until(lambda: running["first"] == 2, "the first is full")
+    assert await _holds(queue, waiting=3, active=2)
+    await crews(lane(places=2), {"f": handler_of("second")})
+    await until(lambda: running["second"] == 2, "the second is full")
+    assert await _holds(queue, waiting=1, active=4)
+    let_go.set()
+    await until(lambda: _is_empty(queue), "all ended")
+
+
+async def test_long_jobs_do_not_hide_waiting_ones(crews: Crews, queue: LaneQueue) -> None:
+    """arq leaves running jobs in its queue and reads only the first so many: enough long ones hide the rest."""
+    let_go, seen = asyncio.Event(), Counter[str]()
+
+    async def long(_: Context[None]) -> None:
+        seen["long"] += 1
+        await let_go.wait()
+
+    async def short(_: Context[None]) -> None:
+        seen["short"] += 1
+
+    await queue.enqueue_many("test", [NewJob("long") for _ in range(150)] + [NewJob("short") for _ in range(50)])
+    await crews(lane(places=151), {"long": long, "short": short})
+    await until(lambda: seen == {"long": 150, "short": 50}, "the one place left does all short jobs")
+    let_go.set()
+
+
+async def test_two_crews_share_a_thousand_jobs_and_none_runs_twice(crews: Crews, queue: LaneQueue) -> None:
+    runs, by = Counter[int](), Counter[str]()
+
+    def handler_of(name: str) -> Handler[None]:
+        async def handler(_: Context[None], number: int) -> None:
+            runs[number] += 1
+            by[name] += 1
+            await asyncio.sleep(0)
+
+        return handler
+
+    for name in ("one", "two"):
+        await crews(lane(places=8), {"f": handler_of(name)})
+    await queue.enqueue_many("test", [NewJob("f", (i,)) for i in range(1000)])
+    await until(lambda: _is_empty(queue), "all ended")
+    assert runs == dict.fromkeys(range(1000), 1)
+    assert min(by["one"], by["two"]) > 100
+
+
+async def test_a_paused_lane_starts_nothing_and_goes_on_by_the_doorbell(
+    crews: Crews, queue: LaneQueue, redis: Redis
+) -> None:
+    ran = Counter[str]()
+
+    async def handler(context: Context[None]) -> None:
+        ran[context.job.id] += 1
+
+    await crews(lane(), {"f": handler})
+    await until(lambda: _listened_to(redis, queue), "the doorbell is connected")
+    await queue.pause("test")
+    await queue.enqueue("test", "f", id="a")
+    await queue.enqueue("test", "f", id="b", delay=0.01)
+    await until(lambda: _holds(queue, waiting=2, paused=True), "the delayed one is due as well")
+    assert not ran
+    await queue.resume("test")
+    await until(lambda: ran == {"a": 1, "b": 1}, "both ran")
+
+
+async def test_clean_throws_away_what_has_not_started(queue: LaneQueue) -> None:
+    for priority in PRIORITIES:
+        await queue.enqueue_many("test", [NewJob("f") for _ in range(700)], priority=priority)
+    await queue.enqueue("test", "f", id="later", delay=60)
+    assert await queue.clean("test", "waiting") == 2100
+    assert await _holds(queue, waiting=0, delayed=1)
+    assert await queue.clean("test", "delayed") == 1
+    assert await queue.enqueue("test", "f", id="later"), "its id is free again"
+
+
+async def test_with_a_ttl_nothing_is_left_behind(redis: Redis, redis_prefix: str, crews: Crews) -> None:
+    once = LaneQueue(redis, CODEC, redis_prefix, ttl=3600)
+    ran = asyncio.Event()
+
+    async def handler(_: Context[None]) -> None:
+        ran.set()
+
+    await once.enqueue_many("test", [NewJob("f", id="low")], priority="low")
+    await once.enqueue("test", "f", id="later", delay=60)
+    await once.pause("other")
+    await crews(lane(), {"f": handler}, queue=once)
+    await ran.wait()
+    await once.minutes("test")
+    await until(lambda: _has_minutes(once), "the minute was charted")
+    keys = [key async for key in redis.scan_iter(f"{redis_prefix}*")]
+    assert len(keys) >= 4
+    assert all([0 < await redis.ttl(key) <= 3600 for key in keys])
+
+
+async def test_a_large_payload_is_refused_at_the_door(queue: LaneQueue) -> None:
+    with pytest.raises(ValueError, match="at most 65536"):
+        await queue.enqueue("test", "f", "x" * 70_000)
+
+
+async def _holds(queue: LaneQueue, **expected: int | bool) -> bool:
+    counts = (await queue.counts(["test"]))["test"]
+    return all(getattr(counts, name) == value for name, value in expected.items())
+
+
+async def _is_empty(queue: LaneQueue) -> bool:
+    return (await queue.counts(["test"]))["test"].unfinished == 0
+
+
+async def _has_minutes(queue: LaneQueue) -> bool:
+    return any(chart.get("done") for chart in (await queue.minutes("test")).values())
+
+
+async def _listened_to(redis: Redis, queue: LaneQueue) -> bool:
+    ((_, listeners),) = await redis.pubsub_numsub(queue.keys.doorbell)
+    return bool(listeners)

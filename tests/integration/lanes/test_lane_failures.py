@@ -1,0 +1,304 @@
+"""What becomes of jobs that fail: retries, releases, dead letters, and everything around a job that may fail too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from redis.asyncio import Redis
+
+from pipeline_engine.errors import Permanent, RateLimited, Stale, Transient, Unreachable
+from pipeline_engine.lanes import (
+    Backoff,
+    Context,
+    Dead,
+    Done,
+    Finished,
+    LaneQueue,
+    Outcome,
+    Release,
+    Retry,
+    runner,
+    verdict,
+)
+from tests.integration.lanes.conftest import Crews, Said
+from tests.integration.lanes.stage import Book, lane, until
+
+
+@pytest.mark.covers("R-17")
+async def test_a_failing_job_is_retried_and_then_becomes_a_dead_letter(
+    crews: Crews, queue: LaneQueue, book: Book
+) -> None:
+    """arq fails a job for good at its first exception, keeps no earlier error, and writes no dead letter."""
+    attempts: list[int] = []
+
+    async def handler(context: Context[None], deal: str) -> None:
+        attempts.append(context.job.attempt)
+        raise Transient(f"try {context.job.attempt} of {deal}")
+
+    await crews(lane(attempts=3), {"f": handler})
+    await queue.enqueue("test", "f", "d1", id="one")
+    await until(lambda: len(book.letters) == 1, "the dead letter")
+    (letter,) = book.letters
+    assert attempts == [1, 2, 3]
+    assert (letter.lane, letter.job_id, letter.function, letter.args) == ("test", "one", "f", ["d1"])
+    assert (letter.attempts, letter.error) == (3, "try 3 of d1")
+    assert [failure["error"] for failure in letter.errors] == ["try 1 of d1", "try 2 of d1", "try 3 of d1"]
+    assert letter.first_failed_at < letter.last_failed_at
+    await until(lambda: _is_empty(queue), "the lane is empty")
+
+
+async def test_a_foreign_exception_is_retried_and_its_text_reaches_the_ledger_but_neither_redis_nor_the_log(
+    crews: Crews, queue: LaneQueue, book: Book, redis: Redis, said: Said
+) -> None:
+    async def handler(context: Context[None]) -> None:
+        if context.job.attempt == 2:
+            await asyncio.Event().wait()
+        raise ValueError("cell: jane@example.org")
+
+    async def raising(_: Context[None]) -> None:
+        raise ValueError("cell: jane@example.org")
+
+    await crews(lane(attempts=2, timeout=0.5), {"f": handler, "g": raising})
+    await queue.enqueue("test", "f", id="one")
+    states: list[bytes] = []
+
+    async def remembered() -> bool:
+        states[:] = await redis.hvals(queue.keys.stem("test") + "state")  # type: ignore[misc]
+        return bool(states)
+
+    await until(remembered, "the first failure is remembered")
+    (state,) = states
+    assert b"ValueError" in state
+    assert b"jane" not in state
+    await until(lambda: len(book.letters) == 1, "the dead letter")
+    (letter,) = book.letters
+    assert letter.error == "TimeoutError: ran longer than 0.5 s"
+    assert letter.errors[0]["error"].startswith("ValueError at handler:")
+
+    await queue.enqueue("test", "g")
+    await until(lambda: len(book.letters) == 2, "the second dead letter")
+    assert book.letters[1].error == "ValueError: cell: jane@example.org"
+    assert "raise ValueError" in book.letters[1].traceback
+    assert "> test_lane_failures.py" in said()
+    assert "jane" not in said()
+
+
+async def test_a_job_that_takes_too_long_is_retried(crews: Crews, queue: LaneQueue) -> None:
+    """In arq a time-out is the end of a job."""
+    attempts: list[int] = []
+
+    async def handler(context: Context[None]) -> None:
+        attempts.append(context.job.attempt)
+        if context.job.attempt == 1:
+            await asyncio.Event().wait()
+
+    await crews(lane(timeout=0.1), {"f": handler})
+    await queue.enqueue("test", "f")
+    await until(lambda: attempts == [1, 2], "the second attempt")
+    await until(lambda: _is_empty(queue), "the lane is empty")
+
+
+@pytest.mark.covers("R-16", "R-17")
+@pytest.mark.parametrize(
+    "raised",
+    [RateLimited(retry_after=0.01), Unreachable("MongoDB is away")],
+    ids=["rate limited", "server away"],
+)
+async def test_what_is_not_the_jobs_fault_uses_no_attempt(
+    crews: Crews, queue: LaneQueue, book: Book, raised: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdict, "REST", 0.01)
+    attempts: list[int] = []
+
+    async def handler(context: Context[None]) -> None:
+        attempts.append(context.job.attempt)
+        if len(attempts) <= 5:
+            raise raised
+
+    await crews(lane(attempts=2), {"f": handler})
+    await queue.enqueue("test", "f")
+    await until(lambda: len(attempts) == 6, "the sixth run")
+    assert set(attempts) == {1}
+    await until(lambda: _is_empty(queue), "the lane is empty")
+    assert not book.letters
+
+
+@pytest.mark.covers("R-17")
+async def test_what_no_repeat_can_help_is_not_repeated(crews: Crews, queue: LaneQueue, book: Book) -> None:
+    runs = Counter[str]()
+
+    async def permanent(_: Context[None]) -> None:
+        runs["permanent"] += 1
+        raise Permanent("no such template", code="template_missing")
+
+    async def dead(_: Context[None]) -> Outcome:
+        runs["dead"] += 1
+        return Dead("gave up")
+
+    async def stale(_: Context[None]) -> None:
+        runs["stale"] += 1
+        raise Stale("somebody else has it")
+
+    await crews(lane(), {"permanent": permanent, "dead": dead, "stale": stale})
+    for function in ("permanent", "dead", "stale"):
+        await queue.enqueue("test", function)
+    await until(lambda: len(book.letters) == 2, "two dead letters")
+    await until(lambda: _is_empty(queue), "the lane is empty")
+    assert runs == {"permanent": 1, "dead": 1, "stale": 1}
+    assert {(letter.function, letter.error) for letter in book.letters} == {
+        ("permanent", "no such template"),
+        ("dead", "gave up"),
+    }
+
+
+async def test_outcomes_are_values(crews: Crews, queue: LaneQueue) -> None:
+    attempts: list[int] = []
+    answers: list[Outcome] = [Retry("not yet", after=0.01), Release(0.01), Release(), Done()]
+
+    async def handler(context: Context[None]) -> Outcome:
+        attempts.append(context.job.attempt)
+        return answers.pop(0)
+
+    await crews(lane(), {"f": handler})
+    await queue.enqueue("test", "f")
+    await until(lambda: not answers, "four runs")
+    await until(lambda: _is_empty(queue), "the lane is empty")
+    assert attempts == [1, 2, 2, 2]
+
+
+async def test_the_lane_says_how_long_to_wait_between_attempts(crews: Crews, queue: LaneQueue) -> None:
+    at: list[float] = []
+
+    async def handler(_: Context[None]) -> None:
+        at.append(asyncio.get_running_loop().time())
+        raise Transient("again")
+
+    await crews(lane(attempts=3, backoff=Backoff.steps(0.1, 0.3)), {"f": handler})
+    await queue.enqueue("test", "f")
+    await until(lambda: len(at) == 3, "three attempts")
+    assert 0.1 <= at[1] - at[0] < 0.25
+    assert 0.3 <= at[2] - at[1] < 0.55
+
+
+async def test_a_dead_letter_that_cannot_be_written_keeps_the_job_but_does_not_run_it_again(
+    crews: Crews, queue: LaneQueue, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "BURIAL_REST", 0.02)
+    runs: list[int] = []
+
+    async def handler(context: Context[None]) -> None:
+        runs.append(context.job.attempt)
+        raise Permanent("no")
+
+    book.closed = True
+    await crews(lane(), {"f": handler})
+    await queue.enqueue("test", "f", id="one")
+    await until(lambda: book.refusals >= 3, "three tries to write the letter")
+    assert runs == [1]
+    assert not await queue.enqueue("test", "f", id="one"), "the job is still there"
+    book.closed = False
+    await until(lambda: len(book.letters) == 1, "the letter")
+    await until(lambda: _is_empty(queue), "the lane is empty")
+    assert runs == [1]
+    assert (book.letters[0].error, book.letters[0].attempts) == ("no", 1)
+
+
+async def test_a_hook_that_raises_or_hangs_ends_nothing(
+    crews: Crews, queue: LaneQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In arq it ends the worker."""
+    monkeypatch.setattr(runner, "HOOK_TIMEOUT", 0.05)
+    heard: list[Finished] = []
+
+    async def raising(_: Finished) -> None:
+        raise RuntimeError("hook")
+
+    async def hanging(_: Finished) -> None:
+        await asyncio.Event().wait()
+
+    async def good(finished: Finished) -> None:
+        heard.append(finished)
+
+    async def handler(_: Context[None], number: int) -> None:
+        if number == 1:
+            raise Permanent("no")
+
+    await crews(lane(places=1), {"f": handler}, hooks=[raising, hanging, good])
+    for number in range(3):
+        await queue.enqueue("test", "f", number)
+    await until(lambda: len(heard) == 3, "all hooks were called for all jobs")
+    assert [type(finished.outcome) for finished in heard] == [Done, Dead, Done], "terminal failures do not skip hooks"
+    assert isinstance(heard[1].error, Permanent)
+    await until(lambda: _is_empty(queue), "the lane is empty")
+
+
+async def test_an_unknown_function_waits_for_a_newer_daemon(crews: Crews, queue: LaneQueue, book: Book) -> None:
+    """arq destroys the job."""
+    attempts: list[int] = []
+
+    async def handler(context: Context[None], _: int) -> None:
+        attempts.append(context.job.attempt)
+
+    old = await crews(lane(), {}, look_every=0.05)
+    await queue.enqueue("test", "new", 1, id="one")
+    await until(lambda: old.stats()["test"].unknown == 1, "the old daemon saw it")
+    await until(lambda: _holds(queue, parked=1), "it is parked")
+    assert not await queue.enqueue("test", "new", 1, id="one"), "its id is still taken"
+    await crews(lane(), {"new": handler}, look_every=0.05)
+    await until(lambda: attempts == [1], "the new daemon ran it though the old one is still there")
+    await until(lambda: _is_empty(queue), "the lane is empty")
+    assert not book.letters
+
+
+async def test_a_handler_that_is_cancelled_from_inside_is_retried(crews: Crews, queue: LaneQueue) -> None:
+    attempts: list[int] = []
+
+    async def handler(context: Context[None]) -> None:
+        attempts.append(context.job.attempt)
+        if context.job.attempt == 1:
+            raise asyncio.CancelledError
+
+    await crews(lane(), {"f": handler})
+    await queue.enqueue("test", "f")
+    await until(lambda: attempts == [1, 2], "the second attempt")
+    await until(lambda: _is_empty(queue), "the lane is empty")
+
+
+async def test_wrong_arguments_are_a_failure_like_any_other(crews: Crews, queue: LaneQueue, book: Book) -> None:
+    async def handler(_: Context[None]) -> None: ...
+
+    await crews(lane(attempts=2), {"f": handler})
+    await queue.enqueue("test", "f", "one too many")
+    await until(lambda: len(book.letters) == 1, "the dead letter")
+    assert "TypeError" in book.letters[0].error
+
+
+async def test_logs_carry_ids_and_never_arguments(crews: Crews, queue: LaneQueue, book: Book, said: Said) -> None:
+    """arq logs the arguments of every job."""
+
+    async def handler(_: Context[None], secret: str, fate: str) -> None:
+        match fate:
+            case "retry":
+                raise Transient("not now")
+            case "die":
+                raise Permanent("no")
+
+    await crews(lane(attempts=2), {"f": handler})
+    for fate in ("live", "retry", "die"):
+        await queue.enqueue("test", "f", "CANARY", fate, id=f"job-{fate}")
+    await until(lambda: len(book.letters) == 2, "two died")
+    await until(lambda: _is_empty(queue), "the lane is empty")
+    assert "CANARY" not in said()
+    for fate in ("live", "retry", "die"):
+        assert f"job-{fate}" in said()
+
+
+async def _is_empty(queue: LaneQueue) -> bool:
+    return (await queue.counts(["test"]))["test"].unfinished == 0
+
+
+async def _holds(queue: LaneQueue, **expected: int) -> bool:
+    counts = (await queue.counts(["test"]))["test"]
+    return all(getattr(counts, name) == value for name, value in expected.items())

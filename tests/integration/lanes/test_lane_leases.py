@@ -1,0 +1,118 @@
+"""Jobs whose process is gone, and jobs that just run long."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from pipeline_engine.lanes import Context, LaneQueue, NewJob
+from tests.integration.lanes.conftest import Crews
+from tests.integration.lanes.stage import Book, lane, until
+
+ROOT = Path(__file__).parents[3]
+LEASE = 0.6
+
+
+@contextmanager
+def daemon(url: str, prefix: str, lease: float = LEASE) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.integration.lanes.daemon", url, prefix, str(lease)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_a_job_longer_than_its_lease_keeps_it(crews: Crews, queue: LaneQueue) -> None:
+    """arq never renews its in-progress key, so it makes it live for the longest time-out."""
+    runs: list[str] = []
+
+    async def handler(context: Context[None]) -> None:
+        runs.append(context.job.id)
+        await asyncio.sleep(4 * LEASE)
+
+    for _ in range(2):
+        await crews(lane(), {"f": handler}, lease=LEASE, look_every=0.05)
+    await queue.enqueue("test", "f", id="long")
+    await until(lambda: len(runs) == 1, "it runs")
+    await until(lambda: _is_empty(queue), "it ended")
+    assert runs == ["long"]
+
+
+async def test_the_jobs_of_a_killed_process_run_elsewhere_within_seconds(
+    crews: Crews, queue: LaneQueue, redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """In arq they wait for the longest time-out of all functions + 10 s."""
+    seen: list[tuple[str, int, int]] = []
+
+    async def hold(context: Context[None]) -> None:
+        seen.append((context.job.id, context.job.crashes, context.job.attempt))
+
+    with daemon(redis_url, redis_prefix) as process:
+        await queue.enqueue_many("test", [NewJob("hold", id="a"), NewJob("hold", id="b")])
+        await until(lambda: _ran(redis, redis_prefix, 2), "both run there")
+        process.kill()
+        process.wait()
+    killed = time.monotonic()
+    await crews(lane(), {"hold": hold}, lease=LEASE, look_every=0.1)
+    await until(lambda: len(seen) == 2, "both run here")
+    assert time.monotonic() - killed < 5 * LEASE
+    assert sorted(seen) == [("a", 1, 1), ("b", 1, 1)], "a crash is counted, and uses no attempt"
+
+
+async def test_a_job_that_kills_its_process_is_parked_and_its_neighbours_live(
+    queue: LaneQueue, redis: Redis, redis_url: str, redis_prefix: str
+) -> None:
+    """Nothing in arq counts crashes: such a job kills one worker after the other, for ever."""
+    await queue.enqueue_many("test", [NewJob("die", id="poison"), *(NewJob("quick", id=f"n{i}") for i in range(8))])
+    deaths = 0
+    while not await redis.llen(f"{redis_prefix}buried"):  # type: ignore[misc]
+        with daemon(redis_url, redis_prefix) as process:
+            await until(lambda: _over(process, redis, redis_prefix), "it died, or buried the poison")
+            deaths += process.poll() is not None
+        assert deaths <= 3
+    with daemon(redis_url, redis_prefix):
+        await until(lambda: _is_empty(queue), "all others ended")
+    assert await redis.lrange(f"{redis_prefix}buried", 0, -1) == [  # type: ignore[misc]
+        b"poison took its process down 3 times in a row"
+    ]
+    ran = Counter(line.decode().split()[1] for line in await redis.lrange(f"{redis_prefix}ran", 0, -1))  # type: ignore[misc]
+    assert ran["poison"] == 3
+    assert {name: ran[name] for name in ran if name != "poison"} == {f"n{i}": 1 for i in range(8)}
+
+
+async def test_a_lane_that_counts_no_crashes_never_gives_a_job_up(
+    crews: Crews, queue: LaneQueue, redis: Redis, book: Book
+) -> None:
+    """The document behind an import counts its crashes; two counters would disagree."""
+    crashes: list[int] = []
+
+    async def handler(context: Context[None]) -> None:
+        crashes.append(context.job.crashes)
+
+    await queue.enqueue("test", "f", id="import")
+    await redis.hset(queue.keys.stem("test") + "crashes", "import", "7")  # type: ignore[misc]
+    await crews(lane(crashes=None), {"f": handler})
+    await until(lambda: crashes == [7], "it ran")
+    assert not book.letters
+
+
+async def _ran(redis: Redis, prefix: str, times: int) -> bool:
+    return bool(await redis.llen(f"{prefix}ran") == times)  # type: ignore[misc]
+
+
+async def _over(process: subprocess.Popen[bytes], redis: Redis, prefix: str) -> bool:
+    return process.poll() is not None or bool(await redis.llen(f"{prefix}buried"))  # type: ignore[misc]
+
+
+async def _is_empty(queue: LaneQueue) -> bool:
+    return (await queue.counts(["test"]))["test"].unfinished == 0

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import psutil
+import pytest
+from aiohttp import WSMsgType, web
+from bson import ObjectId
+
+from pipeline_engine.clock import Clock
+from pipeline_engine.embedded.sink import Sink
+from pipeline_engine.providers import sockets as module
+from pipeline_engine.providers.sockets import Delivery, LoggedSockets, Sockets, SocketService
+from pipeline_engine.providers.tokens import ServiceTokens
+from tests.faults.proxy import Fault, Proxy
+
+SECRET = "a secret that is long enough for everybody"
+MB = 1024 * 1024
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tokens(clock: Clock) -> ServiceTokens:
+    return ServiceTokens(SECRET, clock)
+
+
+@pytest.fixture
+async def sink(servers: dict[str, str]) -> AsyncIterator[Sink]:
+    sink = Sink(servers["SOCKET_SINK_URL"])
+    await sink.clear()
+    yield sink
+    await sink.clear()
+
+
+@pytest.fixture
+async def proxy(servers: dict[str, str]) -> AsyncIterator[Proxy]:
+    async with Proxy.before(servers["SOCKET_URL"]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def service(servers: dict[str, str], proxy: Proxy, tokens: ServiceTokens) -> AsyncIterator[SocketService]:
+    """Through the proxy, and with little patience."""
+    async with SocketService(proxy.instead_of(servers["SOCKET_URL"]), "socket.io", tokens, patience=1.0) as service:
+        yield service
+
+
+async def say(service: Sockets, event_id: str = "e1") -> Delivery:
+    return await service.emit("import_progress", event_id, ["u1"], {"rows_read": 5})
+
+
+async def until_said(service: Sockets, event_id: str) -> None:
+    async with asyncio.timeout(15):
+        while not await say(service, event_id):  # noqa: ASYNC110  the service tells by itself when it may try again
+            await asyncio.sleep(0.02)
+
+
+async def test_an_event_arrives_as_the_contract_says(service: SocketService, sink: Sink, tokens: ServiceTokens) -> None:
+    user = ObjectId()
+    done = await service.emit("import_finished", "e1", [user, "u2"], {"status": "completed", "added": 3})
+    assert done is Delivery.ACKNOWLEDGED
+    assert done
+    (event,) = await sink.records(event="import_finished")
+    assert event["payload"] == {
+        "event_id": "e1",
+        "user_ids": [str(user), "u2"],
+        "data": {"status": "completed", "added": 3},
+    }
+    assert event["auth"].keys() == {"token"}
+
+
+async def test_it_connects_once_for_many_events_at_once(service: SocketService, sink: Sink) -> None:
+    assert all(await asyncio.gather(*(say(service, f"e{number}") for number in range(50))))
+    events = await sink.records(event="import_progress")
+    assert {event["payload"]["event_id"] for event in events} == {f"e{number}" for number in range(50)}
+    assert len(await sink.records(event="connect")) == 1
+
+
+async def test_it_does_not_connect_before_an_event_comes(service: SocketService, proxy: Proxy) -> None:
+    assert proxy.accepted == 0
+    await say(service)
+    assert proxy.accepted == 1
+
+
+async def test_each_connection_gets_a_fresh_token(
+    service: SocketService, sink: Sink, proxy: Proxy, clock: Clock, tokens: ServiceTokens
+) -> None:
+    await say(service, "e1")
+    clock.set(clock.now() + timedelta(hours=2))  # the first one has run out by now
+    await proxy.cut()
+    await until_said(service, "e2")
+    first, second = [record["auth"]["token"] for record in await sink.records(event="connect")]
+    assert first != second
+    now = clock.now().timestamp()
+    claims = json.loads(_second_part(second))
+    assert claims["type"] == "access_token"
+    assert now < claims["exp"] <= now + 3600
+
+
+async def test_a_cut_connection_is_made_again(service: SocketService, sink: Sink, proxy: Proxy) -> None:
+    assert await say(service, "e1")
+    await proxy.cut()
+    await until_said(service, "e2")
+    assert [record["payload"]["event_id"] for record in await sink.records(event="import_progress")][-1] == "e2"
+
+
+async def test_a_service_that_is_away_costs_no_time(service: SocketService, proxy: Proxy, sink: Sink) -> None:
+    await proxy.refuse()
+    assert await say(service) is Delivery.UNSENT
+    started = time.monotonic()
+    for _ in range(100):
+        assert await say(service) is Delivery.UNSENT
+    assert time.monotonic() - started < 1
+    await proxy.accept()
+    await until_said(service, "back")
+    assert await sink.records(event="import_progress") != []
+
+
+async def test_the_pauses_between_attempts_grow_and_end(
+    service: SocketService, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    tried: list[float] = []
+    proxy.target = ("127.0.0.1", 1)
+    for tenth in range(1200):
+        now = 1000.0 + tenth / 10
+        before = proxy.accepted
+        assert await say(service) is Delivery.UNSENT
+        if proxy.accepted > before:
+            tried.append(now - 1000.0)
+    pauses = [round(later - earlier, 1) for earlier, later in zip(tried, tried[1:], strict=False)]
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+async def test_a_hanging_service_costs_bounded_time_and_recovers(
+    service: SocketService, proxy: Proxy, sink: Sink
+) -> None:
+    proxy.set(Fault(hang=True))
+    started = time.monotonic()
+    assert await say(service) is Delivery.UNSENT
+    assert time.monotonic() - started < 5
+    proxy.heal()
+    await until_said(service, "back")
+
+
+async def test_an_event_that_nobody_acknowledges_is_told_apart(service: SocketService, sink: Sink) -> None:
+    await sink.behave(silent=True)
+    assert await say(service) is Delivery.UNHEARD
+    assert not Delivery.UNHEARD
+    assert len(await sink.wait_for(1, event="import_progress")) == 1
+
+
+async def test_a_connection_that_stays_unheard_is_made_anew(service: SocketService, sink: Sink) -> None:
+    await sink.behave(silent=True)
+    for _ in range(3):
+        assert await say(service) is Delivery.UNHEARD
+    await sink.behave(silent=False)
+    await until_said(service, "e4")
+    assert len(await sink.records(event="connect")) == 2
+
+
+async def test_a_service_that_refuses_us_is_away(service: SocketService, sink: Sink) -> None:
+    await sink.behave(refuse="not you")
+    assert await say(service) is Delivery.UNSENT
+    await sink.behave(refuse="")
+    await until_said(service, "e2")
+
+
+async def test_leaving_never_hangs(servers: dict[str, str], proxy: Proxy, tokens: ServiceTokens) -> None:
+    service = SocketService(proxy.instead_of(servers["SOCKET_URL"]), "socket.io", tokens, patience=1.0)
+    async with service:
+        await say(service)
+        proxy.set(Fault(hang=True))
+        started = time.monotonic()
+    assert time.monotonic() - started < 4
+    assert [task for task in asyncio.all_tasks() if "engineio" in repr(task)] == []
+
+
+async def test_data_that_is_no_json_is_the_callers_fault(service: SocketService, sink: Sink) -> None:
+    with pytest.raises(TypeError):
+        await service.emit("import_progress", "e1", [], {"id": ObjectId()})
+    assert await say(service)
+
+
+async def test_a_token_never_shows_in_the_log(
+    service: SocketService,
+    sink: Sink,
+    proxy: Proxy,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.WARNING)
+    await say(service)
+    await proxy.cut()
+    await sink.behave(refuse="not you")
+    await say(service)
+    written = caplog.text + "".join(capfd.readouterr())
+    seen = [record["auth"]["token"] for record in await sink.records(event="connect")]
+    assert seen
+    assert not any(token in written for token in seen)
+    assert logging.getLogger("socketio.client").handlers == []
+    assert logging.getLogger("engineio.client").handlers == []
+
+
+async def test_without_a_service_events_stand_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    async with LoggedSockets() as service:
+        assert await service.emit("import_finished", "e1", ["u1", "u2"], {"status": "completed"})
+    written = "".join(capfd.readouterr())
+    assert "import_finished" in written
+    assert "e1" in written
+
+
+# A service that means harm
+
+Rudeness = Callable[[web.WebSocketResponse], Awaitable[None]]
+OPEN = json.dumps({"sid": "s", "upgrades": [], "pingInterval": 25000, "pingTimeout": 20000})
+
+
+@asynccontextmanager
+async def rude_service(rudeness: Rudeness) -> AsyncIterator[str]:
+    """Speaks just enough Socket.IO to let a client in, then does something to it, and acknowledges every event."""
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(f"0{OPEN}")
+        async for message in socket:
+            if message.type is WSMsgType.TEXT and message.data.startswith("40"):
+                await socket.send_str('40{"sid":"s"}')
+                await rudeness(socket)
+            elif message.type is WSMsgType.TEXT and message.data.startswith("42"):
+                number = message.data[2 : message.data.index("[")]
+                await socket.send_str(f"43{number}[]")
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/socket.io/", serve)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _a_huge_frame(socket: web.WebSocketResponse) -> None:
+    await socket.send_str("42" + json.dumps(["x", "y" * (100 * MB)]))
+
+
+async def _endless_attachments(socket: web.WebSocketResponse) -> None:
+    await socket.send_str('45999999999-["x",{"_placeholder":true,"num":0}]')
+    for _ in range(400):
+        await socket.send_bytes(b"x" * (200 * 1024))
+
+
+async def _nonsense(socket: web.WebSocketResponse) -> None:
+    for text in (
+        "42",
+        "42{}",
+        "427[]",
+        "43",
+        "439{}",
+        "43999[1]",
+        "49",
+        "4x",
+        "42" + "[" * 100_000,
+        "46-",
+        "44",
+        "9",
+        "z",
+    ):
+        await socket.send_str(text)
+    await socket.send_bytes(b"\x00\xff")
+
+
+async def _unknown_events(socket: web.WebSocketResponse) -> None:
+    for number in range(1000):
+        await socket.send_str(f'42{number}["do_something",{{"x":{number}}}]')
+
+
+@pytest.mark.parametrize("rudeness", [_a_huge_frame, _endless_attachments, _nonsense, _unknown_events])
+async def test_a_service_that_sends_what_it_likes_does_no_harm(
+    tokens: ServiceTokens, rudeness: Rudeness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    before = psutil.Process().memory_info().rss
+    async with rude_service(rudeness) as url, SocketService(url, "socket.io", tokens, patience=2.0) as service:
+        for number in range(3):
+            await say(service, f"e{number}")
+    grown = psutil.Process().memory_info().rss - before
+    assert grown < (450 if rudeness is _a_huge_frame else 50) * MB  # the huge frame is built in this process too
+    assert [record.message for record in caplog.records if "never retrieved" in record.message] == []
+
+
+async def test_a_service_that_throws_us_out_is_not_stormed(tokens: ServiceTokens) -> None:
+    let_in = 0
+
+    async def throw_out(socket: web.WebSocketResponse) -> None:
+        nonlocal let_in
+        let_in += 1
+        await socket.close()
+
+    async with rude_service(throw_out) as url, SocketService(url, "socket.io", tokens, patience=0.2) as service:
+        deadline = time.monotonic() + 1.2
+        while time.monotonic() < deadline:
+            assert not await say(service)
+            await asyncio.sleep(0)
+    assert 1 <= let_in <= 3
+
+
+async def test_a_redirect_is_refused(tokens: ServiceTokens) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        raise web.HTTPFound("/elsewhere/")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with SocketService(url, "socket.io", tokens, patience=1.0) as service:
+        assert await say(service) is Delivery.UNSENT
+    await runner.cleanup()
+    assert asked == ["/socket.io/"]
+
+
+def _second_part(token: str) -> bytes:
+    from base64 import urlsafe_b64decode
+
+    return urlsafe_b64decode(token.split(".")[1] + "==")

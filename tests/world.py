@@ -1,0 +1,97 @@
+"""A small CRM around the engine, for tests: accounts, users, pipelines, uploaded files and queue documents.
+
+It speaks to the servers by itself, with no code of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from bson import ObjectId
+from pymongo import MongoClient
+
+Document = dict[str, Any]
+
+SAMPLE = (
+    "Deal Name,Value,Stage,Status,Contact Name,Contact Email\n"
+    "Acme Corp Deal,5000,qualified,open,John Doe,john@acme.com\n"
+    "TechStart Deal,12000,proposal,open,Jane Smith,jane@techstart.com\n"
+    "Global Inc Deal,25000,negotiation,open,Bob Johnson,bob@global.com\n"
+)
+SAMPLE_MAPPINGS = {"Deal Name": "name", "Value": "value", "Stage": "stage_id"}
+
+
+class World:
+    """One account with a user and a pipeline, in the database that `environment` names."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+        self._mongo: MongoClient[Document] = MongoClient(environment["MONGO_URL"], tz_aware=True)
+        self.db = self._mongo.get_default_database()
+        self._s3 = boto3.client(
+            "s3",
+            endpoint_url=environment["S3_ENDPOINT_URL"],
+            region_name=environment["S3_REGION"],
+            aws_access_key_id=environment["S3_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["S3_SECRET_ACCESS_KEY"],
+        )
+        self._bucket = environment["S3_BUCKET"]
+        self.account, self.user, self.pipeline = ObjectId(), ObjectId(), ObjectId()
+        self.db["_accounts"].insert_one({"_id": self.account, "active": True})
+        self.db["users"].insert_one({"_id": self.user, "account": self.account, "active": True})
+        self.db["pipelines"].insert_one({"_id": self.pipeline, "account_id": self.account, "name": "Sales"})
+
+    def close(self) -> None:
+        self._mongo.close()
+        self._s3.close()
+
+    def upload(self, key: str, body: str | bytes) -> str:
+        data = body.encode() if isinstance(body, str) else body
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)
+        return key
+
+    def download(self, key: str) -> bytes:
+        return bytes(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+
+    def keys(self, prefix: str) -> list[str]:
+        found = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
+        return [one["Key"] for one in found.get("Contents", [])]
+
+    def queue(self, key: str | None, mappings: Mapping[str, str] | None = None, **changes: Any) -> ObjectId:
+        """Insert a pending import of the object `key`; `changes` replace whole fields, `options` go below
+        `additional_data`."""
+        options = changes.pop("options", {})
+        document: Document = {
+            "source": "deals",
+            "status": "pending",
+            "in_progress": False,
+            "user_id": self.user,
+            "account_id": self.account,
+            "parent_account": None,
+            "client_id": None,
+            "csv": [{"key": key, "name": "test-import.csv"}] if key else [],
+            "mappings": dict(mappings or SAMPLE_MAPPINGS),
+            "additional_data": {"pipeline_id": self.pipeline, "tags": ["test"], **options},
+            "createdAt": datetime.now(UTC),
+            "updatedAt": datetime.now(UTC),
+        } | changes
+        return ObjectId(self.db["queues"].insert_one(document).inserted_id)
+
+    def import_of(self, queue_id: ObjectId) -> Document:
+        found = self.db["queues"].find_one({"_id": queue_id})
+        assert found is not None
+        return found
+
+    def report_of(self, queue_id: ObjectId) -> Document:
+        found = self.db["csv_imports"].find_one({"queue_id": queue_id})
+        assert found is not None
+        return found
+
+    def deals_of(self, queue_id: ObjectId) -> list[Document]:
+        return list(self.db["deals"].find({"import_id": queue_id}).sort("import_row"))
+
+    def stage_names(self) -> dict[ObjectId, str]:
+        return {stage["_id"]: stage["name"] for stage in self.db["pipeline_stages"].find()}
