@@ -35,7 +35,7 @@ covers: $(READY) ## rows of the checklist that no test names
 	$(BIN)/python -m tests.covers
 
 bench: $(READY) ## the figures of docs/benchmarks.md, as ratios
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write
 
 faults: $(READY) ## the long fault runs as well
 	$(BIN)/python -m pytest tests/faults

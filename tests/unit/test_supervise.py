@@ -1,0 +1,47 @@
+"""Loops that must not end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pipeline_engine.supervise import Poke, supervise
+
+
+async def until(condition: object) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.001)
+
+
+async def test_a_loop_that_fails_starts_again() -> None:
+    starts: list[int] = []
+
+    async def loop() -> None:
+        starts.append(len(starts))
+        raise ConnectionError("gone")
+
+    task = asyncio.create_task(supervise("test", loop, rest=0.001))
+    await until(lambda: len(starts) >= 3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_pokes_that_come_together_are_heard_once() -> None:
+    poke = Poke()
+    poke()
+    poke()
+    async with asyncio.timeout(1):
+        await poke.wait()
+    waiting = asyncio.create_task(poke.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    poke()
+    await waiting
+
+
+async def test_a_wait_ends_by_itself_after_the_longest_time() -> None:
+    async with asyncio.timeout(5):
+        await Poke().wait(longest=0.01)
