@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import socketio
-from pymongo import AsyncMongoClient
+from pymongo import MongoClient
 from redis.asyncio import Redis as RedisClient
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -55,11 +55,11 @@ async def test_a_paused_redis_can_be_stopped(own_redis: Redis) -> None:
 
 
 async def test_mongo_stops_and_comes_back_with_its_data(own_mongo: Mongo) -> None:
-    async with AsyncMongoClient[dict[str, Any]](own_mongo.url) as client:
-        await client.crm["deals"].insert_one({"_id": 1})
+    with MongoClient[dict[str, Any]](own_mongo.url) as client:
+        client.crm["deals"].insert_one({"_id": 1})
         await own_mongo.stop()
         await own_mongo.start()
-        assert await client.crm["deals"].find_one() == {"_id": 1}
+        assert client.crm["deals"].find_one() == {"_id": 1}
 
 
 @pytest.mark.parametrize("part", [Mongo, Redis, S3])

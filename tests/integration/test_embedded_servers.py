@@ -204,11 +204,13 @@ def test_a_parent_killed_during_the_start_leaves_nothing(tmp_path: Path) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_the_servers_die_with_a_killed_keeper() -> None:
-    with EmbeddedServers(parts=["mongo", "redis"]):  # not S3: its sockets under /tmp would stay
+    with EmbeddedServers(parts=["mongo", "redis"]) as servers:  # not S3: its sockets under /tmp would stay
+        folder = servers.folder
         keeper, *programs = youngest_family()
         assert len(programs) == 2
         keeper.send_signal(signal.SIGKILL)
         until(lambda: all(map(gone, programs)), f"ended: {programs}")
+    assert not folder.exists()
 
 
 def test_what_the_environment_gives_is_not_started() -> None:

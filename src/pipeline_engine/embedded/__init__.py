@@ -6,10 +6,12 @@ closes - an orderly stop, a crash, a SIGKILL - it ends them all and removes thei
 
 servers.py      what callers use: EmbeddedServers
 keeper.py       the process that owns the group            orders.py   what the two say to each other
-parts.py        the table of parts                         folder.py   the private data folder
+group.py        its parts, together                        folder.py   the private data folder
+parts.py        the table of parts
 mongo.py redis.py s3.py socket_sink.py smtp_sink.py        one part each
-program.py      a server program as a child process        locate.py   where its executable is        ports.py
+program.py      a server program as a child process        locate.py   where its executable is
 records.py      what a sink keeps, told over HTTP          sink.py     the reader's end of that
+ports.py        free ports                                 listen.py   a web application on one
 
 There are no passwords but S3's: anybody with an account on this machine can reach the servers while they run.
 """

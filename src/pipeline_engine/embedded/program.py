@@ -63,11 +63,6 @@ class Program:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    @property
-    def pid(self) -> int:
-        """The process id; RuntimeError when it was never started."""
-        return self._started().pid
-
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing answers."""
         self._started().send_signal(signal.SIGSTOP)

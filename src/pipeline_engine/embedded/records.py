@@ -6,13 +6,10 @@ GET /sink/records -> [record, ...]    DELETE /sink/records    PUT /sink/behaviou
 from __future__ import annotations
 
 import json
-import socket
 from typing import TYPE_CHECKING, Any
 
-from pipeline_engine.embedded.ports import HOST
-
 if TYPE_CHECKING:
-    from aiohttp.web import Application, AppRunner, Request, Response
+    from aiohttp.web import Application, Request, Response
 
 
 class Records:
@@ -47,17 +44,6 @@ class Records:
             return _json({"unknown": sorted(unknown), "known": sorted(self.usual)}, status=400)
         self.behaviour.update(wishes)
         return _json(self.behaviour)
-
-
-async def serve(app: Application) -> tuple[AppRunner, int]:
-    """Serve `app` on a free loopback port: the runner, to be cleaned up, and the port."""
-    from aiohttp.web import AppRunner, SockSite
-
-    runner = AppRunner(app, access_log=None, shutdown_timeout=0)
-    await runner.setup()
-    door = socket.create_server((HOST, 0))
-    await SockSite(runner, door).start()
-    return runner, door.getsockname()[1]
 
 
 def _json(content: object, status: int = 200) -> Response:

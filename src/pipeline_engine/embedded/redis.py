@@ -19,7 +19,7 @@ class Redis:
         self.executable = locate(NEED, search_path)
         self.data = folder / "redis"
         self.port = free_ports(1)[0]
-        self.program = Program("valkey-server", folder / "logs" / "redis.log")
+        self.program = Program(self.executable.name, folder / "logs" / "redis.log")
 
     @property
     def url(self) -> str:

@@ -26,7 +26,7 @@ class S3:
         self.access_key = secrets.token_hex(10)
         self.secret_key = secrets.token_hex(20)
         self.ports = dict(zip(SERVICES, free_ports(len(SERVICES), twin=GRPC), strict=True))
-        self.program = Program("weed", folder / "logs" / "s3.log")
+        self.program = Program(self.executable.name, folder / "logs" / "s3.log")
 
     @property
     def url(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -12,6 +13,7 @@ from typing import Self
 
 from pipeline_engine.embedded.orders import Orders, Ready, read_answer, to_line
 from pipeline_engine.embedded.parts import PARTS
+from pipeline_engine.errors import ConfigError
 
 Keeper = subprocess.Popen[bytes]
 
@@ -45,6 +47,10 @@ class EmbeddedServers:
 
         ConfigError: a program is missing, or the folder is not ours to use. Unreachable: a server does not start.
         """
+        if sys.platform == "win32":
+            raise ConfigError(
+                "The embedded servers run on Linux and macOS. Set MONGO_URL, REDIS_URL and so on instead."
+            )
         self._keeper = subprocess.Popen(
             [sys.executable, "-m", "pipeline_engine.embedded"],
             stdin=subprocess.PIPE,
@@ -59,11 +65,13 @@ class EmbeddedServers:
 
     def stop(self) -> None:
         """Returns when the servers are gone, and with them a temporary folder."""
-        keeper, self._keeper, self._ready = self._keeper, None, None
+        keeper, ready, self._keeper, self._ready = self._keeper, self._ready, None, None
         if keeper:
             # The closing of the pipe would do, were there no children of ours that may have inherited our end.
             keeper.terminate()
             keeper.communicate()
+        if ready and not self._orders.folder:
+            shutil.rmtree(ready.folder, ignore_errors=True)  # only there when somebody killed the keeper
 
     def __enter__(self) -> Self:
         self.start()

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from pipeline_engine.embedded.listen import listen
 from pipeline_engine.embedded.ports import HOST
-from pipeline_engine.embedded.records import Records, serve
+from pipeline_engine.embedded.records import Records
 
 if TYPE_CHECKING:
     from aiohttp.web import AppRunner
@@ -42,7 +43,7 @@ class SmtpSink:
 
         app = Application()
         self.records.attach(app)
-        self._runner, self._sink_port = await serve(app)
+        self._runner, self._sink_port = await listen(app)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: SMTP(self, hostname="sink.invalid", loop=loop), HOST, 0)
         self._port = self._server.sockets[0].getsockname()[1]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from pipeline_engine.embedded.listen import listen
 from pipeline_engine.embedded.ports import HOST
-from pipeline_engine.embedded.records import Records, serve
+from pipeline_engine.embedded.records import Records
 
 if TYPE_CHECKING:
     from aiohttp.web import AppRunner
@@ -39,7 +40,7 @@ class SocketSink:
         service.on("connect", self._connected)
         service.on("*", self._received)
         self.records.attach(app)
-        self._runner, port = await serve(app)
+        self._runner, port = await listen(app)
         self.url = f"http://{HOST}:{port}"
 
     async def stop(self, _patience: float = 0) -> None:
