@@ -84,6 +84,15 @@ def test_the_head_may_end_in_the_middle_of_a_record_or_a_character() -> None:
         assert detect(head[: ENOUGH - cut], {}, whole=False) == Dialect("utf-8", ";", '"', 1, 1.0)
 
 
+def test_a_last_row_that_is_cut_does_not_count() -> None:
+    assert detect(b"a;b;c\n1;2;3\n1;2", {}, whole=False).confidence == 1
+    assert detect(b"a;b;c\n1;2;3\n1;2", {}, whole=True).confidence == 0.667
+
+
+def test_a_delimiter_in_the_header_alone_proves_nothing() -> None:
+    assert detect(b"Name (last, first)\n" + b"Doe\n" * 5, {}, whole=True).delimiter != ","
+
+
 def test_what_the_user_says_wins() -> None:
     told = {"delimiter": "|", "encoding": "Latin-1", "has_header": False}
     assert detect(SAMPLE.encode(), told, whole=True) == Dialect("iso8859-1", "|", '"', 0, 1.0)

@@ -49,7 +49,7 @@ def test_every_field_of_the_contract_can_be_set() -> None:
     assert list(compiled.fields) == list(FIELDS)
 
 
-@pytest.mark.covers("DI-22", "R-19")
+@pytest.mark.covers("DI-12")
 @pytest.mark.parametrize(
     "target",
     [

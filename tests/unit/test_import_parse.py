@@ -13,12 +13,11 @@ from bson import encode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.chunks import ChunkCutter
+from pipeline_engine.domain.imports.chunks import ChunkCutter, Piece
 from pipeline_engine.domain.imports.detect import Dialect, detect
 from pipeline_engine.domain.imports.header import find_header
 from pipeline_engine.domain.imports.mapping import compile_mapping
 from pipeline_engine.domain.imports.parse import Parsed, parse
-from pipeline_engine.domain.imports.records import Kind, RecordCutter
 from pipeline_engine.domain.imports.row_mapper import RowMapper
 from pipeline_engine.domain.imports.values import LARGEST_FIELD, LONGEST_STAGE
 
@@ -36,6 +35,7 @@ Acme Corp Deal,5000,qualified,open,John Doe,john@acme.com
 TechStart Deal,12000,proposal,open,Jane Smith,jane@techstart.com
 Global Inc Deal,25000,negotiation,open,Bob Johnson,bob@global.com
 """
+COMMA = Dialect("utf-8", ",", '"', 1, 1.0)
 MB = 1024 * 1024
 
 
@@ -49,12 +49,17 @@ async def _parse(data: bytes, mappings: dict[str, str], told: dict[str, Any] | N
     whole = Parsed([], [])
     for piece in cutter.feed(data[header.start :]) + cutter.close():
         done = await parse(piece, dialect, mapper)
-        assert sorted(row for row, *_ in [*done.rows, *done.errors]) == list(
-            range(piece.chunk.first_row, piece.chunk.first_row + piece.chunk.rows)
-        )
+        numbers = [row.row for row in done.rows] + [error.row for error in done.errors]
+        assert sorted(numbers) == list(range(piece.chunk.first_row, piece.chunk.first_row + piece.chunk.rows))
+        assert done.errors == sorted(done.errors)
         whole.rows.extend(done.rows)
         whole.errors.extend(done.errors)
     return whole
+
+
+def _pieces(data: bytes) -> list[Piece]:
+    cutter = ChunkCutter(b",", start=0, line=1)
+    return cutter.feed(data) + cutter.close()
 
 
 async def _two(body: bytes, **told: Any) -> Parsed:
@@ -81,7 +86,7 @@ async def test_the_sample_of_the_seed() -> None:
     }
 
 
-@pytest.mark.covers("DI-12", "DI-15", "DI-X9", "DI-X12", "DI-X14")
+@pytest.mark.covers("DI-12", "DI-15", "DI-X9", "DI-X12")
 async def test_cells_are_trimmed_and_normalised_and_nought_stays_nought() -> None:
     header = "Name,Value,Status,Type,Stage,Budget,Empty\n"
     mappings = {"Name": "name", "Value": "value", "Status": "status", "Type": "contract_type", "Stage": "stage_id"}
@@ -153,7 +158,7 @@ async def test_an_empty_stage_is_an_error_when_one_is_mapped() -> None:
 
 
 async def test_a_stage_name_has_a_limit() -> None:
-    fits, longer = "x" * LONGEST_STAGE, "\u0301\u0327" * 30_000
+    fits, longer = "x" * LONGEST_STAGE, "\u0301\u0327" * 10_000
     parsed = await _parse(f"Name,Stage\na, {fits} \nb,{longer}\n".encode(), {"Name": "name", "Stage": "stage_id"})
     assert [row.stage for row in parsed.rows] == [fits]
     assert [(error.row, error.column, error.code) for error in parsed.errors] == [(2, "Stage", "too_long")]
@@ -271,12 +276,14 @@ def _csv(rows: list[list[str]]) -> str:
 @example(body=b'"a"b,"c"d"\n', chunk=2)
 async def test_rows_and_errors_are_those_of_csv_reader(body: bytes, chunk: int) -> None:
     """An independent parser over the same bytes counts the same rows and reads the same cells."""
-    parsed = await _parse(b"Name,Value\n" + body, {"Name": "name"}, {"delimiter": ","}, rows=chunk)
+    # The long name keeps a body of NUL characters from looking like a binary file.
+    header = b"Name," + b"V" * 2000 + b"\n"
+    parsed = await _parse(header + body, {"Name": "name"}, {"delimiter": ","}, rows=chunk)
     text = body.decode(errors="replace")
     expected = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
-    cells = dict(sorted((row.row, row.cells) for row in [*parsed.rows, *parsed.errors]))
-    assert list(cells) == list(range(1, len(expected) + 1))
-    assert [[cell.replace("\0", "\ufffd") for cell in row] for row in expected] == list(cells.values())
+    cells = {row.row: row.cells for row in parsed.rows} | {error.row: error.cells for error in parsed.errors}
+    assert sorted(cells) == list(range(1, len(expected) + 1))
+    assert [[cell.replace("\0", "\ufffd") for cell in row] for row in expected] == [cells[n] for n in sorted(cells)]
     good = {row.row: row.fields["name"] for row in parsed.rows}
     assert good == {n: row[0].strip() for n, row in enumerate(expected, 1) if n in good}
     for error in parsed.errors:
@@ -302,15 +309,25 @@ HOSTILE = {
 
 @pytest.mark.parametrize("record", HOSTILE.values(), ids=HOSTILE)
 async def test_no_chunk_holds_the_loop_or_outgrows_a_document(record: bytes) -> None:
-    dialect = Dialect("utf-8", ",", '"', 1, 1.0)
     mapper = RowMapper(compile_mapping({"Name": "name"}, ("Name", "Value")))
-    cutter = ChunkCutter(b",", start=0, line=1)
-    piece = (cutter.feed(record * min(500, 4 * MB // len(record))) + cutter.close())[0]
-    worst = min([await _longest_hold(parse(piece, dialect, mapper)) for _ in range(3)])
+    piece = _pieces(record * min(500, 4 * MB // len(record)))[0]
+    worst = min([await _longest_hold(parse(piece, COMMA, mapper)) for _ in range(3)])
     assert worst < 0.1
-    errors = (await parse(piece, dialect, mapper)).errors
+    errors = (await parse(piece, COMMA, mapper)).errors
     assert len(errors) == piece.chunk.rows
     assert len(encode({"errors": [error._asdict() for error in errors]})) < 15 * MB
+
+
+async def test_a_large_chunk_is_parsed_in_turns_with_the_other_tasks() -> None:
+    mapper = RowMapper(compile_mapping({"Name": "name"}, ("Name", "Value")))
+    (piece,) = _pieces((b"a," + b"b" * 8_000 + b"\n") * 400)
+    task = asyncio.ensure_future(parse(piece, COMMA, mapper))
+    turns = 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 20
+    assert len(task.result().rows) == 400
 
 
 async def _longest_hold(work: Any) -> float:
@@ -325,15 +342,8 @@ async def _longest_hold(work: Any) -> float:
 
 
 async def test_records_and_parser_that_disagree_are_no_silent_loss() -> None:
-    cutter = ChunkCutter(b",", start=0, line=1)
-    (piece,) = cutter.feed(b"a,1\nb,2\n") + cutter.close()
+    (piece,) = _pieces(b"a,1\nb,2\n")
     mapper = RowMapper(compile_mapping({"Name": "name"}, ("Name", "Value")))
-    dialect = Dialect("utf-8", ",", '"', 1, 1.0)
     for wrong in (piece._replace(data=b"a,1\n"), piece._replace(data=b"a,1\nb,2\nc,3\n")):
         with pytest.raises((RuntimeError, IndexError)):
-            await parse(wrong, dialect, mapper)
-
-
-def test_the_kinds_are_codes_of_errors() -> None:
-    records = RecordCutter(b",", limit=3)
-    assert [record.kind for record in records.feed(b'abcd\n"') + records.close()] == [Kind.TOO_LARGE, Kind.UNCLOSED]
+            await parse(wrong, COMMA, mapper)

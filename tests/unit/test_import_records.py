@@ -135,6 +135,7 @@ def test_a_byte_order_mark_is_skipped_at_the_start_only(text: str, seed: int) ->
     marked = _cut(BOM + text.encode(), seed=seed)
     assert [record._replace(start=record.start - 3, end=record.end - 3) for record in marked] == plain
     assert _cut(BOM[:2]) == [Record(0, 2, 1, 1, Kind.OK)]
+    assert RecordCutter(b",", start=5).feed(BOM + b"a\n") == [Record(5, 10, 1, 1, Kind.OK)]
     assert _cut(b"a\n" + BOM + b"\n")[1] == Record(2, 6, 2, 1, Kind.OK)
 
 

@@ -33,7 +33,7 @@ def test_stage_names_are_trimmed_collapsed_composed_and_lower_case() -> None:
     assert stage_name(" \u2003 ") == ""
 
 
-@pytest.mark.covers("DI-X8", "DI-X9", "DI-24")
+@pytest.mark.covers("DI-X9")
 @pytest.mark.parametrize(
     ("one", "other"),
     [

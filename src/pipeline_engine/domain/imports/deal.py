@@ -54,7 +54,8 @@ class DealMaker:
     def deals(self, rows: Sequence[Row], stages: dict[str, ObjectId], now: datetime) -> list[dict[str, Any]]:
         """The deals of `rows`, in their order, ready to insert. `stages` has the id of every stage name in the rows.
 
-        A deal without a stage (no column is mapped to it) has no `stage_id`. The lists in the deals are shared.
+        Rows name no stage when no column is mapped to it: their deals get the stage '', or none when there is no such.
+        The lists in the deals are shared.
         """
         common = {**self._common, "createdAt": now, "updatedAt": now}
         if self._automations:
@@ -64,6 +65,6 @@ class DealMaker:
     def _deal(self, row: Row, stages: dict[str, ObjectId], common: dict[str, Any]) -> dict[str, Any]:
         key = ObjectId(self._beginning + row.row.to_bytes(4, "big"))
         deal = {"_id": key, **row.fields, **common, "import_row": row.row}
-        if row.stage:
+        if row.stage or "" in stages:
             deal["stage_id"] = stages[row.stage]
         return deal

@@ -6,20 +6,23 @@ Nothing here is needed: a row job of another process, or after a restart, reads 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from bson import ObjectId
-from pipeline_engine.providers.sockets import Sockets
 
 from pipeline_engine.domain.imports.chunks import Piece
 from pipeline_engine.domain.imports.ended import Ended
 from pipeline_engine.domain.imports.memory import Memory
 from pipeline_engine.domain.imports.recipe import Recipe
 from pipeline_engine.domain.imports.request import ImportRequest
+from pipeline_engine.providers.sockets import Sockets
 
 PIECES = 32 * 1024 * 1024
 """Bytes of file that wait for their row jobs, over all imports."""
 RECIPES = 64
+PROGRESS_PAUSE = 1.0
+"""Seconds between two progress events of an import."""
 
 
 class Desk:
@@ -29,12 +32,16 @@ class Desk:
         self.ended = Ended()
         self.stopping = False
         """The daemon is about to end: planners hand over."""
+        self._told = Memory[ObjectId, float](RECIPES)
+        """When progress was last told."""
         self._telling: dict[ObjectId, asyncio.Task[object]] = {}
 
     def tell_progress(self, sockets: Sockets, request: ImportRequest, progress: Mapping[str, int]) -> None:
-        """Tell the user how far the import is, unless the last time is still on its way."""
-        if request.id in self._telling:
+        """Tell the user how far the import is, unless the last time is a moment ago or still on its way."""
+        now = time.monotonic()
+        if request.id in self._telling or now < (self._told.get(request.id) or 0) + PROGRESS_PAUSE:
             return
+        self._told.keep(request.id, now)
         data = {"queue_id": str(request.id), **progress}
         event_id = f"import_progress:{request.id}:{progress['bytes_read']}:{progress['rows_added']}"
         task = asyncio.ensure_future(sockets.emit("import_progress", event_id, [request.user_id], data))

@@ -7,15 +7,19 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
+import bson
+
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.events import relay
 from pipeline_engine.domain.imports.error_csv import ErrorCsv
 from pipeline_engine.domain.imports.request import read_key
-from pipeline_engine.errors import Stale
+from pipeline_engine.errors import Permanent, Stale
 from pipeline_engine.ids import object_id
 
 CHUNKS_KEPT = timedelta(days=30)
+MOST_CELLS, SHOWN, LOG_BYTES = 64, 256, 8 * 1024**2
+"""Cells of a row, characters of a cell and bytes in all that `csv_imports` shows; the error CSV has everything."""
 
 log = logs.get(__name__)
 
@@ -34,7 +38,7 @@ async def finish(app: App, held: Mapping[str, Any], status: str, error: str | No
         return
     totals = await app.chunks.totals(account_id, import_id)
     error_key = await _write_errors(app, held, account_id) if totals["failed"] else None
-    first = [_log_record(one) for one in await _first_errors(app, account_id, held)] if totals["failed"] else []
+    first = await _first_errors(app, account_id, held) if totals["failed"] else []
     await app.csv_imports.write(
         account_id,
         import_id,
@@ -46,8 +50,8 @@ async def finish(app: App, held: Mapping[str, Any], status: str, error: str | No
         error_csv_key=error_key,
         warnings=held.get("plan", {}).get("warnings", []),
     )
-    if status == "completed" and held.get("additional_data", {}).get("delete_csv"):
-        await app.storage.delete(read_key(held))
+    if status == "completed" and held["additional_data"].get("delete_csv"):
+        await _delete_file(app, held)
     await app.chunks.expire(account_id, import_id, app.clock.now() + CHUNKS_KEPT)
     progress = {f"progress.{name}": value for name, value in figures(totals).items()}
     await _end(app, held, status, {"error": error, "error_csv_key": error_key, **progress}, totals)
@@ -78,19 +82,22 @@ def _events(held: Mapping[str, Any], status: str, totals: Mapping[str, int]) -> 
     import_id, user_id = str(held["_id"]), held.get("user_id")
     result = {"queue_id": import_id, "status": status, "added": totals["created"], "failed": totals["failed"]}
     run = f"{import_id}:{held.get('generation', 0)}"
-    events = [relay.socket_event(f"import_finished:{run}", "import_finished", [str(user_id)], result)]
+    users = [str(user_id)] if user_id else []
+    events = [relay.socket_event(f"import_finished:{run}", "import_finished", users, result)]
     if status == "completed":
         events.append(relay.crm_event(f"import.completed:{run}", "import.completed", user_id, result))
     return events
 
 
 async def _first_errors(app: App, account_id: Any, held: Mapping[str, Any]) -> list[dict[str, Any]]:
-    errors = []
+    records: list[dict[str, Any]] = []
+    room = LOG_BYTES
     async for error in app.chunks.errors(account_id, held["_id"]):
-        errors.append(error)
-        if len(errors) == app.settings.import_log_rows:
+        records.append(_log_record(error))
+        room -= len(bson.encode(records[-1]))
+        if len(records) == app.settings.import_log_rows or room < 0:
             break
-    return errors
+    return records
 
 
 def _log_record(error: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,14 +109,26 @@ def _log_record(error: Mapping[str, Any]) -> dict[str, Any]:
         "code": error["code"],
         "message": "Deal Insertion failed.",
         "additional_info": error["message"],
-        "row": list(islice(error["cells"], 64)),
+        "row": [cell[:SHOWN] for cell in islice(error["cells"], MOST_CELLS)],
     }
 
 
-async def _write_errors(app: App, held: Mapping[str, Any], account_id: Any) -> str:
+async def _write_errors(app: App, held: Mapping[str, Any], account_id: Any) -> str | None:
     key = error_key(read_key(held), str(held["_id"]))
-    await app.storage.put_stream(key, _error_lines(app, held, account_id))
+    try:
+        await app.storage.put_stream(key, _error_lines(app, held, account_id))
+    except Permanent as refused:
+        # A storage that lets us only read must not keep the import from ending.
+        log.warning("error CSV not written", queue_id=str(held["_id"]), error=refused)
+        return None
     return key
+
+
+async def _delete_file(app: App, held: Mapping[str, Any]) -> None:
+    try:
+        await app.storage.delete(read_key(held))
+    except Permanent as refused:
+        log.warning("file not deleted", queue_id=str(held["_id"]), error=refused)
 
 
 def error_key(key: str, import_id: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline_engine.domain.imports.detect import SAVE_AGAIN, Dialect
-from pipeline_engine.domain.imports.records import BOM, LARGEST, Kind, Record, RecordCutter, line_ends
+from pipeline_engine.domain.imports.records import LARGEST, Kind, Record, RecordCutter, line_ends
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
 PART = 64 * 1024
@@ -27,7 +27,7 @@ def find_header(head: bytes, dialect: Dialect, *, whole: bool) -> Header | None:
 
     Raises: ImportRefused `empty`, `unreadable` (not in the encoding), `header` (no end within 1 MB, or no sense).
     """
-    rest = head.removeprefix(BOM).lstrip(b"\r\n")
+    rest = head.lstrip(b"\r\n")
     start = len(head) - len(rest)
     cutter = RecordCutter(dialect.separator, start=start, line=1 + line_ends(head[:start]))
     for record in _records(cutter, rest, whole=whole):

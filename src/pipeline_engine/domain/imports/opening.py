@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.imports.chunks import ChunkCutter
 from pipeline_engine.domain.imports.detect import ENOUGH, Dialect, detect
 from pipeline_engine.domain.imports.header import Header, find_header
 from pipeline_engine.domain.imports.mapping import ColumnMap, compile_mapping
@@ -37,18 +38,40 @@ class OpenFile:
         warnings = [f"the file has no column {column!r}; its field stays empty" for column in self.columns.missing]
         return {"plan": {**plan, "warnings": warnings}, "dialect": self.dialect._asdict()}
 
+    def cutter(self, last: Mapping[str, Any] | None, rows: int) -> ChunkCutter:
+        """Cuts what comes behind the chunk `last` of the ledger, or all data rows, into chunks of so many rows."""
+        separator = self.dialect.separator
+        if last is None:
+            return ChunkCutter(separator, start=self.header.start, line=self.header.line, rows=rows)
+        return ChunkCutter(
+            separator,
+            start=last["end"],
+            line=last["last_line"] + 1,
+            n=last["n"] + 1,
+            first_row=last["first_row"] + last["rows"],
+            rows=rows,
+        )
+
 
 async def open_file(app: App, held: Mapping[str, Any], request: ImportRequest) -> OpenFile:
     """Raises: ImportRefused, ObjectMissing, or Transient from the storage."""
     key = import_key(read_key(held), request.account_id, app.settings.import_key_prefix)
+    last = await app.chunks.last(request.account_id, request.id)
+    if "plan" in held and _is_cut(held["plan"], last):
+        return reopen(held, request)  # the file itself may be gone by now: an earlier run ended just after deleting it
     info = await app.storage.head(key)
     if "plan" in held and held["plan"]["etag"] == info.etag:
         return reopen(held, request)
-    if await app.chunks.last(request.account_id, request.id):
+    if last:
         raise ImportRefused("the file was replaced after some of its rows had been imported", "file_changed")
     if info.size > app.settings.import_max_bytes:
         raise ImportRefused(f"the file has {info.size} bytes; {app.settings.import_max_bytes} are allowed", "too_large")
     return await _look(app, info, request)
+
+
+def _is_cut(plan: Mapping[str, Any], last: Mapping[str, Any] | None) -> bool:
+    end: int = last["end"] if last else plan["start"]
+    return end >= plan["size"]
 
 
 def reopen(held: Mapping[str, Any], request: ImportRequest) -> OpenFile:

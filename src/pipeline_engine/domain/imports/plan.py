@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from bson import ObjectId
@@ -12,17 +13,20 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.belonging import refuse_foreign
-from pipeline_engine.domain.imports.chunks import ChunkCutter, Piece
+from pipeline_engine.domain.imports.chunks import Piece
 from pipeline_engine.domain.imports.desk import Desk
 from pipeline_engine.domain.imports.finish import figures, finish
-from pipeline_engine.domain.imports.opening import OpenFile, open_file
+from pipeline_engine.domain.imports.opening import open_file
 from pipeline_engine.domain.imports.records import Kind
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 from pipeline_engine.domain.imports.request import MISSING_KEY, read_request
+from pipeline_engine.domain.imports.rows import close_chunk
 from pipeline_engine.domain.imports.sweep import LANE
 from pipeline_engine.domain.imports.values import name_key
-from pipeline_engine.errors import Permanent, Stale, Unreachable
+from pipeline_engine.errors import Stale, Transient, Unreachable
+from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import LANES, NewJob, Outcome, Release
+from pipeline_engine.lanes.verdict import brief, full
 from pipeline_engine.repos.client import is_away
 from pipeline_engine.repos.import_chunks import chunk_id
 
@@ -36,8 +40,8 @@ TICK = 1.0
 """Seconds between two looks at MongoDB; chunks that end in this process are known at once."""
 REDISPATCH = 5.0
 """Seconds after which open chunks are dispatched again, lest Redis lost them."""
-WORTH_ANOTHER_TRY = {MISSING_KEY, UNREADABLE, "object_missing"}
-"""Of what is permanent, the seed tries these again: the upload may not be through yet."""
+WORTH_ANOTHER_TRY = {MISSING_KEY, UNREADABLE}
+"""Of all refusals the seed tries these again: the upload may not be through yet."""
 
 log = logs.get(__name__)
 
@@ -58,29 +62,8 @@ async def plan(app: App, desk: Desk, import_id: ObjectId) -> Outcome | None:
     with app.heartbeat.holding("queues", import_id):
         try:
             return await Planner(app, desk, held).run()
-        except Stale:
-            return None
-        except Exception as error:
-            return await _failed(app, held, error)
         finally:
             desk.ended.forget(import_id)
-
-
-async def _failed(app: App, held: Mapping[str, Any], error: Exception) -> Outcome | None:
-    if is_away(error):
-        raise Unreachable(f"MongoDB: {error}") from error
-    hopeless = isinstance(error, Permanent) and error.code not in WORTH_ANOTHER_TRY
-    last = held["attempts"] >= app.settings.import_attempts
-    unforeseen = not isinstance(error, Permanent)
-    log.warning("import attempt failed", queue_id=str(held["_id"]), attempt=held["attempts"], exc_info=unforeseen)
-    try:
-        if hopeless or last:
-            await finish(app, held, "failed", str(error))
-            return None
-        await app.imports.give_back(dict(held), status="pending", error=str(error))
-    except Stale:
-        return None
-    return Release(after=app.settings.import_retry_seconds)
 
 
 class Planner:
@@ -96,10 +79,25 @@ class Planner:
         self._bytes = 0
         self._open = 0
         """Open chunks as far as this process knows; MongoDB is asked once a second."""
+        self._before = 0
+        """Rows that earlier runs have settled."""
         self._ended = desk.ended.count(self._id)
 
     async def run(self) -> Outcome | None:
+        """Raises: Stale when somebody else took the import over, and what MongoDB raises when it is away."""
+        try:
+            return await self._attempt()
+        except Stale:
+            raise
+        except Exception as error:
+            if is_away(error):
+                raise
+            return await self._failed(error)
+
+    async def _attempt(self) -> Outcome | None:
         self._request = read_request(self._held)
+        if self._held.get("cancel_requested"):
+            return await self._give_up("cancelled")
         self._refuse_poison()
         await refuse_foreign(self._app, self._request)
         self._file = await open_file(self._app, self._held, self._request)
@@ -116,9 +114,45 @@ class Planner:
             await self._app.imports.give_back(self._held)
             return Release()
         except _CancelRequested:
-            await self._cancel()
-            return None
-        await finish(self._app, self._held, "failed" if refusal else "completed", refusal)
+            return await self._give_up("cancelled")
+        await self._progress()
+        return await self._finish("failed" if refusal else "completed", refusal)
+
+    async def _failed(self, error: Exception) -> Outcome | None:
+        """Another attempt in a while, or the end when none is left or none can help."""
+        settings, attempt = self._app.settings, self._held["attempts"]
+        log.warning("import attempt failed", queue_id=str(self._id), attempt=attempt, error=brief(error))
+        hopeless = isinstance(error, ImportRefused) and error.code not in WORTH_ANOTHER_TRY
+        if hopeless or attempt >= settings.import_attempts:
+            return await self._give_up("failed", full(error))
+        await self._app.imports.give_back(self._held, status="pending", error=full(error))
+        return Release(after=settings.import_retry_seconds)
+
+    async def _give_up(self, status: str, error: str | None = None) -> Outcome | None:
+        """End the import before its last row: what runs may end, nothing else starts."""
+        if account_id := object_id(self._held.get("account_id")):
+            await self._close_chunks(account_id)
+        return await self._finish(status, error)
+
+    async def _close_chunks(self, account_id: ObjectId) -> None:
+        chunks = self._app.chunks
+        while True:
+            await self._change({})  # raises when the import is not ours any more
+            await chunks.cancel_untouched(account_id, self._id)
+            for chunk in await chunks.open_ids(account_id, self._id):
+                await close_chunk(self._app, self._desk, chunk)
+            if not await chunks.open(account_id, self._id):
+                return
+            await self._desk.ended.wait(self._id, TICK)
+
+    async def _finish(self, status: str, error: str | None = None) -> Outcome | None:
+        try:
+            await finish(self._app, self._held, status, error)
+        except Transient as unwritten:
+            # Without its error CSV the report would not be whole: the storage is asked again until it answers.
+            log.warning("import cannot be ended yet", queue_id=str(self._id), error=unwritten)
+            await self._app.imports.give_back(self._held)
+            return Release(after=self._app.settings.import_retry_seconds)
         return None
 
     def _refuse_poison(self) -> None:
@@ -126,7 +160,11 @@ class Planner:
             raise ImportRefused(f"gave up: {CRASHES} processes ended while they ran this import", "poison")
 
     async def _take_up(self) -> None:
-        """Go on where the last run ended: its open chunks are dispatched again."""
+        """Go on where the last run ended: its open chunks are dispatched again, after a retry the others as well."""
+        if self._held.get("reopen"):
+            await self._app.chunks.reopen(self._request.account_id, self._id, "cancelled", "failed")
+            await self._change({"reopen": False})
+        self._before = sum((await self._app.chunks.totals(self._request.account_id, self._id)).values())
         await self._recount()
         await self._dispatch(await self._app.chunks.open_ids(self._request.account_id, self._id))
         await self._tick(now=True)
@@ -134,18 +172,19 @@ class Planner:
     async def _cut(self) -> str | None:
         """Cut what is not cut yet. Returns why the rest of the file cannot be imported, if so."""
         file, last = self._file, await self._app.chunks.last(self._request.account_id, self._id)
-        cutter = _cutter(file, last, self._app.settings.import_chunk_rows)
+        cutter = file.cutter(last, self._app.settings.import_chunk_rows)
         start = last["end"] if last else file.header.start
         self._bytes, self._rows = start, last["first_row"] + last["rows"] - 1 if last else 0
         if last and last["kind"] == Kind.UNCLOSED:
             return _unclosed(last)
         if start >= file.size:
             return None
-        async for block in self._app.storage.stream(file.key, start, etag=file.etag):
-            for part in _parts(block):
-                if refusal := await self._put(cutter.feed(part)):
-                    return refusal
-                await asyncio.sleep(0)
+        async with aclosing(self._app.storage.stream(file.key, start, etag=file.etag)) as blocks:
+            async for block in blocks:
+                for part in _parts(block):
+                    if refusal := await self._put(cutter.feed(part)):
+                        return refusal
+                    await asyncio.sleep(0)
         return await self._put(cutter.close())
 
     async def _put(self, pieces: Sequence[Piece]) -> str | None:
@@ -155,6 +194,8 @@ class Planner:
         most = self._app.settings.import_max_rows
         if self._rows + sum(piece.chunk.rows for piece in pieces) > most:
             return f"the file has more than {most} rows; those up to row {self._rows} are imported"
+        if not self._app.heartbeat.trusted:
+            raise Stale(f"import {self._id}: the lease may have run out")
         documents = [self._document(piece) for piece in pieces]
         if not await self._app.chunks.add(documents):
             raise _SliceOver  # an earlier run has cut on meanwhile: take up from where it got
@@ -185,11 +226,19 @@ class Planner:
         """Wait for the last chunk."""
         await self._wait(below=1)
         await self._recount()
-        while self._open:
+        while self._open or await self._take_back():
             await self._wait(below=1)
             await self._recount()
         if broken := await self._app.chunks.broken(self._request.account_id, self._id):
             raise ImportRefused(f"rows from {broken['first_row']} on could not be written: {broken['error']}", "rows")
+
+    async def _take_back(self) -> int:
+        """Open chunks again that a row job gave up because it had seen this import as ended before its retry."""
+        reopened = await self._app.chunks.reopen(self._request.account_id, self._id, "cancelled")
+        if reopened:
+            await self._dispatch(await self._app.chunks.open_ids(self._request.account_id, self._id))
+            await self._recount()
+        return reopened
 
     async def _wait(self, below: int) -> None:
         while True:
@@ -233,36 +282,15 @@ class Planner:
         read = {"bytes_read": self._bytes, "bytes_total": self._file.size, "rows_read": self._rows}
         progress = {**read, **figures(totals)}
         # A run that gets something done is no poison, however many processes died on the way.
-        calm = {"crashes": 0} if totals["rows"] else {}
+        calm = {"crashes": 0} if sum(totals.values()) > self._before else {}
         await self._change({"progress": progress, **calm})
         self._desk.tell_progress(self._app.sockets, self._request, progress)
-
-    async def _cancel(self) -> None:
-        """What runs may end; nothing else starts."""
-        await self._app.chunks.cancel_open(self._request.account_id, self._id)
-        while await self._app.chunks.open(self._request.account_id, self._id):
-            await self._desk.ended.wait(self._id, TICK)
-            await self._app.chunks.cancel_open(self._request.account_id, self._id)
-        await finish(self._app, self._held, "cancelled")
 
     async def _change(self, changes: dict[str, Any]) -> None:
         held = await self._app.imports.change(self._held, changes)
         if held is None:
             raise Stale(f"import {self._id} was taken over")
         self._held = held
-
-
-def _cutter(file: OpenFile, last: Mapping[str, Any] | None, rows: int) -> ChunkCutter:
-    if last is None:
-        return ChunkCutter(file.dialect.separator, start=file.header.start, line=file.header.line, rows=rows)
-    return ChunkCutter(
-        file.dialect.separator,
-        start=last["end"],
-        line=last["last_line"] + 1,
-        n=last["n"] + 1,
-        first_row=last["first_row"] + last["rows"],
-        rows=rows,
-    )
 
 
 def _unclosed(chunk: Mapping[str, Any]) -> str:

@@ -37,6 +37,9 @@ def read_request(queue: Mapping[str, Any]) -> ImportRequest:
     options = queue.get("additional_data")
     if not isinstance(options, Mapping):
         raise ImportRefused("additional_data with a pipeline_id is missing", "bad_request")
+    mappings = queue.get("mappings") or {}
+    if not isinstance(mappings, Mapping):
+        raise ImportRefused("mappings must be an object {column: field}", "mapping")
     tags = options.get("tags")
     if not isinstance(tags, list | None):
         raise ImportRefused(f"additional_data.tags must be a list, not {shown(tags)}", "bad_request")
@@ -45,7 +48,7 @@ def read_request(queue: Mapping[str, Any]) -> ImportRequest:
         account_id=_reference("account_id", queue.get("account_id")),
         user_id=_reference("user_id", queue.get("user_id")),
         pipeline_id=_reference("additional_data.pipeline_id", options.get("pipeline_id")),
-        mappings=queue.get("mappings") or {},
+        mappings=mappings,
         tags=tags or [],
         options=options,
         generation=queue.get("generation", 0),

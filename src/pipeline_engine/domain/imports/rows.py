@@ -14,7 +14,7 @@ from pipeline_engine.domain.imports.parse import parse
 from pipeline_engine.domain.imports.recipe import Recipe, read_recipe
 from pipeline_engine.domain.imports.records import Kind
 from pipeline_engine.domain.imports.row import Row, RowError
-from pipeline_engine.errors import Stale, Unreachable
+from pipeline_engine.errors import Stale
 from pipeline_engine.lanes import Outcome, Release
 from pipeline_engine.repos.client import is_away
 
@@ -36,16 +36,16 @@ async def run_chunk(app: App, desk: Desk, chunk_id: str) -> Outcome | None:
         except Stale:
             return None
         except Exception as error:
+            if is_away(error):
+                raise
             return await _failed(app, desk, held, error)
     return None
 
 
 async def _failed(app: App, desk: Desk, held: Mapping[str, Any], error: Exception) -> Outcome | None:
-    if is_away(error):
-        raise Unreachable(f"MongoDB: {error}") from error
     log.warning("chunk attempt failed", chunk=held["_id"], attempt=held["attempts"], exc_info=True)
     if held["attempts"] >= app.settings.import_attempts:
-        await _end(app, desk, held, "failed", error=str(error))
+        await _give_up(app, desk, held, "failed", str(error))
         return None
     await app.chunks.give_back(dict(held), str(error))
     return Release(after=app.settings.import_retry_seconds)
@@ -53,11 +53,11 @@ async def _failed(app: App, desk: Desk, held: Mapping[str, Any], error: Exceptio
 
 async def _work(app: App, desk: Desk, held: Mapping[str, Any]) -> None:
     if held["crashes"] >= CRASHES:
-        await _end(app, desk, held, "failed", error=f"{CRASHES} processes ended while they ran this chunk")
+        await _give_up(app, desk, held, "failed", f"{CRASHES} processes ended while they ran this chunk")
         return
     recipe = await _recipe(app, desk, held)
     if not await app.imports.may_go_on(held["queue_id"], recipe.account_ref):
-        await _end(app, desk, held, "cancelled")
+        await _give_up(app, desk, held, "cancelled")
         return
     piece = desk.pieces.take(held["_id"]) or await _read(app, recipe, held)
     rows, errors = await parse(piece, recipe.file.dialect, recipe.mapper)
@@ -68,6 +68,20 @@ async def _work(app: App, desk: Desk, held: Mapping[str, Any]) -> None:
     errors = sorted([*errors, *refused])
     told = [error._asdict() for error in errors]
     await _end(app, desk, held, "done", created=created, updated=0, skipped=0, failed=len(errors), errors=told)
+
+
+async def close_chunk(app: App, desk: Desk, chunk_id: str) -> None:
+    """End a chunk that was begun and let go of; unless somebody has it again, no more of it is written."""
+    if held := await app.chunks.claim(chunk_id):
+        await _give_up(app, desk, held, "cancelled")
+
+
+async def _give_up(app: App, desk: Desk, held: Mapping[str, Any], state: str, error: str | None = None) -> None:
+    """End the chunk as it stands: what earlier attempts have written counts, the rest may be made up for by a retry."""
+    first = held["first_row"]
+    ids = [deal_id(held["queue_id"], row) for row in range(first, first + held["rows"])]
+    created = await app.deals.count(held["account_id"], held["queue_id"], ids)
+    await _end(app, desk, held, state, created=created, error=error)
 
 
 async def _end(app: App, desk: Desk, held: Mapping[str, Any], state: str, **result: Any) -> None:
