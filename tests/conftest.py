@@ -14,6 +14,7 @@ from redis import Redis as RedisClient
 from pipeline_engine.embedded import EmbeddedServers
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.redis import Redis
+from tests.world import World
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +47,20 @@ def redis_prefix(servers: dict[str, str]) -> Iterator[str]:
 def key_prefix() -> str:
     """What this test's objects in S3_BUCKET begin with; they go with the servers."""
     return f"test/{secrets.token_hex(6)}/"
+
+
+@pytest.fixture
+def environment(servers: dict[str, str], mongo_url: str, redis_prefix: str) -> dict[str, str]:
+    """The settings of a daemon that has its own database and its own Redis keys."""
+    secret = "a secret of thirty-two bytes or more"
+    return {**servers, "MONGO_URL": mongo_url, "REDIS_PREFIX": redis_prefix, "APP_SECRET": secret}
+
+
+@pytest.fixture
+def world(environment: dict[str, str]) -> Iterator[World]:
+    world = World(environment)
+    yield world
+    world.close()
 
 
 @pytest.fixture

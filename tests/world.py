@@ -5,8 +5,10 @@ It speaks to the servers by itself, with no code of the engine.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -39,7 +41,7 @@ class World:
             aws_secret_access_key=environment["S3_SECRET_ACCESS_KEY"],
         )
         self._bucket = environment["S3_BUCKET"]
-        self.account, self.user, self.pipeline = ObjectId(), ObjectId(), ObjectId()
+        self.account, self.user, self.pipeline, self.stage = ObjectId(), ObjectId(), ObjectId(), ObjectId()
         self.db["_accounts"].insert_one({"_id": self.account, "active": True})
         self.db["users"].insert_one({"_id": self.user, "account": self.account, "active": True})
         self.db["pipelines"].insert_one({"_id": self.pipeline, "account_id": self.account, "name": "Sales"})
@@ -73,12 +75,56 @@ class World:
             "parent_account": None,
             "client_id": None,
             "csv": [{"key": key, "name": "test-import.csv"}] if key else [],
-            "mappings": dict(mappings or SAMPLE_MAPPINGS),
+            "mappings": dict(SAMPLE_MAPPINGS if mappings is None else mappings),
             "additional_data": {"pipeline_id": self.pipeline, "tags": ["test"], **options},
             "createdAt": datetime.now(UTC),
             "updatedAt": datetime.now(UTC),
         } | changes
         return ObjectId(self.db["queues"].insert_one(document).inserted_id)
+
+    def submit(self, body: str | bytes, mappings: Mapping[str, str] | None = None, **changes: Any) -> ObjectId:
+        """Upload a file under a name of its own and queue its import."""
+        return self.queue(self.upload(f"imports/{self.account}/{ObjectId()}.csv", body), mappings, **changes)
+
+    def neighbour(self) -> World:
+        """Another account in the same database."""
+        return World(self.environment)
+
+    def automation(self, type: str, **changes: Any) -> ObjectId:
+        """Insert an active automation of a day ago, without delay, on the stage of the world."""
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        document: Document = {
+            "status": "ACTIVE",
+            "module": "DEAL",
+            "type": type,
+            "stage_id": self.stage,
+            "delay": 0,
+            "is_running": False,
+            "account_id": self.account,
+            "created_by": self.user,
+            "createdAt": yesterday,
+            "updatedAt": yesterday,
+        } | changes
+        return ObjectId(self.db["automations"].insert_one(document).inserted_id)
+
+    def deal(self, **changes: Any) -> ObjectId:
+        """Insert a deal that entered the stage of the world ten minutes ago."""
+        document: Document = {
+            "name": "Test Deal",
+            "account_id": self.account,
+            "pipeline_id": self.pipeline,
+            "stage_id": self.stage,
+            "created_by": self.user,
+            "owner": self.user,
+            "tags": [],
+            "contact_name": "Ada",
+            "contact_email": "ada@example.com",
+            "contact_phone": "+15005550006",
+            "automation_starts": datetime.now(UTC) - timedelta(minutes=10),
+            "automation_triggered": [],
+            "skip_automations": [],
+        } | changes
+        return ObjectId(self.db["deals"].insert_one(document).inserted_id)
 
     def import_of(self, queue_id: ObjectId) -> Document:
         found = self.db["queues"].find_one({"_id": queue_id})
@@ -89,6 +135,11 @@ class World:
         found = self.db["csv_imports"].find_one({"queue_id": queue_id})
         assert found is not None
         return found
+
+    def error_csv_of(self, queue_id: ObjectId) -> list[dict[str, str]]:
+        """The rows of the error CSV, by column, as a spreadsheet would read them."""
+        text = self.download(self.import_of(queue_id)["error_csv_key"]).decode()
+        return list(csv.DictReader(io.StringIO(text, newline="")))
 
     def deals_of(self, queue_id: ObjectId) -> list[Document]:
         return list(self.db["deals"].find({"import_id": queue_id}).sort("import_row"))

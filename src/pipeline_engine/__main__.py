@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from pipeline_engine.cli import run_once
+from pipeline_engine.cli import demo, dev, dlq, doctor, imports, indexes, queues, run_once, session
 
-program = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+program = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 program.command("run-once")(run_once.command)
+program.command("demo")(demo.command)
+program.command("dev")(dev.command)
+program.command("doctor")(doctor.command)
+program.command("indexes")(indexes.command)
+program.add_typer(queues.program, name="queues")
+program.add_typer(dlq.program, name="dlq")
+program.add_typer(imports.program, name="imports")
 
 
 def main() -> None:
-    program()
+    with session.exit_codes():
+        program()
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pymongo
@@ -13,16 +14,21 @@ from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyM
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from pipeline_engine import ids, lanes
+from pipeline_engine import ids, lanes, seams
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError, Unreachable
 from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.tokens import ServiceTokens
+from pipeline_engine.repos.automation_deals import AutomationDeals
+from pipeline_engine.repos.automation_logs import AutomationLogs
+from pipeline_engine.repos.automation_units import AutomationUnits
+from pipeline_engine.repos.automations import Automations
 from pipeline_engine.repos.client import Document, connect
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.csv_imports import CsvImports
 from pipeline_engine.repos.deals import Deals
+from pipeline_engine.repos.effects import Effects
 from pipeline_engine.repos.events import Events
 from pipeline_engine.repos.heartbeat import Heartbeat
 from pipeline_engine.repos.import_chunks import ImportChunks
@@ -32,6 +38,7 @@ from pipeline_engine.repos.ledger import Ledger
 from pipeline_engine.repos.references import References
 from pipeline_engine.repos.server import Server
 from pipeline_engine.repos.stages import Stages
+from pipeline_engine.repos.written import Written
 from pipeline_engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,6 +69,12 @@ class App:
     stages: Stages
     csv_imports: CsvImports
     references: References
+    automations: Automations
+    automation_deals: AutomationDeals
+    automation_logs: AutomationLogs
+    automation_units: AutomationUnits
+    effects: Effects
+    written: Callable[[str], Written]
     events: Events
     ledger: Ledger
 
@@ -73,11 +86,14 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
     Raises: Unreachable naming the server, ConfigError naming the setting.
     """
     async with AsyncExitStack() as stack:
-        database = await _mongo(settings, stack)
-        beats = await _mongo(settings, stack, pool=2)
+        if settings.fault_testing:
+            seams.arm(settings.fault_plan, settings.fault_log)
+            stack.callback(seams.disarm)
+        database = await open_mongo(settings, stack)
+        beats = await open_mongo(settings, stack, pool=2)
         clock, owner, server = Clock(), ids.daemon_id(), Server(database)
         clock.set(await server.now())
-        redis = await _redis(settings, stack)
+        redis = await open_redis(settings, stack)
         key = settings.app_secret.get_secret_value().encode() if settings.app_secret else await server.digest_key()
         queue = lanes.LaneQueue(
             redis,
@@ -87,6 +103,8 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
         )
         tokens = ServiceTokens(settings.app_secret.get_secret_value(), clock) if settings.app_secret else None
         lease = Lease(owner, settings.lease_seconds)
+
+        kept = timedelta(days=settings.automation_log_days)
 
         def collection(name: str) -> Collection:
             return Collection(database[name])
@@ -100,7 +118,7 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             heartbeat=Heartbeat(beats, lease, settings.heartbeat_seconds),
             redis=redis,
             queue=queue,
-            storage=await stack.enter_async_context(_storage(settings)),
+            storage=await stack.enter_async_context(storage_of(settings)),
             sockets=await stack.enter_async_context(_sockets(settings, tokens)),
             tokens=tokens,
             imports=Imports(collection("queues"), lease),
@@ -109,12 +127,21 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             stages=Stages(collection("pipeline_stages")),
             csv_imports=CsvImports(collection("csv_imports")),
             references=References(database),
+            automations=Automations(collection("automations"), collection("_accounts"), lease),
+            automation_deals=AutomationDeals(collection("deals")),
+            automation_logs=AutomationLogs(collection("automation_logs"), clock, kept),
+            automation_units=AutomationUnits(collection("automation_units"), clock),
+            effects=Effects(collection("effects"), clock),
+            written=lambda name: Written(collection(name)),
             events=Events(collection("crm_events"), collection("outbox"), clock),
             ledger=Ledger(database, clock),
         )
 
 
-async def _mongo(settings: Settings, stack: AsyncExitStack, pool: int | None = None) -> AsyncIOMotorDatabase[Document]:
+async def open_mongo(
+    settings: Settings, stack: AsyncExitStack, pool: int | None = None
+) -> AsyncIOMotorDatabase[Document]:
+    """A database that answers; closed with the stack. Raises: as `open_app`."""
     try:
         client = connect(
             settings.mongo_url, timeout=settings.mongo_timeout, workers=settings.motor_max_workers, pool=pool
@@ -132,7 +159,8 @@ async def _mongo(settings: Settings, stack: AsyncExitStack, pool: int | None = N
     return client[settings.database]
 
 
-async def _redis(settings: Settings, stack: AsyncExitStack) -> Redis:
+async def open_redis(settings: Settings, stack: AsyncExitStack) -> Redis:
+    """A Redis that answers; closed with the stack. Raises: as `open_app`."""
     redis = lanes.connect(settings.redis)
     stack.push_async_callback(redis.aclose)
     try:
@@ -147,7 +175,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
-def _storage(settings: Settings) -> Storage:
+def storage_of(settings: Settings) -> Storage:
+    """The bucket that the settings name; connects when it is entered."""
     secret = settings.s3_secret_access_key
     return Storage(
         endpoint=settings.s3_endpoint_url,

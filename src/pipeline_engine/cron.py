@@ -9,6 +9,7 @@ from typing import Any
 from arq.cron import CronJob, cron
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.automations import sweep as automations
 from pipeline_engine.domain.events import relay
 from pipeline_engine.domain.imports import sweep as imports
 from pipeline_engine.domain.unit import Unit
@@ -41,6 +42,14 @@ TIMETABLE: tuple[Sweep, ...] = (
         find=imports.find,
         outcomes=imports.outcomes,
         watches=frozenset({"queues"}),
+    ),
+    Sweep(
+        "deals.automations",
+        every=lambda settings: settings.automation_sweep_seconds,
+        enabled=lambda settings: settings.qm_deals_automations,
+        find=automations.find,
+        outcomes=automations.outcomes,
+        watches=frozenset({"automations", "deals", "import_chunks"}),
     ),
     Sweep(
         "events.outbox",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 
 from pymongo.errors import PyMongoError
@@ -12,7 +13,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.imports.desk import Desk
 from pipeline_engine.lanes import LANES, Crew, Hook, Lane
 from pipeline_engine.supervise import supervise
-from pipeline_engine.workers import imports
+from pipeline_engine.workers import automations, imports
 
 FRUGAL_LOOK = 300.0
 LOOK = 1.0
@@ -33,7 +34,7 @@ class Engine:
             app.settings.redis,
             app.queue,
             lanes=lanes,
-            handlers=imports.handlers(self._desk),
+            handlers={**imports.handlers(self._desk), **automations.handlers()},
             app=app,
             ledger=app.ledger,
             hooks=hooks,
@@ -42,6 +43,7 @@ class Engine:
         )
 
     async def start(self) -> None:
+        _collect_less_garbage()
         self.watch("heartbeat", self._app.heartbeat.run)
         self.watch("clock", self._keep_time)
         await self.crew.start()
@@ -69,8 +71,15 @@ class Engine:
             await asyncio.sleep(self._app.settings.clock_refresh_seconds)
 
 
+def _collect_less_garbage() -> None:
+    # Rows become many small dicts that live for some milliseconds and are in no cycle. With Python's own thresholds the
+    # collector looks through them, and all that start-up left, a hundred times a second: a fifth of an import's time.
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+
+
 def enabled_lanes(app: App) -> list[Lane]:
     """The lanes of the systems that are switched on."""
-    switched_on = {"deals.import": app.settings.qm_deals}
+    switched_on = {"deals.import": app.settings.qm_deals, "deals.automations": app.settings.qm_deals_automations}
     names = tuple(name for name, on in switched_on.items() if on)
     return [lane for lane in LANES.values() if lane.name.startswith(names)]

@@ -5,6 +5,7 @@ EngineError
 ├── Unreachable      a server does not answer; the program ends with 3
 ├── Transient        the same call may go through later: retried as the lane says
 ├── RateLimited      not now: comes back after `retry_after` without using up an attempt
+├── Unknown          nobody knows whether the call took effect: the policy of its channel decides
 ├── Permanent        no repeat can help: goes to the dead letters at once
 └── Stale            somebody else holds the unit now: this run changes nothing more
 """
@@ -26,6 +27,10 @@ class Unreachable(EngineError):
 
 class Transient(EngineError):
     """The same call may go through later."""
+
+
+class Unknown(EngineError):
+    """The call may have taken effect, and nobody knows."""
 
 
 class RateLimited(EngineError):

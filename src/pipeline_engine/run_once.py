@@ -15,6 +15,7 @@ from pipeline_engine.cron import TIMETABLE, Sweep
 from pipeline_engine.engine import Engine
 from pipeline_engine.errors import ConfigError, Unreachable
 from pipeline_engine.lanes import Finished
+from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 
@@ -54,6 +55,7 @@ async def run_once(settings: Settings, names: Sequence[str]) -> list[Result]:
     sweeps = chosen(names, settings)
     prefix = f"{settings.redis_prefix}once:{secrets.token_hex(6)}:"
     async with open_app(settings, lane_prefix=prefix) as app:
+        await create_indexes(app.database)
         ran: Counter[str] = Counter()
 
         async def count(finished: Finished) -> None:
@@ -98,4 +100,3 @@ async def _until_empty(app: App, engine: Engine) -> None:
         if not any(count.unfinished for count in counts.values()):
             return
         await asyncio.sleep(LOOK)
-

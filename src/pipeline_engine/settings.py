@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     import_log_rows: Count = Field(1000, description="errors kept in csv_imports; all are in the error CSV")
     stage_name_case: Literal["lower", "keep"] = Field("lower", description="spelling of stages made by an import")
 
+    # Deal automations
+    automation_sweep_seconds: Seconds = Field(60, description="the seed's cron: every minute")
+    automation_log_days: Seconds = Field(90, description="how long automation_logs of ours are kept")
+
     # What leaves the house
     unknown_email: Unknown = Field("resend", description="a send of which nobody knows whether it went out")
     unknown_sms: Unknown = "park"

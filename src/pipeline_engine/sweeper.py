@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -11,6 +12,9 @@ from pipeline_engine.cron import Sweep
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import NewJob
 from pipeline_engine.supervise import Poke
+
+DEBOUNCE = 0.2
+"""Seconds between two sweeps, however often they are poked; the first poke after a rest is heard at once."""
 
 log = logs.get(__name__)
 
@@ -29,6 +33,7 @@ class Sweeper:
         """Sweep at once, then after every poke."""
         while True:
             await dispatch(self._app, await self._sweep.find(self._app))
+            await asyncio.sleep(DEBOUNCE)
             await self._poke.wait(self._longest)
 
 

@@ -9,9 +9,6 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.repos.changes import changes
 
-DEBOUNCE = 0.05
-"""A burst of changes pokes once in so many seconds; the first one pokes at once."""
-
 log = logs.get(__name__)
 
 

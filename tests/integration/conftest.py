@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 import pytest
 
 from pipeline_engine import settings
 from pipeline_engine.app import App, open_app
 from pipeline_engine.repos.indexes import create_indexes
+from pipeline_engine.run_once import Result, run_once
 from pipeline_engine.settings import Settings
-from tests.world import World
-
-
-@pytest.fixture
-def environment(servers: dict[str, str], mongo_url: str, redis_prefix: str) -> dict[str, str]:
-    """The settings of a daemon that has its own database and its own Redis keys."""
-    secret = "a secret of thirty-two bytes or more"
-    return {**servers, "MONGO_URL": mongo_url, "REDIS_PREFIX": redis_prefix, "APP_SECRET": secret}
-
-
-@pytest.fixture
-def world(environment: dict[str, str]) -> Iterator[World]:
-    world = World(environment)
-    yield world
-    world.close()
 
 
 @pytest.fixture
@@ -37,3 +24,18 @@ async def app(configured: Settings) -> AsyncIterator[App]:
     async with open_app(configured) as app:
         await create_indexes(app.database)
         yield app
+
+
+class RunImports(Protocol):
+    """`run-once deals.import` in this process; keywords change settings."""
+
+    async def __call__(self, **changes: object) -> Result: ...
+
+
+@pytest.fixture
+def run_imports(configured: Settings) -> RunImports:
+    async def run(**changes: object) -> Result:
+        (result,) = await run_once(configured.model_copy(update=changes), ["deals.import"])
+        return result
+
+    return run

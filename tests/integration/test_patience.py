@@ -35,8 +35,10 @@ def worker(url: str, ticks: list[int], ended: list[int]) -> Worker:
     async def end(_context: dict[Any, Any]) -> None:
         ended.append(1)
 
+    ticking: Any = tick
+    ending: Any = end
     return Worker(
-        cron_jobs=[cron(tick, second=set(range(60)), unique=False, keep_result=0)],
+        cron_jobs=[cron(ticking, second=set(range(60)), unique=False, keep_result=0)],
         queue_name="pe:cron:test",
         redis_pool=ArqRedis(pool, codec.serialize, codec.deserialize, "pe:cron:test"),
         job_serializer=codec.serialize,
@@ -44,7 +46,7 @@ def worker(url: str, ticks: list[int], ended: list[int]) -> Worker:
         handle_signals=False,
         keep_result=0,
         poll_delay=0.05,
-        on_shutdown=end,
+        on_shutdown=ending,
     )
 
 

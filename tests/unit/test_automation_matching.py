@@ -49,7 +49,7 @@ def test_without_siblings_nothing_has_to_go_first() -> None:
 
 @pytest.mark.parametrize("broken", [{"delay": -1}, {"delay": "soon"}, {"stage_id": None}, {"account_id": "x"}])
 def test_a_malformed_automation_is_refused_by_name(broken: dict[str, object]) -> None:
-    with pytest.raises(Permanent, match="delay|stage_id"):
+    with pytest.raises(Permanent, match=r"delay|stage_id"):
         automation(**broken)
 
 

@@ -23,9 +23,7 @@ def configured(**given: object) -> settings.Settings:
     ],
 )
 @pytest.mark.covers("DI-01")
-def test_an_interval_becomes_the_clock_fields_of_arq(
-    every: float, seconds: set[int], minutes: set[int] | None
-) -> None:
+def test_an_interval_becomes_the_clock_fields_of_arq(every: float, seconds: set[int], minutes: set[int] | None) -> None:
     chosen = configured(import_sweep_seconds=every)
     job = cron_jobs(TIMETABLE[:1], chosen, {"deals.import": lambda: None})[0]
     assert (job.second, job.minute) == (seconds, minutes)

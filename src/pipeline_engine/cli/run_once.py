@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,11 +19,11 @@ COLUMNS = ("sweep", "units", "jobs", "succeeded", "failed", "busy", "seconds")
 
 
 def command(
-    sweeps: Annotated[list[str] | None, typer.Argument(help="Names of sweeps; all enabled ones if none is named.")] = None,
+    sweeps: Annotated[list[str] | None, typer.Argument(help="Names of sweeps; else all that are enabled.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Run sweeps once and work off what they dispatched. Exit code 1: a job ended in failure."""
-    results = session.run(_work(sweeps or []))
+    results = asyncio.run(_work(sweeps or []))
     ok = not any(result.failed for result in results)
     if as_json:
         print(json.dumps({"ok": ok, "sweeps": [_row(result) for result in results]}))  # noqa: T201

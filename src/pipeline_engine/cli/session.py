@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
 
 from pipeline_engine import logs, settings
-from pipeline_engine.errors import ConfigError, EngineError, Unreachable
+from pipeline_engine.app import App, open_app
+from pipeline_engine.errors import ConfigError, EngineError, Transient, Unreachable
+from pipeline_engine.repos.client import is_away
 from pipeline_engine.settings import Settings
 
 FAILED, USAGE, UNREACHABLE = 1, 2, 3
@@ -26,20 +32,36 @@ def configured(**given: Any) -> Settings:
     return found
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's work; an error of ours becomes one line and the right exit code."""
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """An error of ours, or a server that goes away, becomes one line on stderr and the right exit code."""
     try:
-        return asyncio.run(work)
+        yield
     except ConfigError as error:
         leave(str(error), USAGE)
-    except Unreachable as error:
+    except (Unreachable, Transient) as error:
         leave(str(error), UNREACHABLE)
     except EngineError as error:
         leave(str(error), FAILED)
-    raise AssertionError  # pragma: no cover
+    except PyMongoError as error:
+        if not is_away(error):
+            raise
+        leave(f"MongoDB at MONGO_URL does not answer any more: {type(error).__name__}", UNREACHABLE)
+    except RedisError as error:
+        leave(f"Redis at REDIS_URL does not answer any more: {type(error).__name__}", UNREACHABLE)
 
 
-def leave(message: str, code: int) -> None:
+def with_app(work: Callable[[App], Awaitable[T]]) -> T:
+    """Run `work` with every connection that the settings name."""
+
+    async def connected() -> T:
+        async with open_app(configured()) as app:
+            return await work(app)
+
+    return asyncio.run(connected())
+
+
+def leave(message: str, code: int) -> NoReturn:
     """End the program with a message on stderr."""
     print(message, file=sys.stderr)  # noqa: T201 - this is the command line
     raise SystemExit(code)

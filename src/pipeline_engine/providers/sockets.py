@@ -99,7 +99,7 @@ class SocketService:
         except Unheard:
             await self._note_unheard(client, name, event_id)
             return Delivery.UNHEARD
-        self._unheard, self._pause = 0, FIRST_PAUSE
+        self._note_heard()
         return Delivery.ACKNOWLEDGED
 
     async def _connected(self) -> SocketClient | None:
@@ -122,6 +122,9 @@ class SocketService:
         except Exception as failure:  # the library lets out whatever a strange answer makes it stumble over
             log.warning("sockets.away", reason=f"{type(failure).__name__}: {failure}", again_in=self._pause)
             return None
+
+    def _note_heard(self) -> None:
+        self._unheard, self._pause, self._not_before = 0, FIRST_PAUSE, 0.0
 
     async def _note_unheard(self, client: SocketClient, name: str, event_id: str) -> None:
         log.info("sockets.unheard", name=name, event_id=event_id)

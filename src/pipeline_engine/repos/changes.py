@@ -6,19 +6,31 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from pipeline_engine.repos.client import Document
+from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
+
+
+def _changed(collection: str, field: str) -> Document:
+    return {"ns.coll": collection, f"updateDescription.updatedFields.{field}": {"$exists": True}}
+
 
 DUE: list[Document] = [
     {
         "$match": {
             "operationType": {"$in": ["insert", "update", "replace"]},
-            "ns.coll": "queues",
             "$or": [
-                {"operationType": {"$ne": "update"}, "fullDocument.source": "deals", "fullDocument.status": "pending"},
-                {"updateDescription.updatedFields.status": "pending"},
-                {"updateDescription.updatedFields.cancel_requested": True},
+                {"ns.coll": "queues", "fullDocument.source": "deals", "fullDocument.status": "pending"},
+                {"ns.coll": "queues", "updateDescription.updatedFields.status": "pending"},
+                {"ns.coll": "queues", "updateDescription.updatedFields.cancel_requested": True},
+                {"ns.coll": "outbox", "operationType": "insert"},
+                {"ns.coll": "automations", "fullDocument.status": "ACTIVE"},
+                {"ns.coll": "automations", "updateDescription.updatedFields.status": "ACTIVE"},
+                # Of the deals that an import inserts its chunk tells, once.
+                {"ns.coll": "deals", "operationType": "insert", "fullDocument.import_id": {"$exists": False}},
+                *(_changed("deals", field) for field in ("stage_id", "automation_starts", "retry_automations")),
+                {"ns.coll": "import_chunks", "updateDescription.updatedFields.state": "done"},
             ],
         }
     },
@@ -28,6 +40,6 @@ DUE: list[Document] = [
 
 async def changes(database: AsyncIOMotorDatabase[Document]) -> AsyncIterator[str]:
     """The collection's name whenever something in it became due."""
-    async with database.watch(DUE, max_await_time_ms=1000) as stream:
+    async with seam("mongo.watch"), database.watch(DUE, max_await_time_ms=1000) as stream:
         async for change in stream:
             yield change["ns"]["coll"]

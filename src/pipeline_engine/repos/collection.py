@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.seams import seam
@@ -53,6 +53,13 @@ class Collection:
         async with self._seam("find"):
             return await self.raw.find(query, limit=limit, sort=sort, **options).to_list(None)
 
+    async def stream(self, query: Query, sort: Sort, **options: Any) -> AsyncIterator[Document]:
+        """The same, a batch in memory at a time."""
+        self._check(query)
+        async with self._seam("stream"):
+            async for document in self.raw.find(query, sort=sort, **options):
+                yield document
+
     async def count(self, query: Query, **options: Any) -> int:
         self._check(query)
         async with self._seam("count"):
@@ -93,8 +100,12 @@ class Collection:
         async with self._seam("update_many"):
             return (await self.raw.update_many(query, update)).matched_count
 
-    async def replace(self, query: Query, document: Document) -> None:
-        """Put the document in the place of the one that matches, or insert it."""
-        self._check(query, document)
-        async with self._seam("replace"):
-            await self.raw.replace_one(query, document, upsert=True)
+    async def delete(self, query: Query) -> None:
+        self._check(query)
+        async with self._seam("delete"):
+            await self.raw.delete_many(query)
+
+    async def bulk(self, writes: Sequence[UpdateOne]) -> None:
+        """Independent updates in one round trip; each filter names the account itself."""
+        async with self._seam("bulk"):
+            await self.raw.bulk_write(writes, ordered=False)

@@ -14,11 +14,13 @@ from pymongo.errors import PyMongoError
 from pipeline_engine import logs
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.lease import GIVEN_BACK, Lease
+from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
-LEASED = ("queues", "import_chunks")
+LEASED = {"queues": "in_progress", "automations": "is_running", "import_chunks": None}
+"""Collections with leases, and the flag that the seed shows them by."""
 
 log = logs.get(__name__)
 
@@ -59,7 +61,8 @@ class Heartbeat:
             for name, ids in self._held.items():
                 mine = {"_id": {"$in": list(ids)}, "lease_owner": self._lease.owner}
                 if ids:
-                    await self._database[name].update_many(mine, self._lease.renewal())
+                    async with seam(f"mongo.{name}.renew"):
+                        await self._database[name].update_many(mine, self._lease.renewal())
             if not any(self._held.values()):
                 await self._database.command("ping")
         except PyMongoError as error:
@@ -69,7 +72,8 @@ class Heartbeat:
 
     async def give_back(self) -> None:
         """Free everything that this process still holds: the last act before it ends."""
-        for name in LEASED:
+        for name, flag in LEASED.items():
             mine = {"lease_owner": self._lease.owner}
-            freed = {**GIVEN_BACK, "in_progress": False} if name == "queues" else GIVEN_BACK
-            await self._database[name].update_many(mine, {"$set": freed})
+            freed = {**GIVEN_BACK, flag: False} if flag else GIVEN_BACK
+            async with seam(f"mongo.{name}.give_back"):
+                await self._database[name].update_many(mine, {"$set": freed})

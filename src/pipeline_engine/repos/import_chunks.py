@@ -14,7 +14,7 @@ from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease
 
 DUPLICATE_KEY = 11000
-FIGURES = ("rows", "created", "updated", "skipped", "failed")
+FIGURES = ("created", "updated", "skipped", "failed")
 
 
 def chunk_id(import_id: ObjectId, n: int) -> str:
@@ -75,29 +75,29 @@ class ImportChunks:
         query = {"_id": held["_id"], "account_id": held["account_id"], "token": held["token"]}
         await self._own.update_one(query, {"$set": {**GIVEN_BACK, "error": error}})
 
-    async def cancel_open(self, account_id: ObjectId, import_id: ObjectId) -> None:
-        """Close the chunks that no run holds."""
-        query = {"account_id": account_id, "queue_id": import_id, "state": "open", **FREE}
+    async def cancel_untouched(self, account_id: ObjectId, import_id: ObjectId) -> None:
+        """Close the chunks that no run has ever claimed."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": "open", "token": None}
         await self._own.update_many(query, [{"$set": {"state": "cancelled", "updatedAt": "$$NOW"}}])
 
-    async def reopen(self, account_id: ObjectId, import_id: ObjectId) -> None:
-        """Cancelled and failed chunks are to be worked off after all."""
-        query = {"account_id": account_id, "queue_id": import_id, "state": {"$in": ["cancelled", "failed"]}}
-        await self._own.update_many(query, {"$set": {"state": "open", "crashes": 0, "attempts": 0}})
+    async def reopen(self, account_id: ObjectId, import_id: ObjectId, *states: str) -> int:
+        """Chunks in these states are to be worked off after all, and none of them goes away. Returns how many."""
         every = {"account_id": account_id, "queue_id": import_id}
-        await self._own.update_many(every, {"$unset": {"expires_at": ""}})
+        await self._own.update_many({**every, "expires_at": {"$exists": True}}, {"$unset": {"expires_at": ""}})
+        fresh = {"$set": {"state": "open", "crashes": 0, "attempts": 0}}
+        return await self._own.update_many({**every, "state": {"$in": list(states)}}, fresh)
 
     async def totals(self, account_id: ObjectId, import_id: ObjectId) -> dict[str, int]:
-        """Sums of rows, created, updated, skipped and failed over the chunks that are done, and their last byte."""
+        """Sums of created, updated, skipped and failed over the chunks that have ended, however they did."""
         sums: Document = {name: {"$sum": f"${name}"} for name in FIGURES}
-        query = {"account_id": account_id, "queue_id": import_id, "state": "done"}
-        found = await self._own.aggregate(query, {"$group": {"_id": None, **sums, "end": {"$max": "$end"}}})
-        return {name: found[0][name] if found else 0 for name in (*FIGURES, "end")}
+        query = {"account_id": account_id, "queue_id": import_id, "state": {"$ne": "open"}}
+        found = await self._own.aggregate(query, {"$group": {"_id": None, **sums}})
+        return {name: found[0][name] if found else 0 for name in FIGURES}
 
     async def errors(self, account_id: ObjectId, import_id: ObjectId) -> AsyncIterator[Document]:
         """Every row error in file order, one chunk in memory at a time."""
         query = {"account_id": account_id, "queue_id": import_id, "failed": {"$gt": 0}}
-        async for chunk in self._own.raw.find(query, sort=[("n", 1)], projection=["errors"], batch_size=1):
+        async for chunk in self._own.stream(query, sort=[("n", 1)], projection=["errors"], batch_size=1):
             for error in chunk["errors"]:
                 yield error
 

@@ -7,11 +7,14 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease
 
 OPEN = ("pending", "processing")
+RUNNING = "processing"
+"""What a claim makes of the status."""
 # A flag set without a lease is an older engine's; after ten minutes without a sign of life it counts for nothing.
 STALE_FLAG: Document = {
     "$and": [
@@ -42,9 +45,16 @@ class Imports:
         self._lease = lease
 
     async def due(self, limit: int) -> list[Document]:
-        """`{_id, account_id}` of imports that somebody should claim now, oldest first, over all accounts."""
+        """`{_id, account_id}` of imports that somebody should claim now: every account's oldest, then the second ones…"""
         await self._note_foreign_flags()
-        return await self._all.find(DUE, limit=limit, sort=[("_id", 1)], projection=["account_id"])
+        turn = {"partitionBy": "$account_id", "sortBy": {"_id": 1}, "output": {"turn": {"$documentNumber": {}}}}
+        return await self._all.aggregate(
+            DUE,
+            {"$project": {"account_id": 1}},
+            {"$setWindowFields": turn},
+            {"$sort": {"turn": 1, "_id": 1}},
+            {"$limit": limit},
+        )
 
     async def _note_foreign_flags(self) -> None:
         query = {"source": "deals", "status": {"$in": OPEN}, "in_progress": True, "lease_until": None}
@@ -54,7 +64,7 @@ class Imports:
     async def claim(self, import_id: ObjectId) -> Document | None:
         """Take the import for this process, or None when it is not due or somebody else's."""
         started = {"$ifNull": ["$started_at", "$$NOW"]}
-        changes = {"status": "processing", "in_progress": True, "started_at": started}
+        changes = {"status": RUNNING, "in_progress": True, "started_at": started}
         claim = self._lease.claim(**changes, attempts=ATTEMPTS, crashes=CRASHES)
         return await self._all.take({**DUE, "_id": import_id}, claim)
 
@@ -72,10 +82,15 @@ class Imports:
         return await self._set(held, {**changes, **final, **GIVEN_BACK}, completed_at="$$NOW")
 
     async def _set(self, held: Document, values: Document, **expressions: Any) -> Document | None:
-        query = {"_id": held["_id"], "account_id": held.get("account_id"), "token": held["token"]}
+        # An import that has ended is held no more, though its token stays.
+        query = {"_id": held["_id"], "account_id": held.get("account_id"), "token": held["token"], "status": RUNNING}
         # A value may begin with "$"; only what is meant as an expression may be read as one.
         literal = {name: {"$literal": value} for name, value in values.items()}
         return await self._own.take(query, [{"$set": {**literal, **expressions, "updatedAt": "$$NOW"}}])
+
+    async def submit(self, queue: Document) -> None:
+        """Insert a new import."""
+        await self._own.insert_one(queue)
 
     async def get(self, import_id: ObjectId) -> Document | None:
         return await self._all.find_one({"_id": import_id, "source": "deals"})
@@ -85,12 +100,12 @@ class Imports:
         return {one["_id"]: one["status"] for one in found}
 
     async def may_go_on(self, import_id: ObjectId, account_id: Any) -> bool:
-        """Whether rows of this import may still be written."""
-        query = {"_id": import_id, "account_id": account_id, "status": "processing", "cancel_requested": {"$ne": True}}
+        """Whether rows of this import may still be written; also between two attempts at the rest of its file."""
+        query = {"_id": import_id, "account_id": account_id, "status": {"$in": OPEN}, "cancel_requested": {"$ne": True}}
         return await self._own.find_one(query, projection=["_id"]) is not None
 
     async def latest(self, limit: int, account_id: ObjectId | None = None) -> list[Document]:
-        query: Document = {"source": "deals"} | ({"account_id": account_id} if account_id else {})
+        query: Document = {"source": "deals"} | ({"account_id": either(account_id)} if account_id else {})
         return await self._all.find(query, limit=limit, sort=[("_id", -1)])
 
     async def request_cancel(self, import_id: ObjectId) -> Document | None:
@@ -99,9 +114,14 @@ class Imports:
         return await self._all.take(query, [{"$set": {"cancel_requested": True, "updatedAt": "$$NOW"}}])
 
     async def retry(self, import_id: ObjectId) -> Document | None:
-        """Put a failed or cancelled import back to pending; rows that are done stay done."""
+        """Put a failed or cancelled import back to pending; rows that are done stay done.
+
+        `reopen` tells whoever runs it to open its cancelled and failed chunks again: here they could not follow in the
+        same step, and a run that came in between would end the import without their rows.
+        """
         query = {"_id": import_id, "source": "deals", "status": {"$in": ["failed", "cancelled"]}}
         fresh = {"status": "pending", "in_progress": False, "attempts": 0, "crashes": 0, "updatedAt": "$$NOW"}
+        fresh["reopen"] = True
         gone = ["error", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
         # A new generation tells other events than the one that failed.
         generation = {"generation": {"$add": [{"$ifNull": ["$generation", 0]}, 1]}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pymongo import ASCENDING, IndexModel
 
 from pipeline_engine.repos.client import Document
+from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -42,6 +43,22 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("account_id", "pipeline_id", "name_key", unique=True, **_where("name_key")),
         _index("pipeline_id", "name_key"),
     ],
+    "automations": [
+        _index("status", "module"),
+        _index("account_id", "stage_id"),
+        _index("lease_owner", **_where("lease_owner")),
+    ],
+    "deals": [
+        _index("account_id", "stage_id", "automation_starts"),
+        _index("retry_automations", partialFilterExpression={"retry_automations.0": {"$exists": True}}),
+    ],
+    "automation_logs": [
+        _index("account_id", "automation", "run_id"),
+        _index("account_id", "automation", "state"),
+        _index("expires_at", expireAfterSeconds=0, **_where("expires_at")),
+    ],
+    "automation_units": [_index("account_id", "automation_id", "state", "next_at")],
+    "effects": [_index("expires_at", expireAfterSeconds=0)],
     "crm_events": [_index("status", "occurred_at")],
     "outbox": [
         _index("state", "next_at"),
@@ -55,6 +72,7 @@ INDEXES: dict[str, list[IndexModel]] = {
 }
 
 
+@seam("mongo.create_indexes")
 async def create_indexes(database: AsyncIOMotorDatabase[Document]) -> dict[str, list[str]]:
     """Create what is missing; returns the index names per collection. Doing it again changes nothing."""
     return {name: await database[name].create_indexes(models) for name, models in INDEXES.items()}

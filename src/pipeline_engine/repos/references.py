@@ -9,6 +9,7 @@ from bson import ObjectId
 
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -21,14 +22,17 @@ class References:
         self._database = database
 
     async def account_is_active(self, account_id: ObjectId) -> bool:
-        account = await self._database["_accounts"].find_one({"_id": either(account_id)}, projection=["active"])
+        account = await self._all("_accounts").find_one({"_id": either(account_id)}, projection=["active"])
         return account is None or account.get("active", True) is not False
 
     async def foreign(self, collection: str, ids: Sequence[ObjectId], account_id: ObjectId) -> list[str]:
         """Those of the ids that exist under another account and not under this one."""
         wanted: Document = {"_id": {"$in": [*ids, *map(str, ids)]}}
-        found = await self._database[collection].find(wanted, projection=["account_id", "account"]).to_list(None)
+        found = await self._all(collection).find(wanted, projection=["account_id", "account"])
         return sorted(str(one["_id"]) for one in found if not _belongs(one, account_id))
+
+    def _all(self, collection: str) -> Collection:
+        return Collection(self._database[collection], tenant=False)
 
 
 def _belongs(document: Document, account_id: ObjectId) -> bool:

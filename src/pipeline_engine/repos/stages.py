@@ -45,9 +45,16 @@ class Stages:
         """The id of the stage with that key; it is made, behind the others, when there is none."""
         position = 1 + await self._last_position(account_id, pipeline_id)
         key = {"account_id": account_id, "pipeline_id": pipeline_id, "name_key": name_key}
-        new = {"_id": ObjectId(), "name": name, "user": user, "position": position}
-        stamped = {**new, "createdAt": "$$NOW", "updatedAt": "$$NOW"}
-        kept = {name: {"$ifNull": [f"${name}", _literal(value)]} for name, value in stamped.items()}
+        # A stage may well be called "$lost", and only the server's clock is meant as an expression.
+        new = {
+            "_id": ObjectId(),
+            "name": {"$literal": name},
+            "user": user,
+            "position": position,
+            "createdAt": "$$NOW",
+            "updatedAt": "$$NOW",
+        }
+        kept = {field: {"$ifNull": [f"${field}", value]} for field, value in new.items()}
         try:
             stage = await self._own.take(key, [{"$set": kept}], upsert=True)
         except DuplicateKeyError:
@@ -59,8 +66,3 @@ class Stages:
         query = {"account_id": either(account_id), "pipeline_id": either(pipeline_id), "position": {"$type": "number"}}
         last = await self._own.find(query, limit=1, sort=[("position", -1)], projection=["position"])
         return int(last[0]["position"]) if last else -1
-
-
-def _literal(value: object) -> object:
-    # A stage may well be called "$lost"; only the server's clock is meant as an expression.
-    return value if value == "$$NOW" else {"$literal": value}

@@ -6,10 +6,12 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.desk import Desk
-from pipeline_engine.domain.imports.plan import ROWS, plan
+from pipeline_engine.domain.imports.plan import plan
+from pipeline_engine.domain.imports.planner import ROWS
 from pipeline_engine.domain.imports.rows import run_chunk
 from pipeline_engine.domain.imports.sweep import PLAN
 from pipeline_engine.lanes import Context, Handler, Outcome
+from pipeline_engine.workers.resting import resting
 
 
 def handlers(desk: Desk) -> dict[str, Handler[App]]:
@@ -19,4 +21,4 @@ def handlers(desk: Desk) -> dict[str, Handler[App]]:
     async def import_rows(context: Context[App], chunk_id: str) -> Outcome | None:
         return await run_chunk(context.app, desk, chunk_id)
 
-    return {PLAN: import_plan, ROWS: import_rows}
+    return {PLAN: resting(import_plan), ROWS: resting(import_rows)}

@@ -70,8 +70,7 @@ async def open_file(app: App, held: Mapping[str, Any], request: ImportRequest) -
 
 
 def _is_cut(plan: Mapping[str, Any], last: Mapping[str, Any] | None) -> bool:
-    end: int = last["end"] if last else plan["start"]
-    return end >= plan["size"]
+    return bool((last["end"] if last else plan["start"]) >= plan["size"])
 
 
 def reopen(held: Mapping[str, Any], request: ImportRequest) -> OpenFile:

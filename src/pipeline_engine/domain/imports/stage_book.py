@@ -26,8 +26,9 @@ class StageBook:
         """{name: id} of every name; stages that are not there are made. Without names, '' is the first stage."""
         if self._by_key is None:
             self._by_key = await self._read()
-        for name in set(names) - self._by_name.keys() - {""}:
-            self._by_name[name] = await self._find_or_make(name, self._by_key)
+        for name in dict.fromkeys(names):  # in the order of the file: the first spelling names a new stage
+            if name and name not in self._by_name:
+                self._by_name[name] = await self._find_or_make(name, self._by_key)
         return self._by_name
 
     async def _read(self) -> dict[str, ObjectId]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.unit import Unit, fair
+from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import LANES, NewJob
 
 PLAN = "import.plan"
@@ -17,8 +17,7 @@ AHEAD = 10 * LANE.places
 
 async def find(app: App) -> list[Unit]:
     """Due imports, every account in turn."""
-    due = await app.imports.due(limit=10 * AHEAD)
-    return fair((_unit(one["_id"], one.get("account_id")) for one in due), AHEAD)
+    return [_unit(one["_id"], one.get("account_id")) for one in await app.imports.due(limit=AHEAD)]
 
 
 def _unit(import_id: ObjectId, account_id: object) -> Unit:

@@ -1,0 +1,71 @@
+"""A bar that shows how far an import is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from bson import ObjectId
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from pipeline_engine.app import App
+from pipeline_engine.cli.screen import Screen
+from pipeline_engine.domain.imports.look_up import look_up
+from pipeline_engine.repos.imports import OPEN
+
+LOOK = 0.2
+"""Seconds between two looks; the planner writes the progress down once a second."""
+DONE = ("rows_added", "rows_updated", "rows_skipped", "rows_failed")
+
+
+async def follow(app: App, import_id: ObjectId, screen: Screen) -> Mapping[str, Any]:
+    """Show its progress until it ends; without a terminal, one line at the end. Returns the queue document.
+
+    Raises: Permanent `not_found`.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), _Rows(), _Speed(), TimeRemainingColumn())
+    with Progress(*columns, console=screen.console) as bar:
+        task = bar.add_task("pending", total=None)
+        while True:
+            queue = await look_up(app, import_id)
+            _update(bar, task, queue)
+            if queue["status"] not in OPEN:
+                return queue
+            await asyncio.sleep(LOOK)
+
+
+def rows_done(progress: Mapping[str, int]) -> int:
+    """Rows that came to an end, good or bad."""
+    return sum(progress.get(name, 0) for name in DONE)
+
+
+def rows_in_all(progress: Mapping[str, int]) -> int | None:
+    """How many rows the file has: known when it was read to its end, else reckoned from its size; None: no idea."""
+    read = progress.get("bytes_read", 0)
+    return round(progress["rows_read"] * progress["bytes_total"] / read) if read else None
+
+
+def seconds_taken(queue: Mapping[str, Any]) -> float:
+    """From its first start to its end; 0 when it never started."""
+    if not queue.get("started_at") or not queue.get("completed_at"):
+        return 0.0
+    return float((queue["completed_at"] - queue["started_at"]).total_seconds())
+
+
+def _update(bar: Progress, task: TaskID, queue: Mapping[str, Any]) -> None:
+    progress = queue.get("progress") or {}
+    bar.update(task, description=queue["status"], completed=rows_done(progress), total=rows_in_all(progress))
+
+
+class _Rows(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        of = f" of {task.total:,.0f}" if task.total is not None else ""
+        return Text(f"{task.completed:,.0f}{of} rows")
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} rows/s" if speed else "")

@@ -1,0 +1,68 @@
+"""`imports submit`"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from pipeline_engine.app import App
+from pipeline_engine.cli import session
+from pipeline_engine.cli.object_id import read_id
+from pipeline_engine.cli.presence import NOBODY, daemons
+from pipeline_engine.domain.imports.submit import NewImport, submit
+from pipeline_engine.errors import ConfigError
+
+BLOCK = 256 * 1024
+
+
+def command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A CSV file.")],
+    account: Annotated[str, typer.Option(metavar="ID", help="Whose deals they will be.")],
+    user: Annotated[str, typer.Option(metavar="ID", help="Who imports: the deals' creator and owner.")],
+    pipeline: Annotated[str, typer.Option(metavar="ID", help="Where the deals go.")],
+    mapping: Annotated[list[str], typer.Option("--map", metavar="COLUMN=FIELD", help="Once per column.")],
+    tag: Annotated[list[str] | None, typer.Option(help="A tag of every deal; may be repeated.")] = None,
+) -> None:
+    """Upload a file and queue its import. Prints the import's id."""
+    wanted = NewImport(
+        account_id=read_id(account, "--account"),
+        user_id=read_id(user, "--user"),
+        pipeline_id=read_id(pipeline, "--pipeline"),
+        mappings=read_mappings(mapping),
+        tags=tag or (),
+        name=file.name,
+    )
+
+    async def work(app: App) -> int:
+        typer.echo(str(await submit(app, wanted, _blocks(stream))))
+        return await daemons(app.redis, app.queue)
+
+    with file.open("rb") as stream:
+        running = session.with_app(work)
+    if not running:
+        typer.echo(NOBODY, err=True)
+
+
+def read_mappings(pairs: Sequence[str]) -> dict[str, str]:
+    """`Deal Name=name` maps the column `Deal Name`; a column may hold `=` itself, a field cannot.
+
+    Raises: ConfigError naming what is no such pair, or a column that stands twice.
+    """
+    mappings: dict[str, str] = {}
+    for pair in pairs:
+        column, _, field = pair.rpartition("=")
+        if not column or not field:
+            raise ConfigError(f"--map: given {pair!r}: COLUMN=FIELD is wanted, as in 'Deal Name=name'")
+        if column in mappings:
+            raise ConfigError(f"--map: the column {column!r} stands there twice")
+        mappings[column] = field
+    return mappings
+
+
+async def _blocks(stream: BinaryIO) -> AsyncIterator[bytes]:
+    while block := await asyncio.to_thread(stream.read, BLOCK):
+        yield block

@@ -1,0 +1,22 @@
+"""`indexes`: creates what the queries need."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from pipeline_engine.app import open_mongo
+from pipeline_engine.cli import session
+from pipeline_engine.cli.screen import Screen
+from pipeline_engine.repos.indexes import create_indexes
+
+
+def command() -> None:
+    """Create the indexes that the queries need, and say what is there. Doing it again changes nothing."""
+    there = asyncio.run(_create())
+    Screen().table(("collection", "indexes"), [(name, ", ".join(names)) for name, names in there.items()])
+
+
+async def _create() -> dict[str, list[str]]:
+    async with AsyncExitStack() as stack:
+        return await create_indexes(await open_mongo(session.configured(), stack))

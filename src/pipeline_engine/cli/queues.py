@@ -1,0 +1,84 @@
+"""`queues`: what the lanes hold; pausing, resuming and cleaning one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline_engine.app import App
+from pipeline_engine.cli import session
+from pipeline_engine.cli.duration import read_duration
+from pipeline_engine.cli.screen import Screen
+from pipeline_engine.errors import ConfigError
+from pipeline_engine.lanes import LANES
+
+COLUMNS = ("lane", "waiting", "active", "delayed", "completed", "failed", "paused")
+
+program = typer.Typer(help="The lanes: list, pause, resume, clean.", invoke_without_command=True)
+
+Lane = Annotated[str, typer.Argument(metavar="LANE", help="As `queues list` names it.")]
+
+
+@program.callback()
+def default(context: typer.Context) -> None:
+    """The lanes: list (also without a word), pause, resume, clean."""
+    if context.invoked_subcommand is None:
+        show()
+
+
+@program.command("list")
+def show() -> None:
+    """What every lane holds now, and what its history knows: completed jobs and failed attempts."""
+    Screen().table(COLUMNS, session.with_app(_rows))
+
+
+async def _rows(app: App) -> list[tuple[object, ...]]:
+    held = await app.queue.counts(list(LANES))
+    past = {lane: await app.ledger.counts(lane) for lane in LANES}
+    return [
+        (
+            lane,
+            count.waiting,
+            count.active,
+            count.delayed,
+            past[lane]["completed"],
+            past[lane]["failed"],
+            "paused" if count.paused else "",
+        )
+        for lane, count in held.items()
+    ]
+
+
+@program.command()
+def pause(lane: Lane) -> None:
+    """Start nothing more in this lane, in no daemon; what runs goes on."""
+    known = _known(lane)
+    session.with_app(lambda app: app.queue.pause(known))
+    Screen().line(f"{lane} is paused")
+
+
+@program.command()
+def resume(lane: Lane) -> None:
+    """Go on with a paused lane."""
+    known = _known(lane)
+    session.with_app(lambda app: app.queue.resume(known))
+    Screen().line(f"{lane} goes on")
+
+
+@program.command()
+def clean(
+    lane: Lane,
+    state: Annotated[Literal["completed", "failed"], typer.Option(help="Which rows of history.")],
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="As in 90s, 30m, 24h, 7d.")] = "24h",
+) -> None:
+    """Remove old rows of a lane's history; jobs that wait or run stay."""
+    known, age = _known(lane), read_duration(older_than, "--older-than")
+    removed = session.with_app(lambda app: app.ledger.clean(known, state, age))
+    Screen().line(f"{lane}: {removed} {state} rows older than {older_than} removed")
+
+
+def _known(lane: str) -> str:
+    if lane not in LANES:
+        raise ConfigError(f"no such lane: {lane!r}; there are {', '.join(LANES)}")
+    return lane

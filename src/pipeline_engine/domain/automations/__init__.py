@@ -1,0 +1,1 @@
+"""Deal automations: eleven actions on deals in a pipeline stage, each once per deal."""

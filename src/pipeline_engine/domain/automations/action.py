@@ -1,0 +1,55 @@
+"""The three ways in which an action takes effect exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.effects import Deliver
+
+Document = dict[str, Any]
+Deal = Mapping[str, Any]
+
+
+def _nothing(_automation: Automation) -> dict[str, list[ObjectId]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Changes the deal itself: effect and mark are one guarded update, so a replay matches nothing."""
+
+    change: Callable[[Automation], Document]
+    """Fields to set, as expressions over the deal as it was."""
+    points_at: Callable[[Automation], dict[str, list[ObjectId]]] = _nothing
+    """{collection: ids} that must not belong to another account."""
+    moves: bool = False
+    """It takes the deal out of the stage, so it goes last, and it is told as `deal.stage_changed`."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Writes one document per deal under an `_id` that a repeat makes again; then marks the deal."""
+
+    collection: str
+    document: Callable[[Automation, Deal, datetime], Document]
+    points_at: Callable[[Automation], dict[str, list[ObjectId]]] = field(default=_nothing)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Leaves the house: recorded before it is sent, and never sent again without being flagged."""
+
+    channel: str
+    compose: Callable[[App, Automation, Sequence[Deal]], Awaitable[list[Deliver | Exception]]]
+    """What makes the call for each deal, in their order; or why there is none."""
+    points_at: Callable[[Automation], dict[str, list[ObjectId]]] = field(default=_nothing)
+
+
+Action = Guarded | Written | Sent

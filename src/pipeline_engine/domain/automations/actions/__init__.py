@@ -1,0 +1,1 @@
+"""The eleven actions: one file each, one row each in `table.py`."""

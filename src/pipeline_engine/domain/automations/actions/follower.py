@@ -1,0 +1,35 @@
+"""Adds one or several followers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.domain.automations.action import Guarded
+from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.errors import Permanent
+from pipeline_engine.ids import object_id
+from pipeline_engine.repos.automation_deals import list_of
+
+
+def followers(automation: Automation) -> list[ObjectId]:
+    """Raises: Permanent when there is none, or one that is no id."""
+    named = automation.config.get("follower_ids") or [automation.config.get("follower_id")]
+    found = [object_id(one) for one in named] if isinstance(named, list) else [None]
+    if None in found:
+        raise Permanent("the automation has no valid follower_id or follower_ids", "bad_automation")
+    return [one for one in found if one]
+
+
+def change(automation: Automation) -> dict[str, Any]:
+    there = {"$in": ["$$one", list_of("followers")]}
+    missing = {"$filter": {"input": followers(automation), "as": "one", "cond": {"$not": there}}}
+    return {"followers": {"$concatArrays": [list_of("followers"), missing]}}
+
+
+def points_at(automation: Automation) -> dict[str, list[ObjectId]]:
+    return {"users": followers(automation)}
+
+
+ACTION = Guarded(change, points_at)

@@ -1,0 +1,22 @@
+"""Moves the deal to another stage; there its time begins anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.domain.automations.action import Guarded
+from pipeline_engine.domain.automations.automation import Automation
+
+
+def change(automation: Automation) -> dict[str, Any]:
+    # The filter holds the old stage, so this is a compare-and-set.
+    return {"stage_id": automation.reference("target_stage_id"), "automation_starts": "$$NOW"}
+
+
+def points_at(automation: Automation) -> dict[str, list[ObjectId]]:
+    return {"pipeline_stages": [automation.reference("target_stage_id")]}
+
+
+ACTION = Guarded(change, points_at, moves=True)

@@ -1,0 +1,24 @@
+"""Every automation type and its action."""
+
+from __future__ import annotations
+
+from pipeline_engine.domain.automations.action import Action
+from pipeline_engine.domain.automations.actions import (
+    add_tag,
+    follower,
+    note,
+    owner,
+    reminder,
+    remove_tag,
+    stage,
+)
+
+ACTIONS: dict[str, Action] = {
+    "add_tag": add_tag.ACTION,
+    "remove_tag": remove_tag.ACTION,
+    "note": note.ACTION,
+    "reminder": reminder.ACTION,
+    "owner": owner.ACTION,
+    "follower": follower.ACTION,
+    "stage": stage.ACTION,
+}

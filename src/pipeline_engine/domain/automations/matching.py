@@ -1,0 +1,69 @@
+"""Which deals an automation fires for, as filters on `deals`. Pure: the same filters serve sweep, run and `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.ids import either
+
+Filter = dict[str, Any]
+
+SETTLED = ("automation_triggered", "automation_failed", "skip_automations")
+
+
+def present(automation: Automation, now: datetime) -> Filter:
+    """In the stage, of the account, and entered within the window."""
+    window = {"$gte": automation.since, "$lte": automation.until(now)}
+    return {
+        "account_id": either(automation.account_id),
+        "stage_id": either(automation.stage_id),
+        "automation_starts": window,
+    }
+
+
+def unsettled(automation: Automation) -> Filter:
+    """Neither done, nor failed, nor to be skipped; under `per_entry` not since the deal entered the stage."""
+    never = {field: {"$nin": either(automation.id)["$in"]} for field in SETTLED}
+    if automation.reentry == "once":
+        return never
+    entry = f"automation_generation.{automation.id}.entry"
+    again = {
+        entry: {"$type": "date"},
+        "$expr": {"$ne": [f"${entry}", "$automation_starts"]},
+        "skip_automations": never["skip_automations"],
+    }
+    return {"$or": [never, again]}
+
+
+def fresh(automation: Automation, now: datetime, after: datetime | None = None) -> Filter:
+    """Deals that are due for the first time; `after`: only those that entered later (the others are settled)."""
+    due = {**present(automation, now), **unsettled(automation)}
+    if after and after > automation.since:
+        due["automation_starts"] = {"$gt": after, "$lte": automation.until(now)}
+    return due
+
+
+def flagged(automation: Automation, now: datetime) -> Filter:
+    """Deals that somebody asked to be done again."""
+    # The first condition is the one that the partial index stands on.
+    return {**present(automation, now), "retry_automations.0": {"$exists": True}, "retry_automations": automation.id}
+
+
+def others_first(siblings: Iterable[Automation], now: datetime) -> Filter:
+    """For an automation that moves deals away: only deals with which the stage's other automations are through."""
+    through = [{"$or": [*_settled_for(sibling), *_not_due_for(sibling, now)]} for sibling in siblings]
+    return {"$and": through} if through else {}
+
+
+def _settled_for(sibling: Automation) -> list[Filter]:
+    return [{field: either(sibling.id)} for field in SETTLED]
+
+
+def _not_due_for(sibling: Automation, now: datetime) -> list[Filter]:
+    return [
+        {"automation_starts": {"$gt": sibling.until(now)}},
+        {"automation_starts": {"$lt": sibling.since}},
+    ]

@@ -1,0 +1,58 @@
+"""Deals as automations see them: which match, what is changed in them, and the marks that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
+
+MARKS = ("automation_triggered", "automation_failed", "automation_generation")
+
+
+class AutomationDeals:
+    def __init__(self, collection: Collection) -> None:
+        self._own = collection
+
+    async def any(self, query: Mapping[str, Any]) -> bool:
+        return await self._own.find_one(query, projection=["_id"]) is not None
+
+    async def matching(self, query: Mapping[str, Any], limit: int, but: Sequence[ObjectId] = ()) -> list[Document]:
+        """Deals that match, in the order in which they entered the stage."""
+        wanted = {**query, "_id": {"$nin": list(but)}} if but else query
+        return await self._own.find(wanted, limit=limit, sort=[("automation_starts", 1)])
+
+    async def change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document) -> int:
+        """One guarded update: those of `ids` that still match get the change. Returns how many."""
+        stages = [{"$set": {**change, "updatedAt": "$$NOW"}}]
+        return await self._own.update_many({**query, "_id": {"$in": list(ids)}}, stages)
+
+    async def marks(self, account: Any, ids: Sequence[ObjectId]) -> list[Document]:
+        """Of these deals what was done and what failed."""
+        query = {"_id": {"$in": list(ids)}, "account_id": account}
+        return await self._own.find(query, projection=[*MARKS, "created_by"])
+
+    async def creators(self, query: Mapping[str, Any]) -> tuple[list[Any], int]:
+        """Who made the matching deals, and how many there are."""
+        found = await self._own.aggregate(query, {"$group": {"_id": "$created_by", "deals": {"$sum": 1}}})
+        return [one["_id"] for one in found if one["_id"] is not None], sum(one["deals"] for one in found)
+
+
+def with_mark(field: str, automation_id: ObjectId) -> Document:
+    """In a pipeline update: the list `field` with the automation in it."""
+    there = {"$in": [automation_id, list_of(field)]}
+    return {field: {"$cond": [there, list_of(field), {"$concatArrays": [list_of(field), [automation_id]]}]}}
+
+
+def list_of(field: str) -> Document:
+    """In a pipeline update: the list, whatever the CRM left in its place."""
+    return {"$cond": [{"$isArray": f"${field}"}, f"${field}", []]}
+
+
+def without(field: str, automation_id: ObjectId) -> Document:
+    """In a pipeline update: the list `field` without the automation."""
+    kept = {"$not": {"$in": ["$$one", [automation_id, str(automation_id)]]}}
+    return {field: {"$filter": {"input": list_of(field), "as": "one", "cond": kept}}}

@@ -1,0 +1,50 @@
+"""What automations did: one document per batch of deals, opened before the effect and closed after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.clock import Clock
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
+
+
+class AutomationLogs:
+    def __init__(self, collection: Collection, clock: Clock, kept: timedelta) -> None:
+        self._own = collection
+        self._clock = clock
+        self._kept = kept
+
+    async def open(self, account_id: ObjectId, deals: Sequence[ObjectId], **fields: Any) -> Document:
+        """Write down what is about to be tried."""
+        now = self._clock.now()
+        times = {"createdAt": now, "updatedAt": now, "expires_at": now + self._kept}
+        lists: Document = {"deals": list(deals), "success": [], "failed": []}
+        account = {"account": account_id, "account_id": account_id}
+        log = {"_id": ObjectId(), **account, **lists, **fields, **times, "state": "open"}
+        await self._own.insert_one(log)
+        return log
+
+    async def close(self, log: Document, success: Sequence[Document], failed: Sequence[Document]) -> None:
+        """Say what became of it. A log of nothing is taken out: the deals had gone before anything happened."""
+        query = {"_id": log["_id"], "account_id": log["account_id"]}
+        done = {"deals": [one["deal"] for one in (*success, *failed)], "success": list(success), "failed": list(failed)}
+        if not success and not failed:
+            await self._own.delete(query)
+            return
+        await self._own.update_one(query, {"$set": {**done, "state": "closed", "updatedAt": self._clock.now()}})
+
+    async def left_open(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
+        """Logs that a crash left open."""
+        return await self._own.find({"account_id": account_id, "automation": automation_id, "state": "open"})
+
+    async def totals(self, account_id: ObjectId, automation_id: ObjectId, run_id: str) -> dict[str, int]:
+        """{succeeded, failed} of a run, summed from its logs."""
+        query = {"account_id": account_id, "automation": automation_id, "run_id": run_id}
+        sums = {"succeeded": {"$sum": {"$size": "$success"}}, "failed": {"$sum": {"$size": "$failed"}}}
+        found = await self._own.aggregate(query, {"$group": {"_id": None, **sums}})
+        return {name: found[0][name] if found else 0 for name in ("succeeded", "failed")}

@@ -1,0 +1,78 @@
+"""The record of what left the house, one document per unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from pipeline_engine.clock import Clock
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
+
+KEPT = timedelta(days=180)
+
+
+class Effects:
+    def __init__(self, collection: Collection, clock: Clock) -> None:
+        self._own = collection
+        self._clock = clock
+
+    async def of(self, account_id: ObjectId, keys: Sequence[str]) -> dict[str, Document]:
+        found = await self._own.find({"_id": {"$in": list(keys)}, "account_id": account_id})
+        return {one["_id"]: one for one in found}
+
+    async def begin(self, account_id: ObjectId, channel: str, known: Mapping[str, Document | None]) -> dict[str, int]:
+        """Commit an attempt for each key before the call is made. Returns {key: which attempt it is} of those that are
+        ours: what another run began meanwhile is left out."""
+        fresh = [key for key, record in known.items() if record is None]
+        begun = dict.fromkeys(await self._insert(account_id, channel, fresh), 1)
+        for key, record in known.items():
+            if record is not None and await self._begin_again(account_id, record):
+                begun[key] = record["attempts"] + 1
+        return begun
+
+    async def _insert(self, account_id: ObjectId, channel: str, keys: Sequence[str]) -> list[str]:
+        now = self._clock.now()
+        state = {"account_id": account_id, "channel": channel, "state": "sending", "attempts": 1, "ambiguous": False}
+        times = {"createdAt": now, "updatedAt": now, "expires_at": now + KEPT}
+        history = [{"state": "sending", "at": now}]
+        documents = [{"_id": key, **state, **times, "history": history} for key in keys]
+        if not documents:
+            return []
+        try:
+            await self._own.insert_many(documents, ordered=False)
+        except BulkWriteError as failure:
+            taken = {error["index"] for error in failure.details["writeErrors"]}
+            return [key for place, key in enumerate(keys) if place not in taken]
+        return list(keys)
+
+    async def _begin_again(self, account_id: ObjectId, record: Document) -> bool:
+        now = self._clock.now()
+        was = {"_id": record["_id"], "account_id": account_id}
+        was |= {"state": record["state"], "attempts": record["attempts"]}
+        # A run that ended in mid-call may have sent it: from here on it may be out twice.
+        doubtful = {"ambiguous": True} if record["state"] in ("sending", "unknown") else {}
+        change = {"state": "sending", "updatedAt": now, **doubtful}
+        history = {"history": {"$each": [{"state": "sending", "at": now}], "$slice": -20}}
+        return await self._own.update_one(was, {"$set": change, "$inc": {"attempts": 1}, "$push": history}) == 1
+
+    async def end(self, account_id: ObjectId, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write down what became of the attempts."""
+        now = self._clock.now()
+        writes = [
+            UpdateOne(
+                {"_id": key, "account_id": account_id},
+                {
+                    "$set": {**change, "updatedAt": now},
+                    "$push": {"history": {"$each": [{"state": change["state"], "at": now}], "$slice": -20}},
+                },
+            )
+            for key, change in changes.items()
+        ]
+        if writes:
+            await self._own.bulk(writes)

@@ -1,0 +1,95 @@
+"""The production daemon as a child process that a test may kill, stop and start again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline_engine.embedded.program import leashed
+
+SHORT = {
+    "LEASE_SECONDS": "2",
+    "HEARTBEAT_SECONDS": "0.5",
+    "IMPORT_RETRY_SECONDS": "1",
+    "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": "json",
+}
+LOOK = 0.02
+TAIL = 3000
+
+
+class Daemon:
+    """One life of `arq pipeline_engine.WorkerSettings`. It ends with the test process, however that one ends."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path, name: str) -> None:
+        self.log = folder / f"{name}.log"
+        self.seams = folder / f"{name}.seams"
+        command = leashed([f"{sys.prefix}/bin/arq", "pipeline_engine.WorkerSettings"])
+        # In a folder of its own, so that nobody's .env is read.
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, env={**SHORT, **environment}, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs, minus the signal that ended it."""
+        return self._process.poll()
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """The log lines with this event."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        records = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [record for record in records if record.get("event") == event]
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.said("daemon started"))
+
+    def calls(self, seam: str) -> int:
+        """How many calls of a seam went through; only of a daemon that logs its seams."""
+        if not self.seams.exists():
+            return 0
+        lines = self.seams.read_text().splitlines()
+        return sum(line.startswith(f"{seam} ") and line.endswith(" after") for line in lines)
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+    async def terminate(self, within: float = 25) -> float:
+        """SIGTERM; returns after how many seconds it was gone."""
+        asked = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        await until(lambda: not self.alive, "the daemon ends after SIGTERM", within, self)
+        return time.monotonic() - asked
+
+    def tail(self) -> str:
+        """The end of what it said."""
+        return f"--- {self.log.name}, exit code {self.exit_code}\n{self.log.read_text(errors='replace')[-TAIL:]}"
+
+
+async def until(condition: Callable[[], bool], what: str, patience: float, *daemons: Daemon) -> float:
+    """Wait for a condition; returns after how many seconds. When it does not come, fails by name and with the logs."""
+    started = time.monotonic()
+    while not condition():
+        if time.monotonic() > started + patience:
+            raise AssertionError("\n".join([f"still not after {patience:g} s: {what}", *(d.tail() for d in daemons)]))
+        await asyncio.sleep(LOOK)
+    return time.monotonic() - started

@@ -1,0 +1,140 @@
+"""The daemon is killed before or after an outside call; the next one ends the import as if nothing had been.
+
+The list of calls is what a run without faults makes, so it is complete by construction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import pytest
+from bson import ObjectId
+
+from tests.faults.daemon import Daemon
+from tests.faults.drill import Drill
+from tests.faults.files import csv_file
+
+SMALL = csv_file(320, bad_every=40)
+# Eight chunks, and heartbeats often enough that some fall into the second that all this takes.
+SETTINGS = {"IMPORT_CHUNK_ROWS": "40", "HEARTBEAT_SECONDS": "0.1"}
+AT_ONCE = 2
+SIGKILL = -9
+
+
+class Point(NamedTuple):
+    """Before or after the n-th call of a seam."""
+
+    seam: str
+    nth: int
+    when: str
+
+    @property
+    def plan(self) -> str:
+        return json.dumps({**self._asdict(), "do": "kill"})
+
+
+# Between a step in one server and the step in another that should follow it.
+TELLING = [
+    Point("mongo.queues.take", 1, "after"),  # claimed
+    Point("mongo.import_chunks.insert_many", 1, "after"),  # cut, not dispatched
+    Point("redis.lanes.enqueue", 2, "after"),  # dispatched, not begun
+    Point("mongo.pipeline_stages.take", 3, "after"),  # a stage without a deal
+    Point("mongo.deals.insert_many", 3, "after"),  # deals without a chunk that counts them
+    Point("mongo.import_chunks.update_one", 3, "after"),  # counted, still in the lane
+    Point("s3.put", 1, "after"),  # error CSV without a report
+    Point("mongo.crm_events.insert_one", 1, "before"),  # ended, and nobody knows
+]
+
+
+@pytest.mark.covers("DI-X1", "DI-X3", "DI-X7", "DI-X10")
+async def test_killed_between_two_servers(environment: dict[str, str], tmp_path: Path, figure: list[str]) -> None:
+    await _survive_all(TELLING, environment, tmp_path, figure)
+
+
+@pytest.mark.slow
+async def test_killed_at_every_call(drill: Drill, tmp_path: Path, figure: list[str]) -> None:
+    points = await _points(drill)
+    assert {point.seam for point in TELLING} < {point.seam for point in points}
+    await _survive_all(points, drill.environment, tmp_path, figure)
+
+
+async def _points(drill: Drill) -> list[Point]:
+    """Before and after the first call and one in the middle, of every seam that an import passes."""
+    queue_id = drill.queue(SMALL)
+    daemon = await drill.started(**SETTINGS)
+    await drill.converge(queue_id)
+    busy = _passed(daemon)
+    await drill.until(lambda: daemon.calls("mongo.job_history.record") > 0, "history is written")
+    await daemon.terminate()
+    everything = _passed(daemon)
+    middle = {seam: random.randint(2, nth) for (seam, _), nth in busy.items() if nth > 1}  # noqa: S311
+    return [
+        Point(seam, nth, when)
+        for seam, when in sorted(everything)
+        for nth in sorted({1, min(middle.get(seam, 1), everything[seam, when])})
+    ]
+
+
+def _passed(daemon: Daemon) -> Counter[tuple[str, str]]:
+    """{(seam, before|after): number of times}."""
+    lines = [line.split() for line in daemon.seams.read_text().splitlines()]
+    return Counter((seam, when) for seam, _, when in lines)
+
+
+async def _survive_all(
+    points: Sequence[Point], environment: Mapping[str, str], folder: Path, figure: list[str]
+) -> None:
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def survive(point: Point) -> float:
+        async with places:
+            return await _survive(point, environment, folder)
+
+    results = await asyncio.gather(*(survive(point) for point in points), return_exceptions=True)
+    took = [result for result in results if isinstance(result, float)]
+    figure.append(
+        f"{len(took)} kills survived of {len(points)}; from the next daemon's start to the end of the import "
+        f"median {median(took):.1f} s, longest {max(took):.1f} s"
+    )
+    failed = [f"{point}: {result}" for point, result in zip(points, results, strict=True) if result not in took]
+    assert not failed, "\n\n".join(failed)
+
+
+async def _survive(point: Point, environment: Mapping[str, str], folder: Path) -> float:
+    """Seconds from the start of the next daemon until all is done."""
+    own = secrets.token_hex(6)
+    folder = folder / own
+    folder.mkdir()
+    database = environment["MONGO_URL"].rpartition("/")[2].partition("?")[0]
+    names = {
+        "MONGO_URL": environment["MONGO_URL"].replace(f"/{database}?", f"/{database}_{own}?"),
+        "REDIS_PREFIX": f"{environment['REDIS_PREFIX']}{own}:",
+    }
+    with Drill({**environment, **names, **SETTINGS}, f"test/{own}/", folder) as drill:
+        try:
+            queue_id = drill.queue(SMALL)
+            await _killed(drill, point, queue_id)
+            drill.start()
+            took = await drill.converge(queue_id)
+            drill.check(queue_id)
+            return took
+        finally:
+            drill.world.db.client.drop_database(drill.world.db)
+
+
+async def _killed(drill: Drill, point: Point, queue_id: ObjectId) -> None:
+    daemon = drill.start(FAULT_PLAN=point.plan)
+    await drill.until(lambda: not daemon.alive or drill.is_quiet(queue_id), f"a kill at {point}")
+    if daemon.alive:  # what is only called after the end of the import, or at the daemon's own
+        await drill.until(lambda: not daemon.alive or daemon.calls("mongo.job_history.record") > 0, "history")
+        if daemon.alive:
+            await daemon.terminate()
+    assert daemon.exit_code == SIGKILL, f"never came to {point}\n{daemon.tail()}"

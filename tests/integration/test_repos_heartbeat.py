@@ -1,0 +1,87 @@
+"""Leases are renewed for as long as a run holds them, and given back when the process ends."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.repos.heartbeat import Heartbeat
+from pipeline_engine.repos.lease import Lease
+from tests.world import Document, World
+
+
+async def held_import(world: World, app: App) -> ObjectId:
+    queue_id = world.queue("a.csv")
+    assert await app.imports.claim(queue_id) is not None
+    return queue_id
+
+
+def lease_end(world: World, queue_id: ObjectId) -> datetime:
+    end: datetime = world.import_of(queue_id)["lease_until"]
+    return end
+
+
+@pytest.mark.covers("R-02")
+async def test_what_is_held_is_renewed_and_nothing_else(world: World, app: App) -> None:
+    held, let_go = await held_import(world, app), await held_import(world, app)
+    before = lease_end(world, held), lease_end(world, let_go)
+    with app.heartbeat.holding("queues", held):
+        with app.heartbeat.holding("queues", let_go):
+            pass
+        await app.heartbeat.beat()
+
+    assert lease_end(world, held) > before[0]
+    assert lease_end(world, let_go) == before[1]
+
+
+async def test_a_lease_that_went_to_somebody_else_is_not_renewed(world: World, app: App) -> None:
+    queue_id = await held_import(world, app)
+    world.db["queues"].update_one({"_id": queue_id}, {"$set": {"lease_owner": "another daemon"}})
+    before = lease_end(world, queue_id)
+
+    with app.heartbeat.holding("queues", queue_id):
+        await app.heartbeat.beat()
+
+    assert lease_end(world, queue_id) == before
+
+
+async def test_giving_back_frees_our_own_only(world: World, app: App) -> None:
+    ours, theirs = await held_import(world, app), await held_import(world, app)
+    world.db["queues"].update_one({"_id": theirs}, {"$set": {"lease_owner": "another daemon"}})
+    before = world.import_of(theirs)
+
+    await app.heartbeat.give_back()
+
+    freed = world.import_of(ours)
+    assert (freed["in_progress"], freed["lease_until"], freed["lease_owner"]) == (False, None, None)
+    assert freed["status"] == "processing"
+    assert world.import_of(theirs) == before
+
+
+async def test_a_holder_whose_beats_do_not_get_through_is_not_trusted(app: App) -> None:
+    beats = Heartbeat(app.database, Lease("us", 0.05), every=1)
+    await beats.beat()
+    assert beats.trusted
+
+    class Away:
+        """A database that does not answer, as motor tells it."""
+
+        def __getitem__(self, _name: str) -> Any:
+            return self
+
+        async def command(self, _name: str) -> Document:
+            from pymongo.errors import AutoReconnect
+
+            raise AutoReconnect("connection closed")
+
+    away = Heartbeat(Away(), Lease("us", 0.05), every=0.01)  # type: ignore[arg-type]
+    beating = asyncio.create_task(away.run())
+    async with asyncio.timeout(5):
+        while away.trusted:
+            await asyncio.sleep(0.01)
+    beating.cancel()

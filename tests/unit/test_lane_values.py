@@ -1,0 +1,109 @@
+"""The values that make up a lane."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
+
+from pipeline_engine.lanes import LANES, Backoff, Rate, Retention
+from pipeline_engine.lanes.connection import AWAY
+from pipeline_engine.lanes.keys import Keys
+from pipeline_engine.lanes.past import REMEMBERED, Past
+
+AUTOMATION_TYPES = (
+    *("add_tag", "remove_tag", "email", "sms", "note", "reminder", "owner", "follower", "stage"),
+    *("instareport", "instasite"),
+)
+
+
+def no_chance() -> float:
+    return 0.0
+
+
+def test_backoffs_as_the_seeds_say() -> None:
+    assert [Backoff.fixed(4).delay(n, no_chance) for n in (1, 2, 9)] == [4, 4, 4]
+    assert [Backoff.steps(1, 5, 30).delay(n, no_chance) for n in (1, 2, 3, 4)] == [1, 5, 30, 30]
+    assert [Backoff.doubling(4).delay(n, no_chance) for n in (1, 2, 3, 4)] == [4, 8, 16, 32]
+    assert Backoff.doubling(4, longest=10).delay(5, no_chance) == 10
+    with pytest.raises(ValueError, match="at least one"):
+        Backoff.steps()
+
+
+@given(failures=st.integers(1, 10_000), chance=st.floats(0, 1), first=st.floats(0.01, 100))
+def test_jitter_only_adds_and_no_wait_passes_the_limit_by_more_than_it(
+    failures: int, chance: float, first: float
+) -> None:
+    backoff = Backoff.doubling(first, longest=600)
+    shortest = backoff.delay(failures, no_chance)
+    assert shortest <= backoff.delay(failures, lambda: chance) <= shortest * 1.25
+    assert shortest <= max(600, first)
+
+
+@pytest.mark.covers("DI-11")
+def test_import_and_automation_lanes_are_those_of_the_seeds() -> None:
+    assert (LANES["deals.import"].places, LANES["deals.import.rows"].places) == (3, 8)
+    automations = {name.removeprefix("deals.automations.") for name in LANES if name.startswith("deals.automations.")}
+    assert automations == set(AUTOMATION_TYPES)
+    slow = {"email", "sms", "instareport", "instasite"}
+    assert {kind: LANES[f"deals.automations.{kind}"].places for kind in AUTOMATION_TYPES} == {
+        kind: 5 if kind in slow else 10 for kind in AUTOMATION_TYPES
+    }
+    for name, lane in LANES.items():
+        if name.startswith("deals."):
+            assert (lane.attempts, lane.backoff) == (3, Backoff.fixed(4)), name
+
+
+@pytest.mark.covers("CL-01", "CL-03")
+def test_event_lanes_are_those_of_the_seed() -> None:
+    for name in ("crm-events", "crm-workflow-bridge", "crm-activity-log"):
+        lane = LANES[name]
+        assert (lane.places, lane.attempts, lane.backoff) == (3, 3, Backoff.steps(1, 5, 30))
+        assert lane.rate == Rate(jobs=5, seconds=1.0)
+        assert lane.retention == Retention(timedelta(hours=24), 1_000, timedelta(days=7), 5_000)
+
+
+def test_the_other_lanes_are_those_of_the_design() -> None:
+    told = {name: (lane.places, lane.attempts, lane.backoff) for name, lane in LANES.items()}
+    assert told["funnels_clone"] == (3, 3, Backoff.fixed(4))
+    assert told["funnels_clone_step"] == (5, 3, Backoff.fixed(4))
+    assert told["leads.actions"] == (20, 5, Backoff.doubling(4))
+    assert told["crm.jobs"] == (4, 3, Backoff.fixed(30))
+    assert len(LANES) == 2 + 11 + 2 + 1 + 3 + 1
+
+
+def test_only_the_import_lanes_leave_counting_crashes_to_their_documents() -> None:
+    assert [name for name, lane in LANES.items() if lane.crashes is None] == ["deals.import", "deals.import.rows"]
+    assert all(lane.name == name for name, lane in LANES.items())
+
+
+def test_keys_of_run_once_are_apart_from_the_daemons() -> None:
+    assert Keys("pe:").inbox("crm.jobs") == "pe:crm.jobs:inbox"
+    assert Keys("pe:once:1:", ttl=3600).stem("crm.jobs") == "pe:once:1:crm.jobs:"
+    assert (Keys().ttl_ms, Keys(ttl=3600).ttl_ms) == (0, 3_600_000)
+
+
+def test_a_past_keeps_the_first_time_and_the_last_failures() -> None:
+    past = Past()
+    for number in range(1, 16):
+        assert past.attempt == number
+        past = past.failed(1000 + number, f"failure {number}")
+    assert (past.attempts, past.first_failed_ms) == (15, 1001)
+    assert [failure.attempt for failure in past.failures] == list(range(16 - REMEMBERED, 16))
+
+
+def test_a_doomed_job_stays_at_its_last_attempt() -> None:
+    past = Past().failed(1, "first").failed(2, "second", doomed=True)
+    assert (past.attempts, past.attempt) == (2, 2)
+
+
+@pytest.mark.parametrize("error", [BusyLoadingError(), AuthenticationError(), ConnectionResetError()])
+def test_a_server_that_starts_or_refuses_is_away(error: Exception) -> None:
+    assert isinstance(error, AWAY)
+
+
+def test_a_wrong_command_is_not_the_server_being_away() -> None:
+    assert not isinstance(ResponseError("wrong number of arguments"), AWAY)

@@ -1,0 +1,63 @@
+"""What exceptions mean for a job."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline_engine.errors import ConfigError, Permanent, RateLimited, Stale, Transient, Unreachable
+from pipeline_engine.lanes import LANES, Dead, Done, Outcome, Release, Retry
+from pipeline_engine.lanes.verdict import REST, brief, full, judge, last_word, trace, where
+
+LANE = LANES["deals.import"]
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.covers("R-17")
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (Transient("busy"), Retry("busy")),
+        (RateLimited(7.5), Release(7.5)),
+        (Unreachable("MongoDB is away"), Release(REST)),
+        (Stale("taken over"), Done()),
+        (TimeoutError("ran longer than 5 s"), Retry("TimeoutError")),
+    ],
+)
+def test_judgement(error: Exception, outcome: Outcome) -> None:
+    assert judge(error) == outcome
+
+
+@pytest.mark.parametrize("error", [Permanent("no such stage"), ConfigError("SMTP_URL is missing")])
+def test_what_no_repeat_can_help_is_dead_at_once(error: Exception) -> None:
+    verdict = judge(raised(error))
+    assert isinstance(verdict, Dead)
+    assert str(error) in verdict.error
+    assert "raise error" in verdict.traceback
+
+
+def test_the_last_attempt_turns_a_retry_into_a_death() -> None:
+    error = raised(Transient("busy"))
+    assert last_word(Retry("busy"), error, 2, LANE) == Retry("busy")
+    assert last_word(Retry("busy"), error, 3, LANE) == Dead("busy", trace(error))
+    assert last_word(Retry("busy"), None, 3, LANE) == Dead("busy")
+    assert last_word(Release(1), None, 99, LANE) == Release(1)
+    assert last_word(Done(), None, 99, LANE) == Done()
+
+
+def test_a_foreign_message_goes_no_further_than_the_ledger() -> None:
+    error = raised(ValueError("cell: Jane Miller"))
+    assert brief(error).startswith("ValueError at raised:")
+    assert where(error).startswith("test_lane_verdict.py:")
+    assert full(error) == "ValueError: cell: Jane Miller"
+    assert "Jane" not in brief(error) + where(error)
+
+
+def test_secrets_are_taken_out_everywhere() -> None:
+    error = raised(Transient("mongodb://u:hunter2@db/crm does not answer"))
+    assert "hunter2" not in full(error) + brief(error) + trace(error)
