@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pymongo
@@ -55,6 +55,7 @@ class App:
     settings: Settings
     owner: str
     clock: Clock
+    started_at: datetime
     database: AsyncIOMotorDatabase[Document]
     server: Server
     heartbeat: Heartbeat
@@ -113,6 +114,7 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             settings=settings,
             owner=owner,
             clock=clock,
+            started_at=clock.now(),
             database=database,
             server=server,
             heartbeat=Heartbeat(beats, lease, settings.heartbeat_seconds),

@@ -32,6 +32,9 @@ class Sweep:
     """{unit id: succeeded|failed|busy} of units found before."""
     watches: frozenset[str] = frozenset()
     """Collections whose changes make this sweep due."""
+    begun: Callable[[App], Awaitable[Sequence[Unit]]] | None = None
+    """Units that a run has begun and nobody holds, cheaply found: looked for at every heartbeat. Needed by sweeps that
+    look seldom: a vanished run must not wait for them."""
 
 
 TIMETABLE: tuple[Sweep, ...] = (
@@ -50,6 +53,7 @@ TIMETABLE: tuple[Sweep, ...] = (
         find=automations.find,
         outcomes=automations.outcomes,
         watches=frozenset({"automations", "deals", "import_chunks"}),
+        begun=automations.begun,
     ),
     Sweep(
         "events.outbox",

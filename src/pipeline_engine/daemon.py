@@ -71,6 +71,8 @@ class Daemon:
         for sweep in self.sweeps:
             sweeper = Sweeper(sweep, app, self.pokes[sweep.name], alone)
             engine.watch(f"sweep {sweep.name}", sweeper.run)
+            if sweep.begun:
+                engine.watch(f"take up {sweep.name}", sweeper.take_up)
         by_collection = {name: self.pokes[sweep.name] for sweep in self.sweeps for name in sweep.watches}
         engine.watch("watcher", partial(watch, app, by_collection))
 

@@ -70,6 +70,8 @@ async def run_once(settings: Settings, names: Sequence[str]) -> list[Result]:
 
 
 async def _run(app: App, engine: Engine, sweep: Sweep, ran: Counter[str]) -> Result:
+    if not sweep.enabled(app.settings):
+        return Result(sweep.name, skipped="switched off")
     started = time.monotonic()
     before = ran.total()
     units = await sweep.find(app)

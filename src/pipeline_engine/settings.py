@@ -93,6 +93,10 @@ class Settings(BaseSettings):
 
     # Deal automations
     automation_sweep_seconds: Seconds = Field(60, description="the seed's cron: every minute")
+    automation_batch: Count = Field(200, description="deals of one log document")
+    automation_slice_seconds: Seconds = Field(
+        5, description="working time of one automation before others get its place"
+    )
     automation_log_days: Seconds = Field(90, description="how long automation_logs of ours are kept")
 
     # What leaves the house

@@ -36,6 +36,12 @@ class Sweeper:
             await asyncio.sleep(DEBOUNCE)
             await self._poke.wait(self._longest)
 
+    async def take_up(self) -> None:
+        """Between sweeps, dispatch what a vanished run has left."""
+        while self._sweep.begun:
+            await dispatch(self._app, await self._sweep.begun(self._app))
+            await asyncio.sleep(self._app.settings.heartbeat_seconds)
+
 
 async def dispatch(app: App, units: Sequence[Unit]) -> int:
     """Put the jobs of the units into their lanes. Returns how many are new there."""

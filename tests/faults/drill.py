@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -78,6 +79,12 @@ class Drill:
     async def converge(self, *queue_ids: ObjectId, patience: float = 30) -> float:
         """Wait until the imports have ended and everybody has heard of it, and nothing is left in the lanes."""
         return await self.until(lambda: self.is_quiet(*queue_ids), "all is done and quiet", patience)
+
+    async def lives_on(self, daemon: Daemon, seconds: float) -> None:
+        """So long does the fault last."""
+        over = time.monotonic() + seconds
+        await self.until(lambda: time.monotonic() >= over or not daemon.alive, "time goes by", seconds + 1)
+        assert daemon.alive, daemon.tail()
 
     def is_quiet(self, *queue_ids: ObjectId) -> bool:
         """Whether the imports have ended, everybody has heard of it, and nothing is left in the lanes."""

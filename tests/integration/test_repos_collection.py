@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from bson import ObjectId
+from pymongo import UpdateOne
 
 from pipeline_engine.app import App
 from pipeline_engine.repos.collection import AccountMissing, Collection
@@ -31,7 +32,8 @@ OPERATIONS: dict[str, Operation] = {
     "update_many": lambda collection: collection.update_many(ANYBODYS, CHANGE),
     "insert_one": lambda collection: collection.insert_one(dict(ANYBODYS)),
     "insert_many": lambda collection: collection.insert_many([{"account_id": ObjectId()}, dict(ANYBODYS)]),
-    "replace": lambda collection: collection.replace({**ANYBODYS, "account_id": ObjectId()}, dict(ANYBODYS)),
+    "delete": lambda collection: collection.delete(ANYBODYS),
+    "bulk": lambda collection: collection.bulk([UpdateOne({"account_id": 1}, CHANGE), UpdateOne(ANYBODYS, CHANGE)]),
 }
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Any
 
 import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.repos.client import connect
 from pipeline_engine.repos.heartbeat import Heartbeat
 from pipeline_engine.repos.lease import Lease
-from tests.world import Document, World
+from tests.world import World
 
 
 async def held_import(world: World, app: App) -> ObjectId:
@@ -64,24 +64,17 @@ async def test_giving_back_frees_our_own_only(world: World, app: App) -> None:
 
 
 async def test_a_holder_whose_beats_do_not_get_through_is_not_trusted(app: App) -> None:
-    beats = Heartbeat(app.database, Lease("us", 0.05), every=1)
-    await beats.beat()
-    assert beats.trusted
+    lease = Lease("us", 0.05)
+    answered = Heartbeat(app.database, lease, every=1)
+    await answered.beat()
+    assert answered.trusted
 
-    class Away:
-        """A database that does not answer, as motor tells it."""
-
-        def __getitem__(self, _name: str) -> Any:
-            return self
-
-        async def command(self, _name: str) -> Document:
-            from pymongo.errors import AutoReconnect
-
-            raise AutoReconnect("connection closed")
-
-    away = Heartbeat(Away(), Lease("us", 0.05), every=0.01)  # type: ignore[arg-type]
-    beating = asyncio.create_task(away.run())
+    nobody = connect("mongodb://127.0.0.1:1", timeout=0.02, workers=16)
+    unheard = Heartbeat(nobody["crm"], lease, every=0.01)
+    beating = asyncio.create_task(unheard.run())
     async with asyncio.timeout(5):
-        while away.trusted:
+        while unheard.trusted:
             await asyncio.sleep(0.01)
+    assert not beating.done()
     beating.cancel()
+    nobody.close()

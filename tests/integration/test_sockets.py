@@ -63,7 +63,7 @@ async def say(service: Sockets, event_id: str = "e1") -> Delivery:
 
 async def until_said(service: Sockets, event_id: str) -> None:
     async with asyncio.timeout(15):
-        while not await say(service, event_id):  # noqa: ASYNC110  the service tells by itself when it may try again
+        while not await say(service, event_id):
             await asyncio.sleep(0.02)
 
 

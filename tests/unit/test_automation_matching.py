@@ -40,7 +40,7 @@ def test_a_watermark_narrows_the_window_but_never_widens_it() -> None:
 def test_references_are_found_as_object_ids_and_as_strings() -> None:
     one = automation()
     assert present(one, NOW)["stage_id"] == {"$in": [one.stage_id, str(one.stage_id)]}
-    assert flagged(one, NOW)["retry_automations"] == one.id
+    assert flagged(one, NOW)["retry_automations"] == {"$in": [one.id, str(one.id)]}
 
 
 def test_without_siblings_nothing_has_to_go_first() -> None:

@@ -106,7 +106,7 @@ def _print(letter: Mapping[str, Any]) -> None:
             ("error", logs.clean(letter["error"])),
         ]
     )
-    for failure in letter["errors"]:
+    for failure in letter.get("errors", []):
         screen.line(f"  attempt {failure['attempt']}: {logs.clean(failure['error'])}")
-    for line in letter["traceback"].splitlines():
+    for line in letter.get("traceback", "").splitlines():
         screen.line(f"  {logs.clean(line)}")

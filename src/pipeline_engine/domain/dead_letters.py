@@ -21,7 +21,7 @@ async def retry(app: App, letter_id: ObjectId) -> None:
     Raises: Permanent `not_found` or `settled`; Unreachable when Redis is away.
     """
     letter = await _dead(app, letter_id)
-    job = NewJob(letter["function"], tuple(letter["args"]), letter["kwargs"], id=f"retry:{letter_id}")
+    job = NewJob(letter["function"], tuple(letter["args"]), letter.get("kwargs", {}), id=f"retry:{letter_id}")
     await app.queue.enqueue_many(letter["lane"], [job])
     await app.ledger.mark(letter_id, "retried")
 

@@ -8,19 +8,21 @@ knows whether it went out, and the channel's policy decides (`resend`: again, fl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
+from pipeline_engine.errors import Permanent, RateLimited, Stale, Transient, Unknown
 
 MOST_ATTEMPTS = 3
 """Calls to the provider over all crashes."""
 AT_ONCE = 20
 """Units whose records are written together; a crash leaves at most so many unknown."""
+UNKNOWN = "nobody knows whether it went out; it is not sent again by itself"
 
 Deliver = Callable[[str], Awaitable[str | None]]
 """Makes the call for a unit key; returns the provider's id. Raises: Permanent, Transient, RateLimited, Unknown."""
@@ -37,7 +39,6 @@ class NotYet:
 
     error: str
     attempts: int
-    after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,31 @@ class GivenUp:
     attempts: int
 
 
-Result = Delivered | NotYet | GivenUp
+@dataclass(frozen=True)
+class Limited:
+    """It was not tried: a limit says, not before `after` seconds."""
+
+    after: float
+
+
+Result = Delivered | NotYet | GivenUp | Limited
 
 
 async def send_all(
-    app: App, account_id: ObjectId, channel: str, units: Mapping[str, Deliver], places: int
+    app: App, account_id: ObjectId, channel: str, units: Mapping[str, Deliver], places: int, until: float
 ) -> dict[str, Result]:
-    """Send every unit that may be sent, at most `places` at a time. Returns what became of each."""
+    """Send every unit that may be sent, at most `places` at a time. Returns what became of each; those that are missing
+    were not begun: the time `until` (monotonic) came, or a limit. Some are begun in any case.
+
+    Raises: Stale when the lease may have run out.
+    """
     results: dict[str, Result] = {}
     keys = list(units)
     for at in range(0, len(keys), AT_ONCE):
+        if results and (time.monotonic() >= until or any(isinstance(one, Limited) for one in results.values())):
+            break
+        if not app.heartbeat.trusted:
+            raise Stale("the lease may have run out")
         some = {key: units[key] for key in keys[at : at + AT_ONCE]}
         results |= await _send_some(app, account_id, channel, some, places)
     return results
@@ -66,18 +82,19 @@ async def send_all(
 async def _send_some(
     app: App, account_id: ObjectId, channel: str, units: Mapping[str, Deliver], places: int
 ) -> dict[str, Result]:
+    policy = _policy(app, channel)
     known = await app.effects.of(account_id, list(units))
-    settled = {key: found for key in known if (found := _settled(known[key], _policy(app, channel))) is not None}
+    settled = {key: result for key, record in known.items() if (result := _settled(record, policy))}
     begun = await app.effects.begin(account_id, channel, {key: known.get(key) for key in units if key not in settled})
     gate = asyncio.Semaphore(places)
 
-    async def one(key: str, attempts: int) -> tuple[Result, dict[str, Any]]:
+    async def one(key: str, attempt: int) -> tuple[Result, dict[str, Any]]:
         async with gate:
-            return await _attempt(units[key], key, attempts, _policy(app, channel))
+            return await _attempt(units[key], key, attempt, policy)
 
-    ended = await asyncio.gather(*(one(key, attempts) for key, attempts in begun.items()))
-    await app.effects.end(account_id, {key: change for key, (_, change) in zip(begun, ended, strict=True)})
-    return settled | {key: result for key, (result, _) in zip(begun, ended, strict=True)}
+    ended = dict(zip(begun, await asyncio.gather(*(one(*unit) for unit in begun.items())), strict=True))
+    await app.effects.end(account_id, {key: (begun[key], change) for key, (_, change) in ended.items()})
+    return settled | {key: result for key, (result, _) in ended.items()}
 
 
 def _policy(app: App, channel: str) -> str:
@@ -97,35 +114,31 @@ def _settled(record: Mapping[str, Any], policy: str) -> Result | None:
     if record["state"] == "failed":
         return GivenUp(record.get("error") or "failed before", attempts)
     if record["state"] in ("sending", "unknown") and policy == "park":
-        return GivenUp("nobody knows whether it went out; it is not sent again by itself", attempts)
+        return GivenUp(UNKNOWN, attempts)
     if attempts >= MOST_ATTEMPTS:
         return GivenUp(record.get("error") or f"{MOST_ATTEMPTS} attempts without an answer", attempts)
     return None
 
 
-async def _attempt(deliver: Deliver, key: str, attempts: int, policy: str) -> tuple[Result, dict[str, Any]]:
+async def _attempt(deliver: Deliver, key: str, attempt: int, policy: str) -> tuple[Result, dict[str, Any]]:
     """One call. Returns the result and what the record is to say."""
     try:
         provider_id = await deliver(key)
     except RateLimited as limit:
         # The provider did nothing, so it was no attempt.
-        return NotYet(str(limit), attempts - 1, limit.retry_after), {"state": "planned", "attempts": attempts - 1}
+        return Limited(limit.retry_after), {"state": "planned", "attempts": attempt - 1}
     except Permanent as error:
-        return GivenUp(str(error), attempts), {"state": "failed", "error": str(error)}
+        return GivenUp(str(error), attempt), {"state": "failed", "error": str(error)}
     except Transient as error:
-        return _again(str(error), attempts), {"state": "planned", "error": str(error)}
-    except (Unknown, TimeoutError) as error:
-        record = {"state": "unknown", "ambiguous": True, "error": str(error)}
-        if policy == "park":
-            return GivenUp(f"nobody knows whether it went out: {error}", attempts), record
-        return _again(str(error), attempts), record
+        state = "planned" if attempt < MOST_ATTEMPTS else "failed"
+        return _again(str(error), attempt), {"state": state, "error": str(error)}
+    except Exception as error:
+        # Unknown, a time-out, or a fault of our own: whatever it was, it may have gone out.
+        said = str(error) if isinstance(error, Unknown) else type(error).__name__
+        record = {"state": "unknown", "ambiguous": True, "error": said}
+        return GivenUp(UNKNOWN, attempt) if policy == "park" else _again(said, attempt), record
     return Delivered(), {"state": "sent", "provider_id": provider_id, "error": None}
 
 
 def _again(error: str, attempts: int) -> Result:
     return NotYet(error, attempts) if attempts < MOST_ATTEMPTS else GivenUp(error, attempts)
-
-
-def failures(units: Sequence[str], error: str) -> dict[str, Result]:
-    """None of these was sent, and none will be."""
-    return {key: GivenUp(error, 0) for key in units}

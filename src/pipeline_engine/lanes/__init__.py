@@ -6,12 +6,13 @@
 
     await queue.enqueue(lane.name, "import.plan", queue_id, id=f"import:{queue_id}:{attempt}")  # bool: False = is there
     await queue.enqueue_many(lane.name, [NewJob("import.rows", (chunk_id,), id=chunk_id), ...]) # int: how many were new
-    await queue.pause(lane) · resume(lane) · counts([lane, ...]) · clean(lane, "waiting" | "delayed")
+    await queue.pause(lane) · resume(lane) · counts([lane, ...]) · clean(lane, "waiting" | "delayed") · minutes(lane)
+    arq's own client:  ArqRedis(pool, codec.serialize, codec.deserialize, default_queue_name=queue.keys.inbox(lane))
 
     async def plan(context: Context[App], queue_id: str) -> Outcome | None:     # None means Done()
         context.app          what the daemon gave the crew
         context.job          Job(lane, id, function, attempt, crashes, enqueued_at)
-        return Done() | Retry(error, after=None) | Release(after=0.0) | Dead(error)
+        return Done() | Retry(error, after=None) | Release(after=0.0, first=False) | Dead(error)
 
     crew = Crew(url, queue, lanes=[LANES["deals.import"], ...], handlers={"import.plan": plan}, app=app, ledger=ledger,
                 hooks=[...], lease=15.0, look_every=1.0)    # frugal: look_every=300.0
@@ -24,6 +25,9 @@ come back without using up an attempt, `Permanent` and `ConfigError` go to the d
 `ledger` is a `Ledger`: `record(rows: Sequence[HistoryRow])` and `bury(letter: DeadLetter)`; `bury` may be called twice
 for one death and must then keep one letter per (lane, job id). A hook is `async def hook(finished: Finished) -> None`
 with `finished.job`, `.outcome`, `.ms`, `.error`; it runs after the outcome is settled and may fail without harm.
+
+How it works: `worker.py` (one lane in one daemon) and `scripts/step.lua` (its one round trip) are the heart; `runner.py`
+runs one job; `crew.py` keeps leases, doorbell and safety net; `keys.py` lists every Redis key.
 """
 
 from pipeline_engine.lanes.backoff import Backoff

@@ -67,6 +67,7 @@ class Crew(Generic[App]):
         self._look_every = look_every
         self._functions = sorted(handlers)
         self._health = Health()
+        self._renewed_at = monotonic()
         self._history = History(lanes, ledger, self._redis, queue.keys)
         owner = daemon_id()
         self._runners = {
@@ -151,25 +152,29 @@ class Crew(Generic[App]):
             for id_, running in worker.running.items()
         ]
         if held:
-            parts = (part for job in held for part in job)
-            lost = await _renew(self._redis, [], [round(self._lease * 1000), *parts])
+            lost = await _renew(self._redis, [], {"lease": round(self._lease * 1000), "held": held})
             if lost:
-                log.warning("leases.lost", jobs=len(lost) // 2)
+                log.warning("leases.lost", jobs=lost)
+        self._renewed_at = monotonic()
         return True
 
     async def _look(self) -> bool:
-        # Reap only after being connected for a while: after an outage everybody gets the time to renew first.
-        reap = self._health.steady_for >= self._lease / 2
+        reap = self._may_reap()
         keys = self._queue.keys
-        soonest, *ready = await _look(
-            self._redis,
-            [],
-            [keys.prefix, int(reap), keys.ttl_ms, len(self._functions), *self._functions, *self._workers],
+        ask = {"prefix": keys.prefix, "reap": reap, "ttl": keys.ttl_ms}
+        soonest, ready = await _look(
+            self._redis, [], ask | {"functions": self._functions, "lanes": list(self._workers)}
         )
         for lane in ready:
             self._wake(lane.decode())
         await asyncio.sleep(self._until_next_look(reap, soonest / 1000))
         return True
+
+    def _may_reap(self) -> bool:
+        # After an outage everybody gets the time to renew first, and so do we after a standstill of our own.
+        connected = self._health.steady_for >= self._lease / 2
+        punctual = monotonic() - self._renewed_at < self._lease / 2
+        return connected and punctual
 
     def _until_next_look(self, reaped: bool, lease_ends: float) -> float:
         if not reaped:

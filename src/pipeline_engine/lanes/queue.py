@@ -75,11 +75,12 @@ class LaneQueue:
         After a connection that broke in between, jobs that were put in by the first try are not counted.
         """
         sealed, new = self._seal(jobs), 0
-        head = (lane, self.sender, priority, round(delay * 1000), self.keys.ttl_ms)
+        times = {"delay": round(delay * 1000), "ttl": self.keys.ttl_ms}
+        ask = {"lane": lane, "sender": self.sender, "priority": priority, **times}
         async with self._reachable():
             while batch := list(islice(sealed, BATCH)):
                 pairs = [part for pair in batch for part in pair]
-                new += await _enqueue(self._redis, [self.keys.stem(lane), self.keys.doorbell], (*head, *pairs))
+                new += await _enqueue(self._redis, [self.keys.stem(lane), self.keys.doorbell], ask, *pairs)
         for listener in self._listeners if new else ():
             listener(lane)
         return new
@@ -132,7 +133,7 @@ class LaneQueue:
         sets = ("high", "normal", "low") if what == "waiting" else ("delayed",)
         removed = 0
         async with self._reachable():
-            while gone := await _clean(self._redis, [self.keys.stem(lane)], sets):
+            while gone := await _clean(self._redis, [self.keys.stem(lane)], {"sets": sets}):
                 removed += gone
         return removed
 

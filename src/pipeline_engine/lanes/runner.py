@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from random import random
 from typing import Generic
@@ -42,7 +43,7 @@ class Ending(msgspec.Struct, frozen=True):
     """What the step script is told of a job: see `back` and `state` in step.lua."""
 
     back: str
-    state: bytes = b""
+    state: str = ""
 
 
 GONE = Ending("")
@@ -51,7 +52,7 @@ DONE = Done()
 NEW = Past()
 
 
-def back_in(seconds: float, state: bytes = b"") -> Ending:
+def back_in(seconds: float, state: str = "") -> Ending:
     """Into the lane again, at the end of the line after that time."""
     return Ending(str(math.ceil(seconds * 1000)), state)
 
@@ -115,11 +116,14 @@ class Runner(Generic[App]):
         if not claim.state:
             return NEW
         try:
-            return msgspec.convert(self._codec.deserialize(claim.state), Past)
-        except (Refused, msgspec.MsgspecError):
+            return msgspec.convert(self._codec.deserialize(b64decode(claim.state)), Past)
+        except (ValueError, msgspec.MsgspecError):
             self.refused += 1
             log.warning("job.state_refused", lane=self._lane.name, job_id=claim.id)
             return NEW
+
+    def _remember(self, past: Past) -> str:
+        return b64encode(self._codec.serialize(past)).decode()
 
     async def _live(self, job: Job, handler: Handler[App], payload: Payload, past: Past) -> Ending:
         started = time.perf_counter()
@@ -148,7 +152,7 @@ class Runner(Generic[App]):
         try:
             async with limit:
                 outcome = await handler(Context(self._app, job), *payload.a, **payload.k)
-            return outcome or DONE, None
+            return outcome if isinstance(outcome, Outcome) else DONE, None
         except asyncio.CancelledError as cancelled:
             if _cancelled_from_outside():
                 raise
@@ -168,7 +172,7 @@ class Runner(Generic[App]):
             case Retry():
                 after = self._lane.backoff.delay(job.attempt, random) if outcome.after is None else outcome.after
                 past = past.failed(_now_ms(), outcome.error)
-                return outcome, back_in(after, self._codec.serialize(past))
+                return outcome, back_in(after, self._remember(past))
             case Dead():
                 if not past.doomed:
                     past = past.failed(_now_ms(), brief(error) if error else outcome.error, doomed=True)
@@ -194,7 +198,7 @@ class Runner(Generic[App]):
         except (Exception, asyncio.CancelledError) as error:
             # The job stays in the lane, given up but not run again, until its letter is written.
             log.warning("job.not_buried", error=type(error).__name__)
-            return Release(BURIAL_REST), back_in(BURIAL_REST, self._codec.serialize(past))
+            return Release(BURIAL_REST), back_in(BURIAL_REST, self._remember(past))
         return dead, GONE
 
     def _note(self, job: Job, outcome: Outcome, ms: float, error: BaseException | None) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from pipeline_engine.seams import seam
 
+_pack = msgspec.msgpack.Encoder().encode
 _FOLDER = files(__package__) / "scripts"
-
-Argument = str | bytes | int
 
 
 class Script:
@@ -25,9 +24,12 @@ class Script:
         self._source = "\n".join((_FOLDER / part).read_text() for part in ("lane.lua", f"{name}.lua"))
         self._digest = sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
-    async def __call__(self, redis: Redis, keys: list[str], args: Iterable[Argument]) -> Any:
-        """Run it on the server. The answer is as redis-py gives it: integers, and strings as bytes."""
-        call = (self._digest, len(keys), *keys, *args)
+    async def __call__(self, redis: Redis, keys: list[str], ask: dict[str, Any], *more: str | bytes) -> Any:
+        """Run it on the server with what the head of its file asks for. Bytes go in `more`: msgpack in Lua knows none.
+
+        The answer is as redis-py gives it: integers, lists, and strings as bytes.
+        """
+        call = (self._digest, len(keys), *keys, _pack(ask), *more)
         async with seam(self._seam):
             try:
                 return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]

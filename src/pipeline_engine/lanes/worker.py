@@ -16,13 +16,17 @@ from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.lane import Lane
 from pipeline_engine.lanes.rate import Rate
 from pipeline_engine.lanes.runner import FIRST, Claim, Ending, Runner
-from pipeline_engine.lanes.script import Argument, Script
+from pipeline_engine.lanes.script import Script
 
 LOST = 100  # claims without an answer that are remembered; past that their leases run out
 
 UNLIMITED = Rate(jobs=0, seconds=0.0)  # what the script takes for "no rate"
 
 _step = Script("step")
+
+# See step.lua: id, token, back, state; and turn, ms to wait, late, (id, payload, state, crashes).
+Settled = tuple[str, str, str, str]
+Reply = tuple[int, int, int, list[tuple[bytes, bytes, bytes, bytes]]]
 
 
 class Running(msgspec.Struct):
@@ -48,7 +52,7 @@ class Worker(Generic[App]):
         self._turn = 0
         self._hungry = True
         self._claiming = True
-        self._finished: list[tuple[str, str, Ending]] = []
+        self._finished: list[Settled] = []
         self._lost: deque[str] = deque(maxlen=LOST)
         self._lost_until = 0.0
         self._news = asyncio.Event()
@@ -93,26 +97,30 @@ class Worker(Generic[App]):
             raise
         self._answer(token, places, reply)
 
-    def _question(self, token: str, places: int, finished: list[tuple[str, str, Ending]]) -> list[Argument]:
+    def _question(self, token: str, places: int, finished: list[Settled]) -> dict[str, Any]:
         if monotonic() > self._lost_until:
             self._lost.clear()
         rate = self.lane.rate or UNLIMITED
-        question: list[Argument] = [places, token, round(self._lease * 1000), self._turn]
-        question += [rate.jobs, round(rate.seconds * 1000), self._keys.ttl_ms]
-        question += [len(self._lost), *self._lost]
-        for id_, held, ending in finished:
-            question += [id_, held, ending.back, ending.state]
-        return question
+        return {
+            "places": places,
+            "token": token,
+            "lease": round(self._lease * 1000),
+            "turn": self._turn,
+            "rate": rate.jobs,
+            "window": round(rate.seconds * 1000),
+            "ttl": self._keys.ttl_ms,
+            "lost": list(self._lost),
+            "finished": finished,
+        }
 
-    def _answer(self, token: str, places: int, reply: list[Any]) -> None:
-        self._turn, wait, late, *jobs = reply
+    def _answer(self, token: str, places: int, reply: Reply) -> None:
+        self._turn, wait, late, jobs = reply
         self.late += late
         self._set_alarm(wait)
-        if len(jobs) == 4 * places:
-            self._hungry = True  # perhaps there was more
-        for i in range(0, len(jobs), 4):
-            id_, payload, state, crashes = jobs[i : i + 4]
-            self._start(token, Claim(id_.decode(), payload, state, int(crashes)))
+        self._hungry |= len(jobs) == places  # perhaps there was more
+        for id_, payload, state, crashes in jobs:
+            # An id that is no text was planted. Its like goes round without harm; here it must not stop its neighbours.
+            self._start(token, Claim(id_.decode(errors="replace"), payload, state, int(crashes)))
 
     def _start(self, token: str, claim: Claim) -> None:
         if held := self.running.get(claim.id):
@@ -129,7 +137,7 @@ class Worker(Generic[App]):
         self._finish(claim.id, self.running.pop(claim.id).token, ending)
 
     def _finish(self, id_: str, token: str, ending: Ending) -> None:
-        self._finished.append((id_, token, ending))
+        self._finished.append((id_, token, ending.back, ending.state))
         self._news.set()
 
     def _set_alarm(self, wait_ms: int) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
+from pymongo.errors import DuplicateKeyError, WriteError
 
+from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 
@@ -17,6 +19,10 @@ class AutomationDeals:
     def __init__(self, collection: Collection) -> None:
         self._own = collection
 
+    async def place_of(self, deal_id: Any) -> Document | None:
+        """`{account_id, stage_id}` of a deal, whosever it is."""
+        return await self._own.everywhere.find_one({"_id": deal_id}, projection=["account_id", "stage_id"])
+
     async def any(self, query: Mapping[str, Any]) -> bool:
         return await self._own.find_one(query, projection=["_id"]) is not None
 
@@ -25,15 +31,35 @@ class AutomationDeals:
         wanted = {**query, "_id": {"$nin": list(but)}} if but else query
         return await self._own.find(wanted, limit=limit, sort=[("automation_starts", 1)])
 
-    async def change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document) -> int:
-        """One guarded update: those of `ids` that still match get the change. Returns how many."""
-        stages = [{"$set": {**change, "updatedAt": "$$NOW"}}]
-        return await self._own.update_many({**query, "_id": {"$in": list(ids)}}, stages)
+    async def change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document) -> dict[ObjectId, str]:
+        """One guarded update: those of `ids` that still match get the change. Returns {id: why} of those that the
+        server refused."""
+        try:
+            await self._update(query, ids, change)
+        except WriteError:
+            # One deal that is refused stops the whole update: find out which.
+            return await self._change_one_by_one(query, ids, change)
+        return {}
 
-    async def marks(self, account: Any, ids: Sequence[ObjectId]) -> list[Document]:
+    async def _change_one_by_one(
+        self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document
+    ) -> dict[ObjectId, str]:
+        refused = {}
+        for id in ids:
+            try:
+                await self._update(query, [id], change)
+            except WriteError as error:
+                refused[id] = _why(error)
+        return refused
+
+    async def _update(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document) -> None:
+        stages = [{"$set": {**change, "updatedAt": "$$NOW"}}]
+        await self._own.update_many({**query, "_id": {"$in": list(ids)}}, stages)
+
+    async def marks(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> list[Document]:
         """Of these deals what was done and what failed."""
-        query = {"_id": {"$in": list(ids)}, "account_id": account}
-        return await self._own.find(query, projection=[*MARKS, "created_by"])
+        query = {"_id": {"$in": list(ids)}, "account_id": either(account_id)}
+        return await self._own.find(query, projection=MARKS)
 
     async def creators(self, query: Mapping[str, Any]) -> tuple[list[Any], int]:
         """Who made the matching deals, and how many there are."""
@@ -56,3 +82,11 @@ def without(field: str, automation_id: ObjectId) -> Document:
     """In a pipeline update: the list `field` without the automation."""
     kept = {"$not": {"$in": ["$$one", [automation_id, str(automation_id)]]}}
     return {field: {"$filter": {"input": list_of(field), "as": "one", "cond": kept}}}
+
+
+def _why(error: WriteError) -> str:
+    if isinstance(error, DuplicateKeyError):
+        # The server's message would quote the other deal.
+        fields = (error.details or {}).get("keyPattern", {})
+        return f"another deal has the same {', '.join(fields)}"
+    return str((error.details or {}).get("errmsg"))

@@ -12,6 +12,9 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 
+WHILE_OPEN = ("units", "entries")
+"""Fields that only whoever finds the log open has to know."""
+
 
 class AutomationLogs:
     def __init__(self, collection: Collection, clock: Clock, kept: timedelta) -> None:
@@ -36,7 +39,8 @@ class AutomationLogs:
         if not success and not failed:
             await self._own.delete(query)
             return
-        await self._own.update_one(query, {"$set": {**done, "state": "closed", "updatedAt": self._clock.now()}})
+        closed = {**done, "state": "closed", "updatedAt": self._clock.now()}
+        await self._own.update_one(query, {"$set": closed, "$unset": dict.fromkeys(WHILE_OPEN, "")})
 
     async def left_open(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
         """Logs that a crash left open."""

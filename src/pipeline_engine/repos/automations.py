@@ -7,14 +7,11 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, GIVEN_BACK, Lease
+from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease
 
-GATE: Document = {  # createdAt + delay has passed
-    "$lte": [{"$add": ["$createdAt", {"$multiply": [{"$ifNull": ["$delay", 0]}, 1000]}]}, "$$NOW"],
-}
-PAUSE_OVER: Document = {"$lte": [{"$ifNull": ["$paused_until", "$$NOW"]}, "$$NOW"]}
 # A flag set without a lease is an older engine's; after ten minutes without a sign of life it counts for nothing.
 STALE_FLAG: Document = {
     "$and": [
@@ -29,12 +26,21 @@ STALE_FLAG: Document = {
         },
     ]
 }
-READY: Document = {
-    "status": "ACTIVE",
-    "module": "DEAL",
-    "$expr": {"$and": [GATE, PAUSE_OVER]},
-    "$and": [FREE, {"$nor": [STALE_FLAG]}],
-}
+NOBODYS: Document = {"$and": [FREE, {"$nor": [STALE_FLAG]}]}
+ACTIVE: Document = {"status": "ACTIVE", "module": "DEAL"}
+
+
+def _over(field: str) -> Document:
+    return {"$expr": {"$lte": [{"$ifNull": [f"${field}", "$$NOW"]}, "$$NOW"]}}
+
+
+NOT_PAUSED = _over("paused_until")
+RESTED = _over("next_at")
+# What has begun is to be ended, also when the automation was switched off meanwhile.
+BEGUN: Document = {"run.id": {"$exists": True}}
+READY: Document = {**ACTIVE, **NOT_PAUSED}
+
+CRASHES: Document = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]}
 
 
 class Automations:
@@ -44,53 +50,72 @@ class Automations:
         self._accounts = accounts.everywhere
         self._lease = lease
 
-    async def ready(self, only: Sequence[ObjectId] | None = None) -> list[Document]:
-        """Automations of active accounts that may run now, oldest first; whether a deal matches is another question."""
-        query = {**READY, "_id": {"$in": list(only)}} if only is not None else READY
+    async def ready(self) -> list[Document]:
+        """Automations of active accounts that may run now, oldest first; whether a deal matches is another question.
+        Those with a `run` have begun, and go on or are ended."""
+        await self._note_foreign_flags()
+        query = {"$or": [READY, BEGUN], "$and": [NOBODYS, RESTED]}
         found = await self._all.find(query, sort=[("_id", 1)])
         active = await self._active_accounts([one.get("account_id") for one in found])
-        return [one for one in found if str(one.get("account_id")) in active]
+        return [one for one in found if one.get("run") or str(one.get("account_id")) in active]
+
+    async def begun(self) -> list[Document]:
+        """Automations whose run waits for the next slice, or lost its holder."""
+        return await self._all.find({**BEGUN, "$and": [NOBODYS, RESTED]}, projection=["account_id", "type"])
+
+    async def _note_foreign_flags(self) -> None:
+        unseen = {"is_running": True, "lease_until": None, "updatedAt": None, "flag_seen_at": None}
+        await self._all.update_many({**ACTIVE, **unseen}, [{"$set": {"flag_seen_at": "$$NOW"}}])
 
     async def _active_accounts(self, ids: Sequence[Any]) -> set[str]:
-        wanted = {form for id in ids for form in (id, str(id))}
-        query = {"_id": {"$in": list(wanted)}, "active": True}
+        known = {id for value in ids if (id := object_id(value))}
+        query = {"_id": {"$in": [*known, *map(str, known)]}, "active": True}
         return {str(one["_id"]) for one in await self._accounts.find(query, projection=["_id"])}
 
     async def account_is_active(self, account_id: Any) -> bool:
         return bool(await self._active_accounts([account_id]))
 
-    async def siblings(self, account_id: Any, stage_id: Any) -> list[Document]:
-        """The active automations of a stage that do not move deals away and are not paused."""
-        query = {"account_id": account_id, "stage_id": stage_id, "status": "ACTIVE", "module": "DEAL"}
-        return await self._own.find({**query, "type": {"$ne": "stage"}, "$expr": PAUSE_OVER})
+    async def siblings(self, account_id: ObjectId, stage_id: ObjectId) -> list[Document]:
+        """The automations of a stage that are switched on and not paused."""
+        query = {"account_id": either(account_id), "stage_id": either(stage_id)}
+        return await self._own.find({**query, **READY})
 
     async def claim(self, automation_id: ObjectId) -> Document | None:
         """Take it for one slice, or None when it is not ready or somebody else's."""
         run = {"$ifNull": ["$run", {"$literal": {"id": str(ObjectId()), "told": False}}]}
-        claim = self._lease.claim(is_running=True, run=run)
-        return await self._all.take({**READY, "_id": automation_id}, claim)
+        claim = self._lease.claim(is_running=True, run=run, crashes=CRASHES)
+        return await self._all.take({"_id": automation_id, "$or": [READY, BEGUN], **NOBODYS}, claim)
 
-    async def change(self, held: Mapping[str, Any], values: Document) -> Document | None:
+    async def reread(self, held: Mapping[str, Any]) -> Document | None:
+        """The automation as it is now; None when the lease went to somebody else."""
+        return await self._own.find_one(_as_held(held))
+
+    async def change(self, held: Mapping[str, Any], values: Mapping[str, Any]) -> Document | None:
         """Set fields of an automation that this run holds; None when the lease went to somebody else."""
-        return await self._set(held, values)
-
-    async def give_back(self, held: Mapping[str, Any], values: Document | None = None) -> Document | None:
-        """Let go of it; the run goes on with the next slice, or has ended when `values` clear `run`."""
-        return await self._set(held, {**(values or {}), **GIVEN_BACK, "is_running": False})
-
-    async def _set(self, held: Mapping[str, Any], values: Document) -> Document | None:
-        query = {"_id": held["_id"], "account_id": held.get("account_id"), "token": held["token"]}
         literal = {name: {"$literal": value} for name, value in values.items()}
-        return await self._own.take(query, [{"$set": {**literal, "updatedAt": "$$NOW"}}])
+        return await self._own.take(_as_held(held), [{"$set": {**literal, "updatedAt": "$$NOW"}}])
+
+    async def give_back(self, held: Mapping[str, Any], values: Mapping[str, Any]) -> Document | None:
+        """Let go of it; the run goes on with the next slice, or has ended when `values` clear `run`."""
+        return await self.change(held, {**values, **GIVEN_BACK, "is_running": False})
+
+    async def keep_watermark(self, seen: Mapping[str, Any], mark: Mapping[str, Any]) -> None:
+        """After a look at an automation that nobody held; unless somebody has had it since."""
+        query = {"_id": seen["_id"], "account_id": seen.get("account_id"), "token": seen.get("token")}
+        await self._own.update_one({**query, **NOBODYS}, {"$set": {"watermark": mark}})
+
+    async def forget_watermarks(self, account_id: ObjectId, stage_id: ObjectId) -> None:
+        """The next look of each automation of the stage is at all its deals."""
+        query = {"account_id": either(account_id), "stage_id": either(stage_id)}
+        await self._own.update_many(query, {"$set": {"watermark": None}})
 
     async def get(self, automation_id: ObjectId) -> Document | None:
         return await self._all.find_one({"_id": automation_id})
 
     async def states(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
-        fields = ["last_run", "run", "lease_until", "lease_owner"]
-        found = await self._all.find({"_id": {"$in": list(ids)}}, projection=fields)
+        found = await self._all.find({"_id": {"$in": list(ids)}}, projection=["run", "paused_until", "brake"])
         return {one["_id"]: one for one in found}
 
-    async def with_events_due(self, limit: int) -> list[Document]:
-        query = {"events_due.event_id": {"$exists": True}}
-        return await self._all.find(query, limit=limit, projection=["account_id", "events_due"])
+
+def _as_held(held: Mapping[str, Any]) -> Document:
+    return {"_id": held["_id"], "account_id": held.get("account_id"), "token": held["token"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.seams import seam
@@ -15,6 +15,25 @@ if TYPE_CHECKING:
 def _changed(collection: str, field: str) -> Document:
     return {"ns.coll": collection, f"updateDescription.updatedFields.{field}": {"$exists": True}}
 
+
+# Watermarks rest on the time of entry being the time of the change; these deals are the exception.
+ENTERED: Document = {
+    "$ifNull": ["$fullDocument.automation_starts", "$updateDescription.updatedFields.automation_starts"]
+}
+MOVED: Document = {"$ifNull": ["$fullDocument.stage_id", "$updateDescription.updatedFields.stage_id"]}
+HAPPENED: Document = {"$ifNull": ["$wallTime", "$$NOW"]}  # servers before 6.0 do not say when
+LATE: Document = {
+    "$and": [
+        {"$eq": ["$ns.coll", "deals"]},
+        {"$ne": [{"$ifNull": [ENTERED, MOVED, None]}, None]},
+        {
+            "$lt": [
+                {"$ifNull": [ENTERED, None]},
+                {"$dateSubtract": {"startDate": HAPPENED, "unit": "second", "amount": 30}},
+            ]
+        },
+    ]
+}
 
 DUE: list[Document] = [
     {
@@ -34,12 +53,20 @@ DUE: list[Document] = [
             ],
         }
     },
-    {"$project": {"ns.coll": 1}},
+    {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE}},
 ]
 
 
-async def changes(database: AsyncIOMotorDatabase[Document]) -> AsyncIterator[str]:
-    """The collection's name whenever something in it became due."""
+class Change(NamedTuple):
+    """Something in `collection` became due; `late`: it is a deal that entered its stage some time ago, as it says."""
+
+    collection: str
+    id: Any
+    late: bool
+
+
+async def changes(database: AsyncIOMotorDatabase[Document]) -> AsyncIterator[Change]:
+    """Whatever becomes due, as it happens."""
     async with seam("mongo.watch"), database.watch(DUE, max_await_time_ms=1000) as stream:
         async for change in stream:
-            yield change["ns"]["coll"]
+            yield Change(change["ns"]["coll"], change["documentKey"]["_id"], change["late"])

@@ -106,6 +106,7 @@ class Collection:
             await self.raw.delete_many(query)
 
     async def bulk(self, writes: Sequence[UpdateOne]) -> None:
-        """Independent updates in one round trip; each filter names the account itself."""
+        """Independent updates in one round trip."""
+        self._check(*(write._filter for write in writes))
         async with self._seam("bulk"):
             await self.raw.bulk_write(writes, ordered=False)

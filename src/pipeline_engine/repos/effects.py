@@ -47,6 +47,8 @@ class Effects:
         try:
             await self._own.insert_many(documents, ordered=False)
         except BulkWriteError as failure:
+            if failure.details.get("writeConcernErrors"):
+                raise
             taken = {error["index"] for error in failure.details["writeErrors"]}
             return [key for place, key in enumerate(keys) if place not in taken]
         return list(keys)
@@ -61,18 +63,26 @@ class Effects:
         history = {"history": {"$each": [{"state": "sending", "at": now}], "$slice": -20}}
         return await self._own.update_one(was, {"$set": change, "$inc": {"attempts": 1}, "$push": history}) == 1
 
-    async def end(self, account_id: ObjectId, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write down what became of the attempts."""
+    async def end(self, account_id: ObjectId, ended: Mapping[str, tuple[int, Mapping[str, Any]]]) -> None:
+        """Write down what became of {key: (attempt, change)}; not where another run has begun a later attempt."""
         now = self._clock.now()
         writes = [
             UpdateOne(
-                {"_id": key, "account_id": account_id},
+                {"_id": key, "account_id": account_id, "attempts": attempt},
                 {
                     "$set": {**change, "updatedAt": now},
                     "$push": {"history": {"$each": [{"state": change["state"], "at": now}], "$slice": -20}},
                 },
             )
-            for key, change in changes.items()
+            for key, (attempt, change) in ended.items()
         ]
         if writes:
             await self._own.bulk(writes)
+
+    async def doubt(self, account_id: ObjectId, keys: Sequence[str]) -> None:
+        """A run ended in the middle of these: what was being sent may be out or not."""
+        now = self._clock.now()
+        change = {"state": "unknown", "ambiguous": True, "updatedAt": now}
+        history = {"history": {"$each": [{"state": "unknown", "at": now}], "$slice": -20}}
+        query = {"_id": {"$in": list(keys)}, "account_id": account_id, "state": "sending"}
+        await self._own.update_many(query, {"$set": change, "$push": history})

@@ -58,7 +58,7 @@ class Heartbeat:
     async def beat(self) -> None:
         started = time.monotonic()
         try:
-            for name, ids in self._held.items():
+            for name, ids in list(self._held.items()):  # a run may begin to hold something while we wait
                 mine = {"_id": {"$in": list(ids)}, "lease_owner": self._lease.owner}
                 if ids:
                     async with seam(f"mongo.{name}.renew"):

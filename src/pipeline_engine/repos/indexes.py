@@ -46,6 +46,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "automations": [
         _index("status", "module"),
         _index("account_id", "stage_id"),
+        _index("run.id", **_where("run.id")),
         _index("lease_owner", **_where("lease_owner")),
     ],
     "deals": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
 from pipeline_engine.repos.client import Document
@@ -29,11 +30,23 @@ class Written:
             errors = {error["index"]: error for error in failure.details["writeErrors"]}
         else:
             return {}
-        twins = [documents[place]["_id"] for place, error in errors.items() if error["code"] == DUPLICATE_KEY]
-        found = await self._own.everywhere.find({"_id": {"$in": twins}}, projection=["automation", "deal_id"])
-        ours = {one["_id"]: (one.get("automation"), one.get("deal_id")) for one in found}
-        return {
-            place: error["errmsg"]
-            for place, error in errors.items()
-            if ours.get(documents[place]["_id"]) != (documents[place]["automation"], documents[place]["deal_id"])
-        }
+        twins = [documents[place] for place, error in errors.items() if error["code"] == DUPLICATE_KEY]
+        ours = await self._ours(twins)
+        return {place: _why(error) for place, error in errors.items() if documents[place]["_id"] not in ours}
+
+    async def _ours(self, twins: Sequence[Document]) -> set[ObjectId]:
+        """Of documents whose id is taken, those that an earlier attempt has written."""
+        origins = {one["_id"]: (one["automation"], one["deal_id"]) for one in twins}
+        query = {"_id": {"$in": list(origins)}}
+        found = await self._own.everywhere.find(query, projection=["automation", "deal_id"])
+        return {one["_id"] for one in found if origins[one["_id"]] == (one.get("automation"), one.get("deal_id"))}
+
+    async def there(self, account_id: ObjectId, automation_id: ObjectId, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        """Those of the ids under which this automation has written."""
+        query = {"_id": {"$in": list(ids)}, "account_id": account_id, "automation": automation_id}
+        return {one["_id"] for one in await self._own.find(query, projection=["_id"])}
+
+
+def _why(error: Document) -> str:
+    # The server's message would quote the other document.
+    return "its id is taken" if error["code"] == DUPLICATE_KEY else str(error["errmsg"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.automations.job import RUN
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.domain.automations.sweep import RUN
 from pipeline_engine.lanes import Context, Handler, Outcome
 from pipeline_engine.workers.resting import resting
 

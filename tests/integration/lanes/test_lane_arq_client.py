@@ -73,7 +73,8 @@ async def test_an_id_that_waits_already_is_not_taken_from_arqs_client_either(
     await crews(lane(), {"f": handler}, look_every=0.05)
     await until(lambda: _inbox_is_empty(redis, queue), "the inbox is read")
     await until(lambda: runs == {"ours": 1}, "ours ran")
-    assert (await queue.counts(["test"]))["test"].unfinished == 0
+    await until(lambda: _is_empty(queue), "nothing is left")
+    assert runs == {"ours": 1}
 
 
 async def test_a_payload_outlives_the_expiry_that_arq_gave_it(
@@ -156,6 +157,18 @@ async def test_planted_payloads_are_refused_and_neighbours_run(
     assert not mark.exists()
     assert not [key async for key in redis.scan_iter(f"arq:job:{queue.keys.prefix}*")]
     assert "CANARY" not in said()
+
+
+async def test_an_id_that_is_no_text_does_not_stop_its_neighbours(crews: Crews, queue: LaneQueue, redis: Redis) -> None:
+    ran: list[str] = []
+
+    async def handler(context: Context[None]) -> None:
+        ran.append(context.job.id)
+
+    await redis.zadd(queue.keys.stem("test") + "high", {b"\xff\xfe": 0})
+    await queue.enqueue_many("test", [NewJob("f", id="a"), NewJob("f", id="b")])
+    await crews(lane(), {"f": handler})
+    await until(lambda: sorted(ran) == ["a", "b"], "the neighbours ran")
 
 
 async def _inbox_is_empty(redis: Redis, queue: LaneQueue) -> bool:

@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 from redis.asyncio import Redis
 
-from pipeline_engine.lanes import Context, Handler, LaneQueue, NewJob, Priority
+from pipeline_engine.embedded.redis import Redis as Server
+from pipeline_engine.lanes import Context, Handler, LaneQueue, NewJob, Priority, connect
 from tests.integration.lanes.conftest import Crews
 from tests.integration.lanes.stage import CODEC, lane, until
 
@@ -246,6 +247,25 @@ async def test_clean_throws_away_what_has_not_started(queue: LaneQueue) -> None:
     assert await _holds(queue, waiting=0, delayed=1)
     assert await queue.clean("test", "delayed") == 1
     assert await queue.enqueue("test", "f", id="later"), "its id is free again"
+
+
+async def test_a_crew_with_nothing_to_do_says_nothing_to_redis(crews: Crews, own_redis: Server) -> None:
+    """Metered Redis bills commands; arq polls twice a second for ever."""
+    async with connect(own_redis.url) as client:
+        queue = LaneQueue(client, CODEC)
+        ran = asyncio.Event()
+
+        async def handler(_: Context[None]) -> None:
+            ran.set()
+
+        await crews(lane(), {"f": handler}, url=own_redis.url, queue=queue, lease=0.4)
+        await queue.enqueue("test", "f")
+        await ran.wait()
+        await until(lambda: _has_minutes(queue), "everything about it is written")
+        before = (await client.info("stats"))["total_commands_processed"]
+        start = time.monotonic()
+        await until(lambda: time.monotonic() > start + 1.5, "a while passed")
+        assert (await client.info("stats"))["total_commands_processed"] == before + 1, "only this question"
 
 
 async def test_with_a_ttl_nothing_is_left_behind(redis: Redis, redis_prefix: str, crews: Crews) -> None:

@@ -48,6 +48,29 @@ async def test_a_job_longer_than_its_lease_keeps_it(crews: Crews, queue: LaneQue
     assert runs == ["long"]
 
 
+async def test_a_standstill_of_the_process_is_not_taken_for_its_end(
+    crews: Crews, queue: LaneQueue, redis: Redis
+) -> None:
+    runs: list[str] = []
+    let_go = asyncio.Event()
+
+    async def long(context: Context[None]) -> None:
+        runs.append(context.job.id)
+        await let_go.wait()
+
+    async def block(_: Context[None]) -> None:
+        await asyncio.sleep(LEASE)  # the crew has been connected for long enough to reap
+        time.sleep(2 * LEASE)  # noqa: ASYNC251 - that is the point
+
+    await queue.enqueue_many("test", [NewJob("long", id="long"), NewJob("block", id="block")])
+    await crews(lane(), {"long": long, "block": block}, lease=LEASE, look_every=0.01)
+    await until(lambda: _holds(queue, active=1), "the standstill is over")
+    let_go.set()
+    await until(lambda: _is_empty(queue), "both ended")
+    assert runs == ["long"]
+    assert not await redis.exists(queue.keys.stem("test") + "crashes")
+
+
 async def test_the_jobs_of_a_killed_process_run_elsewhere_within_seconds(
     crews: Crews, queue: LaneQueue, redis: Redis, redis_url: str, redis_prefix: str
 ) -> None:
@@ -116,3 +139,8 @@ async def _over(process: subprocess.Popen[bytes], redis: Redis, prefix: str) -> 
 
 async def _is_empty(queue: LaneQueue) -> bool:
     return (await queue.counts(["test"]))["test"].unfinished == 0
+
+
+async def _holds(queue: LaneQueue, **expected: int) -> bool:
+    counts = (await queue.counts(["test"]))["test"]
+    return all(getattr(counts, name) == value for name, value in expected.items())

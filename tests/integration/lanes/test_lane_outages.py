@@ -215,6 +215,8 @@ async def test_jobs_that_end_while_redis_is_away_are_settled_when_it_returns(
         await proxy.refuse()
         ran.open.set()
         await until(lambda: crew.degraded and crew.stats()["test"].running == 0, "they ended, and nobody knows")
+        ended = time.monotonic()
+        await until(lambda: time.monotonic() > ended + 0.3, "the worker has tried to say so")
         await proxy.accept()
         await until(lambda: _is_empty(queue), "they are settled", patience=RETURN)
     assert sorted(ran.jobs) == [("a", 0), ("b", 0)]

@@ -53,3 +53,8 @@ class Sent:
 
 
 Action = Guarded | Written | Sent
+
+
+def moves(action: Action) -> bool:
+    """Whether it takes deals out of the stage."""
+    return isinstance(action, Guarded) and action.moves

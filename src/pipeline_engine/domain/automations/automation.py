@@ -14,6 +14,9 @@ from pipeline_engine.ids import fingerprint, object_id
 
 Reentry = Literal["once", "per_entry"]
 
+LONGEST = timedelta(days=3650)
+"""More is a slip of the hand, and would leave the calendar."""
+
 
 @dataclass(frozen=True)
 class Automation:
@@ -58,20 +61,33 @@ class Automation:
 
 def read_automation(document: Mapping[str, Any]) -> Automation:
     """Raises: Permanent naming the field that is missing or malformed."""
-    delay = document.get("delay") or 0
-    if not isinstance(delay, int | float) or delay < 0:
-        raise Permanent("delay must be a number of seconds, zero or more", "bad_automation")
     references = {name: object_id(document.get(name)) for name in ("account_id", "stage_id")}
     if None in references.values():
         raise Permanent("account_id and stage_id must be ids", "bad_automation")
     return Automation(
         id=document["_id"],
         type=str(document.get("type")),
-        delay=timedelta(seconds=delay),
-        created_at=document.get("createdAt") or document["_id"].generation_time,
-        active_from=document.get("active_from"),
+        delay=seconds(document, "delay"),
+        created_at=_moment(document, "createdAt") or document["_id"].generation_time,
+        active_from=_moment(document, "active_from"),
         reentry="per_entry" if document.get("reentry") == "per_entry" else "once",
         created_by=document.get("created_by"),
         config=document,
         **references,  # type: ignore[arg-type]
     )
+
+
+def seconds(document: Mapping[str, Any], field: str) -> timedelta:
+    """A length of time out of the configuration; none given is zero. Raises: Permanent naming the field."""
+    value = document.get(field) or 0
+    # Written so that NaN, which is neither more nor less than anything, is refused as well.
+    if not isinstance(value, int | float) or not 0 <= value <= LONGEST.total_seconds():
+        raise Permanent(f"{field} must be a number of seconds, from zero to ten years", "bad_automation")
+    return timedelta(seconds=value)
+
+
+def _moment(document: Mapping[str, Any], field: str) -> datetime | None:
+    value = document.get(field)
+    if value is not None and not isinstance(value, datetime):
+        raise Permanent(f"{field} must be a date", "bad_automation")
+    return value

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.automations.batch import Worked
+from pipeline_engine.domain.automations.hold import Hold
+from pipeline_engine.domain.automations.telling import tell
 
 ENOUGH = 20
 """Effects before anything is concluded."""
 PAUSE = timedelta(minutes=15)
+RELEASED = {"brake": None, "paused_until": None, "paused_reason": None}
 
 log = logs.get(__name__)
 
@@ -21,22 +22,28 @@ def fails_mostly(succeeded: int, failed: int) -> bool:
     return succeeded + failed >= ENOUGH and failed * 2 > succeeded + failed
 
 
-async def brake(app: App, automation: Automation, held: Mapping[str, Any], done: int) -> dict[str, Any] | None:
-    """Changes that pause the automation, or None when it may go on. While it is being probed, one failure is enough."""
-    totals = await app.automation_logs.totals(automation.account_id, automation.id, held["run"]["id"])
-    probing_failed = bool(held.get("brake")) and not done
-    if not probing_failed and not fails_mostly(totals["succeeded"], totals["failed"]):
-        return None
+def is_probing(hold: Hold) -> bool:
+    """After a pause one deal goes ahead of the others."""
+    return bool(hold.document.get("brake"))
+
+
+async def release(hold: Hold, worked: Worked) -> None:
+    """The deal that went ahead came through: all go on."""
+    if is_probing(hold) and worked.done:
+        await hold.change(**RELEASED)
+
+
+async def pull(app: App, hold: Hold, worked: Worked) -> bool:
+    """Pause the automation if most of this run fails, or the deal that went ahead. Returns whether it is paused now."""
+    if not worked.failed:
+        return False
+    totals = await app.automation_logs.totals(hold.automation.account_id, hold.automation.id, hold.run_id)
+    if not is_probing(hold) and not fails_mostly(**totals):
+        return False
     until = app.clock.now() + PAUSE
-    reason = f"{totals['failed']} of {totals['succeeded'] + totals['failed']} effects failed"
-    log.warning("automation paused itself", automation=str(automation.id), reason=reason)
-    await app.events.send(
-        {
-            "_id": f"automation_paused:{held['run']['id']}",
-            "account_id": automation.account_id,
-            "event": "automation_paused",
-            "user_ids": [str(automation.created_by)],
-            "data": {"automation": str(automation.id), "reason": reason, "until": until.isoformat()},
-        }
-    )
-    return {"paused_until": until, "paused_reason": reason, "brake": {"since": app.clock.now(), "reason": reason}}
+    reason = f"{totals['failed']} of {sum(totals.values())} effects failed"
+    log.warning("automation paused itself", automation=str(hold.automation.id), reason=reason)
+    data = {"automation": str(hold.automation.id), "reason": reason, "until": until.isoformat()}
+    await tell(app, hold, "automation_paused", [hold.automation.created_by], data)
+    await hold.change(brake={"since": app.clock.now()}, paused_until=until, paused_reason=reason)
+    return True

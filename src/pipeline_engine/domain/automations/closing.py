@@ -8,33 +8,58 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Guarded
+from pipeline_engine.domain.automations.action import Sent, Written, moves
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.automations.tags import tags_of
+from pipeline_engine.domain.automations.settling import done
+from pipeline_engine.ids import derived_id
 
 Document = Mapping[str, Any]
 
 
+async def close_left_open(app: App, automation: Automation) -> None:
+    """Finish what earlier runs of the automation, which ended in the middle, have begun to write down."""
+    for log in await app.automation_logs.left_open(automation.account_id, automation.id):
+        happened = set(await _took_effect(app, automation, log))
+        entered = {deal: entry for deal, entry in zip(log["deals"], log["entries"], strict=True) if deal in happened}
+        await done(app, automation, entered)
+        await close(app, automation, log)
+
+
+async def _took_effect(app: App, automation: Automation, log: Document) -> list[ObjectId]:
+    """Deals of the log for which the effect stands by itself, so that its mark may be missing."""
+    deals = dict(zip(log["units"], log["deals"], strict=True))
+    match ACTIONS.get(log["type"]):
+        case Written() as action:
+            ids = {derived_id(action.collection, unit): deal for unit, deal in deals.items()}
+            there = await app.written(action.collection).there(automation.account_id, automation.id, list(ids))
+            return [ids[id] for id in there]
+        case Sent():
+            await app.effects.doubt(automation.account_id, list(deals))
+            records = await app.effects.of(automation.account_id, list(deals))
+            return [deals[unit] for unit, record in records.items() if record["state"] == "sent"]
+    return []
+
+
 async def close(app: App, automation: Automation, log: Document) -> tuple[int, int]:
     """Write down which deals of the batch were done and which failed. Returns how many of each."""
-    deals = await app.automation_deals.marks(log["account_id"], log["deals"])
+    deals = await app.automation_deals.marks(automation.account_id, log["deals"])
     settled = [deal for deal in deals if _of_this_entry(automation, log, deal)]
-    done = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
+    happened = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
     broken = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_failed") or ())]
     messages = await _messages(app, automation, broken)
-    extra = _tag(automation)
-    success = [{"deal": deal, **extra} for deal in done]
-    failed = [{"deal": deal, **extra, "message": messages.get(deal, "failed")} for deal in broken]
-    if done and _moves(automation):
-        await app.events.publish(_moved(automation, log, done))
+    tag = _tag(automation)
+    success = [{"deal": deal, **tag} for deal in happened]
+    failed = [{"deal": deal, **tag, "message": messages.get(deal, "failed")} for deal in broken]
+    if happened and moves(ACTIONS[log["type"]]):
+        await app.events.publish(_moved(automation, log, happened))
     await app.automation_logs.close(dict(log), success, failed)
     return len(success), len(failed)
 
 
 def _of_this_entry(automation: Automation, log: Document, deal: Document) -> bool:
     """Under `per_entry` a mark may be of an earlier time in the stage."""
-    if automation.reentry == "once" or "entries" not in log:
+    if automation.reentry == "once":
         return True
     entry = dict(zip(log["deals"], log["entries"], strict=True))[deal["_id"]]
     marked = (deal.get("automation_generation") or {}).get(str(automation.id))
@@ -42,22 +67,20 @@ def _of_this_entry(automation: Automation, log: Document, deal: Document) -> boo
 
 
 async def _messages(app: App, automation: Automation, deals: Sequence[ObjectId]) -> dict[ObjectId, str]:
-    parked = await app.automation_units.parked(automation.account_id, automation.id, deals)
+    parked = await app.automation_units.parked(automation.account_id, automation.id, deals) if deals else []
     return {unit["deal_id"]: unit["last_error"] for unit in parked}
 
 
 def _tag(automation: Automation) -> dict[str, Any]:
-    return {"tag_id": tags_of(automation)[0]} if automation.type in ("add_tag", "remove_tag") else {}
-
-
-def _moves(automation: Automation) -> bool:
-    action = ACTIONS[automation.type]
-    return isinstance(action, Guarded) and action.moves
+    if automation.type not in ("add_tag", "remove_tag"):
+        return {}
+    tags = automation.config.get("tags") or [automation.config.get("tag")]
+    return {"tag_id": tags[0] if isinstance(tags, list) else tags}
 
 
 def _moved(automation: Automation, log: Document, deals: Sequence[ObjectId]) -> dict[str, Any]:
     """One event for the batch, with its ids."""
-    data = {"deals": list(deals), "from": automation.stage_id, "to": automation.reference("target_stage_id")}
+    data = {"deals": list(deals), "from": log["stage_id"], "to": log["target_stage_id"]}
     return {
         "_id": f"deal.stage_changed:{log['_id']}",
         "type": "deal.stage_changed",

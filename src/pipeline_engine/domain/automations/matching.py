@@ -49,21 +49,11 @@ def fresh(automation: Automation, now: datetime, after: datetime | None = None) 
 def flagged(automation: Automation, now: datetime) -> Filter:
     """Deals that somebody asked to be done again."""
     # The first condition is the one that the partial index stands on.
-    return {**present(automation, now), "retry_automations.0": {"$exists": True}, "retry_automations": automation.id}
+    wanted = {"retry_automations.0": {"$exists": True}, "retry_automations": either(automation.id)}
+    return {**present(automation, now), **wanted}
 
 
 def others_first(siblings: Iterable[Automation], now: datetime) -> Filter:
-    """For an automation that moves deals away: only deals with which the stage's other automations are through."""
-    through = [{"$or": [*_settled_for(sibling), *_not_due_for(sibling, now)]} for sibling in siblings]
-    return {"$and": through} if through else {}
-
-
-def _settled_for(sibling: Automation) -> list[Filter]:
-    return [{field: either(sibling.id)} for field in SETTLED]
-
-
-def _not_due_for(sibling: Automation, now: datetime) -> list[Filter]:
-    return [
-        {"automation_starts": {"$gt": sibling.until(now)}},
-        {"automation_starts": {"$lt": sibling.since}},
-    ]
+    """For an automation that moves deals away: only deals for which no other automation of the stage is due."""
+    due = [one for sibling in siblings for one in (fresh(sibling, now), flagged(sibling, now))]
+    return {"$nor": due} if due else {}

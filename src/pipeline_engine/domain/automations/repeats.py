@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.matching import flagged
 from pipeline_engine.domain.automations.unit_key import unit_key
-from pipeline_engine.errors import Stale
 from pipeline_engine.repos.automation_deals import without
 
-BATCH = 200
 LISTS = ("retry_automations", "automation_triggered", "automation_failed", "skip_automations")
 
 
-async def take_up_repeats(app: App, automation: Automation, held: Mapping[str, Any]) -> int:
-    """Consume flags, each by one guarded update. Returns how many.
+async def take_up_repeats(app: App, hold: Hold) -> None:
+    """Consume flags, each by one guarded update.
 
     The watermark goes first: the deals may have entered long ago, and a crash in between must not hide them.
     """
+    automation = hold.automation
     query = flagged(automation, app.clock.now())
-    deals = await app.automation_deals.matching(query, BATCH)
-    if not deals:
-        return 0
-    if await app.automations.change(held, {"watermark": None}) is None:
-        raise Stale(f"automation {automation.id} was taken over")
-    await app.automation_units.settle(automation.account_id, [unit_key(automation, deal) for deal in deals])
-    return await app.automation_deals.change(query, [deal["_id"] for deal in deals], _new_generation(automation))
+    while deals := await app.automation_deals.matching(query, app.settings.automation_batch):
+        await hold.change(watermark=None)
+        await app.automation_units.settle(automation.account_id, [unit_key(automation, deal) for deal in deals])
+        refused = await app.automation_deals.change(query, [deal["_id"] for deal in deals], new_generation(automation))
+        if refused:
+            return  # they stay flagged
 
 
-def _new_generation(automation: Automation) -> dict[str, Any]:
+def new_generation(automation: Automation) -> dict[str, Any]:
+    """In a pipeline update: the flag and all marks gone, the unit's generation one higher."""
     lists: dict[str, Any] = {}
     for name in LISTS:
         lists |= without(name, automation.id)
     field = f"automation_generation.{automation.id}"
+    # Under `once` the field is the number itself; a change of `reentry` may have left the other form there.
+    repeats = {"$cond": [{"$isNumber": f"${field}"}, f"${field}", {"$ifNull": [f"${field}.repeats", 0]}]}
     counter = field if automation.reentry == "once" else f"{field}.repeats"
-    return {**lists, counter: {"$add": [{"$ifNull": [f"${counter}", 0]}, 1]}}
+    return {**lists, counter: {"$add": [repeats, 1]}}

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations import batch
-from pipeline_engine.domain.automations.automation import Automation, read_automation
-from pipeline_engine.domain.automations.brake import brake
-from pipeline_engine.domain.automations.closing import close
+from pipeline_engine.domain.automations import brake
+from pipeline_engine.domain.automations.actions.table import ACTIONS
+from pipeline_engine.domain.automations.batch import work
+from pipeline_engine.domain.automations.closing import close_left_open
+from pipeline_engine.domain.automations.ending import end
+from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.repeats import take_up_repeats
 from pipeline_engine.domain.automations.selection import Selection, select
+from pipeline_engine.domain.automations.settling import AGAIN
+from pipeline_engine.domain.automations.telling import tell
 from pipeline_engine.errors import Permanent, Stale
 from pipeline_engine.lanes import Outcome, Release
 from pipeline_engine.repos.client import is_away
 
-BATCH = 200
-SLICE = 5.0
-"""Seconds after which other automations of the lane get the place."""
-LAG = timedelta(minutes=1)
-"""Deals whose entry is younger than this are looked at again: their writes may still be on the way."""
+CRASHES = 5
+"""So many runs in a row may end in the middle before the automation rests: more than three, for it may not be to
+blame."""
+SOON = timedelta(minutes=1)
+"""A deal that is to be tried again within this time keeps the run open."""
 
 log = logs.get(__name__)
 
@@ -37,7 +41,7 @@ async def run_slice(app: App, automation_id: ObjectId) -> Outcome | None:
         return None
     with app.heartbeat.holding("automations", automation_id):
         try:
-            return await _work(app, held)
+            return await _slice(app, Hold(app.automations, held))
         except Stale:
             return None
         except Permanent as error:
@@ -45,93 +49,96 @@ async def run_slice(app: App, automation_id: ObjectId) -> Outcome | None:
             return None
         except Exception as error:
             if not is_away(error):
-                await app.automations.give_back(held)
+                await app.automations.give_back(held, {"crashes": held["crashes"] + 1})
             raise
 
 
-async def _work(app: App, held: Mapping[str, Any]) -> Outcome | None:
-    automation = read_automation(held)
-    for left in await app.automation_logs.left_open(automation.account_id, automation.id):
-        await close(app, automation, left)
-    if not await app.automations.account_is_active(automation.account_id):
-        await _give_back(app, held, {"run": None})
-        return None
-    started = time.monotonic()
-    while time.monotonic() < started + SLICE:
-        if await take_up_repeats(app, automation, held):
-            held = {**held, "watermark": None}
-        selection = await select(app, automation, held, limit=1 if held.get("brake") else BATCH)
-        if not selection.deals:
-            return await _nothing_left(app, automation, held, selection)
-        held = await _announce(app, automation, held, selection)
-        if not app.heartbeat.trusted:
-            raise Stale(f"automation {automation.id}: the lease may have run out")
-        done, _failed = await batch.work(app, automation, held["run"]["id"], selection.deals)
-        if stop := await brake(app, automation, held, done):
-            await _end(app, automation, held, stop)
-            return None
-        held = {**held, "brake": None} if done else held
-    await _give_back(app, held, {"brake": held.get("brake")})
-    return Release()
+async def _slice(app: App, hold: Hold) -> Outcome:
+    if hold.document["crashes"] >= CRASHES:
+        raise Permanent(f"{CRASHES} runs in a row ended in the middle", "crashes")
+    await close_left_open(app, hold.automation)
+    if rest := _rest(hold, app.clock.now()):
+        await hold.give_back()
+        return Release(after=rest)
+    return await _act(app, hold)
 
 
-async def _announce(
-    app: App, automation: Automation, held: Mapping[str, Any], selection: Selection
-) -> Mapping[str, Any]:
-    """Tell the creators of the deals, once per run."""
-    if held["run"]["told"]:
-        return held
-    creators, deals = await app.automation_deals.creators(selection.query)
-    data = {"automation": str(automation.id), "stage_id": str(automation.stage_id), "deals": deals}
-    await _send(app, automation, held, "process_deals", creators, data)
-    return await _change(app, held, {"run": {**held["run"], "told": True}})
+async def _act(app: App, hold: Hold) -> Outcome:
+    until, reached = time.monotonic() + app.settings.automation_slice_seconds, None
+    while True:
+        await hold.refresh()
+        if not await _is_on(app, hold):
+            return await end(app, hold)
+        if reached is None:
+            await take_up_repeats(app, hold)
+        selection = await select(app, hold.automation, hold.document, _most(app, hold), reached)
+        if not selection.deals and reached is None:
+            return await _nothing_left(app, hold, selection)
+        if selection.deals and (outcome := await _work(app, hold, selection, until)):
+            return outcome
+        # At the end of the line once more from its beginning: some may have become due behind us.
+        reached = selection.reached
+        if time.monotonic() >= until:
+            await hold.give_back()
+            return Release()
 
 
-async def _nothing_left(
-    app: App, automation: Automation, held: Mapping[str, Any], selection: Selection
-) -> Outcome | None:
-    if selection.again_at is not None:
-        await _give_back(app, held, {})
-        return Release(after=max(0.1, (selection.again_at - app.clock.now()).total_seconds()))
-    settled_until = automation.until(selection.looked_at) - LAG
-    mark = {"shape": automation.shape, "settled_until": settled_until}
-    full = selection.looked_at if selection.full else held["watermark"]["looked_at"]
-    await _end(app, automation, held, {"watermark": {**mark, "looked_at": full}})
+async def _work(app: App, hold: Hold, selection: Selection, until: float) -> Outcome | None:
+    """One batch. Returns how the slice ends, if it has to end after this."""
+    await _announce(app, hold, selection)
+    if not app.heartbeat.trusted:
+        raise Stale(f"automation {hold.automation.id}: the lease may have run out")
+    worked = await work(app, hold.automation, hold.run_id, selection.deals, until)
+    await brake.release(hold, worked)
+    if await brake.pull(app, hold, worked):
+        return await end(app, hold)
+    if worked.done + worked.failed and hold.document["crashes"]:
+        await hold.change(crashes=0)
+    if worked.rest is not None:
+        await hold.give_back(next_at=app.clock.now() + timedelta(seconds=worked.rest))
+        return Release(after=worked.rest)
     return None
 
 
-async def _end(app: App, automation: Automation, held: Mapping[str, Any], changes: dict[str, Any]) -> None:
-    """The run is over: say what came of it, if anything did."""
-    totals = await app.automation_logs.totals(automation.account_id, automation.id, held["run"]["id"])
-    if held["run"]["told"]:
-        data = {"automation": str(automation.id), **totals}
-        await _send(app, automation, held, "automation_finished", [automation.created_by], data)
-        changes = {**changes, "last_run": {"id": held["run"]["id"], "ended_at": app.clock.now(), **totals}}
-        log.info("automation ended", automation=str(automation.id), type=automation.type, **totals)
-    await _give_back(app, held, {"brake": held.get("brake"), **changes, "run": None})
+async def _is_on(app: App, hold: Hold) -> bool:
+    """The moment before the effect: whether automation and account are still switched on."""
+    document = hold.document
+    on = document.get("status") == "ACTIVE" and document.get("module") == "DEAL" and document.get("type") in ACTIONS
+    return on and await app.automations.account_is_active(hold.automation.account_id)
+
+
+def _rest(hold: Hold, now: datetime) -> float:
+    """Seconds that a limit still holds it back."""
+    next_at = hold.document.get("next_at")
+    return max(0.0, (next_at - now).total_seconds()) if next_at else 0.0
+
+
+def _most(app: App, hold: Hold) -> int:
+    return 1 if brake.is_probing(hold) else app.settings.automation_batch
+
+
+async def _announce(app: App, hold: Hold, selection: Selection) -> None:
+    """Tell the creators of the deals, once per run."""
+    if hold.document["run"]["told"]:
+        return
+    creators, deals = await app.automation_deals.creators(selection.query)
+    data = {"automation": str(hold.automation.id), "stage_id": str(hold.automation.stage_id), "deals": deals}
+    await tell(app, hold, "process_deals", creators, data)
+    await hold.change(run={**hold.document["run"], "told": True})
+
+
+async def _nothing_left(app: App, hold: Hold, selection: Selection) -> Outcome:
+    if selection.again_at and selection.again_at <= selection.at + SOON:
+        await hold.give_back()
+        wait = (selection.again_at - app.clock.now()).total_seconds()
+        return Release(after=min(max(wait, 0.1), AGAIN))  # new deals do not wait for longer than that
+    await app.automation_units.forget_due(hold.automation.account_id, hold.automation.id, selection.at)
+    return await end(app, hold, **({"watermark": selection.watermark} if selection.watermark else {}))
 
 
 async def _pause(app: App, held: Mapping[str, Any], reason: str) -> None:
-    """It cannot run as it stands: looked at again in an hour, or when somebody has mended it."""
+    """It cannot run as it stands: looked at again after the pause, when somebody may have mended it."""
     log.warning("automation paused", automation=str(held["_id"]), reason=reason)
-    until = app.clock.now() + timedelta(hours=1)
-    await app.automations.give_back(held, {"paused_until": until, "paused_reason": reason, "run": None})
-
-
-async def _send(
-    app: App, automation: Automation, held: Mapping[str, Any], event: str, users: list[Any], data: dict[str, Any]
-) -> None:
-    message = {"_id": f"{event}:{held['run']['id']}", "account_id": automation.account_id, "event": event}
-    await app.events.send({**message, "user_ids": [str(user) for user in users], "data": data})
-
-
-async def _change(app: App, held: Mapping[str, Any], values: dict[str, Any]) -> Mapping[str, Any]:
-    changed = await app.automations.change(held, values)
-    if changed is None:
-        raise Stale(f"automation {held['_id']} was taken over")
-    return changed
-
-
-async def _give_back(app: App, held: Mapping[str, Any], values: dict[str, Any]) -> None:
-    if await app.automations.give_back(held, values) is None:
-        raise Stale(f"automation {held['_id']} was taken over")
+    until = app.clock.now() + brake.PAUSE
+    values = {"paused_until": until, "paused_reason": reason, "crashes": 0, "run": None}
+    await app.automations.give_back(held, values)

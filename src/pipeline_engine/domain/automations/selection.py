@@ -8,35 +8,55 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Guarded
+from pipeline_engine.domain.automations.action import moves
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation
 from pipeline_engine.domain.automations.matching import fresh, others_first
+from pipeline_engine.errors import Permanent
 
 FULL_LOOK = timedelta(hours=1)
-"""After so long, and after every edit, all deals of the stage are looked at, not only those that entered since."""
+"""After so long, after every edit and at every start, all deals of the stage are looked at, not only the newer ones."""
+LAG = timedelta(minutes=1)
+"""Deals whose entry is younger than this are looked at again: their writes may still be on the way."""
+STEP = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
 class Selection:
+    """`deals` in the order in which they entered the stage."""
+
+    at: datetime
     deals: Sequence[Mapping[str, Any]]
     query: Mapping[str, Any]
-    looked_at: datetime
-    full: bool
     again_at: datetime | None
     """When the first deal that failed is to be tried again."""
+    full: bool
+    """All deals of the stage were looked at."""
+    watermark: Mapping[str, Any] | None
+    """When there are no deals: up to which entry all are settled; None when that cannot be said."""
+
+    @property
+    def reached(self) -> datetime | None:
+        """The next look goes on after this, or, when there were no deals, begins anew."""
+        # Others may have entered in the same millisecond as the last one.
+        return self.deals[-1]["automation_starts"] - STEP if self.deals else None
 
 
-async def select(app: App, automation: Automation, held: Mapping[str, Any], limit: int) -> Selection:
-    """Deals that match now, those that wait for another attempt excepted."""
+async def select(
+    app: App, automation: Automation, held: Mapping[str, Any], limit: int, reached: datetime | None = None
+) -> Selection:
+    """Deals that match now, those that wait for another attempt excepted; `reached`: not those that entered before."""
     now = app.clock.now()
-    settled_until = watermark(held, automation, now)
-    query = {**fresh(automation, now, settled_until), **await _others(app, automation, now)}
+    known = _still_true(app, held, automation, now)
+    query = {**fresh(automation, now, reached or known), **await _others(app, automation, now)}
     pending = await app.automation_units.pending(automation.account_id, automation.id)
     waiting = [unit for unit in pending if unit["next_at"] > now]
     deals = await app.automation_deals.matching(query, limit, [unit["deal_id"] for unit in waiting])
+    # A mover's deals leave the stage, and what still waits for others must not be lost from sight.
+    keep = not (reached or waiting or moves(ACTIONS[automation.type]))
+    mark = _mark(automation, now, held["watermark"]["looked_at"] if known else now)
     again_at = waiting[0]["next_at"] if waiting else None
-    return Selection(deals, query, now, full=settled_until is None, again_at=again_at)
+    return Selection(now, deals, query, again_at, full=not (reached or known), watermark=mark if keep else None)
 
 
 def watermark(held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
@@ -48,10 +68,27 @@ def watermark(held: Mapping[str, Any], automation: Automation, now: datetime) ->
     return settled
 
 
+def _still_true(app: App, held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
+    """The watermark, unless this process has not looked for itself: who knows what happened while nobody was there."""
+    settled = watermark(held, automation, now)
+    return settled if settled and held["watermark"]["looked_at"] >= app.started_at else None
+
+
+def _mark(automation: Automation, now: datetime, looked_at: datetime) -> dict[str, Any]:
+    return {"shape": automation.shape, "settled_until": automation.until(now) - LAG, "looked_at": looked_at}
+
+
 async def _others(app: App, automation: Automation, now: datetime) -> dict[str, Any]:
-    action = ACTIONS[automation.type]
-    if not isinstance(action, Guarded) or not action.moves:
+    if not moves(ACTIONS[automation.type]):
         return {}
-    config = automation.config
-    siblings = await app.automations.siblings(config["account_id"], config["stage_id"])
-    return others_first([read_automation(one) for one in siblings if one["_id"] != automation.id], now)
+    stage = await app.automations.siblings(automation.account_id, automation.stage_id)
+    return others_first([one for document in stage if (one := _to_wait_for(document))], now)
+
+
+def _to_wait_for(document: Mapping[str, Any]) -> Automation | None:
+    """An automation that will run and leave the deal where it is; one that cannot run is not waited for."""
+    action = ACTIONS.get(str(document.get("type")))
+    try:
+        return None if action is None or moves(action) else read_automation(document)
+    except Permanent:
+        return None

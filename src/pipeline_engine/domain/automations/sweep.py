@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -12,13 +13,13 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import read_automation
+from pipeline_engine.domain.automations.job import unit_of
 from pipeline_engine.domain.automations.matching import flagged
 from pipeline_engine.domain.automations.selection import select
 from pipeline_engine.domain.unit import Unit, fair
 from pipeline_engine.errors import Permanent
-from pipeline_engine.lanes import NewJob
+from pipeline_engine.repos.client import is_away
 
-RUN = "automation.run"
 MOST = 1000
 AT_ONCE = 16
 
@@ -30,34 +31,58 @@ async def find(app: App) -> list[Unit]:
     ready = [one for one in await app.automations.ready() if one.get("type") in ACTIONS]
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def has_work(document: Mapping[str, Any]) -> bool:
+    async def is_due(document: Mapping[str, Any]) -> bool:
         async with gate:
-            return await _has_work(app, document)
+            return await _is_due(app, document)
 
-    due = await asyncio.gather(*map(has_work, ready))
-    return fair((_unit(one) for one, is_due in zip(ready, due, strict=True) if is_due), MOST)
+    due = await asyncio.gather(*map(is_due, ready))
+    return fair((unit_of(one) for one, is_due in zip(ready, due, strict=True) if is_due), MOST)
+
+
+async def _is_due(app: App, document: Mapping[str, Any]) -> bool:
+    """One automation that cannot be asked does not keep the others from being found."""
+    if document.get("run"):
+        return True  # what has begun is to be ended
+    try:
+        return await _has_work(app, document)
+    except Permanent:
+        return True  # the run says what is wrong with it
+    except Exception as error:
+        if is_away(error):
+            raise
+        log.warning("automation cannot be looked at", automation=str(document["_id"]), exc_info=True)
+        return False
 
 
 async def _has_work(app: App, document: Mapping[str, Any]) -> bool:
-    try:
-        automation = read_automation(document)
-    except Permanent as error:
-        log.warning("automation cannot be read", automation=str(document["_id"]), error=error)
-        return False
-    if document.get("run"):
-        return True  # a run that has begun is to be ended
-    if await app.automation_deals.any(flagged(automation, app.clock.now())):
+    automation = read_automation(document)
+    now = app.clock.now()
+    if automation.until(now) < automation.since:
+        return False  # createdAt + delay has not passed
+    if await app.automation_deals.any(flagged(automation, now)):
         return True
-    return bool((await select(app, automation, document, limit=1)).deals)
+    selection = await select(app, automation, document, limit=1)
+    if not selection.deals and selection.full and selection.watermark:
+        await app.automations.keep_watermark(document, selection.watermark)
+    return bool(selection.deals)
 
 
-def _unit(document: Mapping[str, Any]) -> Unit:
-    id = str(document["_id"])
-    lane = f"deals.automations.{document['type']}"
-    return Unit(id, str(document.get("account_id")), lane, NewJob(RUN, (id,), id=id))
+async def begun(app: App) -> list[Unit]:
+    """Automations whose run waits for its next slice. Most are in their lane already; one whose process vanished is
+    not."""
+    return [unit_of(one) for one in await app.automations.begun() if one.get("type") in ACTIONS]
 
 
 async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:
-    """{automation id: succeeded|failed|busy}. Deals that failed do not make the automation fail."""
+    """{automation id: succeeded|failed|busy}. Deals that failed do not make the automation fail; one that could not
+    run at all has failed."""
     states = await app.automations.states([ObjectId(id) for id in ids])
-    return {str(id): "busy" if state.get("run") else "succeeded" for id, state in states.items()}
+    now = app.clock.now()
+    return {str(id): _outcome(state, now) for id, state in states.items()}
+
+
+def _outcome(state: Mapping[str, Any], now: datetime) -> str:
+    if state.get("run"):
+        return "busy"
+    paused = state.get("paused_until")
+    return "failed" if paused and paused > now and not state.get("brake") else "succeeded"

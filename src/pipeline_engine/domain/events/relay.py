@@ -61,6 +61,9 @@ async def find(app: App) -> list[Unit]:
 
 
 async def _deliver(app: App, message: Document) -> None:
+    if message["attempts"] >= MOST_ATTEMPTS:  # the last attempt was made, but a crash came before its result
+        await _give_up(app, message)
+        return
     if not await app.events.attempt(dict(message), again_in=PAUSE):
         return
     sent = await app.sockets.emit(message["event"], message["_id"], message["user_ids"], message["data"])
@@ -69,8 +72,12 @@ async def _deliver(app: App, message: Document) -> None:
     elif sent is Delivery.UNSENT:
         await app.events.take_back(dict(message))
     elif message["attempts"] + 1 >= MOST_ATTEMPTS:
-        log.warning("socket event given up", event_id=message["_id"], socket_event=message["event"])
-        await app.events.settle(dict(message), "given_up")
+        await _give_up(app, message)
+
+
+async def _give_up(app: App, message: Document) -> None:
+    log.warning("socket event given up", event_id=message["_id"], socket_event=message["event"])
+    await app.events.settle(dict(message), "given_up")
 
 
 async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:

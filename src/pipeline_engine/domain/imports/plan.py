@@ -20,7 +20,7 @@ from pipeline_engine.domain.imports.rows import close_chunk
 from pipeline_engine.errors import Stale, Transient
 from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Outcome, Release
-from pipeline_engine.lanes.verdict import brief, full
+from pipeline_engine.lanes.verdict import brief, expected, full, where
 from pipeline_engine.repos.client import is_away
 
 WORTH_ANOTHER_TRY = {MISSING_KEY, UNREADABLE}
@@ -58,7 +58,9 @@ async def _run(app: App, desk: Desk, hold: Hold) -> Ending:
 
 def _after(error: Exception, held: Mapping[str, Any], attempts: int) -> Ending:
     """Another attempt, unless none is left or none can help."""
-    log.warning("import attempt failed", queue_id=str(held["_id"]), attempt=held["attempts"], error=brief(error))
+    # Not the message of a foreign exception: it may quote a cell.
+    facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
+    log.warning("import attempt failed", queue_id=str(held["_id"]), attempt=held["attempts"], **facts)
     hopeless = isinstance(error, ImportRefused) and error.code not in WORTH_ANOTHER_TRY
     last = held["attempts"] >= attempts
     return Ended("failed", full(error)) if hopeless or last else TryAgain(full(error))

@@ -34,7 +34,7 @@ PIECE = 64 * 1024
 """Bytes cut in one go; the loop breathes between two."""
 TICK = 1.0
 """Seconds between two looks at MongoDB; chunks that end in this process are known at once."""
-REDISPATCH = 5.0
+REDISPATCH = 3.0
 """Seconds after which open chunks are dispatched again, lest Redis lost them."""
 
 log = logs.get(__name__)
@@ -105,7 +105,8 @@ class Planner:
             await self._hold.change(reopen=False)
         await self._recount()
         await self._dispatch_open()
-        await self._tick(now=True)
+        await self._look()
+        self._started = time.monotonic()  # the slice: however long it took to open the file, a run gets some of it done
 
     async def _cut(self, file: OpenFile) -> str | None:
         """Cut what is not cut yet. Returns why the rest of the file cannot be imported, if so."""
@@ -157,9 +158,9 @@ class Planner:
         return {"_id": chunk_id(self._id, piece.chunk.n), **owner, **piece.chunk._asdict(), **state}
 
     async def _dispatch(self, chunk_ids: Sequence[str]) -> None:
-        self._dispatched = time.monotonic()
         try:
             await self._app.queue.enqueue_many(ROWS_LANE, [NewJob(ROWS, (id,), id=id) for id in chunk_ids])
+            self._dispatched = time.monotonic()
         except Unreachable as error:
             # The chunks stand in MongoDB: they are dispatched again until somebody has done them.
             log.warning("chunks not dispatched", queue_id=str(self._id), error=error)
@@ -200,16 +201,21 @@ class Planner:
         self._open = await self._app.chunks.open(self._account, self._id)
         self._ended = ended
 
-    async def _tick(self, now: bool = False) -> None:
-        """Once a second: say how far we are, and hear whether to go on."""
-        if time.monotonic() < self._ticked + TICK and not now:
-            return
+    async def _tick(self) -> None:
+        """Once a second: look around, and let others come first when the slice is over."""
+        if time.monotonic() > self._ticked + TICK:
+            await self._look()
+            if await self._others_wait():
+                raise _SliceOver
+
+    async def _look(self) -> None:
+        """Say how far we are, and hear whether to go on."""
         self._ticked = time.monotonic()
         await self._recount()
         await self._progress()
         if self._hold.document.get("cancel_requested"):
             raise _CancelRequested
-        if self._desk.stopping or await self._others_wait():
+        if self._desk.stopping:
             raise _SliceOver
         if self._open and time.monotonic() > self._dispatched + REDISPATCH:
             await self._dispatch_open()

@@ -16,6 +16,7 @@ from pipeline_engine.domain.imports.records import Kind
 from pipeline_engine.domain.imports.row import Row, RowError
 from pipeline_engine.errors import Stale
 from pipeline_engine.lanes import Outcome, Release
+from pipeline_engine.lanes.verdict import brief, expected, full, where
 from pipeline_engine.repos.client import is_away
 
 CRASHES = 5
@@ -43,11 +44,13 @@ async def run_chunk(app: App, desk: Desk, chunk_id: str) -> Outcome | None:
 
 
 async def _failed(app: App, desk: Desk, held: Mapping[str, Any], error: Exception) -> Outcome | None:
-    log.warning("chunk attempt failed", chunk=held["_id"], attempt=held["attempts"], exc_info=True)
+    # Not the message of a foreign exception: it may quote a cell.
+    facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
+    log.warning("chunk attempt failed", chunk=held["_id"], attempt=held["attempts"], **facts)
     if held["attempts"] >= app.settings.import_attempts:
-        await _give_up(app, desk, held, "failed", str(error))
+        await _give_up(app, desk, held, "failed", full(error))
         return None
-    await app.chunks.give_back(dict(held), str(error))
+    await app.chunks.give_back(dict(held), full(error))
     return Release(after=app.settings.import_retry_seconds)
 
 

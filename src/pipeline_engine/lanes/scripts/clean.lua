@@ -1,7 +1,7 @@
 -- Remove up to BATCH waiting or delayed jobs. Returns how many went; call again until it is 0.
--- KEYS: stem. ARGV: the sets to empty.
+-- KEYS: stem. ARGV: {sets = to empty}
 local lane, ids = KEYS[1], {}
-for _, set in ipairs(ARGV) do
+for _, set in ipairs(cmsgpack.unpack(ARGV[1]).sets) do
   local popped = redis.call('ZPOPMIN', lane .. set, BATCH - #ids)
   for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
 end

@@ -1,9 +1,8 @@
--- The safety net, one call for all lanes: adopt, unpark, promote, reap. Returns ms until the first lease ends (-1 =
--- nothing runs), then the names of the lanes with something ready.
--- KEYS: none. ARGV: prefix, 1 to reap or 0, ttl ms, number of functions, their names, then lane names.
-local prefix, reaping, ttl, functions = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4])
-local known = {}
-for i = 5, 4 + functions do known[ARGV[i]] = true end
+-- The safety net, one call for all lanes: adopt, unpark, promote, reap.
+-- KEYS: none. ARGV: {prefix, reap (true or false), ttl (ms), functions = known names, lanes = names}
+-- Returns {ms until the first lease ends (-1 = nothing runs), names of the lanes with something ready}.
+local ask, known = cmsgpack.unpack(ARGV[1]), {}
+for _, name in ipairs(ask.functions) do known[name] = true end
 
 local function unpark(lane)
   local parked = redis.call('HGETALL', lane .. 'parked')
@@ -15,17 +14,16 @@ local function unpark(lane)
   end
 end
 
-local reply, soonest = {-1}, nil
-for i = 5 + functions, #ARGV do
-  local lane = prefix .. ARGV[i] .. ':'
+local ready, soonest = {}, nil
+for _, name in ipairs(ask.lanes) do
+  local lane = ask.prefix .. name .. ':'
   adopt(lane)
   unpark(lane)
   promote(lane)
-  if reaping then reap(lane) end
-  touch(lane, ttl)
-  if waiting(lane) > 0 and redis.call('EXISTS', lane .. 'paused') == 0 then reply[#reply + 1] = ARGV[i] end
-  local first = redis.call('ZRANGE', lane .. 'active', 0, 0, 'WITHSCORES')[2]
-  if first and (not soonest or first - now < soonest) then soonest = math.max(first - now, 0) end
+  if ask.reap then reap(lane) end
+  touch(lane, ask.ttl)
+  if waiting(lane) > 0 and redis.call('EXISTS', lane .. 'paused') == 0 then ready[#ready + 1] = name end
+  local ends = redis.call('ZRANGE', lane .. 'active', 0, 0, 'WITHSCORES')[2]
+  if ends then soonest = math.min(soonest or math.huge, math.max(ends - now, 0)) end
 end
-reply[1] = soonest or -1
-return reply
+return {soonest or -1, ready}

@@ -1,13 +1,12 @@
--- Push on the leases of running jobs. Returns lane, id, lane, id, ... of those that others hold by now.
--- KEYS: none. ARGV: lease ms, then stem, id, token for every running job.
-local ends, lost = now + ARGV[1], {}
-for i = 2, #ARGV, 3 do
-  local lane, id = ARGV[i], ARGV[i + 1]
-  if redis.call('HGET', lane .. 'owners', id) == ARGV[i + 2] then
-    redis.call('ZADD', lane .. 'active', ends, id)
+-- Push on the leases of running jobs. Returns how many of them others hold by now.
+-- KEYS: none. ARGV: {lease (ms), held = {{stem, id, token}, ...}}
+local ask, lost = cmsgpack.unpack(ARGV[1]), 0
+for _, job in ipairs(ask.held) do
+  local lane, id, token = unpack(job)
+  if redis.call('HGET', lane .. 'owners', id) == token then
+    redis.call('ZADD', lane .. 'active', now + ask.lease, id)
   else
-    lost[#lost + 1] = lane
-    lost[#lost + 1] = id
+    lost = lost + 1
   end
 end
 return lost

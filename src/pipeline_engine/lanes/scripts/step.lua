@@ -1,14 +1,16 @@
 -- One round trip of a worker: settle what it finished, take up to `places` new jobs, say when to come again.
--- KEYS: stem.
--- ARGV: places, token, lease ms, turn, rate jobs, rate window ms, ttl ms, k, then k lost tokens,
---       then id, token, back, state for every finished job:
---         back   '' = gone for good, 'first' = head of the line, '?f' = until somebody knows the function f,
---                else ms from now (0 = end of the line)
---         state  '' = as it is, else what to remember for the next attempt
--- Returns: turn, ms until something is due (-1 = nothing), finished jobs that others held by then,
---          then id, payload, state, crashes for every job taken.
-local lane, places, token, lease, turn = KEYS[1], tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local rate, window, ttl, lost = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+-- KEYS: stem. ARGV: {
+--   places, token, lease, turn,    what it asks for: free places, the name of this claim, ms, place in TURNS
+--   rate, window, ttl,             the lane's rate (0 = none), its window in ms; ms that keys live (0 = for ever)
+--   lost,                          tokens of claims whose answer never arrived
+--   finished = {{id, token, back, state}, ...}
+--     back   '' = gone for good, 'first' = head of the line, '?f' = until somebody knows the function f,
+--            else ms from now (0 = end of the line)
+--     state  '' = as it is, else what to remember for the next attempt
+-- }
+-- Returns {turn, ms until something is due (-1 = nothing), finished jobs that others held by then,
+--          {{id, payload, state, crashes}, ...}}.
+local lane, ask = KEYS[1], cmsgpack.unpack(ARGV[1])
 
 local SETS = {'high', 'normal', 'low'}
 local TURNS = {1, 1, 2, 1, 1, 2, 1, 1, 3, 1, 1, 2, 2}  -- 8 : 4 : 1
@@ -25,16 +27,14 @@ local function put_back(id, back)
   end
 end
 
-local function finish(first)
-  local ids = {}
-  for i = first, #ARGV, 4 do ids[#ids + 1] = ARGV[i] end
-  if #ids == 0 then return 0 end
+local function finish(jobs)
+  if #jobs == 0 then return 0 end
+  local ids, ended, gone = {}, {}, {}
+  for i, job in ipairs(jobs) do ids[i] = job[1] end
   local owners = redis.call('HMGET', lane .. 'owners', unpack(ids))
-  local ended, gone = {}, {}
-  for k, id in ipairs(ids) do
-    local i = first + (k - 1) * 4
-    local back, state = ARGV[i + 2], ARGV[i + 3]
-    if owners[k] == ARGV[i + 1] then
+  for i, job in ipairs(jobs) do
+    local id, token, back, state = unpack(job)
+    if owners[i] == token then
       ended[#ended + 1] = id
       if state ~= '' then redis.call('HSET', lane .. 'state', id, state) end
       if back == '' then gone[#gone + 1] = id else put_back(id, back) end
@@ -50,17 +50,16 @@ local function finish(first)
     redis.call('HDEL', lane .. 'state', unpack(gone))
     redis.call('HDEL', lane .. 'priority', unpack(gone))
   end
-  return #ids - #ended
+  return #jobs - #ended
 end
 
--- Claims whose answer never arrived: nobody runs them, so they go back at once and it is no crash.
-local function disown(first, last)
-  if last < first then return end
-  local tokens = {}
-  for i = first, last do tokens[ARGV[i]] = true end
-  local owners = redis.call('HGETALL', lane .. 'owners')
+-- Nobody runs what was claimed under these tokens, so it goes back at once, and it is no crash.
+local function disown(tokens)
+  if #tokens == 0 then return end
+  local lost, owners = {}, redis.call('HGETALL', lane .. 'owners')
+  for _, token in ipairs(tokens) do lost[token] = true end
   for i = 1, #owners, 2 do
-    if tokens[owners[i + 1]] then
+    if lost[owners[i + 1]] then
       redis.call('HDEL', lane .. 'owners', owners[i])
       redis.call('ZREM', lane .. 'active', owners[i])
       put_first(lane, owners[i])
@@ -68,36 +67,33 @@ local function disown(first, last)
   end
 end
 
--- How many may start by the rate, and in how many ms one more may.
+-- How many may start by the rate, and, if none, in how many ms one may.
 local function allowance()
-  local starts = redis.call('LRANGE', lane .. 'rate', 0, rate - 1)
-  local used = 0
+  local starts, used = redis.call('LRANGE', lane .. 'rate', 0, ask.rate - 1), 0
   for _, at in ipairs(starts) do
-    if tonumber(at) > now - window then used = used + 1 end
+    if tonumber(at) > now - ask.window then used = used + 1 end
   end
-  if used < rate then return rate - used, 0 end
-  return 0, starts[rate] + window - now
+  if used < ask.rate then return ask.rate - used, 0 end
+  return 0, starts[ask.rate] + ask.window - now
 end
 
 local function spend(n)
-  local at = {}
-  for i = 1, n do at[i] = now end
-  redis.call('LPUSH', lane .. 'rate', unpack(at))
-  redis.call('LTRIM', lane .. 'rate', 0, rate - 1)
-  redis.call('PEXPIRE', lane .. 'rate', math.ceil(window))
+  local starts = {}
+  for i = 1, n do starts[i] = now end
+  redis.call('LPUSH', lane .. 'rate', unpack(starts))
+  redis.call('LTRIM', lane .. 'rate', 0, ask.rate - 1)
+  redis.call('PEXPIRE', lane .. 'rate', ask.window)
 end
 
--- Take n ids, 8 high to 4 normal to 1 low while several sets hold some.
+-- Take n ids: 8 high to 4 normal to 1 low while several sets hold some.
 local function pop(n)
   local have, share, ids = {}, {0, 0, 0}, {}
   for s, set in ipairs(SETS) do have[s] = redis.call('ZCARD', lane .. set) end
-  n = math.min(n, have[1] + have[2] + have[3])
-  for _ = 1, n do
-    turn = turn % #TURNS + 1
-    local s = TURNS[turn]
+  for _ = 1, math.min(n, have[1] + have[2] + have[3]) do
+    ask.turn = ask.turn % #TURNS + 1
+    local s = TURNS[ask.turn]
     if have[s] == 0 then s = have[1] > 0 and 1 or have[2] > 0 and 2 or 3 end
-    have[s] = have[s] - 1
-    share[s] = share[s] + 1
+    have[s], share[s] = have[s] - 1, share[s] + 1
   end
   for s, set in ipairs(SETS) do
     if share[s] > 0 then
@@ -113,47 +109,36 @@ local function remembered(part, ids)
   return redis.call('HMGET', lane .. part, unpack(ids))
 end
 
-local function claim(n, reply)
-  local ids = pop(n)
-  if #ids == 0 then return 0 end
-  local leases, owners = {}, {}
+local function claim(n)
+  local ids, jobs, leases, owners = pop(n), {}, {}, {}
+  if #ids == 0 then return jobs end
   for i, id in ipairs(ids) do
-    leases[2 * i - 1], leases[2 * i] = now + lease, id
-    owners[2 * i - 1], owners[2 * i] = id, token
+    leases[2 * i - 1], leases[2 * i] = now + ask.lease, id
+    owners[2 * i - 1], owners[2 * i] = id, ask.token
   end
   redis.call('ZADD', lane .. 'active', unpack(leases))
   redis.call('HSET', lane .. 'owners', unpack(owners))
   local payloads = redis.call('HMGET', lane .. 'jobs', unpack(ids))
   local states, crashes = remembered('state', ids), remembered('crashes', ids)
-  for i, id in ipairs(ids) do
-    reply[#reply + 1] = id
-    reply[#reply + 1] = payloads[i] or ''
-    reply[#reply + 1] = states[i] or ''
-    reply[#reply + 1] = crashes[i] or '0'
-  end
-  return #ids
+  for i, id in ipairs(ids) do jobs[i] = {id, payloads[i] or '', states[i] or '', crashes[i] or '0'} end
+  return jobs
 end
 
-local late = finish(9 + lost)
-disown(9, 8 + lost)
+local late = finish(ask.finished)
+disown(ask.lost)
 adopt(lane)
 promote(lane)
 
-local reply, wait = {0, -1, late}, -1
-if places > 0 and redis.call('EXISTS', lane .. 'paused') == 0 then
-  local allowed = rate > 0 and allowance() or places
-  local taken = claim(math.min(places, allowed), reply)
-  if rate > 0 and taken > 0 then spend(taken) end
-  if taken < places and waiting(lane) > 0 then
+local jobs, wait = {}, nil
+if ask.places > 0 and redis.call('EXISTS', lane .. 'paused') == 0 then
+  jobs = claim(math.min(ask.places, ask.rate > 0 and allowance() or ask.places))
+  if ask.rate > 0 and #jobs > 0 then spend(#jobs) end
+  if #jobs < ask.places and waiting(lane) > 0 then  -- then it was the rate that held them back
     local _, again = allowance()
     wait = math.max(again, 1)
   end
 end
 local due = redis.call('ZRANGE', lane .. 'delayed', 0, 0, 'WITHSCORES')[2]
-if due then
-  local ms = math.max(due - now, 0)
-  if wait < 0 or ms < wait then wait = ms end
-end
-touch(lane, ttl)
-reply[1], reply[2] = turn, math.ceil(wait)
-return reply
+if due then wait = math.min(wait or math.huge, math.max(due - now, 0)) end
+touch(lane, ask.ttl)
+return {ask.turn, wait or -1, late, jobs}

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pipeline_engine.domain.automations.action import Written
-from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.automations.automation import Automation, seconds
 from pipeline_engine.errors import Permanent
 
 
 def document(automation: Automation, deal: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    kind, due_in = automation.config.get("reminder_type"), automation.config.get("due_in") or 0
+    kind = automation.config.get("reminder_type")
     if not isinstance(kind, str) or not kind:
         raise Permanent("the automation has no reminder_type", "bad_automation")
-    if not isinstance(due_in, int | float) or due_in < 0:
-        raise Permanent("due_in must be a number of seconds, zero or more", "bad_automation")
     return {
         "deal_id": deal["_id"],
         "type": kind,
         "title": automation.config.get("title") or f"{kind}: {deal.get('name') or ''}".strip(": "),
-        "due_at": now + timedelta(seconds=due_in),
+        "due_at": now + seconds(automation.config, "due_in"),
         "user_id": deal.get("owner") or deal.get("created_by"),
     }
 

@@ -1,0 +1,83 @@
+"""`explain`: why something happened or did not, and what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from pipeline_engine.cli.ask import ask
+from pipeline_engine.cli.json_line import json_line
+from pipeline_engine.cli.object_id import read_id
+from pipeline_engine.cli.screen import Screen
+from pipeline_engine.domain.automations import explain as automations
+from pipeline_engine.domain.explanation import Condition, Next
+from pipeline_engine.domain.imports import explain as imports
+
+program = typer.Typer(help="Every condition with its value, what has happened, and what happens next and when.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+HOLDS = {True: "yes", False: "NO", None: "-"}
+
+
+@program.callback()
+def group() -> None:
+    """Every condition with its value, what has happened, and what happens next and when."""
+
+
+@program.command("automation")
+def automation(
+    id: Annotated[str, typer.Argument(metavar="AUTOMATION_ID")],
+    deal: Annotated[str, typer.Option(metavar="DEAL_ID", help="The deal in question.")],
+    as_json: AsJson = False,
+) -> None:
+    """Why an automation fires for a deal, or does not. Exit code 1: there is no such automation or deal."""
+    automation_id, deal_id = read_id(id, "AUTOMATION_ID"), read_id(deal, "--deal")
+    found = ask(lambda app: automations.explain(app, automation_id, deal_id))
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    screen = Screen()
+    screen.facts([("automation", f"{found.automation} ({found.type})"), ("deal", found.deal)])
+    _conditions(screen, found.conditions)
+    rows = [(one.at, one.source, one.state, one.attempts, _doubt(one.ambiguous), one.detail) for one in found.history]
+    if rows:
+        screen.table(("at (UTC)", "written in", "state", "attempts", "doubt", "detail"), rows)
+    else:
+        screen.line("nothing has been tried for this deal yet, as far as the records go back")
+    _next(screen, found.next)
+
+
+@program.command("import")
+def deal_import(id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+    """How far an import is, and what keeps it. Exit code 1: there is no such import."""
+    import_id = read_id(id)
+    found = ask(lambda app: imports.explain(app, import_id))
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    screen = Screen()
+    screen.facts([("import", found.queue), ("status", found.status), ("attempts", found.attempts)])
+    screen.facts([("why", found.error), *((name.replace("_", " "), value) for name, value in found.figures.items())])
+    _conditions(screen, found.conditions)
+    if found.chunks:
+        screen.table(("chunks", "how many", "rows"), [(one.state, one.chunks, one.rows) for one in found.chunks])
+    if found.held:
+        rows = [(one.chunk, one.owner, one.until, one.attempts, one.error) for one in found.held]
+        screen.table(("open chunk", "held by", "until (UTC)", "attempts", "last error"), rows)
+    _next(screen, found.next)
+
+
+def _conditions(screen: Screen, conditions: Sequence[Condition]) -> None:
+    rows = [(one.name, one.value, HOLDS[one.passed]) for one in conditions]
+    screen.table(("condition", "found", "holds"), rows)
+
+
+def _next(screen: Screen, then: Next) -> None:
+    at = f" at {then.at:%Y-%m-%d %H:%M:%S} UTC" if then.at else ""
+    screen.line(f"next: {then.what}{at}: {then.why}")
+
+
+def _doubt(ambiguous: bool) -> str:
+    return "may have gone out twice" if ambiguous else ""

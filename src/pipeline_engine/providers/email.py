@@ -1,0 +1,95 @@
+"""Sends mails by SMTP."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from aiosmtplib import SMTPException, SMTPResponseException
+
+from pipeline_engine.errors import EngineError, Permanent, Transient, Unknown
+from pipeline_engine.providers.email_address import read_email_address
+from pipeline_engine.providers.email_message import Mail, write_message
+from pipeline_engine.providers.smtp_pool import BROKEN, SmtpPool
+from pipeline_engine.providers.smtp_server import Sender, read_sender, read_smtp_url
+from pipeline_engine.seams import seam
+
+CONNECTIONS = 5
+PATIENCE = 20.0  # seconds
+
+
+class Mailer:
+    """The mail server at SMTP_URL: `async with Mailer(url, sender) as mailer`. Connects with the first mail."""
+
+    def __init__(
+        self, url: str | None, sender: str | None, connections: int = CONNECTIONS, patience: float = PATIENCE
+    ) -> None:
+        """`patience`: the seconds that connecting, and then each answer, may take.
+
+        Raises: ConfigError naming SMTP_URL or SMTP_FROM when it is given and malformed.
+        """
+        self._pool = SmtpPool(read_smtp_url(url), connections, patience) if url else None
+        self._sender = read_sender(sender) if sender else None
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        if self._pool:
+            await self._open.enter_async_context(self._pool)
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    async def send(self, mail: Mail, key: str) -> str:
+        """Hand the mail to the server. Returns its Message-ID, which is the same whenever `key` is.
+
+        Raises: Permanent when the server refuses it for good or the settings lack something; Transient when it was
+        certainly not sent and may be later; Unknown when the server broke off after it had the mail.
+        """
+        pool, sender = self._configured()
+        recipient = read_email_address(mail.to)
+        message_id = f"<{_dot_atom(key)}@{sender.domain}>"
+        message = write_message(mail, sender.header, message_id, datetime.now(UTC))
+        handed_over = False
+        try:
+            async with pool.lend(sender.address) as client:
+                await client.rcpt(recipient)
+                handed_over = True
+                async with seam("smtp.data"):
+                    await client.data(message)
+        except (*BROKEN, Transient) as failure:
+            raise told(failure, handed_over) from failure
+        return message_id
+
+    def _configured(self) -> tuple[SmtpPool, Sender]:
+        if self._pool is None:
+            raise Permanent("SMTP_URL is not set, so no e-mail can be sent", "smtp_unset")
+        if self._sender is None:
+            raise Permanent("SMTP_FROM is not set, so no e-mail can be sent", "smtp_unset")
+        return self._pool, self._sender
+
+
+def told(failure: Exception, handed_over: bool) -> EngineError:
+    """What went wrong, in the words of the engine's error tree; `handed_over`: the server may have the whole mail."""
+    if isinstance(failure, SMTPResponseException):
+        answer = f"{failure.code} {failure.message}"
+        if 500 <= failure.code < 600:
+            return Permanent(f"the mail server refuses: {answer}", "smtp_refused")
+        if 400 <= failure.code < 500:
+            return Transient(f"the mail server says: {answer}")
+    reason = str(failure) or type(failure).__name__
+    if handed_over:
+        return Unknown(f"the mail server had the mail and did not answer: {reason}")
+    if isinstance(failure, SMTPException) and not isinstance(failure, OSError):
+        # It speaks, but not as SMTP_URL says: no STARTTLS, no way to log in.
+        return Permanent(f"the mail server cannot be used as SMTP_URL says: {reason}", "smtp_unfit")
+    return Transient(f"the mail server is away: {reason}")
+
+
+def _dot_atom(key: str) -> str:
+    """A unit key as the left half of a Message-ID, where a colon is not allowed and costs points with spam filters."""
+    return key.replace(":", ".")

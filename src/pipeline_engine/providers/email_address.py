@@ -1,0 +1,34 @@
+"""E-mail addresses: one at a time, in the one form that every mail server takes."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline_engine.errors import Permanent
+
+LONGEST = 254
+ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+SHAPE = re.compile(rf"{ATOM}(?:\.{ATOM})*@(?:{LABEL}\.)+{LABEL}", re.ASCII)
+
+
+def read_email_address(given: object) -> str:
+    """The address in plain ASCII. A domain in another script becomes `xn--…`, so nothing looks like what it is not.
+
+    Raises: Permanent (`bad_address`) for anything but exactly one address. The message does not repeat it.
+    """
+    text = given.strip() if isinstance(given, str) else ""
+    address = _in_ascii(text) if len(text) <= LONGEST else None
+    if address is None or len(address) > LONGEST or not SHAPE.fullmatch(address):
+        raise Permanent("the contact's e-mail address is not a valid address", "bad_address")
+    return address
+
+
+def _in_ascii(text: str) -> str | None:
+    if text.isascii():
+        return text
+    mailbox, _, domain = text.rpartition("@")
+    try:
+        return f"{mailbox}@{domain.encode('idna').decode()}"
+    except UnicodeError:
+        return None

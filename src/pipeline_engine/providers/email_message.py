@@ -1,0 +1,87 @@
+"""Writes a mail as the bytes that go over the wire. Whatever the texts hold, they stay in their place."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from binascii import b2a_qp
+from dataclasses import dataclass
+from datetime import datetime
+from email.header import Header
+from email.utils import format_datetime
+
+from pipeline_engine.errors import Permanent
+
+LONGEST_HEADER = 900  # characters; a line may have 998 with its name
+FORBIDDEN_IN_HEADERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+FORBIDDEN_IN_TEXTS = dict.fromkeys({*range(0x20), 0x7F} - set(b"\t\n\r"))
+LINE_END = re.compile(r"\r\n?|\n")
+# Nobody who writes a template can know it, so nobody can end a part early with it.
+BOUNDARY = f"=_{secrets.token_hex(16)}"
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail to one address. `html` may be missing, `text` may not."""
+
+    to: str
+    subject: str
+    text: str
+    html: str | None = None
+
+
+def write_message(mail: Mail, sender: str, message_id: str, now: datetime) -> bytes:
+    """The message: plain ASCII, lines ended by CR LF. `sender` is what stands in `From`, in ASCII.
+
+    Put together here and not by EmailMessage: that reads each header before it writes it, and up to Python 3.11.9 a
+    subject `=?utf-8?q?a=0d=0aBcc:_…?=` comes out of it as two headers. It also takes 1.3 ms, three times as long as
+    sending.
+
+    Raises: Permanent (`bad_mail`) when a header would hold a line break, NUL or another control character.
+    """
+    headers = {
+        "From": _address("From", sender),
+        "To": _address("To", mail.to),
+        "Subject": _subject(mail.subject.strip()),
+        "Date": format_datetime(now),
+        "Message-ID": _address("Message-ID", message_id),
+        "Auto-Submitted": "auto-generated",
+        "MIME-Version": "1.0",
+    }
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("ascii") + _body(mail)
+
+
+def _address(name: str, value: str) -> str:
+    if not value.isascii():
+        raise Permanent(f"the mail's {name} is not ASCII", "bad_mail")
+    return _refuse_bad(name, value)
+
+
+def _subject(text: str) -> str:
+    """As it is when it is plain; else, and also when a reader would decode part of it, encoded as a whole."""
+    if _refuse_bad("Subject", text).isascii() and "=?" not in text:
+        return text
+    return Header(text, "utf-8", header_name="Subject").encode(linesep="\r\n")
+
+
+def _refuse_bad(name: str, value: str) -> str:
+    if FORBIDDEN_IN_HEADERS.search(value):
+        raise Permanent(f"the mail's {name} holds a line break or another control character", "bad_mail")
+    if len(value) > LONGEST_HEADER:
+        raise Permanent(f"the mail's {name} is longer than {LONGEST_HEADER} characters", "bad_mail")
+    return value
+
+
+def _body(mail: Mail) -> bytes:
+    text = _part("plain", mail.text)
+    if not mail.html:
+        return text
+    between = f"--{BOUNDARY}\r\n".encode()
+    head = f'Content-Type: multipart/alternative; boundary="{BOUNDARY}"\r\n\r\n'.encode()
+    return head + between + text + between + _part("html", mail.html) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def _part(subtype: str, text: str) -> bytes:
+    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
+    lines = LINE_END.sub("\r\n", f"{text.translate(FORBIDDEN_IN_TEXTS).rstrip()}\n")
+    return head.encode() + b2a_qp(lines.encode(errors="replace"), istext=True)

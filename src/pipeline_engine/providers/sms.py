@@ -1,0 +1,61 @@
+"""Sends SMS by Twilio's HTTP API."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from pipeline_engine.errors import Permanent
+from pipeline_engine.providers.effect_api import PATIENCE, EffectApi
+
+BASE_URL = "https://api.twilio.com"
+LONGEST = 1600  # characters, by Twilio's rule
+
+
+class Sms:
+    """The Twilio account of TWILIO_ACCOUNT_SID: `async with Sms(...) as sms`."""
+
+    def __init__(
+        self,
+        account_sid: str | None,
+        auth_token: str | None,
+        sender: str | None,
+        base_url: str | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`sender`: a telephone number, or the SID of a messaging service. `patience`: the seconds a call may take."""
+        given = {"TWILIO_ACCOUNT_SID": account_sid, "TWILIO_AUTH_TOKEN": auth_token, "TWILIO_FROM": sender}
+        self._missing = [name for name, value in given.items() if not value]
+        self._login = "Basic " + b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        self._from = {"MessagingServiceSid" if (sender or "").startswith("MG") else "From": sender or ""}
+        self._path = f"/2010-04-01/Accounts/{quote(account_sid or '', safe='')}/Messages.json"
+        self._api = EffectApi("twilio", base_url or BASE_URL, patience)
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._open.enter_async_context(self._api)
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    async def send(self, to: str, body: str, key: str) -> str | None:
+        """Send one message; `key` tells the provider that a repeat is a repeat. Returns Twilio's SID of the message.
+
+        Raises: as `EffectApi.post`, and Permanent when the settings lack something or the body is too long or empty.
+        """
+        if self._missing:
+            raise Permanent(f"{', '.join(self._missing)} not set, so no SMS can be sent", "sms_unset")
+        if not body.strip():
+            raise Permanent("the SMS is empty", "bad_sms")
+        if len(body) > LONGEST:
+            raise Permanent(f"the SMS is longer than {LONGEST} characters", "bad_sms")
+        form = {"To": to, **self._from, "Body": body}
+        headers = {"Authorization": self._login, "Idempotency-Key": key}
+        done = await self._api.post(self._path, headers, data=form)
+        return str(done["sid"]) if done.get("sid") else None

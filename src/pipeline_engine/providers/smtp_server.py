@@ -1,0 +1,71 @@
+"""Reads SMTP_URL and SMTP_FROM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from email.utils import formataddr, parseaddr
+from typing import NoReturn
+from urllib.parse import unquote, urlsplit
+
+from pipeline_engine.errors import ConfigError, Permanent
+from pipeline_engine.providers.email_address import read_email_address
+
+SCHEMES = ("smtp", "smtps", "smtp+starttls")
+
+
+@dataclass(frozen=True)
+class SmtpServer:
+    """`tls` from the first byte, `starttls` before anything of ours is said, or neither."""
+
+    host: str
+    port: int | None  # None: the usual one, 25, 465 (tls) or 587 (starttls)
+    user: str | None
+    password: str | None = field(repr=False)
+    tls: bool
+    starttls: bool
+
+
+@dataclass(frozen=True)
+class Sender:
+    address: str
+    header: str
+    """The address with its name as it stands in `From`, in ASCII."""
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+
+def read_smtp_url(url: str) -> SmtpServer:
+    """Raises: ConfigError saying what is wrong with SMTP_URL, without showing it."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        _refuse("its host or port is not valid")
+    if parts.scheme not in SCHEMES:
+        _refuse("must start with " + " or ".join(f"{scheme}://" for scheme in SCHEMES))
+    if not host:
+        _refuse("names no host")
+    return SmtpServer(
+        host=host,
+        port=port,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        tls=parts.scheme == "smtps",
+        starttls=parts.scheme == "smtp+starttls",
+    )
+
+
+def read_sender(text: str) -> Sender:
+    """`name@domain`, or `Some Name <name@domain>`. Raises: ConfigError naming SMTP_FROM."""
+    name, address = parseaddr(text)
+    try:
+        address = read_email_address(address)
+    except Permanent:
+        raise ConfigError(f"SMTP_FROM: given {text!r}: must be an address, or a name and <an address>") from None
+    return Sender(address, formataddr((name, address)))
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise ConfigError(f"SMTP_URL: given (not shown): {reason}")

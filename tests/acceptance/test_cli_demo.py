@@ -1,0 +1,50 @@
+"""`demo` through the real door."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import Ran, Subprocess
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Subprocess:
+    """A command line that knows no server."""
+    return Subprocess({}, tmp_path)
+
+
+def summary(ran: Ran) -> dict[str, str]:
+    pairs = [line.split("  ", 1) for line in ran.stdout.splitlines() if "  " in line]
+    return {name: value.strip() for name, value in pairs}
+
+
+def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: Subprocess, tmp_path: Path) -> None:
+    started = time.monotonic()
+
+    # Nor does it touch a server that the environment names.
+    ran = alone("demo", MONGO_URL="mongodb://127.0.0.1:1/crm", REDIS_URL="redis://127.0.0.1:1/0")
+
+    assert ran.returncode == 0, ran.stderr
+    assert time.monotonic() - started < 30
+    told = summary(ran)
+    assert (told["deals"], told["errors"]) == ("1,988", "12")
+    assert sorted(told["stages"].split(", ")) == ["closed won", "negotiation", "proposal", "qualified"]
+    assert ran.stdout.count("the cell is empty but the field is needed") == 2
+    assert ran.stdout.count("the row has 10 cells but the file 9 columns") == 1
+    assert "1 import_finished" in told["socket events"]
+    assert float(told["rows/s"].replace(",", "")) > 0
+    assert ".errors-" in told["error CSV"]
+    assert ran.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_its_data_can_be_kept(alone: Subprocess, tmp_path: Path) -> None:
+    ran = alone("demo", "--keep")
+
+    assert ran.returncode == 0, ran.stderr
+    (kept,) = tmp_path.iterdir()
+    assert ran.stdout.splitlines()[-1] == f"The servers' data are kept in {kept}"
+    assert any(kept.rglob("*.wt"))

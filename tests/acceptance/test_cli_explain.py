@@ -1,0 +1,31 @@
+"""`explain` and `forecast` through the real door; the small cases stand in tests/integration."""
+
+from __future__ import annotations
+
+import json
+
+from bson import ObjectId
+
+from tests.command_line import Subprocess
+from tests.world import World
+
+
+def test_a_deal_before_and_after_it_fired(engine: Subprocess, world: World) -> None:
+    automation, deal = world.automation("add_tag", tag=ObjectId()), world.deal()
+    words = ("explain", "automation", automation, "--deal", deal)
+
+    before = engine(*words, "--json")
+    foretold = engine("forecast", "automations", "--json")
+    assert engine("run-once", "deals.automations").returncode == 0
+    after = engine(*words, "--json")
+    told = engine(*words)
+
+    assert (before.returncode, json.loads(before.stdout)["next"]["what"]) == (0, "fires")
+    assert [(one["automation"], one["deal"]) for one in json.loads(foretold.stdout)["firings"]] == [
+        (str(automation), str(deal))
+    ]
+    found = json.loads(after.stdout)
+    assert all(set(one) >= {"name", "value", "passed"} for one in found["conditions"])
+    assert (found["next"]["what"], found["history"][-1]["state"]) == ("never", "success")
+    assert told.returncode == 0
+    assert "next: never: it has fired" in told.stdout

@@ -1,0 +1,82 @@
+"""A dead letter that is retried runs again as if it had never failed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain import dead_letters
+from pipeline_engine.errors import Permanent
+from pipeline_engine.lanes import Backoff, Context, Crew, Job, Lane
+
+LANE = Lane("deals.import", places=1, backoff=Backoff.fixed(0), attempts=2)
+PATIENCE = 20.0
+
+
+class Patient:
+    """A handler that fails until it is cured."""
+
+    def __init__(self) -> None:
+        self.cured = False
+        self.ran: list[Job] = []
+
+    async def run(self, context: Context[App], _import_id: str) -> None:
+        self.ran.append(context.job)
+        if not self.cured:
+            raise ValueError("not yet")
+
+
+async def letter_of(app: App, status: str) -> ObjectId:
+    async with asyncio.timeout(PATIENCE):
+        while not (letters := await app.ledger.letters(status)):
+            await asyncio.sleep(0.02)
+    return ObjectId(letters[0]["_id"])
+
+
+@pytest.mark.covers("CL-09")
+async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_letter(app: App) -> None:
+    patient = Patient()
+    handlers = {"import.plan": patient.run}
+    crew = Crew(app.settings.redis, app.queue, lanes=[LANE], handlers=handlers, app=app, ledger=app.ledger)
+    await crew.start()
+    try:
+        await app.queue.enqueue(LANE.name, "import.plan", "an id", id="the job")
+        first = await letter_of(app, "dead")
+        await dead_letters.retry(app, first)
+        second = await letter_of(app, "dead")
+        assert second != first
+        assert [job.attempt for job in patient.ran] == [1, 2, 1, 2]
+
+        patient.cured = True
+        await dead_letters.retry(app, second)
+        async with asyncio.timeout(PATIENCE):
+            while len(patient.ran) < 5:
+                await asyncio.sleep(0.02)
+    finally:
+        await crew.drain(grace=5)
+    assert patient.ran[-1].attempt == 1
+    assert await app.ledger.dead_ids() == []
+
+
+async def test_a_crash_before_the_mark_puts_the_job_in_once(app: App) -> None:
+    letter = {"lane": LANE.name, "function": "import.plan", "args": ["an id"], "status": "dead"}
+    letter_id = (await app.database["dead_letters"].insert_one(letter)).inserted_id
+    await dead_letters.retry(app, letter_id)
+    await app.database["dead_letters"].update_one({"_id": letter_id}, {"$set": {"status": "dead"}})
+
+    await dead_letters.retry(app, letter_id)
+
+    assert (await app.queue.counts([LANE.name]))[LANE.name].waiting == 1
+
+
+async def test_what_is_settled_stays_so(app: App) -> None:
+    letter = {"lane": LANE.name, "function": "import.plan", "args": [], "status": "dead"}
+    letter_id = (await app.database["dead_letters"].insert_one(letter)).inserted_id
+    await dead_letters.discard(app, letter_id)
+
+    with pytest.raises(Permanent, match="was discarded already"):
+        await dead_letters.retry(app, letter_id)
+    assert (await app.queue.counts([LANE.name]))[LANE.name].waiting == 0

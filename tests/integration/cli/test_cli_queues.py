@@ -1,0 +1,81 @@
+"""`queues` through the real door."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.command_line import CommandLine
+from tests.world import SAMPLE, World
+
+
+def row(engine: CommandLine, lane: str) -> list[str]:
+    listed = engine("queues", "list")
+    assert listed.returncode == 0, listed.stderr
+    (line,) = [line for line in listed.stdout.splitlines() if line.startswith(f"│ {lane} ")]
+    return [cell.strip() for cell in line.strip("│").split("│")[1:]]
+
+
+@pytest.mark.covers("CL-10")
+def test_the_table_counts_what_waits_what_ran_and_says_what_is_paused(engine: CommandLine, world: World) -> None:
+    world.submit(SAMPLE)
+    assert engine("run-once", "deals.import").returncode == 0
+    old = datetime.now(UTC) - timedelta(minutes=1)
+    failure = {"lane": "deals.import", "outcome": "dead", "at": old}
+    world.db["job_history"].insert_many([{**failure, "job_id": f"job {n}"} for n in range(3)])
+
+    assert row(engine, "deals.import") == ["0", "0", "0", "1", "3", ""]
+    assert row(engine, "crm.jobs") == ["0", "0", "0", "0", "0", ""]
+
+    assert engine("queues", "pause", "deals.import").stdout == "deals.import is paused\n"
+    assert row(engine, "deals.import")[-1] == "paused"
+    assert engine("queues", "resume", "deals.import").stdout == "deals.import goes on\n"
+    assert row(engine, "deals.import")[-1] == ""
+
+
+def test_queues_alone_lists(engine: CommandLine) -> None:
+    assert "deals.import.rows" in engine("queues").stdout
+
+
+def test_clean_removes_what_is_of_that_state_in_that_lane_and_older(engine: CommandLine, world: World) -> None:
+    now = datetime.now(UTC)
+    history = world.db["job_history"]
+    history.insert_many(
+        {"_id": f"{lane} {outcome} {hours}", "lane": lane, "outcome": outcome, "at": now - timedelta(hours=hours)}
+        for lane in ("crm-events", "crm.jobs")
+        for outcome in ("done", "retried", "dead")
+        for hours in (1, 30)
+    )
+
+    def gone(*words: str) -> set[str]:
+        before = set(history.distinct("_id"))
+        assert engine("queues", "clean", *words).returncode == 0
+        return before - set(history.distinct("_id"))
+
+    assert gone("crm-events", "--state", "completed") == {"crm-events done 30"}
+    assert gone("crm-events", "--state", "failed", "--older-than", "2d") == set()
+    assert gone("crm-events", "--state", "failed", "--older-than", "29h") == {
+        "crm-events retried 30",
+        "crm-events dead 30",
+    }
+    assert gone("crm.jobs", "--state", "completed", "--older-than", "30m") == {"crm.jobs done 1", "crm.jobs done 30"}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["pause", "deals.exports"], "no such lane: 'deals.exports'; there are deals.import, "),
+        (["resume", "deals.exports"], "no such lane: 'deals.exports'; there are deals.import, "),
+        (["clean", "deals.exports", "--state", "failed"], "no such lane: 'deals.exports'; there are deals.import, "),
+        (["clean", "crm.jobs", "--state", "failed", "--older-than", "1 week"], "--older-than: given '1 week': "),
+        (["clean", "crm.jobs"], "--state"),
+        (["clean", "crm.jobs", "--state", "waiting"], "'completed', 'failed'"),
+    ],
+)
+def test_what_makes_no_sense_is_told(engine: CommandLine, words: list[str], reason: str) -> None:
+    # No server is asked for that.
+    ran = engine("queues", *words, MONGO_URL="mongodb://127.0.0.1:1", REDIS_URL="redis://127.0.0.1:1")
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert reason in ran.stderr

@@ -1,0 +1,156 @@
+"""One run at a time: claims, leases and the flag that another engine sets."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from pipeline_engine.app import App, open_app
+from pipeline_engine.domain.automations import sweep
+from pipeline_engine.domain.automations.hold import Hold
+from pipeline_engine.domain.automations.run import CRASHES, run_slice
+from pipeline_engine.errors import Stale
+from pipeline_engine.run_once import run_once
+from pipeline_engine.settings import Settings
+from tests.automations import ago, automation_of, deal_of, due, logs_of, run, tagged
+from tests.world import World
+
+TAG = ObjectId()
+
+
+def set_on(world: World, automation: ObjectId, **values: Any) -> None:
+    world.db["automations"].update_one({"_id": automation}, {"$set": values})
+
+
+@pytest.mark.covers("DA-09", "DA-19", "DA-X1")
+async def test_of_many_claims_one_succeeds(world: World, configured: Settings, app: App) -> None:
+    automation = world.automation("add_tag", tag=TAG)
+
+    async with open_app(configured) as other:
+        claims = [one.automations.claim(automation) for one in (app, other) * 5]
+        won = [held for held in await asyncio.gather(*claims) if held]
+
+    assert len(won) == 1
+    held = automation_of(world, automation)
+    assert (held["is_running"], held["token"]) == (True, 1)
+    await Hold(app.automations, won[0]).give_back(run=None)
+    free = automation_of(world, automation)
+    assert (free["is_running"], free["lease_until"], free["lease_owner"]) == (False, None, None)
+
+
+@pytest.mark.covers("DA-01", "DA-X1", "DA-X3")
+async def test_two_engines_at_once_write_one_note_per_deal(world: World, configured: Settings) -> None:
+    automation = world.automation("note", note="x")
+    deals = {world.deal() for _ in range(30)}
+    small = configured.model_copy(update={"automation_batch": 7})
+
+    await asyncio.gather(*(run_once(small, ["deals.automations"]) for _ in range(2)))
+
+    assert sorted(note["deal_id"] for note in world.db["notes"].find()) == sorted(deals)
+    every = [entry["deal"] for log in logs_of(world, automation) for entry in log["success"]]
+    assert sorted(every) == sorted(deals)
+
+
+async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: App) -> None:
+    automation = world.automation("add_tag", tag=TAG)
+    held = await app.automations.claim(automation)
+    assert held
+    old = Hold(app.automations, held)
+    set_on(world, automation, lease_until=ago(seconds=1))
+    assert await app.automations.claim(automation)
+    before = automation_of(world, automation)
+
+    for act in (old.refresh(), old.change(run=None), old.give_back(run=None)):
+        with pytest.raises(Stale):
+            await act
+
+    assert automation_of(world, automation) == before
+
+
+@pytest.mark.covers("DA-X2", "DA-X4")
+async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world: World, app: App) -> None:
+    automation = world.automation("add_tag", tag=TAG)
+    deal = world.deal()
+    assert await app.automations.claim(automation)
+    assert await sweep.begun(app) == []
+    await run_slice(app, automation)
+    assert tagged(world, TAG) == set()
+
+    set_on(world, automation, lease_until=ago(seconds=1))
+
+    assert [unit.id for unit in await sweep.begun(app)] == [str(automation)]
+    assert await due(app) == {automation}
+    await run(app, automation)
+    assert tagged(world, TAG) == {deal}
+    assert automation_of(world, automation)["is_running"] is False
+
+
+@pytest.mark.parametrize(
+    ("flag", "counts"),
+    [
+        ({"updatedAt": ago(minutes=9)}, True),
+        ({"updatedAt": ago(minutes=11)}, False),
+        ({"updatedAt": None, "flag_seen_at": ago(minutes=11)}, False),
+        ({"updatedAt": None}, True),
+    ],
+    ids=["fresh", "stale", "seen long ago", "never seen"],
+)
+@pytest.mark.covers("DA-06", "DA-X2")
+async def test_a_flag_that_another_engine_set_counts_for_ten_minutes(
+    world: World, app: App, flag: dict[str, Any], counts: bool
+) -> None:
+    automation = world.automation("add_tag", tag=TAG, is_running=True, **flag)
+    world.deal()
+
+    assert await due(app) == (set() if counts else {automation})
+    assert (await app.automations.claim(automation) is None) is counts
+    # Without a time of its own the flag gets one, or it would count for ever.
+    noted = automation_of(world, automation)
+    assert noted["updatedAt"] or noted["flag_seen_at"]
+
+
+@pytest.mark.covers("DA-X10")
+async def test_switched_off_between_dispatch_and_claim_it_does_nothing(world: World, app: App) -> None:
+    automation = world.automation("add_tag", tag=TAG)
+    world.deal()
+    assert await due(app) == {automation}
+    set_on(world, automation, status="INACTIVE")
+
+    await run(app, automation)
+
+    assert tagged(world, TAG) == set()
+
+
+@pytest.mark.covers("DA-X2")
+async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(world: World, app: App) -> None:
+    automation = world.automation("add_tag", tag=TAG)
+    deal = world.deal()
+    for _ in range(CRASHES + 1):
+        assert await app.automations.claim(automation)
+        set_on(world, automation, lease_until=ago(seconds=1))
+    assert automation_of(world, automation)["crashes"] == CRASHES
+
+    await run(app, automation)
+
+    paused = automation_of(world, automation)
+    assert (paused["paused_reason"], paused["run"]) == (f"{CRASHES} runs in a row ended in the middle", None)
+    assert paused["paused_until"] > datetime.now(UTC) + timedelta(minutes=10)
+    assert await due(app) == set()
+    set_on(world, automation, paused_until=ago(seconds=1))
+    await run(app, automation)
+    assert deal_of(world, deal)["tags"] == [TAG]
+
+
+async def test_a_crash_is_forgotten_once_the_run_gets_on(world: World, app: App) -> None:
+    automation = world.automation("add_tag", tag=TAG)
+    world.deal()
+    assert await app.automations.claim(automation)
+    set_on(world, automation, lease_until=ago(seconds=1))
+
+    await run(app, automation)
+
+    assert automation_of(world, automation)["crashes"] == 0

@@ -1,0 +1,292 @@
+"""Deals that fail, and what leaves the house; the provider is a function of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from pipeline_engine.app import App, open_app
+from pipeline_engine.domain.automations.action import Deal, Sent
+from pipeline_engine.domain.automations.actions.table import ACTIONS
+from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.automations.run import run_slice
+from pipeline_engine.domain.effects import Deliver
+from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
+from pipeline_engine.lanes import Release
+from pipeline_engine.settings import Settings
+from tests.automations import automation_of, deal_of, due, logs_of, run, work_off
+from tests.integration.test_automations_logs import open_log
+from tests.world import World
+
+
+class Provider:
+    """Takes what the automations of one type send; `answers` says by the deal's name what happens to it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.answers: dict[str, Callable[[], Awaitable[str | None]]] = {}
+
+    def fail(self, name: str, *errors: Exception) -> None:
+        """These, one per call, and then success."""
+        left = list(errors)
+
+        async def answer() -> str | None:
+            if left:
+                raise left.pop(0)
+            return "sent at last"
+
+        self.answers[name] = answer
+
+    async def compose(self, _app: App, _automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+        return [self._deliver(deal["name"]) for deal in deals]
+
+    def _deliver(self, name: str) -> Deliver:
+        async def deliver(key: str) -> str | None:
+            self.calls.append(key)
+            return await self.answers[name]() if name in self.answers else "an id"
+
+        return deliver
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Provider:
+    provider = Provider()
+    monkeypatch.setitem(ACTIONS, "email", Sent("email", provider.compose))
+    monkeypatch.setitem(ACTIONS, "sms", Sent("sms", provider.compose))
+    return provider
+
+
+def effect_of(world: World, automation: ObjectId, deal: ObjectId, generation: int = 0) -> dict[str, Any]:
+    found = world.db["effects"].find_one({"_id": f"{automation}:{deal}:{generation}"})
+    assert found
+    return found
+
+
+@pytest.mark.covers("DA-14", "DA-16", "DA-20", "DA-X6")
+async def test_a_transient_failure_has_three_attempts_four_seconds_apart(
+    world: World, app: App, provider: Provider
+) -> None:
+    automation = world.automation("email")
+    bad, late, good = world.deal(name="bad"), world.deal(name="late"), world.deal()
+    provider.fail("bad", *[Transient("451 come back")] * 9)
+    provider.fail("late", Transient("451 come back"))
+
+    rests = await run(app, automation)
+
+    assert [round(rest) for rest in rests] == [4, 4]
+    keys = [key.split(":")[1] for key in provider.calls]
+    assert {deal: keys.count(str(deal)) for deal in (bad, late, good)} == {bad: 3, late: 2, good: 1}
+    assert deal_of(world, bad)["automation_failed"] == [automation]
+    assert deal_of(world, late)["automation_triggered"] == [automation]
+    assert effect_of(world, automation, bad)["state"] == "failed"
+    assert [entry["deal"] for log in logs_of(world, automation) for entry in log["success"]] == [good, late]
+    (failed,) = (entry for log in logs_of(world, automation) for entry in log["failed"])
+    assert (failed["deal"], failed["message"]) == (bad, "451 come back")
+    (unit,) = world.db["automation_units"].find()
+    assert (unit["deal_id"], unit["state"], unit["attempts"]) == (bad, "parked", 3)
+    assert await due(app) == set()
+
+
+@pytest.mark.covers("DA-16", "DA-X6")
+async def test_a_permanent_failure_has_one_attempt(world: World, app: App, provider: Provider) -> None:
+    automation = world.automation("email")
+    deal = world.deal(name="bad")
+    provider.fail("bad", Permanent("550 no such user"))
+
+    assert await run(app, automation) == []
+
+    assert len(provider.calls) == 1
+    assert logs_of(world, automation)[0]["failed"] == [{"deal": deal, "message": "550 no such user"}]
+    assert await due(app) == set()
+
+
+@pytest.mark.covers("DA-X7")
+async def test_a_failed_deal_that_is_flagged_is_sent_once_more_as_a_new_unit(
+    world: World, app: App, provider: Provider
+) -> None:
+    automation = world.automation("email")
+    deal = world.deal(name="bad", automation_starts=automation_of(world, automation)["createdAt"])
+    provider.fail("bad", Permanent("550 no such user"))
+    await work_off(app)
+    world.deal()
+    await work_off(app)  # by now the watermark has gone past the deal
+    assert automation_of(world, automation)["watermark"]["settled_until"] > deal_of(world, deal)["automation_starts"]
+
+    world.db["deals"].update_one({"_id": deal}, {"$set": {"retry_automations": [automation]}})
+    assert await work_off(app) == {automation}
+
+    changed = deal_of(world, deal)
+    assert (changed["automation_triggered"], changed["automation_failed"]) == ([automation], [])
+    assert (changed["retry_automations"], changed["automation_generation"]) == ([], {str(automation): 1})
+    assert effect_of(world, automation, deal, 1)["state"] == "sent"
+    assert world.db["automation_units"].count_documents({}) == 0
+    assert await due(app) == set()
+
+
+@pytest.mark.covers("DA-X7")
+async def test_a_flag_overrides_skip_and_gives_a_second_note(world: World, app: App) -> None:
+    automation = world.automation("note", note="x")
+    deal, skipped = world.deal(), world.deal(skip_automations=[ObjectId()])
+    world.db["deals"].update_one({"_id": skipped}, {"$push": {"skip_automations": automation}})
+    await work_off(app)
+    world.db["deals"].update_many({}, {"$set": {"retry_automations": [automation]}})
+
+    await work_off(app)
+
+    assert world.db["notes"].count_documents({"deal_id": deal}) == 2
+    assert world.db["notes"].count_documents({"deal_id": skipped}) == 1
+    assert automation not in deal_of(world, skipped)["skip_automations"]
+    assert await due(app) == set()
+
+
+@pytest.mark.covers("DA-X5")
+@pytest.mark.parametrize(("type", "calls", "state"), [("email", 2, "sent"), ("sms", 1, "unknown")])
+async def test_when_nobody_knows_the_channel_decides(
+    world: World, app: App, provider: Provider, type: str, calls: int, state: str
+) -> None:
+    automation = world.automation(type)
+    deal = world.deal(name="cut")
+    provider.fail("cut", Unknown("broken off after DATA"))
+
+    await run(app, automation)
+
+    assert len(provider.calls) == calls
+    assert len(set(provider.calls)) == 1  # the same key to the provider each time
+    effect = effect_of(world, automation, deal)
+    assert (effect["state"], effect["ambiguous"], effect["attempts"]) == (state, True, calls)
+    mark = "automation_triggered" if state == "sent" else "automation_failed"
+    assert deal_of(world, deal)[mark] == [automation]
+
+
+@pytest.mark.covers("DA-X5")
+async def test_calls_are_counted_over_crashes(world: World, app: App, provider: Provider) -> None:
+    automation = world.automation("email")
+    deal = world.deal(name="cut")
+    provider.fail("cut", *[Unknown("nothing came back")] * 9)
+    # Two processes ended in the middle of a call.
+    key = f"{automation}:{deal}:0"
+    for known in (None, {"_id": key, "state": "sending", "attempts": 1}):
+        assert await app.effects.begin(world.account, "email", {key: known})
+
+    await run(app, automation)
+
+    assert len(provider.calls) == 1
+    effect = effect_of(world, automation, deal)
+    assert (effect["attempts"], effect["ambiguous"]) == (3, True)
+    assert deal_of(world, deal)["automation_failed"] == [automation]
+
+
+@pytest.mark.covers("DA-X5")
+async def test_what_was_sent_is_not_sent_again_when_only_the_mark_was_lost(
+    world: World, app: App, provider: Provider
+) -> None:
+    automation = world.automation("email")
+    stays, leaves, unsure = world.deal(), world.deal(), world.deal()
+    for deal, state in ((stays, "sent"), (leaves, "sent"), (unsure, "sending")):
+        key = f"{automation}:{deal}:0"
+        await app.effects.begin(world.account, "email", {key: None})
+        if state == "sent":
+            await app.effects.end(world.account, {key: (1, {"state": "sent", "provider_id": "x"})})
+    await open_log(world, app, automation, stays, leaves, unsure)
+    world.db["deals"].update_many({"_id": {"$in": [leaves, unsure]}}, {"$set": {"stage_id": ObjectId()}})
+
+    await run(app, automation)
+
+    assert provider.calls == []
+    assert all(deal_of(world, deal)["automation_triggered"] == [automation] for deal in (stays, leaves))
+    assert [entry["deal"] for entry in logs_of(world, automation)[0]["success"]] == [stays, leaves]
+    assert effect_of(world, automation, unsure)["state"] == "unknown"
+
+
+async def test_an_old_holder_does_not_overwrite_a_later_attempt(world: World, app: App) -> None:
+    automation, deal = ObjectId(), ObjectId()
+    key = f"{automation}:{deal}:0"
+    await app.effects.begin(world.account, "email", {key: None})
+    await app.effects.begin(world.account, "email", {key: {"_id": key, "state": "sending", "attempts": 1}})
+
+    await app.effects.end(world.account, {key: (1, {"state": "planned", "attempts": 0})})
+
+    effect = effect_of(world, automation, deal)
+    assert (effect["state"], effect["attempts"]) == ("sending", 2)
+
+
+@pytest.mark.covers("DA-16")
+async def test_a_fault_of_ours_in_one_call_does_not_stop_the_rest(world: World, app: App, provider: Provider) -> None:
+    automation = world.automation("sms")
+    bad, *good = world.deal(name="bad"), world.deal(), world.deal()
+    provider.fail("bad", KeyError("not foreseen"))
+
+    await run(app, automation)
+
+    assert all(deal_of(world, deal)["automation_triggered"] == [automation] for deal in good)
+    assert (effect_of(world, automation, bad)["state"], len(provider.calls)) == ("unknown", 3)
+
+
+async def test_a_limit_burns_no_attempt_and_gives_the_place_back(world: World, app: App, provider: Provider) -> None:
+    automation = world.automation("sms")
+    deals = [world.deal(name=f"{n}") for n in range(25)]
+    provider.fail("0", RateLimited(30.0))
+
+    outcome = await run_slice(app, automation)
+
+    assert outcome == Release(after=30.0)
+    assert len(provider.calls) == 20  # those begun together; nobody goes on knocking
+    rests = automation_of(world, automation)
+    assert (rests["is_running"], rests["run"]["told"]) == (False, True)
+    assert await due(app) == set()
+    assert effect_of(world, automation, deals[0])["attempts"] == 0
+    world.db["automations"].update_one({"_id": automation}, {"$set": {"next_at": None}})
+    await run(app, automation)
+    assert all(deal_of(world, deal)["automation_triggered"] == [automation] for deal in deals)
+    assert world.db["automation_units"].count_documents({}) == 0
+    assert effect_of(world, automation, deals[0])["attempts"] == 1
+
+
+async def test_sending_stops_when_the_slice_is_over(
+    world: World, configured: Settings, provider: Provider
+) -> None:
+    automation = world.automation("email")
+    for _ in range(45):
+        world.deal()
+
+    async with open_app(configured.model_copy(update={"automation_slice_seconds": 0.001})) as hurried:
+        assert await run_slice(hurried, automation) == Release()
+        assert len(provider.calls) == 20
+        await run(hurried, automation)
+
+    assert len(provider.calls) == 45 == len(set(provider.calls))
+    assert [len(log["deals"]) for log in logs_of(world, automation)] == [20, 20, 5]
+
+
+async def test_what_waits_for_another_attempt_does_not_hold_up_new_deals(
+    world: World, app: App, provider: Provider
+) -> None:
+    automation = world.automation("email")
+    world.deal(name="bad")
+    provider.fail("bad", *[Transient("451 come back")] * 9)
+    assert await run_slice(app, automation) is not None
+    new = world.deal()
+
+    assert await due(app) == {automation}
+    assert isinstance(await run_slice(app, automation), Release)
+
+    assert deal_of(world, new)["automation_triggered"] == [automation]
+    assert len(provider.calls) == 2
+
+
+async def test_a_unit_whose_deal_has_gone_is_forgotten(world: World, app: App, provider: Provider) -> None:
+    automation = world.automation("email")
+    deal = world.deal(name="bad")
+    provider.fail("bad", Transient("451 come back"))
+    await run_slice(app, automation)
+    world.db["deals"].update_one({"_id": deal}, {"$set": {"stage_id": ObjectId()}})
+    app.clock.set(app.clock.now() + timedelta(seconds=5))
+
+    await run(app, automation)
+
+    assert world.db["automation_units"].count_documents({}) == 0
+    assert automation_of(world, automation)["run"] is None

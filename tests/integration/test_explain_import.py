@@ -1,0 +1,81 @@
+"""`explain import`: status and why, what is done, and what happens next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.imports.explain import explain
+from pipeline_engine.errors import Permanent
+from tests.integration.conftest import RunImports
+from tests.world import SAMPLE, World
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOUR = timedelta(hours=1)
+HELD = {"status": "processing", "in_progress": True, "attempts": 1, "lease_owner": "host:1:aa"}
+
+
+CASES: list[tuple[dict[str, Any], str, timedelta | None, str]] = [
+    ({}, "runs", None, "next look"),
+    ({**HELD, "lease_until": NOW + HOUR}, "runs", None, "host:1:aa"),
+    ({**HELD, "lease_until": NOW - HOUR}, "runs", None, "next look"),
+    ({**HELD, "lease_until": None, "lease_owner": None, "in_progress": False}, "runs", None, "next look"),
+    ({"attempts": 1, "error": "no such key", "updatedAt": NOW + HOUR}, "retries", timedelta(seconds=4), "no such key"),
+    ({"in_progress": True, "updatedAt": NOW + HOUR}, "waits", timedelta(minutes=10), "another engine"),
+    ({"cancel_requested": True}, "ends", None, "cancelled"),
+    ({"additional_data": None}, "fails", None, "pipeline_id is missing"),
+    ({"csv": []}, "fails", None, "Key is missing"),
+    ({**HELD, "crashes": 2, "lease_until": NOW - HOUR}, "fails", None, "3 processes ended"),
+    ({"status": "failed", "error": "bad file", "completed_at": NOW}, "never", None, "bad file"),
+    ({"status": "cancelled"}, "never", None, "`imports retry`"),
+]
+"""What the queue document says beyond a pending import; what follows, how long after its last change, and why."""
+
+
+async def test_what_happens_next(app: App, world: World) -> None:
+    for queue, what, after, why in CASES:
+        found = await explain(app, world.queue("some/key.csv", **queue))
+        assert found.next.what == what, queue
+        assert why in found.next.why, queue
+        if after:
+            assert found.next.at == queue["updatedAt"] + after
+        else:
+            assert (found.next.at is None) == (what != "runs"), queue
+
+
+async def test_what_is_done_and_who_holds_the_rest(app: App, world: World) -> None:
+    queue = world.queue("some/key.csv", None, **HELD, lease_until=NOW + HOUR)
+    chunk = {"queue_id": queue, "account_id": world.account, "rows": 500, "token": 1, "attempts": 1}
+    done = {"created": 498, "failed": 2, "updated": 0, "skipped": 0, "state": "done"}
+    owner = {"state": "open", "lease_owner": "host:2:bb", "lease_until": NOW + HOUR}
+    states: list[dict[str, Any]] = [done, done, owner, {"state": "open", "token": None}]
+    chunks = [{**chunk, "_id": f"{queue}:{n}", "n": n, **state} for n, state in enumerate(states)]
+    world.db["import_chunks"].insert_many(chunks)
+
+    found = await explain(app, queue)
+
+    assert [(one.state, one.chunks, one.rows) for one in found.chunks] == [("done", 2, 1000), ("open", 2, 1000)]
+    assert (found.figures["rows_added"], found.figures["rows_failed"]) == (996, 4)
+    (held,) = found.held
+    assert (held.chunk, held.owner, held.until) == (f"{queue}:2", "host:2:bb", NOW + HOUR)
+
+
+async def test_an_import_that_ran_to_its_end(app: App, world: World, run_imports: RunImports) -> None:
+    queue = world.submit(SAMPLE)
+    before = await explain(app, queue)
+    await run_imports()
+    after = await explain(app, queue)
+
+    assert (before.status, before.next.what, list(before.chunks)) == ("pending", "runs", [])
+    assert (after.status, after.next.what, after.figures["rows_added"]) == ("completed", "never", 3)
+    assert [(one.state, one.rows) for one in after.chunks] == [("done", 3)]
+
+
+async def test_an_import_that_does_not_exist_is_named(app: App) -> None:
+    missing = ObjectId()
+    with pytest.raises(Permanent, match=f"no import {missing}"):
+        await explain(app, missing)

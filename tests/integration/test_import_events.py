@@ -1,0 +1,152 @@
+"""What users hear of an import over the socket, and that a deaf or absent service holds nothing up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.events import relay
+from pipeline_engine.embedded.sink import Sink
+from pipeline_engine.providers.sockets import SocketService
+from pipeline_engine.run_once import run_once
+from pipeline_engine.settings import Settings
+from tests.integration.conftest import RunImports
+from tests.world import SAMPLE, Document, World
+
+
+@pytest.fixture
+async def sink(servers: dict[str, str]) -> AsyncIterator[Sink]:
+    """The socket service, which has heard nothing yet."""
+    sink = Sink(servers["SOCKET_SINK_URL"])
+    await sink.clear()
+    yield sink
+    await sink.clear()
+
+
+def outbox(world: World) -> Document:
+    (message,) = world.db["outbox"].find()
+    return message
+
+
+def make_due(world: World) -> None:
+    """The pause before the next attempt is over."""
+    world.db["outbox"].update_many({}, {"$set": {"next_at": datetime.now(UTC)}})
+
+
+@pytest.mark.covers("DI-20", "R-26")
+async def test_the_end_is_told_to_the_user_of_the_import(
+    world: World, configured: Settings, run_imports: RunImports, sink: Sink
+) -> None:
+    queue_id = world.submit(SAMPLE)
+    await run_imports()
+    assert outbox(world)["state"] == "waiting"
+
+    (result,) = await run_once(configured, ["events.outbox"])
+
+    (record,) = await sink.records(event="import_finished")
+    assert record["payload"] == {
+        "event_id": f"import_finished:{queue_id}:0",
+        "user_ids": [str(world.user)],
+        "data": {"queue_id": str(queue_id), "status": "completed", "added": 3, "failed": 0},
+    }
+    assert record["auth"]["token"].startswith("eyJ")
+    assert (result.units, result.succeeded, result.failed, result.busy) == (1, 1, 0, 0)
+    assert (outbox(world)["state"], outbox(world)["attempts"]) == ("delivered", 1)
+    assert (outbox(world)["expires_at"] - datetime.now(UTC)).days in (6, 7)
+
+    (again,) = await run_once(configured, ["events.outbox"])
+    assert again.units == 0
+    assert len(await sink.records(event="import_finished")) == 1
+
+
+async def test_progress_is_told_at_most_once_a_second(world: World, run_imports: RunImports, sink: Sink) -> None:
+    queue_id = world.submit("name\n" + "Deal\n" * 600, {"name": "name"})
+
+    result = await run_imports(import_chunk_rows=4)
+
+    told = [record["payload"] for record in await sink.records(event="import_progress")]
+    assert 1 <= len(told) <= result.seconds + 1
+    assert all(payload["user_ids"] == [str(world.user)] for payload in told)
+    data: list[dict[str, Any]] = [payload["data"] for payload in told]
+    assert {one["queue_id"] for one in data} == {str(queue_id)}
+    assert [one["rows_added"] for one in data] == sorted(one["rows_added"] for one in data)
+    assert data[0].keys() == {
+        "queue_id",
+        "bytes_read",
+        "bytes_total",
+        "rows_read",
+        "rows_added",
+        "rows_updated",
+        "rows_skipped",
+        "rows_failed",
+    }
+
+
+async def test_an_absent_service_stops_no_import_and_gets_its_event_later(
+    world: World, configured: Settings, run_imports: RunImports, sink: Sink
+) -> None:
+    world.submit(SAMPLE)
+    away = {"socket_url": "http://127.0.0.1:1"}
+
+    result = await run_imports(**away)
+    assert result.succeeded == 1
+    (told,) = await run_once(configured.model_copy(update=away), ["events.outbox"])
+
+    assert (told.units, told.failed, told.busy) == (1, 0, 1)
+    assert (outbox(world)["state"], outbox(world)["attempts"]) == ("waiting", 0)
+    make_due(world)
+    await run_once(configured, ["events.outbox"])
+    assert len(await sink.records(event="import_finished")) == 1
+
+
+@pytest.mark.covers("R-26")
+async def test_a_service_that_never_acknowledges_gets_an_event_three_times(
+    world: World, app: App, run_imports: RunImports, sink: Sink
+) -> None:
+    queue_id = world.submit(SAMPLE)
+    await run_imports()
+    await sink.clear()
+    await sink.behave(silent=True)
+    assert app.tokens is not None
+    async with SocketService(app.settings.socket_url or "", app.settings.socket_path, app.tokens, 0.3) as sockets:
+        deaf = replace(app, sockets=sockets)
+        for attempt in (1, 2, 3):
+            await relay.find(deaf)
+            assert outbox(world)["attempts"] == attempt
+            assert await relay.find(deaf) == []  # not before the pause is over
+            make_due(world)
+
+        assert outbox(world)["state"] == "given_up"
+        assert await relay.find(deaf) == []
+
+    heard = await sink.records(event="import_finished")
+    assert [record["payload"]["event_id"] for record in heard] == [f"import_finished:{queue_id}:0"] * 3
+
+
+async def test_an_event_whose_last_attempt_ended_in_a_crash_is_not_sent_a_fourth_time(
+    world: World, configured: Settings, run_imports: RunImports, sink: Sink
+) -> None:
+    world.submit(SAMPLE)
+    await run_imports()
+    await sink.clear()
+    world.db["outbox"].update_one({}, {"$set": {"attempts": 3}})
+
+    (result,) = await run_once(configured, ["events.outbox"])
+
+    assert result.failed == 1
+    assert outbox(world)["state"] == "given_up"
+    assert await sink.records() == []
+
+
+async def test_of_two_daemons_one_delivers(world: World, app: App, run_imports: RunImports) -> None:
+    world.submit(SAMPLE)
+    await run_imports()
+    message = outbox(world)
+
+    assert await app.events.attempt(message, again_in=30)
+    assert not await app.events.attempt(message, again_in=30)

@@ -1,0 +1,86 @@
+"""The change stream tells of what became due, and of nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from pipeline_engine.app import App
+from pipeline_engine.repos.changes import changes
+from tests.eventually import eventually
+from tests.world import World
+
+
+@pytest.fixture
+async def heard(app: App, world: World) -> AsyncIterator[list[str]]:
+    """The collections told so far, by a stream that is known to listen."""
+    told: list[str] = []
+
+    async def listen() -> None:
+        async for change in changes(app.database):
+            told.append(change.collection)  # noqa: PERF401 - the stream never ends
+
+    async def listens() -> bool:
+        world.db["outbox"].insert_one({})
+        return bool(told)
+
+    listening = asyncio.create_task(listen())
+    await eventually(listens, "the stream tells of an event on its way out")
+    world.db["outbox"].delete_many({})
+    told.clear()
+    yield told
+    listening.cancel()
+
+
+def update(world: World, **changes: Any) -> None:
+    world.db["queues"].update_one({"source": "deals"}, {"$set": changes})
+
+
+DUE: dict[str, Callable[[World], object]] = {
+    "a new import": lambda world: world.queue("a.csv"),
+    "an import set back": lambda world: update(world, status="pending"),
+    "an import replaced": lambda world: world.db["queues"].replace_one(
+        {"source": "deals"}, {"source": "deals", "status": "pending"}
+    ),
+    "a cancelled import": lambda world: update(world, cancel_requested=True),
+    "an event for a user": lambda world: world.db["outbox"].insert_one({"state": "waiting"}),
+}
+NOT_DUE: dict[str, Callable[[World], object]] = {
+    "an import that has ended": lambda world: world.queue("a.csv", status="completed"),
+    "an import of contacts": lambda world: world.queue("a.csv", source="contacts"),
+    "progress": lambda world: update(world, progress={"rows_added": 1}),
+    "a heartbeat": lambda world: update(world, lease_until=None),
+    "a deal of an import, whose chunk tells": lambda world: world.db["deals"].insert_one({"import_id": 1}),
+    "a chunk": lambda world: world.db["import_chunks"].insert_one({"state": "open"}),
+    "an event delivered": lambda world: world.db["outbox"].update_many({}, {"$set": {"state": "delivered"}}),
+}
+
+
+@pytest.mark.parametrize("act", DUE.values(), ids=DUE)
+async def test_what_makes_work_due_is_told(world: World, heard: list[str], act: Callable[[World], object]) -> None:
+    world.queue("a.csv", status="processing")
+
+    act(world)
+
+    async def told() -> bool:
+        return bool(heard)
+
+    await eventually(told, "the change was told")
+    assert heard[0] in ("queues", "outbox")
+
+
+@pytest.mark.parametrize("act", NOT_DUE.values(), ids=NOT_DUE)
+async def test_what_makes_nothing_due_is_not(world: World, heard: list[str], act: Callable[[World], object]) -> None:
+    world.queue("a.csv", status="processing")
+
+    act(world)
+    world.db["outbox"].insert_one({"state": "waiting"})
+
+    async def marker() -> bool:
+        return "outbox" in heard
+
+    await eventually(marker, "what came after it was told")
+    assert heard == ["outbox"]
