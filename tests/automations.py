@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,14 @@ def ago(**time: float) -> datetime:
     """To the millisecond, as MongoDB keeps it."""
     moment = datetime.now(UTC) - timedelta(**time)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def timed(values: Mapping[str, Any]) -> Document:
+    """The values, with every timedelta as the moment so long before now: parameters of tests are made too early."""
+    return {
+        name: ago(seconds=value.total_seconds()) if isinstance(value, timedelta) else value
+        for name, value in values.items()
+    }
 
 
 async def due(app: App) -> set[ObjectId]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pymongo
@@ -17,13 +17,19 @@ from redis.exceptions import RedisError
 from pipeline_engine import ids, lanes, seams
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError, Unreachable
+from pipeline_engine.providers.crm_api import CrmApi
+from pipeline_engine.providers.email import Mailer
+from pipeline_engine.providers.renderer import Renderer
+from pipeline_engine.providers.sms import Sms
 from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.tokens import ServiceTokens
+from pipeline_engine.repos.accounts import Accounts
 from pipeline_engine.repos.automation_deals import AutomationDeals
 from pipeline_engine.repos.automation_logs import AutomationLogs
 from pipeline_engine.repos.automation_units import AutomationUnits
 from pipeline_engine.repos.automations import Automations
+from pipeline_engine.repos.changes import Changes
 from pipeline_engine.repos.client import Document, connect
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.csv_imports import CsvImports
@@ -38,6 +44,8 @@ from pipeline_engine.repos.ledger import Ledger
 from pipeline_engine.repos.references import References
 from pipeline_engine.repos.server import Server
 from pipeline_engine.repos.stages import Stages
+from pipeline_engine.repos.suppressions import Suppressions
+from pipeline_engine.repos.templates import Templates
 from pipeline_engine.repos.written import Written
 from pipeline_engine.settings import Settings
 
@@ -55,15 +63,22 @@ class App:
     settings: Settings
     owner: str
     clock: Clock
-    started_at: datetime
     database: AsyncIOMotorDatabase[Document]
     server: Server
+    changes: Changes
     heartbeat: Heartbeat
     redis: Redis
     queue: lanes.LaneQueue
     storage: Storage
     sockets: Sockets
     tokens: ServiceTokens | None
+    mailer: Mailer
+    sms: Sms
+    crm_api: CrmApi
+    renderer: Renderer
+    accounts: Accounts
+    templates: Templates
+    suppressions: Suppressions
     imports: Imports
     chunks: ImportChunks
     deals: Deals
@@ -114,15 +129,22 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             settings=settings,
             owner=owner,
             clock=clock,
-            started_at=clock.now(),
             database=database,
             server=server,
+            changes=Changes(database, clock),
             heartbeat=Heartbeat(beats, lease, settings.heartbeat_seconds),
             redis=redis,
             queue=queue,
             storage=await stack.enter_async_context(storage_of(settings)),
             sockets=await stack.enter_async_context(_sockets(settings, tokens)),
             tokens=tokens,
+            mailer=await stack.enter_async_context(mailer_of(settings)),
+            sms=await stack.enter_async_context(sms_of(settings)),
+            crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
+            renderer=await stack.enter_async_context(Renderer()),
+            accounts=Accounts(collection("_accounts")),
+            templates=Templates(collection("email_templates"), collection("sms_templates")),
+            suppressions=Suppressions(collection("suppressions")),
             imports=Imports(collection("queues"), lease),
             chunks=ImportChunks(collection("import_chunks"), lease),
             deals=Deals(collection("deals")),
@@ -195,3 +217,17 @@ def _sockets(settings: Settings, tokens: ServiceTokens | None) -> Sockets:
     if tokens is None:
         raise ConfigError("APP_SECRET: not given: needed because SOCKET_URL is set and its service wants a token")
     return SocketService(settings.socket_url, settings.socket_path, tokens)
+
+
+def mailer_of(settings: Settings) -> Mailer:
+    return Mailer(settings.smtp_url.get_secret_value() if settings.smtp_url else None, settings.smtp_from)
+
+
+def sms_of(settings: Settings) -> Sms:
+    token = settings.twilio_auth_token
+    return Sms(
+        settings.twilio_account_sid,
+        token.get_secret_value() if token else None,
+        settings.twilio_from,
+        settings.twilio_base_url,
+    )

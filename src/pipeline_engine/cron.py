@@ -18,6 +18,10 @@ from pipeline_engine.settings import Settings
 Pokes = Mapping[str, Callable[[], None]]
 
 
+async def _nobody(_app: App) -> int:
+    return 0
+
+
 @dataclass(frozen=True)
 class Sweep:
     """How one system finds its due work."""
@@ -32,6 +36,8 @@ class Sweep:
     """{unit id: succeeded|failed|busy} of units found before."""
     watches: frozenset[str] = frozenset()
     """Collections whose changes make this sweep due."""
+    held: Callable[[App], Awaitable[int]] = _nobody
+    """How many due units somebody is at work on, so that `find` leaves them out."""
     begun: Callable[[App], Awaitable[Sequence[Unit]]] | None = None
     """Units that a run has begun and nobody holds, cheaply found: looked for at every heartbeat. Needed by sweeps that
     look seldom: a vanished run must not wait for them."""
@@ -44,6 +50,7 @@ TIMETABLE: tuple[Sweep, ...] = (
         enabled=lambda settings: settings.qm_deals,
         find=imports.find,
         outcomes=imports.outcomes,
+        held=imports.held,
         watches=frozenset({"queues"}),
     ),
     Sweep(

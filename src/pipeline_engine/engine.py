@@ -17,6 +17,8 @@ from pipeline_engine.workers import automations, imports
 
 FRUGAL_LOOK = 300.0
 LOOK = 1.0
+ENDING = 3.0
+"""Seconds of the grace that are left for what follows the last job: 20 s of grace end within 25."""
 GOODBYE = 2.0
 """Seconds that giving leases back may take; after that they run out by themselves."""
 
@@ -55,7 +57,7 @@ class Engine:
     async def stop(self) -> None:
         """Claim nothing more, let what runs come to its end within the grace, give every lease back."""
         self._desk.stopping = True
-        await self.crew.drain(self._app.settings.shutdown_grace)
+        await self.crew.drain(max(0.0, self._app.settings.shutdown_grace - ENDING))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -74,17 +74,21 @@ async def _run(app: App, engine: Engine, sweep: Sweep, ran: Counter[str]) -> Res
         return Result(sweep.name, skipped="switched off")
     started = time.monotonic()
     before = ran.total()
-    units = await sweep.find(app)
-    await dispatch(app, units)
-    await _until_empty(app, engine)
-    outcomes = Counter((await sweep.outcomes(app, [unit.id for unit in units])).values())
+    held = await sweep.held(app)
+    units: set[str] = set()
+    # A sweep looks only so far ahead. What it finds a second time has had its turn.
+    while fresh := [unit for unit in await sweep.find(app) if unit.id not in units]:
+        units.update(unit.id for unit in fresh)
+        await dispatch(app, fresh)
+        await _until_empty(app, engine)
+    outcomes = Counter((await sweep.outcomes(app, list(units))).values())
     return Result(
         name=sweep.name,
-        units=len(units),
+        units=len(units) + held,
         jobs=ran.total() - before,
         succeeded=outcomes["succeeded"],
         failed=outcomes["failed"],
-        busy=len(units) - outcomes["succeeded"] - outcomes["failed"],
+        busy=len(units) + held - outcomes["succeeded"] - outcomes["failed"],
         seconds=round(time.monotonic() - started, 3),
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.late_entries import look_anew
-from pipeline_engine.repos.changes import changes
 
 log = logs.get(__name__)
 
@@ -18,8 +18,9 @@ async def watch(app: App, pokes: Mapping[str, Callable[[], None]]) -> None:
     if not await app.server.has_change_streams():
         log.info("no change streams on a standalone MongoDB: work is found by the timetable alone")
         await asyncio.Event().wait()
-    async for change in changes(app.database):
-        if change.late:
-            await look_anew(app, change.id)
-        if poke := pokes.get(change.collection):
-            poke()
+    async with aclosing(app.changes.listen()) as heard:
+        async for change in heard:
+            if change.late:
+                await look_anew(app, change.id)
+            if poke := pokes.get(change.collection):
+                poke()

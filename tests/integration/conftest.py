@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from pipeline_engine.app import App, open_app
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.run_once import Result, run_once
 from pipeline_engine.settings import Settings
+from pipeline_engine.watcher import watch
+from tests.faults.daemon import until
 
 
 @pytest.fixture
@@ -24,6 +27,16 @@ async def app(configured: Settings) -> AsyncIterator[App]:
     async with open_app(configured) as app:
         await create_indexes(app.database)
         yield app
+
+
+@pytest.fixture
+async def listening(app: App) -> AsyncIterator[App]:
+    """An engine that hears of changes, as the daemon does."""
+    task = asyncio.create_task(watch(app, {}))
+    await until(lambda: app.changes.heard_since is not None, "the change stream is open", 10)
+    yield app
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class RunImports(Protocol):

@@ -13,10 +13,11 @@ from pipeline_engine.app import App, open_app
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.run import CRASHES, run_slice
-from pipeline_engine.errors import Stale
+from pipeline_engine.errors import Stale, Transient
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.automations import ago, automation_of, deal_of, due, logs_of, run, tagged
+from pipeline_engine.sweeper import dispatch
+from tests.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, timed
 from tests.world import World
 
 TAG = ObjectId()
@@ -92,9 +93,9 @@ async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world
 @pytest.mark.parametrize(
     ("flag", "counts"),
     [
-        ({"updatedAt": ago(minutes=9)}, True),
-        ({"updatedAt": ago(minutes=11)}, False),
-        ({"updatedAt": None, "flag_seen_at": ago(minutes=11)}, False),
+        ({"updatedAt": timedelta(minutes=9)}, True),
+        ({"updatedAt": timedelta(minutes=11)}, False),
+        ({"updatedAt": None, "flag_seen_at": timedelta(minutes=11)}, False),
         ({"updatedAt": None}, True),
     ],
     ids=["fresh", "stale", "seen long ago", "never seen"],
@@ -103,7 +104,7 @@ async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world
 async def test_a_flag_that_another_engine_set_counts_for_ten_minutes(
     world: World, app: App, flag: dict[str, Any], counts: bool
 ) -> None:
-    automation = world.automation("add_tag", tag=TAG, is_running=True, **flag)
+    automation = world.automation("add_tag", tag=TAG, is_running=True, **timed(flag))
     world.deal()
 
     assert await due(app) == (set() if counts else {automation})
@@ -153,4 +154,51 @@ async def test_a_crash_is_forgotten_once_the_run_gets_on(world: World, app: App)
 
     await run(app, automation)
 
+    assert automation_of(world, automation)["crashes"] == 0
+
+
+@pytest.mark.covers("DA-X14")
+async def test_looking_again_and_again_opens_nothing_new(world: World, app: App) -> None:
+    for n in range(5):
+        world.automation("add_tag", tag=TAG, stage_id=ObjectId() if n else world.stage)
+    world.deal()
+    await dispatch(app, await sweep.find(app))
+    tasks, keys = len(asyncio.all_tasks()), len(await app.redis.keys("*"))
+
+    for _ in range(20):
+        assert await dispatch(app, await sweep.find(app)) == 0
+
+    assert (len(asyncio.all_tasks()), len(await app.redis.keys("*"))) == (tasks, keys)
+
+
+@pytest.mark.covers("DA-31")
+async def test_without_the_socket_service_the_work_is_done(world: World, configured: Settings) -> None:
+    world.automation("add_tag", tag=TAG)
+    deal = world.deal()
+
+    (result,) = await run_once(
+        configured.model_copy(update={"socket_url": "http://127.0.0.1:1"}), ["deals.automations"]
+    )
+
+    assert (result.succeeded, tagged(world, TAG)) == (1, {deal})
+    assert world.db["outbox"].count_documents({"state": "waiting"}) == 2
+
+
+@pytest.mark.covers("DA-31", "DA-X4")
+async def test_a_database_that_fails_in_the_middle_leaves_nothing_locked_for_long(
+    world: World, configured: Settings
+) -> None:
+    automation = world.automation("note", note="x")
+    deals = [world.deal() for _ in range(3)]
+    plan = '{"seam": "mongo.notes.insert_many", "do": "raise", "when": "after"}'
+    fragile = configured.model_copy(update={"fault_testing": True, "fault_plan": plan})
+
+    async with open_app(fragile) as app:
+        with pytest.raises(Transient):  # the lane tries again
+            await run_slice(app, automation)
+        assert automation_of(world, automation)["is_running"] is False
+        await run(app, automation)
+
+    assert sorted(note["deal_id"] for note in world.db["notes"].find()) == deals
+    assert [len(log["success"]) for log in logs_of(world, automation)] == [3]
     assert automation_of(world, automation)["crashes"] == 0

@@ -106,25 +106,25 @@ async def test_a_permanent_failure_has_one_attempt(world: World, app: App, provi
 
 @pytest.mark.covers("DA-X7")
 async def test_a_failed_deal_that_is_flagged_is_sent_once_more_as_a_new_unit(
-    world: World, app: App, provider: Provider
+    world: World, listening: App, provider: Provider
 ) -> None:
     automation = world.automation("email")
     deal = world.deal(name="bad", automation_starts=automation_of(world, automation)["createdAt"])
     provider.fail("bad", Permanent("550 no such user"))
-    await work_off(app)
+    await work_off(listening)
     world.deal()
-    await work_off(app)  # by now the watermark has gone past the deal
+    await work_off(listening)  # by now the watermark has gone past the deal
     assert automation_of(world, automation)["watermark"]["settled_until"] > deal_of(world, deal)["automation_starts"]
 
     world.db["deals"].update_one({"_id": deal}, {"$set": {"retry_automations": [automation]}})
-    assert await work_off(app) == {automation}
+    assert await work_off(listening) == {automation}
 
     changed = deal_of(world, deal)
     assert (changed["automation_triggered"], changed["automation_failed"]) == ([automation], [])
     assert (changed["retry_automations"], changed["automation_generation"]) == ([], {str(automation): 1})
     assert effect_of(world, automation, deal, 1)["state"] == "sent"
     assert world.db["automation_units"].count_documents({}) == 0
-    assert await due(app) == set()
+    assert await due(listening) == set()
 
 
 @pytest.mark.covers("DA-X7")
@@ -246,9 +246,7 @@ async def test_a_limit_burns_no_attempt_and_gives_the_place_back(world: World, a
     assert effect_of(world, automation, deals[0])["attempts"] == 1
 
 
-async def test_sending_stops_when_the_slice_is_over(
-    world: World, configured: Settings, provider: Provider
-) -> None:
+async def test_sending_stops_when_the_slice_is_over(world: World, configured: Settings, provider: Provider) -> None:
     automation = world.automation("email")
     for _ in range(45):
         world.deal()

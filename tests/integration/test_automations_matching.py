@@ -188,7 +188,7 @@ async def test_what_belongs_to_another_account_is_refused_deal_by_deal(
     (log,) = logs_of(world, automation)
     assert {entry["deal"] for entry in log["failed"]} == deals
     assert {entry["message"] for entry in log["failed"]} == {f"{collection} of another account: {foreign}"}
-    for deal in map(lambda id: deal_of(world, id), deals):
+    for deal in [deal_of(world, deal) for deal in deals]:
         assert (deal["stage_id"], deal["owner"], deal["tags"]) == (world.stage, world.user, [foreign])
         assert (deal["automation_failed"], deal["automation_triggered"]) == ([automation], [])
     assert await due(app) == set()
@@ -196,9 +196,7 @@ async def test_what_belongs_to_another_account_is_refused_deal_by_deal(
 
 @pytest.mark.parametrize("type", ["add_tag", "owner", "follower", "stage", "note", "reminder"])
 @pytest.mark.covers("DA-21")
-async def test_an_automation_without_its_fields_fails_its_deals_and_says_why(
-    world: World, app: App, type: str
-) -> None:
+async def test_an_automation_without_its_fields_fails_its_deals_and_says_why(world: World, app: App, type: str) -> None:
     automation = world.automation(type)
     deal = world.deal()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.automations import ago, automation_of, deal_of, due, run, work_off
+from tests.automations import ago, automation_of, deal_of, due, run, timed, work_off
 from tests.world import World
 
 TAG, NEXT = ObjectId(), ObjectId()
@@ -43,10 +44,10 @@ async def test_one_pass_does_all_and_moves_last(world: World, configured: Settin
         ({"reentry": "per_entry"}, {}, True),
         ({"account_id": "text"}, {}, True),
         ({"delay": 3600}, {}, False),
-        ({"createdAt": ago(minutes=5)}, {}, False),
+        ({"createdAt": timedelta(minutes=5)}, {}, False),
         ({"status": "INACTIVE"}, {}, False),
-        ({"paused_until": ago(hours=-1)}, {}, False),
-        ({"paused_until": ago(hours=1)}, {}, True),
+        ({"paused_until": timedelta(hours=-1)}, {}, False),
+        ({"paused_until": timedelta(hours=1)}, {}, True),
         ({"delay": "soon"}, {}, False),
         ({"type": "fax"}, {}, False),
         ({"type": "stage", "target_stage_id": ObjectId()}, {}, False),
@@ -63,7 +64,7 @@ async def test_the_mover_waits_for_whatever_is_due_for_the_deal(
 ) -> None:
     if "account_id" in sibling:
         sibling = {"account_id": str(world.account)}
-    other = world.automation(**{"type": "add_tag", "tag": TAG, **sibling})
+    other = world.automation(**{"type": "add_tag", "tag": TAG, **timed(sibling)})
     mover = world.automation("stage", target_stage_id=NEXT)
     waiting = world.deal(**{name: [other] for name in deal})
 
@@ -90,14 +91,14 @@ async def test_a_sibling_that_is_due_again_for_another_entry_is_waited_for(world
 
 
 @pytest.mark.covers("DA-X9")
-async def test_deals_that_waited_are_not_lost_from_sight(world: World, app: App) -> None:
+async def test_deals_that_waited_are_not_lost_from_sight(world: World, listening: App) -> None:
     mover = world.automation("stage", target_stage_id=NEXT)
     other = world.automation("add_tag", tag=TAG, createdAt=ago(minutes=8))
     free, waiting = world.deal(), world.deal(automation_starts=ago(minutes=7))
-    await run(app, mover)
+    await run(listening, mover)
     assert (moved(world, free), moved(world, waiting)) == (True, False)
 
-    await run(app, other)
+    await run(listening, other)
 
     assert await work_off(app) == {mover}
     assert moved(world, waiting)

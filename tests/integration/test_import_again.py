@@ -167,9 +167,10 @@ async def test_an_import_given_up_half_way_tells_what_it_has_and_a_retry_does_th
     world: World, app: App, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
-    broken = fault("mongo.import_chunks.insert_many", 4)
+    broken = fault("mongo.import_chunks.insert_many", 5)
 
-    result = await run_imports(import_attempts=1, import_chunk_rows=20, import_chunks_ahead=2, **broken)
+    # Most chunks are cut, and wait for their row jobs, when the last go fails.
+    result = await run_imports(import_attempts=1, import_chunk_rows=5, import_chunks_ahead=1_000, **broken)
 
     failed = world.import_of(queue_id)
     assert (result.failed, failed["status"], failed["in_progress"]) == (1, "failed", False)

@@ -150,7 +150,7 @@ async def test_what_only_a_person_can_change_fails_at_once(
     assert world.deals_of(queue_id) == []
 
 
-@pytest.mark.parametrize("account_id", [None, "acme", 7, ObjectId().binary])
+@pytest.mark.parametrize("account_id", [None, "acme", 7, ObjectId().binary], ids=["none", "name", "number", "bytes"])
 async def test_an_import_of_nobody_fails_at_once(world: World, run_imports: RunImports, account_id: object) -> None:
     queue_id = world.submit(SAMPLE, account_id=account_id)
 

@@ -27,6 +27,16 @@ async def test_the_result_counts_units_and_jobs(world: World, run_imports: RunIm
     assert result.skipped is None
 
 
+async def test_all_that_is_due_is_done_however_much_it_is(world: World, run_imports: RunImports) -> None:
+    key = world.upload(f"imports/{world.account}/one.csv", "name\nDeal\n")
+    ids = [world.queue(key, {"name": "name"}) for _ in range(sweep.AHEAD + 5)]
+
+    result = await run_imports()
+
+    assert (result.units, result.succeeded, result.busy) == (len(ids), len(ids), 0)
+    assert [len(world.deals_of(queue_id)) for queue_id in ids] == [1] * len(ids)
+
+
 async def test_nothing_due_is_nothing_done(world: World, run_imports: RunImports) -> None:
     world.queue("a.csv", status="completed")
 
@@ -35,15 +45,17 @@ async def test_nothing_due_is_nothing_done(world: World, run_imports: RunImports
     assert (result.units, result.jobs, result.succeeded, result.failed, result.busy) == (0, 0, 0, 0, 0)
 
 
-async def test_what_another_holds_is_not_touched(world: World, app: App, run_imports: RunImports) -> None:
-    held, free = world.submit(SAMPLE), world.submit(SAMPLE)
+async def test_what_others_hold_is_not_touched_and_counts_as_busy(
+    world: World, app: App, run_imports: RunImports
+) -> None:
+    held, flagged, free = world.submit(SAMPLE), world.submit(SAMPLE, in_progress=True), world.submit(SAMPLE)
     assert await app.imports.claim(held) is not None
-    before = world.import_of(held)
+    before = world.import_of(held), world.import_of(flagged)
 
     result = await run_imports()
 
-    assert (result.units, result.succeeded) == (1, 1)
-    assert world.import_of(held) == before
+    assert (result.units, result.succeeded, result.failed, result.busy) == (3, 1, 0, 2)
+    assert (world.import_of(held), world.import_of(flagged)) == before
     assert world.import_of(free)["status"] == "completed"
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pipeline_engine.app import App
-from pipeline_engine.repos.changes import changes
 from tests.eventually import eventually
 from tests.world import World
 
@@ -20,7 +19,7 @@ async def heard(app: App, world: World) -> AsyncIterator[list[str]]:
     told: list[str] = []
 
     async def listen() -> None:
-        async for change in changes(app.database):
+        async for change in app.changes.listen():
             told.append(change.collection)  # noqa: PERF401 - the stream never ends
 
     async def listens() -> bool:

@@ -147,7 +147,7 @@ async def test_a_flag_without_a_time_counts_from_when_we_first_saw_it(world: Wor
         {"source": "contacts"},
         {"lease_until": datetime.now(UTC) + timedelta(hours=1)},
     ],
-    ids=str,
+    ids=["completed", "failed", "cancelled", "undone", "another source", "held"],
 )
 async def test_what_is_not_ours_or_not_open_is_left_alone(world: World, app: App, changes: Document) -> None:
     queue_id = world.queue("a.csv", **changes)

@@ -34,7 +34,11 @@ class SmtpSink:
         self._server: asyncio.Server | None = None
 
     def environment(self) -> dict[str, str]:
-        return {"SMTP_URL": f"smtp://{HOST}:{self._port}", "SMTP_SINK_URL": f"http://{HOST}:{self._sink_port}"}
+        return {
+            "SMTP_URL": f"smtp://{HOST}:{self._port}",
+            "SMTP_FROM": "engine@sink.invalid",
+            "SMTP_SINK_URL": f"http://{HOST}:{self._sink_port}",
+        }
 
     async def start(self) -> None:
         await asyncio.sleep(0)  # the programs can boot while we import

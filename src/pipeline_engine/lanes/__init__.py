@@ -26,8 +26,8 @@ come back without using up an attempt, `Permanent` and `ConfigError` go to the d
 for one death and must then keep one letter per (lane, job id). A hook is `async def hook(finished: Finished) -> None`
 with `finished.job`, `.outcome`, `.ms`, `.error`; it runs after the outcome is settled and may fail without harm.
 
-How it works: `worker.py` (one lane in one daemon) and `scripts/step.lua` (its one round trip) are the heart; `runner.py`
-runs one job; `crew.py` keeps leases, doorbell and safety net; `keys.py` lists every Redis key.
+How it works: `worker.py` (one lane in one daemon) and `scripts/step.lua` (its one round trip) are the heart;
+`runner.py` runs one job; `crew.py` keeps leases, doorbell and safety net; `keys.py` lists every Redis key.
 """
 
 from pipeline_engine.lanes.backoff import Backoff

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline_engine.clock import Clock
 from pipeline_engine.repos.client import Document
 from pipeline_engine.seams import seam
 
@@ -65,8 +67,24 @@ class Change(NamedTuple):
     late: bool
 
 
-async def changes(database: AsyncIOMotorDatabase[Document]) -> AsyncIterator[Change]:
-    """Whatever becomes due, as it happens."""
-    async with seam("mongo.watch"), database.watch(DUE, max_await_time_ms=1000) as stream:
-        async for change in stream:
-            yield Change(change["ns"]["coll"], change["documentKey"]["_id"], change["late"])
+class Changes:
+    """Hears of changes, one stream at a time."""
+
+    def __init__(self, database: AsyncIOMotorDatabase[Document], clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self.heard_since: datetime | None = None
+        """From when on nothing was missed; None while nobody listens."""
+
+    async def listen(self) -> AsyncGenerator[Change, None]:
+        """Whatever becomes due, as it happens."""
+        try:
+            async with seam("mongo.watch"), self._database.watch(DUE, max_await_time_ms=1000) as stream:
+                change = await stream.try_next()
+                self.heard_since = self._clock.now()
+                while True:
+                    if change is not None:
+                        yield Change(change["ns"]["coll"], change["documentKey"]["_id"], change["late"])
+                    change = await stream.next()
+        finally:
+            self.heard_since = None

@@ -16,7 +16,7 @@ OPEN = ("pending", "processing")
 RUNNING = "processing"
 """What a claim makes of the status."""
 # A flag set without a lease is an older engine's; after ten minutes without a sign of life it counts for nothing.
-STALE_FLAG: Document = {
+FOREIGN_FLAG: Document = {
     "$and": [
         {"in_progress": True, "lease_until": None},
         {
@@ -29,7 +29,9 @@ STALE_FLAG: Document = {
         },
     ]
 }
-DUE: Document = {"source": "deals", "status": {"$in": OPEN}, "$and": [FREE, {"$nor": [STALE_FLAG]}]}
+NOBODYS: Document = {"$and": [FREE, {"$nor": [FOREIGN_FLAG]}]}
+DUE: Document = {"source": "deals", "status": {"$in": OPEN}, **NOBODYS}
+HELD: Document = {"source": "deals", "status": {"$in": OPEN}, "$nor": [NOBODYS]}
 
 # A new attempt starts from `pending`; going on after a hand-over or a crash is the same attempt.
 ATTEMPTS: Document = {
@@ -45,7 +47,7 @@ class Imports:
         self._lease = lease
 
     async def due(self, limit: int) -> list[Document]:
-        """`{_id, account_id}` of imports that somebody should claim now: every account's oldest, then the second ones…"""
+        """`{_id, account_id}` of imports that somebody should claim now, every account's oldest first."""
         await self._note_foreign_flags()
         turn = {"partitionBy": "$account_id", "sortBy": {"_id": 1}, "output": {"turn": {"$documentNumber": {}}}}
         return await self._all.aggregate(
@@ -55,6 +57,10 @@ class Imports:
             {"$sort": {"turn": 1, "_id": 1}},
             {"$limit": limit},
         )
+
+    async def count_held(self) -> int:
+        """How many open imports somebody is at work on."""
+        return await self._all.count(HELD)
 
     async def _note_foreign_flags(self) -> None:
         query = {"source": "deals", "status": {"$in": OPEN}, "in_progress": True, "lease_until": None}

@@ -59,6 +59,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("expires_at", expireAfterSeconds=0, **_where("expires_at")),
     ],
     "automation_units": [_index("account_id", "automation_id", "state", "next_at")],
+    "suppressions": [_index("account_id", "address", "channel")],
     "effects": [_index("expires_at", expireAfterSeconds=0)],
     "crm_events": [_index("status", "occurred_at")],
     "outbox": [

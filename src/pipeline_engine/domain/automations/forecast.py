@@ -16,7 +16,7 @@ from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.conditions import of_automation, of_deal, of_selection
 from pipeline_engine.domain.automations.explain import moves_deals, read_or_fault
 from pipeline_engine.domain.automations.matching import flagged, fresh
-from pipeline_engine.domain.explanation import Next, next_of
+from pipeline_engine.domain.explanation import Condition, Next, next_of
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.automation_outlook import AutomationOutlook
 
@@ -62,19 +62,19 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Plan:
-    """An automation that is switched on, with its units that wait for another attempt."""
+    """An automation that is switched on, with how it stands and its units that wait for another attempt."""
 
     document: Document
     automation: Automation
-    units: Sequence[Document] = ()
+    conditions: Sequence[Condition]
+    units: Sequence[Document]
 
     def firing(self, deal: Document, now: datetime) -> Firing | None:
         """None when it will not fire by itself."""
         one = self.automation
         units = [unit for unit in self.units if unit["deal_id"] == deal["_id"]]
-        conditions = of_automation(self.document, one, True, now) + of_deal(one, deal, now)
-        conditions += of_selection(self.document, one, deal, units, (), now)
-        found = next_of(conditions, Next("fires", now, "due now"))
+        own = [*of_deal(one, deal, now), *of_selection(self.document, one, deal, units, (), now)]
+        found = next_of([*self.conditions, *own], Next("fires", now, "due now"))
         if found.what == "never" or found.at is None:
             return None
         target = object_id(one.config.get("target_stage_id")) if moves_deals(one) else None
@@ -94,34 +94,34 @@ class Plan:
 async def forecast(app: App, ahead: timedelta, account_id: ObjectId | None, most: int) -> Forecast:
     """At most `most` firings from now on. Moves are followed into the next stage; each pair is told once."""
     now = app.clock.now()
-    plans = await _plans(app, account_id)
+    plans = await _plans(app, account_id, now)
     until = now + ahead
     deals: dict[ObjectId, Document] = {}
     firings: list[Firing] = []
-    for plan in plans.values():
+    for plan in plans:
         found, whole_until = await _deals(app, plan.automation, now, until, most)
         firings += [firing for deal in found.values() if (firing := plan.firing(deal, now))]
         # What is beyond the last one wanted need not be looked for any more, nor kept.
         firings = heapq.nsmallest(most + 1, firings)
         until = min(until, whole_until, firings[-1].at if len(firings) > most else until)
         deals = {firing.deal: found.get(firing.deal) or deals[firing.deal] for firing in firings}
-    told = takewhile(lambda firing: firing.at <= until, unfold(firings, deals, list(plans.values()), now))
+    told = takewhile(lambda firing: firing.at <= until, unfold(firings, deals, plans, now))
     listed = list(islice(told, most + 1))
     cut = until < now + ahead or len(listed) > most
     return Forecast(now, min(until, listed[most].at) if len(listed) > most else until, cut, listed[:most])
 
 
-async def _plans(app: App, account_id: ObjectId | None) -> dict[ObjectId, Plan]:
+async def _plans(app: App, account_id: ObjectId | None, now: datetime) -> list[Plan]:
     documents = await AutomationOutlook(app.database).switched_on(account_id)
     read = [(document, read_or_fault(document)) for document in documents]
     found = [(document, one) for document, one in read if isinstance(one, Automation)]
     accounts = {one.account_id for _, one in found}
     active = {account for account in accounts if await app.automations.account_is_active(account)}
-    plans = {}
+    plans = []
     for document, one in found:
         if one.account_id in active:
             units = await app.automation_units.pending(one.account_id, one.id)
-            plans[one.id] = Plan(document, one, units)
+            plans.append(Plan(document, one, of_automation(document, one, True, now), units))
     return plans
 
 

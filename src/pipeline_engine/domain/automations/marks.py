@@ -34,5 +34,5 @@ def _entry_mark(automation: Automation, entry: object) -> Changes:
 
 
 def _looked_up(entries: Mapping[ObjectId, datetime]) -> object:
-    table = {str(deal): entry for deal, entry in entries.items()}
-    return {"$getField": {"field": {"$toString": "$_id"}, "input": {"$literal": table}}}
+    place = {"$indexOfArray": [list(entries), "$_id"]}
+    return {"$arrayElemAt": [list(entries.values()), place]}

@@ -103,8 +103,10 @@ async def _work(app: App, hold: Hold, selection: Selection, until: float) -> Out
 async def _is_on(app: App, hold: Hold) -> bool:
     """The moment before the effect: whether automation and account are still switched on."""
     document = hold.document
-    on = document.get("status") == "ACTIVE" and document.get("module") == "DEAL" and document.get("type") in ACTIONS
-    return on and await app.automations.account_is_active(hold.automation.account_id)
+    is_ours = document.get("module") == "DEAL" and str(document.get("type")) in ACTIONS
+    if not is_ours or document.get("status") != "ACTIVE":
+        return False
+    return await app.automations.account_is_active(hold.automation.account_id)
 
 
 def _rest(hold: Hold, now: datetime) -> float:

@@ -15,7 +15,8 @@ from pipeline_engine.domain.automations.matching import fresh, others_first
 from pipeline_engine.errors import Permanent
 
 FULL_LOOK = timedelta(hours=1)
-"""After so long, after every edit and at every start, all deals of the stage are looked at, not only the newer ones."""
+"""After so long, after every edit, and where no change stream is heard, all deals of the stage are looked at, not only
+the newer ones."""
 LAG = timedelta(minutes=1)
 """Deals whose entry is younger than this are looked at again: their writes may still be on the way."""
 STEP = timedelta(milliseconds=1)
@@ -69,9 +70,9 @@ def watermark(held: Mapping[str, Any], automation: Automation, now: datetime) ->
 
 
 def _still_true(app: App, held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
-    """The watermark, unless this process has not looked for itself: who knows what happened while nobody was there."""
-    settled = watermark(held, automation, now)
-    return settled if settled and held["watermark"]["looked_at"] >= app.started_at else None
+    """The watermark, if since the last full look we would have heard of deals that enter with a time long past."""
+    settled, since = watermark(held, automation, now), app.changes.heard_since
+    return settled if settled and since and held["watermark"]["looked_at"] >= since else None
 
 
 def _mark(automation: Automation, now: datetime, looked_at: datetime) -> dict[str, Any]:

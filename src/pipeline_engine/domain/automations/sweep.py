@@ -28,7 +28,7 @@ log = logs.get(__name__)
 
 async def find(app: App) -> list[Unit]:
     """Ready automations of active accounts with at least one matching deal, every account in turn."""
-    ready = [one for one in await app.automations.ready() if one.get("type") in ACTIONS]
+    ready = [one for one in await app.automations.ready() if str(one.get("type")) in ACTIONS]
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def is_due(document: Mapping[str, Any]) -> bool:
@@ -70,7 +70,7 @@ async def _has_work(app: App, document: Mapping[str, Any]) -> bool:
 async def begun(app: App) -> list[Unit]:
     """Automations whose run waits for its next slice. Most are in their lane already; one whose process vanished is
     not."""
-    return [unit_of(one) for one in await app.automations.begun() if one.get("type") in ACTIONS]
+    return [unit_of(one) for one in await app.automations.begun() if str(one.get("type")) in ACTIONS]
 
 
 async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:

@@ -24,6 +24,11 @@ def _unit(import_id: ObjectId, account_id: object) -> Unit:
     return Unit(str(import_id), str(account_id), LANE.name, NewJob(PLAN, (str(import_id),), id=str(import_id)))
 
 
+async def held(app: App) -> int:
+    """How many imports a daemon, or an older engine, is at work on."""
+    return await app.imports.count_held()
+
+
 async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:
     """{queue id: succeeded|failed|busy}; what neither completed nor failed is somebody else's, or waits for a sweep."""
     words = {"completed": "succeeded", "failed": "failed", "cancelled": "failed"}

@@ -3,9 +3,10 @@
 local ask, lost = cmsgpack.unpack(ARGV[1]), 0
 for _, job in ipairs(ask.held) do
   local lane, id, token = unpack(job)
-  if redis.call('HGET', lane .. 'owners', id) == token then
+  local holder = redis.call('HGET', lane .. 'owners', id)
+  if holder == token then
     redis.call('ZADD', lane .. 'active', now + ask.lease, id)
-  else
+  elseif holder then -- without a holder it has just ended, or Redis was emptied
     lost = lost + 1
   end
 end

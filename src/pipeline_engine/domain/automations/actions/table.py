@@ -5,20 +5,28 @@ from __future__ import annotations
 from pipeline_engine.domain.automations.action import Action
 from pipeline_engine.domain.automations.actions import (
     add_tag,
+    email,
     follower,
+    instareport,
+    instasite,
     note,
     owner,
     reminder,
     remove_tag,
+    sms,
     stage,
 )
 
 ACTIONS: dict[str, Action] = {
     "add_tag": add_tag.ACTION,
     "remove_tag": remove_tag.ACTION,
+    "email": email.ACTION,
+    "sms": sms.ACTION,
     "note": note.ACTION,
     "reminder": reminder.ACTION,
     "owner": owner.ACTION,
     "follower": follower.ACTION,
     "stage": stage.ACTION,
+    "instareport": instareport.ACTION,
+    "instasite": instasite.ACTION,
 }

@@ -1,0 +1,93 @@
+"""MongoDB steps down, stops, dies or hangs in mid-import: the daemon waits, and the import goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from pipeline_engine.embedded.mongo import Mongo
+from tests.faults.drill import Drill
+from tests.faults.files import csv_file
+
+ROWS = 4_000
+CHUNKS = 200
+SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS)}
+STEPPED_DOWN = 3
+
+Outage = Callable[[Mongo], Awaitable[None]]
+
+
+@pytest.fixture
+def mongo_drill(environment: dict[str, str], own_mongo: Mongo, key_prefix: str, tmp_path: Path) -> Drill:
+    return Drill({**environment, "MONGO_URL": own_mongo.url, **SETTINGS}, key_prefix, tmp_path)
+
+
+async def steps_down(mongo: Mongo) -> None:
+    """Alone in its set, it becomes primary again when it may."""
+    with MongoClient[dict[str, Any]](mongo.url) as client:
+        client.admin.command("replSetStepDown", STEPPED_DOWN, secondaryCatchUpPeriodSecs=0, force=True)
+
+
+async def stops(mongo: Mongo) -> None:
+    await mongo.stop()
+
+
+async def dies(mongo: Mongo) -> None:
+    await mongo.stop(patience=0)
+
+
+async def starts(mongo: Mongo) -> None:
+    await mongo.start()
+
+
+async def freezes(mongo: Mongo) -> None:
+    mongo.program.pause()
+
+
+async def thaws(mongo: Mongo) -> None:
+    mongo.program.resume()
+
+
+async def nothing(_mongo: Mongo) -> None:
+    return
+
+
+OUTAGES: list[tuple[Outage, Outage, float]] = [(steps_down, nothing, 0), (dies, starts, 5)]
+MORE_OUTAGES: list[tuple[Outage, Outage, float]] = [(stops, starts, 5), (stops, starts, 30), (freezes, thaws, 5)]
+
+
+def _name(part: object) -> str:
+    return getattr(part, "__name__", str(part))
+
+
+@pytest.mark.parametrize(
+    ("outage", "end", "seconds"),
+    [*OUTAGES, *(pytest.param(*row, marks=pytest.mark.slow) for row in MORE_OUTAGES)],
+    ids=_name,
+)
+async def test_an_import_goes_on_after_an_outage(
+    mongo_drill: Drill, own_mongo: Mongo, outage: Outage, end: Outage, seconds: float, figure: list[str]
+) -> None:
+    with mongo_drill as drill:
+        queue_id = drill.queue(csv_file(ROWS))
+        daemon = await drill.started()
+        await drill.progress(queue_id, CHUNKS // 10)
+
+        await outage(own_mongo)
+        await drill.lives_on(daemon, seconds)
+        await end(own_mongo)
+        done = drill.chunks(queue_id)
+        went_on = await drill.progress(queue_id, done + 1)
+        assert done < CHUNKS, "the import was over before the outage"
+
+        await drill.converge(queue_id, patience=60)
+        drill.check(queue_id, patience=timedelta(seconds=seconds + 15))
+        assert daemon.alive
+        attempts = drill.world.import_of(queue_id)["attempts"]
+    figure.append(f"went on after {went_on:.1f} s, attempts {attempts}, nothing lost")
+    assert attempts == 1

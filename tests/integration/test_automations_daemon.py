@@ -1,0 +1,61 @@
+"""Automations in the production daemon."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+
+from tests.automations import ago, automation_of, tagged
+from tests.faults.daemon import Daemon, until
+from tests.world import World
+
+TAG = ObjectId()
+
+
+@pytest.fixture
+async def daemon(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Daemon]:
+    """One that looks by itself every ten minutes only."""
+    daemon = Daemon({**environment, "AUTOMATION_SWEEP_SECONDS": "600"}, tmp_path, "daemon")
+    await until(lambda: daemon.ready, "the daemon is ready", 30, daemon)
+    yield daemon
+    if daemon.alive:
+        daemon.kill()
+
+
+async def await_tag(world: World, daemon: Daemon, deal: ObjectId, patience: float) -> float:
+    return await until(lambda: deal in tagged(world, TAG), "the deal is tagged", patience, daemon)
+
+
+@pytest.mark.covers("DA-01", "DA-02")
+async def test_a_deal_that_enters_is_acted_on_at_once(world: World, daemon: Daemon) -> None:
+    automation = world.automation("add_tag", tag=TAG)
+    await await_tag(world, daemon, world.deal(), 10)
+    await until(lambda: not automation_of(world, automation).get("run"), "the first run has ended", 10, daemon)
+
+    entered = world.deal(automation_starts=ago(seconds=0))
+    assert await await_tag(world, daemon, entered, 10) < 1.0
+
+    elsewhere = world.deal(stage_id=ObjectId())
+    world.db["deals"].update_one({"_id": elsewhere}, {"$set": {"stage_id": world.stage, "automation_starts": ago()}})
+    await await_tag(world, daemon, elsewhere, 10)
+
+    # Far behind the watermark, as it says.
+    await await_tag(world, daemon, world.deal(automation_starts=ago(hours=5)), 10)
+
+
+@pytest.mark.covers("DA-X2")
+async def test_a_run_whose_process_vanished_goes_on_long_before_the_next_sweep(world: World, daemon: Daemon) -> None:
+    left = {"run": {"id": "x", "told": True}, "is_running": True, "lease_owner": "gone", "token": 7}
+    automation = world.automation("add_tag", tag=TAG, status="INACTIVE", module="DEAL")
+    deal = world.deal()
+    world.db["automations"].update_one({"_id": automation}, {"$set": {**left, "lease_until": ago(seconds=-1)}})
+
+    await until(lambda: not automation_of(world, automation)["is_running"], "the run is taken up", 15, daemon)
+
+    assert automation_of(world, automation)["run"] is None
+    assert deal not in tagged(world, TAG)
+    assert await daemon.terminate() < 25
+    assert daemon.exit_code == 0
