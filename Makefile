@@ -23,7 +23,7 @@ dev: $(READY) ## the daemon on embedded servers, until Ctrl-C
 	$(BIN)/python -m pipeline_engine dev
 
 test: $(READY) check ## everything that must hold before a change lands
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow"
 
 check: $(READY) covers ## types, style, storeys, checklist
 	$(BIN)/ruff check .

@@ -100,6 +100,6 @@ async def test_deals_that_waited_are_not_lost_from_sight(world: World, listening
 
     await run(listening, other)
 
-    assert await work_off(app) == {mover}
+    assert await work_off(listening) == {mover}
     assert moved(world, waiting)
     assert automation_of(world, mover)["run"] is None

@@ -79,10 +79,10 @@ def test_what_comes_out_is_always_one_plain_address(text: str) -> None:
     "text", ["a." * 100_000 + "@", "a@" + "b." * 100_000, "é" * 200_000 + "@é.é", "a@" + "é" * 250]
 )
 def test_long_nonsense_takes_no_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Permanent):
         read_email_address(text)
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.4
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_any_page_has_a_text(page: str) -> None:
 
 @pytest.mark.parametrize("piece", ["<", "<script", "<script>", "<!--", "<a ", "</", "&", "&#", "<p", "<aaaa", "-->"])
 def test_a_hostile_page_takes_time_in_proportion(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     visible_text(piece * (LONGEST_TEXT // len(piece)))
     visible_text("<" + piece.strip("<>") * (LONGEST_TEXT // len(piece)))
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
