@@ -41,6 +41,7 @@ async def run(app: App, automation: ObjectId) -> list[float]:
 
     The clock is moved instead of waiting.
     """
+    await app.heartbeat.beat()  # nobody else does it here
     rests = []
     while isinstance(outcome := await run_slice(app, automation), Release):
         rests.append(outcome.after)

@@ -8,7 +8,6 @@ from contextlib import aclosing
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.late_entries import look_anew
 
 log = logs.get(__name__)
 
@@ -19,8 +18,6 @@ async def watch(app: App, pokes: Mapping[str, Callable[[], None]]) -> None:
         log.info("no change streams on a standalone MongoDB: work is found by the timetable alone")
         await asyncio.Event().wait()
     async with aclosing(app.changes.listen()) as heard:
-        async for change in heard:
-            if change.late:
-                await look_anew(app, change.id)
-            if poke := pokes.get(change.collection):
+        async for collection in heard:
+            if poke := pokes.get(collection):
                 poke()

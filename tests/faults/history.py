@@ -19,6 +19,9 @@ LEASED = ("queues", "import_chunks")
 ENDED = {"queues": ("completed", "failed", "cancelled"), "import_chunks": ("done", "failed", "cancelled")}
 STATE = {"queues": "status", "import_chunks": "state"}
 LONGEST_ORPHAN = timedelta(seconds=10)
+"""So long at most may a lease that ran out wait for its next holder while a daemon is healthy."""
+CONVERGED = timedelta(seconds=30)
+"""And so long when daemons or servers had to come back first."""
 
 
 @dataclass(frozen=True)

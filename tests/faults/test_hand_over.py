@@ -9,8 +9,8 @@ from pipeline_engine.embedded.redis import Redis
 from tests.faults.drill import Drill
 from tests.faults.files import csv_file
 
-ROWS = 4_000
-CHUNKS = 200
+ROWS = 2_400
+CHUNKS = 120
 SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS)}
 AT_MOST = 25.0
 """Seconds from SIGTERM to the end, whatever happens."""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.drill import Drill
 from tests.faults.files import csv_file
+from tests.faults.history import CONVERGED
 
 
 @pytest.mark.covers("DI-X1", "DI-X3", "DI-X7")
@@ -22,7 +23,7 @@ async def test_ten_kills_in_100000_rows(drill: Drill, figure: list[str]) -> None
 
 
 async def _survive(drill: Drill, figure: list[str], rows: int, kills: int) -> None:
-    chunk_rows = 50 if rows < 10_000 else 500
+    chunk_rows = rows // 100 if rows < 10_000 else 500
     queue_id = drill.queue(csv_file(rows))
     recoveries = []
     # Kills fall when so many chunks are done: spread over the whole import, at a moment that nobody chose.
@@ -34,7 +35,7 @@ async def _survive(drill: Drill, figure: list[str], rows: int, kills: int) -> No
         daemon.kill()
     drill.start(IMPORT_CHUNK_ROWS=str(chunk_rows))
     await drill.converge(queue_id, patience=120)
-    drill.check(queue_id)
+    drill.check(queue_id, patience=CONVERGED)
 
     ended, report = drill.world.import_of(queue_id), drill.world.report_of(queue_id)
     assert (report["total_records_added"], report["total_errors"]) == (rows * 99 // 100, rows // 100)

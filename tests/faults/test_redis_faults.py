@@ -13,8 +13,8 @@ from tests.faults.drill import Drill
 from tests.faults.files import csv_file
 from tests.faults.proxy import Fault, Proxy
 
-ROWS = 4_000
-CHUNKS = 200
+ROWS = 2_400
+CHUNKS = 120
 SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS)}
 GOES_ON = 5.0
 """Seconds from Redis' return to the next chunk."""
@@ -75,12 +75,12 @@ async def nothing(_redis: Redis, _proxy: Proxy) -> None:
 OUTAGES: list[tuple[Outage, Outage, float]] = [
     (emptied, nothing, 0),
     (stopped, started, 3),
-    (lost_with_all_its_data, started, 1),
     (frozen, thawed, 3),
 ]
 MORE_OUTAGES: list[tuple[Outage, Outage, float]] = [
     (stopped, started, 0),
     (stopped, started, 20),
+    (lost_with_all_its_data, started, 1),
     (lost_with_all_its_data, started, 20),
     (frozen, thawed, 20),
     (blackhole, healed, 3),

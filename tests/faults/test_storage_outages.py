@@ -51,7 +51,8 @@ async def test_a_body_that_breaks_off_again_and_again(drill: Drill, proxy: Proxy
     assert proxy.cuts > 2
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [3, 8])
 async def test_it_hangs_in_mid_body(drill: Drill, proxy: Proxy, seconds: float, figure: list[str]) -> None:
     queue_id, daemon = await _in_mid_body(drill, proxy)
     proxy.set(Fault(hang=True))
@@ -70,7 +71,8 @@ async def test_it_is_away(drill: Drill, proxy: Proxy, seconds: float, figure: li
     figure.append(await _goes_on(drill, queue_id))
 
 
-@pytest.mark.parametrize("seconds", [2, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2, 8])
 async def test_it_is_busy(
     drill: Drill, proxy: Proxy, busy_server: tuple[str, int], seconds: float, figure: list[str]
 ) -> None:

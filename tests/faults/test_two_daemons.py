@@ -14,23 +14,22 @@ INSERT = "mongo.deals.insert_many"
 
 @pytest.mark.covers("DI-X1", "DI-X8", "DI-X10", "R-02")
 async def test_two_daemons_share_the_chunks_of_one_import(drill: Drill, figure: list[str]) -> None:
-    settings = {"IMPORT_CHUNK_ROWS": "25"}
+    settings = {"IMPORT_CHUNK_ROWS": "20"}
     both = await asyncio.gather(drill.started(**settings), drill.started(**settings))
-    queue_id = drill.queue(csv_file(5_000))
+    queue_id = drill.queue(csv_file(2_400))
     await drill.converge(queue_id)
     drill.check(queue_id)
 
     shares = [daemon.calls(INSERT) for daemon in both]
     figure.append(f"chunks done by each: {shares}")
-    assert sum(shares) == 200
-    assert min(shares) > 20
+    assert min(shares) >= 12
 
 
 @pytest.mark.covers("DI-05", "DI-X15")
 async def test_two_daemons_and_five_imports(drill: Drill, figure: list[str]) -> None:
     settings = {"IMPORT_CHUNK_ROWS": "50"}
     both = await asyncio.gather(drill.started(**settings), drill.started(**settings))
-    imports = [drill.queue(csv_file(1_000, bad_every=20 * n)) for n in range(1, 6)]
+    imports = [drill.queue(csv_file(600, bad_every=20 * n)) for n in range(1, 6)]
     took = await drill.converge(*imports)
     drill.check(*imports)
     figure.append(f"five imports in {took:.1f} s, chunks done by each: {[daemon.calls(INSERT) for daemon in both]}")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import pytest
+from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.app import App, open_app
@@ -33,7 +34,7 @@ async def app(configured: Settings) -> AsyncIterator[App]:
 async def listening(app: App) -> AsyncIterator[App]:
     """An engine that hears of changes, as the daemon does."""
     task = asyncio.create_task(watch(app, {}))
-    await until(lambda: app.changes.heard_since is not None, "the change stream is open", 10)
+    await until(lambda: app.changes.told_since(ObjectId()) is not None, "the change stream is open", 10)
     yield app
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

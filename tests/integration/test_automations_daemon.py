@@ -46,12 +46,23 @@ async def test_a_deal_that_enters_is_acted_on_at_once(world: World, daemon: Daem
     await await_tag(world, daemon, world.deal(automation_starts=ago(hours=5)), 10)
 
 
+@pytest.mark.covers("DA-X7")
+async def test_a_flag_is_heard_whether_the_list_is_new_or_longer(world: World, daemon: Daemon) -> None:
+    automation = world.automation("note", note="x")
+    deal = world.deal(skip_automations=[automation], retry_automations=[])
+
+    world.db["deals"].update_one({"_id": deal}, {"$push": {"retry_automations": automation}})
+    await until(lambda: world.db["notes"].count_documents({}) == 1, "the first note", 10, daemon)
+    world.db["deals"].update_one({"_id": deal}, {"$set": {"retry_automations": [automation]}})
+    await until(lambda: world.db["notes"].count_documents({}) == 2, "the second note", 10, daemon)
+
+
 @pytest.mark.covers("DA-X2")
 async def test_a_run_whose_process_vanished_goes_on_long_before_the_next_sweep(world: World, daemon: Daemon) -> None:
     left = {"run": {"id": "x", "told": True}, "is_running": True, "lease_owner": "gone", "token": 7}
     automation = world.automation("add_tag", tag=TAG, status="INACTIVE", module="DEAL")
     deal = world.deal()
-    world.db["automations"].update_one({"_id": automation}, {"$set": {**left, "lease_until": ago(seconds=-1)}})
+    world.db["automations"].update_one({"_id": automation}, {"$set": {**left, "lease_until": ago(seconds=-4)}})
 
     await until(lambda: not automation_of(world, automation)["is_running"], "the run is taken up", 15, daemon)
 

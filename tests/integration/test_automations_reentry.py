@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.automations.automation import read_automation
+from pipeline_engine.domain.automations.batch import work
 from tests.automations import ago, automation_of, deal_of, due, logs_of, run, work_off
 from tests.world import World
 
@@ -65,6 +68,21 @@ async def test_repeats_count_on_when_the_automation_changes_its_ways(world: Worl
 
     assert world.db["notes"].count_documents({"deal_id": deal}) == 5
     assert deal_of(world, deal)["automation_generation"][str(automation)] == 4
+
+
+@pytest.mark.covers("DA-X8", "DA-18")
+async def test_a_mark_of_an_earlier_entry_does_not_count_for_this_one(world: World, app: App) -> None:
+    automation = world.automation("add_tag", tag=NEXT, reentry="per_entry")
+    deal = world.deal()
+    await work_off(app)
+    enter_again(world, deal)
+    selected = deal_of(world, deal)
+    world.db["deals"].update_one({"_id": deal}, {"$set": {"stage_id": NEXT}})
+
+    worked = await work(app, read_automation(automation_of(world, automation)), "a run", [selected], math.inf)
+
+    assert (worked.done, worked.failed) == (0, 0)
+    assert len(logs_of(world, automation)) == 1
 
 
 @pytest.mark.parametrize(("reentry", "moves"), [("once", 2), ("per_entry", 20)])

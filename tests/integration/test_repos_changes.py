@@ -19,8 +19,8 @@ async def heard(app: App, world: World) -> AsyncIterator[list[str]]:
     told: list[str] = []
 
     async def listen() -> None:
-        async for change in app.changes.listen():
-            told.append(change.collection)  # noqa: PERF401 - the stream never ends
+        async for collection in app.changes.listen():
+            told.append(collection)  # noqa: PERF401 - the stream never ends
 
     async def listens() -> bool:
         world.db["outbox"].insert_one({})

@@ -19,10 +19,6 @@ class AutomationDeals:
     def __init__(self, collection: Collection) -> None:
         self._own = collection
 
-    async def place_of(self, deal_id: Any) -> Document | None:
-        """`{account_id, stage_id}` of a deal, whosever it is."""
-        return await self._own.everywhere.find_one({"_id": deal_id}, projection=["account_id", "stage_id"])
-
     async def any(self, query: Mapping[str, Any]) -> bool:
         return await self._own.find_one(query, projection=["_id"]) is not None
 

@@ -104,11 +104,6 @@ class Automations:
         query = {"_id": seen["_id"], "account_id": seen.get("account_id"), "token": seen.get("token")}
         await self._own.update_one({**query, **NOBODYS}, {"$set": {"watermark": mark}})
 
-    async def forget_watermarks(self, account_id: ObjectId, stage_id: ObjectId) -> None:
-        """The next look of each automation of the stage is at all its deals."""
-        query = {"account_id": either(account_id), "stage_id": either(stage_id)}
-        await self._own.update_many(query, {"$set": {"watermark": None}})
-
     async def get(self, automation_id: ObjectId) -> Document | None:
         return await self._all.find_one({"_id": automation_id})
 

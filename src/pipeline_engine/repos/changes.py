@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
 
 from pipeline_engine.clock import Clock
 from pipeline_engine.repos.client import Document
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
 
 def _changed(collection: str, field: str) -> Document:
     return {"ns.coll": collection, f"updateDescription.updatedFields.{field}": {"$exists": True}}
+
+
+def _pushed(field: str) -> Document:
+    """Something was added to a list that was there: told as the field `<list>.<place>`, which no path reaches."""
+    fields = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
+    begins = {"$eq": [{"$indexOfCP": ["$$this.k", f"{field}."]}, 0]}
+    return {"$expr": {"$anyElementTrue": {"$map": {"input": fields, "in": begins}}}}
 
 
 # Watermarks rest on the time of entry being the time of the change; these deals are the exception.
@@ -51,20 +60,13 @@ DUE: list[Document] = [
                 # Of the deals that an import inserts its chunk tells, once.
                 {"ns.coll": "deals", "operationType": "insert", "fullDocument.import_id": {"$exists": False}},
                 *(_changed("deals", field) for field in ("stage_id", "automation_starts", "retry_automations")),
+                {"ns.coll": "deals", **_pushed("retry_automations")},
                 {"ns.coll": "import_chunks", "updateDescription.updatedFields.state": "done"},
             ],
         }
     },
-    {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE}},
+    {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE, "stage": MOVED}},
 ]
-
-
-class Change(NamedTuple):
-    """Something in `collection` became due; `late`: it is a deal that entered its stage some time ago, as it says."""
-
-    collection: str
-    id: Any
-    late: bool
 
 
 class Changes:
@@ -73,18 +75,35 @@ class Changes:
     def __init__(self, database: AsyncIOMotorDatabase[Document], clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self.heard_since: datetime | None = None
-        """From when on nothing was missed; None while nobody listens."""
+        self._late: dict[str, datetime] = {}
+        self._heard_since: datetime | None = None
 
-    async def listen(self) -> AsyncGenerator[Change, None]:
-        """Whatever becomes due, as it happens."""
+    def told_since(self, stage_id: ObjectId) -> datetime | None:
+        """From when on we would have heard of every deal that enters the stage and says that it did so long ago; None
+        while nobody listens. Such a deal was the last thing that we did hear of, or the stream was opened then."""
+        if self._heard_since is None:
+            return None
+        return max(self._heard_since, self._late.get(str(stage_id), self._heard_since))
+
+    async def listen(self) -> AsyncGenerator[str, None]:
+        """The collection's name whenever something in it became due."""
         try:
             async with seam("mongo.watch"), self._database.watch(DUE, max_await_time_ms=1000) as stream:
-                change = await stream.try_next()
-                self.heard_since = self._clock.now()
+                change = await stream.try_next()  # opens it
+                self._heard_since = self._clock.now()
                 while True:
                     if change is not None:
-                        yield Change(change["ns"]["coll"], change["documentKey"]["_id"], change["late"])
+                        await self._note(change)
+                        yield change["ns"]["coll"]
                     change = await stream.next()
         finally:
-            self.heard_since = None
+            self._heard_since = None
+
+    async def _note(self, change: Mapping[str, Any]) -> None:
+        if change["late"]:
+            stage = change.get("stage") or await self._stage_of(change["documentKey"]["_id"])
+            self._late[str(stage)] = self._clock.now()
+
+    async def _stage_of(self, deal_id: Any) -> Any:
+        deal = await self._database["deals"].find_one({"_id": deal_id}, projection=["stage_id"])
+        return deal and deal.get("stage_id")

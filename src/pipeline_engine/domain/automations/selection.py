@@ -71,7 +71,7 @@ def watermark(held: Mapping[str, Any], automation: Automation, now: datetime) ->
 
 def _still_true(app: App, held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
     """The watermark, if since the last full look we would have heard of deals that enter with a time long past."""
-    settled, since = watermark(held, automation, now), app.changes.heard_since
+    settled, since = watermark(held, automation, now), app.changes.told_since(automation.stage_id)
     return settled if settled and since and held["watermark"]["looked_at"] >= since else None
 
 
