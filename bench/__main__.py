@@ -33,7 +33,8 @@ def _page(rows: list[Row]) -> str:
         "# Benchmarks\n\n"
         "Ratios against a floor or a peer that was measured in the same run, on the same servers; absolute figures are "
         "of a small shared machine and say little by themselves. The servers run on the same cores.\n\n"
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine}, by `make bench`.\n\n{table}\n"
+        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine}, by `make bench`; load average at its end "
+        f"{os.getloadavg()[1]:.0f}.\n\n{table}\n"
     )
 
 
