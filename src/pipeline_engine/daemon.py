@@ -27,7 +27,7 @@ from pipeline_engine.lanes import Codec
 from pipeline_engine.patience import make_arq_patient
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.settings import Settings
-from pipeline_engine.supervise import Poke
+from pipeline_engine.supervise import Poke, end
 from pipeline_engine.sweeper import Sweeper
 from pipeline_engine.watcher import watch
 
@@ -48,6 +48,7 @@ class Daemon:
         self._stack = AsyncExitStack()
         self._engine: Engine | None = None
         self._worker_task: asyncio.Task[Any] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def start(self, _context: dict[Any, Any]) -> None:
         """arq's `on_startup`."""
@@ -85,8 +86,8 @@ class Daemon:
 
     def _on_signal(self, name: signal.Signals) -> None:
         log.info("stopping", signal=name.name)
-        if self._worker_task:
-            self._worker_task.cancel()
+        if self._worker_task and not self._ending:
+            self._ending = asyncio.create_task(end(self._worker_task))
 
     async def stop(self, _context: dict[Any, Any]) -> None:
         """arq's `on_shutdown`; doing it twice changes nothing."""

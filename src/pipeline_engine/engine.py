@@ -12,7 +12,7 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.desk import Desk
 from pipeline_engine.lanes import LANES, Crew, Hook, Lane
-from pipeline_engine.supervise import supervise
+from pipeline_engine.supervise import end, supervise
 from pipeline_engine.workers import automations, imports
 
 FRUGAL_LOOK = 300.0
@@ -58,9 +58,7 @@ class Engine:
         """Claim nothing more, let what runs come to its end within the grace, give every lease back."""
         self._desk.stopping = True
         await self.crew.drain(max(0.0, self._app.settings.shutdown_grace - ENDING))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         try:
             async with asyncio.timeout(GOODBYE):
                 await self._app.heartbeat.give_back()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pipeline_engine import logs
+
+CANCEL_AGAIN = 0.3
+"""Seconds that a cancelled task gets to clean up."""
 
 log = logs.get(__name__)
 
@@ -20,6 +24,20 @@ async def supervise(name: str, loop: Callable[[], Awaitable[None]], rest: float 
             # One line, not a traceback each second: a lost server is the usual cause.
             log.warning("loop ended, starting it again", loop=name, error=f"{type(error).__name__}: {error}")
         await asyncio.sleep(rest * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, with which redis-py sends, forgets a cancellation that
+    comes at the moment in which its call succeeds.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Poke:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from bson import ObjectId
 
@@ -74,6 +76,24 @@ async def test_it_leaves_while_redis_hangs(drill: Drill, own_redis: Redis, figur
     drill.check(queue_id)
     _one_attempt(drill, queue_id)
     figure.append(f"Redis hanging: exit 0 after {left_after:.1f} s")
+
+
+@pytest.mark.slow
+async def test_a_run_that_does_not_end_is_cut_off(drill: Drill, figure: list[str]) -> None:
+    hang = json.dumps({"seam": "mongo.deals.insert_many", "nth": 20, "do": "hang"})
+    queue_id = drill.queue(csv_file(ROWS))
+    daemon = await drill.started(**SETTINGS, SHUTDOWN_GRACE="1", FAULT_PLAN=hang)
+    await drill.progress(queue_id, CHUNKS // 4)
+
+    left_after = await daemon.terminate(within=AT_MOST)
+
+    assert daemon.exit_code == 0, daemon.tail()
+    _nothing_held(drill, queue_id)
+    await drill.started(**SETTINGS)
+    await drill.converge(queue_id)
+    drill.check(queue_id)
+    _one_attempt(drill, queue_id)
+    figure.append(f"with a grace of 1 s: exit 0 after {left_after:.1f} s")
 
 
 @pytest.mark.slow

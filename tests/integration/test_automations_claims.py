@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.run import CRASHES, run_slice
 from pipeline_engine.errors import Stale, Transient
+from pipeline_engine.lanes import Release
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 from tests.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, timed
+from tests.faults.daemon import until
 from tests.world import World
 
 TAG = ObjectId()
@@ -202,3 +205,22 @@ async def test_a_database_that_fails_in_the_middle_leaves_nothing_locked_for_lon
     assert sorted(note["deal_id"] for note in world.db["notes"].find()) == deals
     assert [len(log["success"]) for log in logs_of(world, automation)] == [3]
     assert automation_of(world, automation)["crashes"] == 0
+
+
+async def test_a_deal_that_enters_while_the_run_ends_brings_the_job_back(
+    world: World, configured: Settings, tmp_path: Path
+) -> None:
+    automation, seams = world.automation("add_tag", tag=TAG), tmp_path / "seams"
+    # The second event is that of the end: by then the run has found nothing more to do.
+    plan = '{"seam": "mongo.outbox.insert_one", "nth": 2, "do": "delay", "seconds": 1}'
+    fault = {"fault_testing": True, "fault_plan": plan, "fault_log": str(seams)}
+    first = world.deal()
+
+    async with open_app(configured.model_copy(update=fault)) as app:
+        ending = asyncio.create_task(run_slice(app, automation))
+        await until(lambda: "outbox.insert_one 2 before" in seams.read_text(), "the run is about to end", 10)
+        second = world.deal()
+        assert await ending == Release()
+        await run(app, automation)
+
+    assert tagged(world, TAG) == {first, second}

@@ -19,23 +19,38 @@ from tests.world import World
 TAG, OTHER = ObjectId(), ObjectId()
 
 
+def many(world: World, deals: int) -> None:
+    template = deal_of(world, world.deal())
+    world.db["deals"].insert_many([{**template, "_id": ObjectId()} for _ in range(deals - 1)])
+
+
 @pytest.mark.covers("DA-12", "DA-18", "DA-X12")
 async def test_many_deals_make_several_logs_of_one_run(world: World, configured: Settings) -> None:
     automation = world.automation("add_tag", tag=TAG)
-    template = deal_of(world, world.deal())
-    world.db["deals"].insert_many([{**template, "_id": ObjectId()} for _ in range(449)])
-    # Slices of one batch: each goes to the end of the line and comes back.
-    slices = configured.model_copy(update={"automation_slice_seconds": 0.001})
+    many(world, 450)
 
-    (result,) = await run_once(slices, ["deals.automations"])
+    (result,) = await run_once(configured, ["deals.automations"])
 
     assert (result.units, result.succeeded) == (1, 1)
-    assert result.jobs >= 3
     logs = logs_of(world, automation)
-    assert [len(log["success"]) for log in logs] == [200, 200, 50]
+    assert sorted(len(log["success"]) for log in logs) == [50, 200, 200]
     assert len({log["run_id"] for log in logs}) == 1
     every = [entry["deal"] for log in logs for entry in log["success"]]
     assert len(set(every)) == 450 == world.db["deals"].count_documents({"automation_triggered": automation})
+
+
+@pytest.mark.covers("DA-X12")
+async def test_a_run_that_takes_long_gives_its_place_to_others_and_goes_on(world: World, configured: Settings) -> None:
+    automation = world.automation("add_tag", tag=TAG)
+    many(world, 110)
+
+    hurried = {"automation_slice_seconds": 0.001, "automation_batch": 10}
+    (result,) = await run_once(configured.model_copy(update=hurried), ["deals.automations"])
+
+    assert result.jobs >= 3
+    assert len({log["run_id"] for log in logs_of(world, automation)}) == 1
+    assert world.db["deals"].count_documents({"automation_triggered": automation}) == 110
+    assert automation_of(world, automation)["last_run"]["succeeded"] == 110
 
 
 @pytest.mark.covers("DA-18", "DA-28")

@@ -24,6 +24,7 @@ from pipeline_engine.lanes.queue import LaneQueue
 from pipeline_engine.lanes.runner import Runner
 from pipeline_engine.lanes.script import Script
 from pipeline_engine.lanes.worker import Worker
+from pipeline_engine.supervise import end
 
 log = logs.get(__name__)
 
@@ -125,9 +126,7 @@ class Crew(Generic[App]):
             await asyncio.wait(tasks, timeout=left)
 
     async def _stop(self) -> None:
-        for task in (*self._loops, *self._care):
-            task.cancel()
-        await asyncio.gather(*self._loops, *self._care, return_exceptions=True)
+        await end(*self._loops, *self._care)
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_WAIT):
                 await self._history.flush()

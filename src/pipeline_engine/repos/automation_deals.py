@@ -12,6 +12,8 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 
+ENTRY = [("automation_starts", 1), ("_id", 1)]
+"""The order in which deals entered; the index has it too."""
 MARKS = ("automation_triggered", "automation_failed", "automation_generation")
 
 
@@ -25,7 +27,7 @@ class AutomationDeals:
     async def matching(self, query: Mapping[str, Any], limit: int, but: Sequence[ObjectId] = ()) -> list[Document]:
         """Deals that match, in the order in which they entered the stage."""
         wanted = {**query, "_id": {"$nin": list(but)}} if but else query
-        return await self._own.find(wanted, limit=limit, sort=[("automation_starts", 1)])
+        return await self._own.find(wanted, limit=limit, sort=ENTRY)
 
     async def change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document) -> dict[ObjectId, str]:
         """One guarded update: those of `ids` that still match get the change. Returns {id: why} of those that the

@@ -50,7 +50,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("lease_owner", **_where("lease_owner")),
     ],
     "deals": [
-        _index("account_id", "stage_id", "automation_starts"),
+        _index("account_id", "stage_id", "automation_starts", "_id"),
         _index("retry_automations", partialFilterExpression={"retry_automations.0": {"$exists": True}}),
     ],
     "automation_logs": [

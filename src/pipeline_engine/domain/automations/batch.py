@@ -1,7 +1,8 @@
-"""One batch of deals: log opened, effect and mark, log closed."""
+"""Batches of deals: for each a log opened, effect and mark, the log closed."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,9 @@ from pipeline_engine.lanes import LANES
 
 Deal = Mapping[str, Any]
 
+SIDE_BY_SIDE = 5
+"""Batches at a time: they wait for MongoDB most of the time."""
+
 
 @dataclass(frozen=True)
 class Worked:
@@ -33,9 +37,35 @@ class Worked:
     failed: int
     rest: float | None
 
+    @classmethod
+    def all(cls, batches: Sequence[Worked]) -> Worked:
+        rests = [one.rest for one in batches if one.rest is not None]
+        return cls(sum(one.done for one in batches), sum(one.failed for one in batches), max(rests, default=None))
+
+
+def most_at_once(app: App, automation: Automation) -> int:
+    """So many deals may be worked off together; where a provider sets the pace, one batch."""
+    batches = 1 if isinstance(ACTIONS[automation.type], Sent) else SIDE_BY_SIDE
+    return app.settings.automation_batch * batches
+
 
 async def work(app: App, automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
     """Work off deals that match. Sends nothing more after `until`, a time of the monotonic clock."""
+    size = app.settings.automation_batch
+    batches = [deals[at : at + size] for at in range(0, len(deals), size)]
+    work = (_work(app, automation, run_id, batch, until) for batch in batches)
+    # Each comes to its end, whatever happens to the others: none goes on unseen.
+    ended = await asyncio.gather(*work, return_exceptions=True)
+    return Worked.all([_or_raise(one) for one in ended])
+
+
+def _or_raise(result: Worked | BaseException) -> Worked:
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+async def _work(app: App, automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
     action, rest = ACTIONS[automation.type], None
     log = await _open_log(app, automation, action, run_id, deals)
     try:

@@ -13,12 +13,12 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations import brake
 from pipeline_engine.domain.automations.actions.table import ACTIONS
-from pipeline_engine.domain.automations.batch import work
+from pipeline_engine.domain.automations.batch import most_at_once, work
 from pipeline_engine.domain.automations.closing import close_left_open
 from pipeline_engine.domain.automations.ending import end
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.repeats import take_up_repeats
-from pipeline_engine.domain.automations.selection import Selection, select
+from pipeline_engine.domain.automations.selection import Selection, anything_due, select
 from pipeline_engine.domain.automations.settling import AGAIN
 from pipeline_engine.domain.automations.telling import tell
 from pipeline_engine.errors import Permanent, Stale
@@ -64,27 +64,27 @@ async def _slice(app: App, hold: Hold) -> Outcome:
 
 
 async def _act(app: App, hold: Hold) -> Outcome:
-    until, reached = time.monotonic() + app.settings.automation_slice_seconds, None
+    until, behind = time.monotonic() + app.settings.automation_slice_seconds, None
     while True:
         await hold.refresh()
         if not await _is_on(app, hold):
             return await end(app, hold)
-        if reached is None:
+        if behind is None:
             await take_up_repeats(app, hold)
-        selection = await select(app, hold.automation, hold.document, _most(app, hold), reached)
-        if not selection.deals and reached is None:
+        selection = await select(app, hold.automation, hold.document, _most(app, hold), behind)
+        if not selection.deals and behind is None:
             return await _nothing_left(app, hold, selection)
         if selection.deals and (outcome := await _work(app, hold, selection, until)):
             return outcome
         # At the end of the line once more from its beginning: some may have become due behind us.
-        reached = selection.reached
+        behind = selection.last
         if time.monotonic() >= until:
             await hold.give_back()
             return Release()
 
 
 async def _work(app: App, hold: Hold, selection: Selection, until: float) -> Outcome | None:
-    """One batch. Returns how the slice ends, if it has to end after this."""
+    """Some deals. Returns how the slice ends, if it has to end after this."""
     await _announce(app, hold, selection)
     if not app.heartbeat.trusted:
         raise Stale(f"automation {hold.automation.id}: the lease may have run out")
@@ -116,7 +116,7 @@ def _rest(hold: Hold, now: datetime) -> float:
 
 
 def _most(app: App, hold: Hold) -> int:
-    return 1 if brake.is_probing(hold) else app.settings.automation_batch
+    return 1 if brake.is_probing(hold) else most_at_once(app, hold.automation)
 
 
 async def _announce(app: App, hold: Hold, selection: Selection) -> None:
@@ -135,7 +135,10 @@ async def _nothing_left(app: App, hold: Hold, selection: Selection) -> Outcome:
         wait = (selection.again_at - app.clock.now()).total_seconds()
         return Release(after=min(max(wait, 0.1), AGAIN))  # new deals do not wait for longer than that
     await app.automation_units.forget_due(hold.automation.account_id, hold.automation.id, selection.at)
-    return await end(app, hold, **({"watermark": selection.watermark} if selection.watermark else {}))
+    changes = {"watermark": selection.watermark} if selection.watermark else {}
+    ended = await end(app, hold, **changes)
+    # A sweep that found a deal since then could not put this job into a lane where it still stood.
+    return Release() if await anything_due(app, hold.automation, {**hold.document, **changes}) else ended
 
 
 async def _pause(app: App, held: Mapping[str, Any], reason: str) -> None:

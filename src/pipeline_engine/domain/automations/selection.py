@@ -11,7 +11,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.action import moves
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation
-from pipeline_engine.domain.automations.matching import fresh, others_first
+from pipeline_engine.domain.automations.matching import flagged, fresh, others_first
 from pipeline_engine.errors import Permanent
 
 FULL_LOOK = timedelta(hours=1)
@@ -19,7 +19,6 @@ FULL_LOOK = timedelta(hours=1)
 the newer ones."""
 LAG = timedelta(minutes=1)
 """Deals whose entry is younger than this are looked at again: their writes may still be on the way."""
-STEP = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -37,27 +36,39 @@ class Selection:
     """When there are no deals: up to which entry all are settled; None when that cannot be said."""
 
     @property
-    def reached(self) -> datetime | None:
-        """The next look goes on after this, or, when there were no deals, begins anew."""
-        # Others may have entered in the same millisecond as the last one.
-        return self.deals[-1]["automation_starts"] - STEP if self.deals else None
+    def last(self) -> Mapping[str, Any] | None:
+        """The next look goes on behind this deal or, when there was none, begins anew."""
+        return self.deals[-1] if self.deals else None
 
 
 async def select(
-    app: App, automation: Automation, held: Mapping[str, Any], limit: int, reached: datetime | None = None
+    app: App, automation: Automation, held: Mapping[str, Any], limit: int, behind: Mapping[str, Any] | None = None
 ) -> Selection:
-    """Deals that match now, those that wait for another attempt excepted; `reached`: not those that entered before."""
+    """Deals that match now, those that wait for another attempt excepted; `behind`: only those that come after it."""
     now = app.clock.now()
     known = _still_true(app, held, automation, now)
-    query = {**fresh(automation, now, reached or known), **await _others(app, automation, now)}
+    query = {**fresh(automation, now, known), **await _others(app, automation, now), **_behind(automation, now, behind)}
     pending = await app.automation_units.pending(automation.account_id, automation.id)
     waiting = [unit for unit in pending if unit["next_at"] > now]
     deals = await app.automation_deals.matching(query, limit, [unit["deal_id"] for unit in waiting])
     # A mover's deals leave the stage, and what still waits for others must not be lost from sight.
-    keep = not (reached or waiting or moves(ACTIONS[automation.type]))
+    keep = not (behind or waiting or moves(ACTIONS[automation.type]))
     mark = _mark(automation, now, held["watermark"]["looked_at"] if known else now)
     again_at = waiting[0]["next_at"] if waiting else None
-    return Selection(now, deals, query, again_at, full=not (reached or known), watermark=mark if keep else None)
+    return Selection(now, deals, query, again_at, full=not (behind or known), watermark=mark if keep else None)
+
+
+async def anything_due(app: App, automation: Automation, document: Mapping[str, Any]) -> bool:
+    """Whether a run would find something to do; `document` is the automation as it stands while nobody holds it."""
+    now = app.clock.now()
+    if automation.until(now) < automation.since:
+        return False  # createdAt + delay has not passed
+    if await app.automation_deals.any(flagged(automation, now)):
+        return True
+    selection = await select(app, automation, document, limit=1)
+    if not selection.deals and selection.full and selection.watermark:
+        await app.automations.keep_watermark(document, selection.watermark)
+    return bool(selection.deals)
 
 
 def watermark(held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
@@ -73,6 +84,16 @@ def _still_true(app: App, held: Mapping[str, Any], automation: Automation, now: 
     """The watermark, if since the last full look we would have heard of deals that enter with a time long past."""
     settled, since = watermark(held, automation, now), app.changes.told_since(automation.stage_id)
     return settled if settled and since and held["watermark"]["looked_at"] >= since else None
+
+
+def _behind(automation: Automation, now: datetime, deal: Mapping[str, Any] | None) -> dict[str, Any]:
+    """In the order of entry; of deals that entered in the same millisecond, in the order of their ids."""
+    if deal is None:
+        return {}
+    entered = deal["automation_starts"]
+    earlier = {"automation_starts": entered, "_id": {"$lte": deal["_id"]}}
+    window = {"$gte": entered, "$lte": automation.until(now)}
+    return {"automation_starts": window, "$and": [{"$nor": [earlier]}]}
 
 
 def _mark(automation: Automation, now: datetime, looked_at: datetime) -> dict[str, Any]:

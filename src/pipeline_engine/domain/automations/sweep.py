@@ -14,8 +14,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import read_automation
 from pipeline_engine.domain.automations.job import unit_of
-from pipeline_engine.domain.automations.matching import flagged
-from pipeline_engine.domain.automations.selection import select
+from pipeline_engine.domain.automations.selection import anything_due
 from pipeline_engine.domain.unit import Unit, fair
 from pipeline_engine.errors import Permanent
 from pipeline_engine.repos.client import is_away
@@ -44,7 +43,7 @@ async def _is_due(app: App, document: Mapping[str, Any]) -> bool:
     if document.get("run"):
         return True  # what has begun is to be ended
     try:
-        return await _has_work(app, document)
+        return await anything_due(app, read_automation(document), document)
     except Permanent:
         return True  # the run says what is wrong with it
     except Exception as error:
@@ -52,19 +51,6 @@ async def _is_due(app: App, document: Mapping[str, Any]) -> bool:
             raise
         log.warning("automation cannot be looked at", automation=str(document["_id"]), exc_info=True)
         return False
-
-
-async def _has_work(app: App, document: Mapping[str, Any]) -> bool:
-    automation = read_automation(document)
-    now = app.clock.now()
-    if automation.until(now) < automation.since:
-        return False  # createdAt + delay has not passed
-    if await app.automation_deals.any(flagged(automation, now)):
-        return True
-    selection = await select(app, automation, document, limit=1)
-    if not selection.deals and selection.full and selection.watermark:
-        await app.automations.keep_watermark(document, selection.watermark)
-    return bool(selection.deals)
 
 
 async def begun(app: App) -> list[Unit]:
