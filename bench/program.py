@@ -28,9 +28,9 @@ def environment(servers: Mapping[str, str], database: str) -> dict[str, str]:
     return {**servers, **ours, "PATH": os.environ["PATH"]}
 
 
-def run_once(settings: Mapping[str, str], watch: Callable[[], None] = lambda: None) -> Run:
-    """`run-once deals.import`; `watch` is called all the while. Seconds are those of the sweep, without start-up."""
-    command = [sys.executable, "-m", "pipeline_engine", "run-once", "deals.import", "--json"]
+def run_once(settings: Mapping[str, str], watch: Callable[[], None] = lambda: None, sweep: str = "deals.import") -> Run:
+    """`run-once` of a sweep; `watch` is called all the while. Seconds are those of the sweep, without start-up."""
+    command = [sys.executable, "-m", "pipeline_engine", "run-once", sweep, "--json"]
     child = subprocess.Popen(command, env=dict(settings), stdout=subprocess.PIPE)
     peak = 0.0
     while child.poll() is None:

@@ -69,6 +69,7 @@ class App:
     heartbeat: Heartbeat
     redis: Redis
     queue: lanes.LaneQueue
+    allowance: lanes.Allowance
     storage: Storage
     sockets: Sockets
     tokens: ServiceTokens | None
@@ -135,6 +136,7 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             heartbeat=Heartbeat(beats, lease, settings.heartbeat_seconds),
             redis=redis,
             queue=queue,
+            allowance=lanes.Allowance(redis, settings.redis_prefix),
             storage=await stack.enter_async_context(storage_of(settings)),
             sockets=await stack.enter_async_context(_sockets(settings, tokens)),
             tokens=tokens,

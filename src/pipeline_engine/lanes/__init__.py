@@ -30,6 +30,7 @@ How it works: `worker.py` (one lane in one daemon) and `scripts/step.lua` (its o
 `runner.py` runs one job; `crew.py` keeps leases, doorbell and safety net; `keys.py` lists every Redis key.
 """
 
+from pipeline_engine.lanes.allowance import Allowance, Granted
 from pipeline_engine.lanes.backoff import Backoff
 from pipeline_engine.lanes.codec import Codec, Refused
 from pipeline_engine.lanes.connection import connect
@@ -45,6 +46,7 @@ from pipeline_engine.lanes.table import LANES
 
 __all__ = [
     "LANES",
+    "Allowance",
     "Backoff",
     "Codec",
     "Context",
@@ -54,6 +56,7 @@ __all__ = [
     "DeadLetter",
     "Done",
     "Finished",
+    "Granted",
     "Handler",
     "HistoryRow",
     "Hook",

@@ -14,6 +14,7 @@
 <prefix><lane>:paused     string, there while the lane is paused
 <prefix><lane>:minutes:<hour>   hash  <minute>:<what> -> count, for charts; kept 25 hours
 <prefix>doorbell          pub/sub channel
+<prefix>spent:<account>:<name>  zset  what an account with a limit was granted in the last minute
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError, WriteError
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.deal_change import DealChange
 
 ENTRY = [("automation_starts", 1), ("_id", 1)]
 """The order in which deals entered; the index has it too."""
@@ -29,30 +30,30 @@ class AutomationDeals:
         wanted = {**query, "_id": {"$nin": list(but)}} if but else query
         return await self._own.find(wanted, limit=limit, sort=ENTRY)
 
-    async def change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document) -> dict[ObjectId, str]:
+    async def change(
+        self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange
+    ) -> dict[ObjectId, str]:
         """One guarded update: those of `ids` that still match get the change. Returns {id: why} of those that the
         server refused."""
-        try:
-            await self._update(query, ids, change)
-        except WriteError:
-            # One deal that is refused stops the whole update: find out which.
-            return await self._change_one_by_one(query, ids, change)
-        return {}
+        # One deal that is refused stops the whole update; those before it have it, and do not match a second time.
+        for update in change.updates():
+            try:
+                await self._own.update_many({**query, "_id": {"$in": list(ids)}}, update)
+            except WriteError:
+                continue
+            return {}
+        return await self._change_one_by_one(query, ids, change)
 
     async def _change_one_by_one(
-        self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document
+        self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange
     ) -> dict[ObjectId, str]:
         refused = {}
         for id in ids:
             try:
-                await self._update(query, [id], change)
+                await self._own.update_many({**query, "_id": id}, change.expressions())
             except WriteError as error:
                 refused[id] = _why(error)
         return refused
-
-    async def _update(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: Document) -> None:
-        stages = [{"$set": {**change, "updatedAt": "$$NOW"}}]
-        await self._own.update_many({**query, "_id": {"$in": list(ids)}}, stages)
 
     async def marks(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> list[Document]:
         """Of these deals what was done and what failed."""
@@ -63,23 +64,6 @@ class AutomationDeals:
         """Who made the matching deals, and how many there are."""
         found = await self._own.aggregate(query, {"$group": {"_id": "$created_by", "deals": {"$sum": 1}}})
         return [one["_id"] for one in found if one["_id"] is not None], sum(one["deals"] for one in found)
-
-
-def with_mark(field: str, automation_id: ObjectId) -> Document:
-    """In a pipeline update: the list `field` with the automation in it."""
-    there = {"$in": [automation_id, list_of(field)]}
-    return {field: {"$cond": [there, list_of(field), {"$concatArrays": [list_of(field), [automation_id]]}]}}
-
-
-def list_of(field: str) -> Document:
-    """In a pipeline update: the list, whatever the CRM left in its place."""
-    return {"$cond": [{"$isArray": f"${field}"}, f"${field}", []]}
-
-
-def without(field: str, automation_id: ObjectId) -> Document:
-    """In a pipeline update: the list `field` without the automation."""
-    kept = {"$not": {"$in": ["$$one", [automation_id, str(automation_id)]]}}
-    return {field: {"$filter": {"input": list_of(field), "as": "one", "cond": kept}}}
 
 
 def _why(error: WriteError) -> str:

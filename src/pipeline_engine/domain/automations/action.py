@@ -12,6 +12,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.effects import Deliver
+from pipeline_engine.repos.deal_change import DealChange
 
 Document = dict[str, Any]
 Deal = Mapping[str, Any]
@@ -25,8 +26,7 @@ def _nothing(_automation: Automation) -> dict[str, list[ObjectId]]:
 class Guarded:
     """Changes the deal itself: effect and mark are one guarded update, so a replay matches nothing."""
 
-    change: Callable[[Automation], Document]
-    """Fields to set, as expressions over the deal as it was."""
+    change: Callable[[Automation], DealChange]
     points_at: Callable[[Automation], dict[str, list[ObjectId]]] = _nothing
     """{collection: ids} that must not belong to another account."""
     moves: bool = False

@@ -114,7 +114,7 @@ async def _act(app: App, automation: Automation, action: Action, deals: Sequence
 
 async def _change(app: App, automation: Automation, action: Guarded, deals: Sequence[Deal]) -> None:
     now = app.clock.now()
-    change = {**action.change(automation), **done_mark(automation)}
+    change = action.change(automation) | done_mark(automation)
     if action.moves:
         change |= with_move()
         deals = await _stop_circling(app, automation, deals, now)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline_engine.repos.automation_deals import list_of
+from pipeline_engine.repos.deal_change import DealChange, list_of
 
 MOST, WITHIN = 20, timedelta(hours=1)
 CIRCLING = f"automations have moved it {MOST} times within an hour; is there a circle of stages?"
@@ -18,6 +18,7 @@ def goes_round(deal: Mapping[str, Any], now: datetime) -> bool:
     return len(moves) >= MOST and bool(moves[-MOST] > now - WITHIN)
 
 
-def with_move() -> dict[str, Any]:
-    """In a pipeline update: the times of the last moves, now with this one."""
-    return {"automation_moves": {"$slice": [{"$concatArrays": [list_of("automation_moves"), ["$$NOW"]]}, -MOST]}}
+def with_move() -> DealChange:
+    """The times of the last moves, now with this one."""
+    moves = {"$concatArrays": [list_of("automation_moves"), ["$$NOW"]]}
+    return DealChange(compute={"automation_moves": {"$slice": [moves, -MOST]}})

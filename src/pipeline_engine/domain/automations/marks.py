@@ -1,4 +1,4 @@
-"""The marks on a deal that say what an automation did with it, as parts of pipeline updates. Pure."""
+"""The marks on a deal that say what an automation did with it. Pure."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.repos.automation_deals import with_mark, without
-
-Changes = dict[str, Any]
+from pipeline_engine.repos.deal_change import DealChange
 
 
-def done_mark(automation: Automation, entries: Mapping[ObjectId, datetime] | None = None) -> Changes:
+def done_mark(automation: Automation, entries: Mapping[ObjectId, datetime] | None = None) -> DealChange:
     """Set with the effect or after it. Done and failed are never both true, also when the deal comes round again.
 
     `entries`: {deal: entry} that the effect was for, where the deal may have entered again since.
     """
-    lists = with_mark("automation_triggered", automation.id) | without("automation_failed", automation.id)
-    return {**lists, **_entry_mark(automation, _looked_up(entries) if entries else "$automation_starts")}
+    entry = _looked_up(entries) if entries else "$automation_starts"
+    return _moved(automation, "automation_failed", "automation_triggered", entry)
 
 
-def failed_mark(automation: Automation) -> Changes:
-    lists = with_mark("automation_failed", automation.id) | without("automation_triggered", automation.id)
-    return {**lists, **_entry_mark(automation, "$automation_starts")}
+def failed_mark(automation: Automation) -> DealChange:
+    return _moved(automation, "automation_triggered", "automation_failed", "$automation_starts")
 
 
-def _entry_mark(automation: Automation, entry: object) -> Changes:
+def _moved(automation: Automation, out_of: str, into: str, entry: object) -> DealChange:
+    id = automation.id
+    compute = _entry_mark(automation, entry)
+    return DealChange(add={into: [id]}, remove={out_of: [id, str(id)]}, compute=compute)
+
+
+def _entry_mark(automation: Automation, entry: object) -> dict[str, Any]:
     """Under `per_entry`: which entry this was."""
     return {} if automation.reentry == "once" else {f"automation_generation.{automation.id}.entry": entry}
 

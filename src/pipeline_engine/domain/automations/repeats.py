@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.matching import flagged
 from pipeline_engine.domain.automations.unit_key import unit_key
-from pipeline_engine.repos.automation_deals import without
+from pipeline_engine.repos.deal_change import DealChange
 
 LISTS = ("retry_automations", "automation_triggered", "automation_failed", "skip_automations")
 
@@ -29,13 +27,11 @@ async def take_up_repeats(app: App, hold: Hold) -> None:
             return  # they stay flagged
 
 
-def new_generation(automation: Automation) -> dict[str, Any]:
-    """In a pipeline update: the flag and all marks gone, the unit's generation one higher."""
-    lists: dict[str, Any] = {}
-    for name in LISTS:
-        lists |= without(name, automation.id)
+def new_generation(automation: Automation) -> DealChange:
+    """The flag and all marks gone, the unit's generation one higher."""
+    mark = [automation.id, str(automation.id)]
     field = f"automation_generation.{automation.id}"
     # Under `once` the field is the number itself; a change of `reentry` may have left the other form there.
     repeats = {"$cond": [{"$isNumber": f"${field}"}, f"${field}", {"$ifNull": [f"${field}.repeats", 0]}]}
     counter = field if automation.reentry == "once" else f"{field}.repeats"
-    return {**lists, counter: {"$add": [repeats, 1]}}
+    return DealChange(remove=dict.fromkeys(LISTS, mark), compute={counter: {"$add": [repeats, 1]}})

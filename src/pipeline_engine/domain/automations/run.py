@@ -17,12 +17,13 @@ from pipeline_engine.domain.automations.batch import most_at_once, work
 from pipeline_engine.domain.automations.closing import close_left_open
 from pipeline_engine.domain.automations.ending import end
 from pipeline_engine.domain.automations.hold import Hold
+from pipeline_engine.domain.automations.limits import within_limit
 from pipeline_engine.domain.automations.repeats import take_up_repeats
 from pipeline_engine.domain.automations.selection import Selection, anything_due, select
 from pipeline_engine.domain.automations.settling import AGAIN
 from pipeline_engine.domain.automations.telling import tell
 from pipeline_engine.errors import Permanent, Stale
-from pipeline_engine.lanes import Outcome, Release
+from pipeline_engine.lanes import Done, Outcome, Release
 from pipeline_engine.repos.client import is_away
 
 CRASHES = 5
@@ -30,6 +31,8 @@ CRASHES = 5
 blame."""
 SOON = timedelta(minutes=1)
 """A deal that is to be tried again within this time keeps the run open."""
+LONG = 10.0
+"""Seconds. After a longer rest the sweep brings the next slice: `run-once` does not wait for that."""
 
 log = logs.get(__name__)
 
@@ -58,8 +61,7 @@ async def _slice(app: App, hold: Hold) -> Outcome:
         raise Permanent(f"{CRASHES} runs in a row ended in the middle", "crashes")
     await close_left_open(app, hold.automation)
     if rest := _rest(hold, app.clock.now()):
-        await hold.give_back()
-        return Release(after=rest)
+        return await _put_to_rest(app, hold, rest)
     return await _act(app, hold)
 
 
@@ -88,16 +90,23 @@ async def _work(app: App, hold: Hold, selection: Selection, until: float) -> Out
     await _announce(app, hold, selection)
     if not app.heartbeat.trusted:
         raise Stale(f"automation {hold.automation.id}: the lease may have run out")
-    worked = await work(app, hold.automation, hold.run_id, selection.deals, until)
+    granted = await within_limit(app, hold.automation, len(selection.deals))
+    if not granted.units:
+        return await _put_to_rest(app, hold, granted.after)
+    deals = selection.deals[: granted.units]
+    worked = await work(app, hold.automation, hold.run_id, deals, until)
     await brake.release(hold, worked)
     if await brake.pull(app, hold, worked):
         return await end(app, hold)
     if worked.done + worked.failed and hold.document["crashes"]:
         await hold.change(crashes=0)
-    if worked.rest is not None:
-        await hold.give_back(next_at=app.clock.now() + timedelta(seconds=worked.rest))
-        return Release(after=worked.rest)
-    return None
+    return await _put_to_rest(app, hold, worked.rest) if worked.rest is not None else None
+
+
+async def _put_to_rest(app: App, hold: Hold, seconds: float) -> Outcome:
+    """A limit says, not before so many seconds. The place is somebody else's meanwhile."""
+    await hold.give_back(next_at=app.clock.now() + timedelta(seconds=seconds))
+    return Release(after=seconds) if seconds <= LONG else Done()
 
 
 async def _is_on(app: App, hold: Hold) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bson import ObjectId
 
 from pipeline_engine.domain.automations.action import Guarded
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
-from pipeline_engine.repos.automation_deals import list_of
+from pipeline_engine.repos.deal_change import DealChange
 
 
 def followers(automation: Automation) -> list[ObjectId]:
@@ -22,10 +20,8 @@ def followers(automation: Automation) -> list[ObjectId]:
     return [one for one in found if one]
 
 
-def change(automation: Automation) -> dict[str, Any]:
-    there = {"$in": ["$$one", list_of("followers")]}
-    missing = {"$filter": {"input": followers(automation), "as": "one", "cond": {"$not": there}}}
-    return {"followers": {"$concatArrays": [list_of("followers"), missing]}}
+def change(automation: Automation) -> DealChange:
+    return DealChange(add={"followers": followers(automation)})
 
 
 def points_at(automation: Automation) -> dict[str, list[ObjectId]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bson import ObjectId
 
 from pipeline_engine.domain.automations.action import Guarded
 from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.repos.deal_change import DealChange
 
 
-def change(automation: Automation) -> dict[str, Any]:
-    return {"owner": automation.reference("owner_id")}
+def change(automation: Automation) -> DealChange:
+    return DealChange(set={"owner": automation.reference("owner_id")})
 
 
 def points_at(automation: Automation) -> dict[str, list[ObjectId]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bson import ObjectId
 
 from pipeline_engine.domain.automations.action import Guarded
 from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.repos.deal_change import DealChange
 
 
-def change(automation: Automation) -> dict[str, Any]:
+def change(automation: Automation) -> DealChange:
     # The filter holds the old stage, so this is a compare-and-set.
-    return {"stage_id": automation.reference("target_stage_id"), "automation_starts": "$$NOW"}
+    return DealChange(set={"stage_id": automation.reference("target_stage_id")}, compute={"automation_starts": "$$NOW"})
 
 
 def points_at(automation: Automation) -> dict[str, list[ObjectId]]:

@@ -1,0 +1,260 @@
+"""(a) tags and (b) mails against bare loops, (c) a look among many settled deals, (d) time to the effect, (e) fairness
+under an account's limit."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from aiosmtplib import SMTP
+from bson import ObjectId
+
+from bench.program import environment, run_once
+from bench.row import Row
+from pipeline_engine.providers.email_message import Mail, write_message
+from tests.stand_ins.twilio import Twilio
+from tests.world import World
+
+MANY = 16_000
+BATCH = 1000
+ROUNDS = 3
+CONNECTIONS = 5
+SETTLED_FEW, SETTLED_MANY = 10_000, 1_000_000
+DUE = 100
+ENTRIES = 20
+NEIGHBOURS = 50
+LIMIT = 60
+
+Document = dict[str, Any]
+
+
+def run(servers: Mapping[str, str]) -> list[Row]:
+    return [_tags(servers), _mails(servers), _look(servers), _entry(servers), _fairness(servers)]
+
+
+def _tags(servers: Mapping[str, str]) -> Row:
+    rounds = [_tag_round(environment(servers, f"bench_tags{n}")) for n in range(ROUNDS)]
+    ours, floor = median(MANY / one for one, _ in rounds), median(MANY / other for _, other in rounds)
+    return Row(
+        f"add_tag for {MANY:,} deals due at once, sweep to last mark",
+        f"{ours:,.0f} deals/s",
+        f"{floor:,.0f} deals/s: bare update_many over the same ids, {BATCH:,} at a time",
+        f"{ours / floor:.2f}",
+        "≥ 0.3",
+        f"ratios of {ROUNDS} rounds: {', '.join(f'{other / one:.2f}' for one, other in sorted(rounds))}",
+    )
+
+
+def _tag_round(settings: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds of ours and of the floor, on the same deals and indexes."""
+    world, tag = World(settings), ObjectId()
+    _index(settings)
+    ids = _deals(world, MANY)
+    automation = world.automation("add_tag", tag=tag)
+    ours = run_once(settings, sweep="deals.automations").seconds
+    assert world.db["deals"].count_documents({"tags": tag, "automation_triggered": automation}) == MANY
+    mark, began = ObjectId(), time.perf_counter()
+    for at in range(0, MANY, BATCH):
+        change = {"tags": mark, "automation_triggered": mark}
+        world.db["deals"].update_many({"_id": {"$in": ids[at : at + BATCH]}}, {"$addToSet": change})
+    floor = time.perf_counter() - began
+    world.close()
+    return ours, floor
+
+
+def _mails(servers: Mapping[str, str]) -> Row:
+    settings = environment(servers, "bench_mails")
+    world = World(settings)
+    _index(settings)
+    _deals(world, MANY)
+    template = {"_id": ObjectId(), "account_id": world.account, "subject": "Hello", "html": "<p>Hi {{ deal.name }}</p>"}
+    world.db["email_templates"].insert_one(template)
+    world.automation("email", email_template_id=template["_id"])
+    floor_before = asyncio.run(_bare_mails(settings))
+    ours = MANY / run_once(settings, sweep="deals.automations").seconds
+    floor_after = asyncio.run(_bare_mails(settings))
+    world.close()
+    floor = (floor_before + floor_after) / 2
+    return Row(
+        f"{MANY:,} e-mails, sweep to last mark",
+        f"{ours:,.0f} mails/s",
+        f"{floor:,.0f} mails/s: bare loop of aiosmtplib, {CONNECTIONS} connections",
+        f"{ours / floor:.2f}",
+        "≥ 0.6",
+        f"floor before {floor_before:,.0f}, after {floor_after:,.0f}; it renders, records and marks nothing",
+    )
+
+
+async def _bare_mails(settings: Mapping[str, str]) -> float:
+    """Messages per second with nothing around them."""
+    host, port = settings["SMTP_URL"].removeprefix("smtp://").split(":")
+    sender, mail = settings["SMTP_FROM"], Mail("ada@example.com", "Hello", "Hi Test Deal", "<p>Hi Test Deal</p>")
+    message = write_message(mail, sender, "<x@example.com>", datetime.now(UTC))
+
+    async def send(count: int) -> None:
+        async with SMTP(hostname=host, port=int(port), start_tls=False) as client:
+            for _ in range(count):
+                await client.mail(sender)
+                await client.rcpt(mail.to)
+                await client.data(message)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(send(MANY // CONNECTIONS) for _ in range(CONNECTIONS)))
+    return MANY / (time.perf_counter() - began)
+
+
+def _look(servers: Mapping[str, str]) -> Row:
+    few = _among(environment(servers, "bench_look1"), SETTLED_FEW)
+    many = _among(environment(servers, "bench_look2"), SETTLED_MANY)
+    return Row(
+        f"{DUE} due deals among {SETTLED_MANY:,} settled ones, insert to last mark",
+        f"{many * 1000:.0f} ms",
+        f"{few * 1000:.0f} ms among {SETTLED_FEW:,}",
+        f"{many / few:.2f}",
+        "≤ 1.5",
+        "in a running daemon, after its first full look; median of 5",
+    )
+
+
+def _among(settings: Mapping[str, str], settled: int) -> float:
+    world, tag = World(settings), ObjectId()
+    _index(settings)
+    automation = world.automation("add_tag", tag=tag)
+    _deals(world, settled, automation_triggered=[automation], automation_starts=_ago(minutes=10))
+    with _daemon(settings):
+        _until(lambda: world.db["automations"].find_one({"_id": automation, "watermark": {"$exists": True}}), 300)
+        seconds = [_until_tagged(world, tag) for _ in range(5)]
+    world.close()
+    return median(seconds)
+
+
+def _until_tagged(world: World, tag: ObjectId) -> float:
+    began = time.perf_counter()
+    ids = _deals(world, DUE, automation_starts=datetime.now(UTC))
+    _until(lambda: world.db["deals"].count_documents({"_id": {"$in": ids}, "tags": tag}) == DUE)
+    return time.perf_counter() - began
+
+
+def _entry(servers: Mapping[str, str]) -> Row:
+    settings = environment(servers, "bench_entry")
+    world, tag = World(settings), ObjectId()
+    _index(settings)
+    world.automation("add_tag", tag=tag)
+    with _daemon(settings):
+        waits = sorted(_until_effect(world, tag) for _ in range(ENTRIES + 3))[:-3]
+    world.close()
+    return Row(
+        "from a deal entering a stage to the effect of an automation without delay",
+        f"{median(waits) * 1000:.0f} ms",
+        "the sweep's 60 s without change streams",
+        f"{median(waits) / 60:.4f}",
+        "< 300 ms",
+        f"median of {ENTRIES}, slowest {waits[-1] * 1000:.0f} ms; the three slowest of the start left out",
+    )
+
+
+def _until_effect(world: World, tag: ObjectId) -> float:
+    deal = world.deal(stage_id=ObjectId())
+    time.sleep(0.3)  # deals come one by one, not on the heels of the last one
+    began = time.perf_counter()
+    entered = {"stage_id": world.stage, "automation_starts": datetime.now(UTC)}
+    world.db["deals"].update_one({"_id": deal}, {"$set": entered})
+    _until(lambda: world.db["deals"].find_one({"_id": deal, "tags": tag}, projection=["_id"]))
+    return time.perf_counter() - began
+
+
+def _fairness(servers: Mapping[str, str]) -> Row:
+    with _twilio() as twilio:
+        settings = {**environment(servers, "bench_fair"), **twilio.environment()}
+        big = World(settings)
+        _index(settings)
+        big.db["_accounts"].update_one({"_id": big.account}, {"$set": {"limits": {"sms": LIMIT}}})
+        _deals(big, MANY)
+        big.automation("sms", message="from the big one")
+        small = [big.neighbour() for _ in range(NEIGHBOURS)]
+        with _daemon(settings):
+            _until(lambda: len(twilio.messages) >= LIMIT)
+            began = time.perf_counter()
+            for world in small:
+                world.deal(automation_starts=datetime.now(UTC))
+                world.automation("sms", message="from a small one")
+            _until(lambda: sum(one.body == "from a small one" for one in twilio.messages) == NEIGHBOURS)
+            seconds = time.perf_counter() - began
+        sent = sum(one.body == "from the big one" for one in twilio.messages)
+        for world in (big, *small):
+            world.close()
+    assert sent <= 2 * LIMIT, "the big account's limit does not hold"
+    return Row(
+        f"{NEIGHBOURS} accounts with one SMS each, beside one with {MANY:,} under a limit of {LIMIT} a minute",
+        f"{seconds:.2f} s until the last of the {NEIGHBOURS}",
+        "2 s",
+        f"{seconds / 2:.2f}",
+        "≤ 1",
+        f"the big one had sent {sent} by then",
+    )
+
+
+@contextmanager
+def _twilio() -> Iterator[Twilio]:
+    """The stand-in on a loop of its own."""
+    loop, twilio = asyncio.new_event_loop(), Twilio()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(twilio.__aenter__(), loop).result()
+    try:
+        yield twilio
+    finally:
+        asyncio.run_coroutine_threadsafe(twilio.__aexit__(None, None, None), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def _daemon(settings: Mapping[str, str]) -> Iterator[None]:
+    arq = [str(Path(sys.executable).with_name("arq")), "pipeline_engine.WorkerSettings"]
+    with subprocess.Popen(arq, env=dict(settings)) as daemon:
+        try:
+            yield
+        finally:
+            daemon.terminate()
+
+
+def _deals(world: World, count: int, **changes: Any) -> list[ObjectId]:
+    """Insert so many deals that entered the stage of the world; returns their ids."""
+    deal = world.db["deals"].find_one({"_id": world.deal(**changes)}) or {}
+    world.db["deals"].delete_one({"_id": deal["_id"]})
+    ids = [ObjectId() for _ in range(count)]
+    for some in _chunks(ids, 5000):
+        world.db["deals"].insert_many([{**deal, "_id": id} for id in some])
+    return ids
+
+
+def _chunks(ids: list[ObjectId], size: int) -> Iterable[list[ObjectId]]:
+    return (ids[at : at + size] for at in range(0, len(ids), size))
+
+
+def _index(settings: Mapping[str, str]) -> None:
+    """As `indexes` does, before anything is measured."""
+    command = [sys.executable, "-m", "pipeline_engine", "indexes"]
+    subprocess.run(command, env=dict(settings), check=True, stdout=subprocess.DEVNULL)
+
+
+def _ago(**time: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**time)
+
+
+def _until(happened: Callable[[], object], patience: float = 60) -> None:
+    deadline = time.monotonic() + patience
+    while not happened():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.002)
