@@ -37,6 +37,10 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     assert "1 import_finished" in told["socket events"]
     assert float(told["rows/s"].replace(",", "")) > 0
     assert ".errors-" in told["error CSV"]
+    in_stage = int(told["deals in 'negotiation'"])
+    assert in_stage > 100
+    types = ("add_tag", "note", "reminder", "follower", "email", "stage", "mails received")
+    assert [int(told[type]) for type in types] == [in_stage] * len(types)
     assert ran.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

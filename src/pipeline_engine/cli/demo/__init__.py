@@ -1,7 +1,8 @@
 """`demo`: real servers, sample data, one pass through every system, a summary. Nothing is left behind.
 
 stage.py        what a step has at hand             sample_crm.py   an account to work for
-deal_import.py  one step: a file becomes deals      sample_deals.py its file
+deal_import.py  a file becomes deals                 sample_deals.py its file
+automations.py  what happens to them in a stage
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from typing import Annotated
 import typer
 
 from pipeline_engine.cli import session
-from pipeline_engine.cli.demo import deal_import
+from pipeline_engine.cli.demo import automations, deal_import
 from pipeline_engine.cli.demo.sample_crm import SampleCrm
 from pipeline_engine.cli.demo.stage import Facts, Stage
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.embedded import EmbeddedServers
 
 # One row per system, in the order in which they depend on each other.
-STEPS: Mapping[str, Callable[[Stage], Awaitable[Facts]]] = {"Deal import": deal_import.run}
+STEPS: Mapping[str, Callable[[Stage], Awaitable[Facts]]] = {
+    "Deal import": deal_import.run,
+    "Deal automations": automations.run,
+}
 
 
 def command(
@@ -48,6 +52,6 @@ def command(
 async def _perform(environment: Mapping[str, str], screen: Screen) -> dict[str, Facts]:
     given = {name.lower(): value for name, value in environment.items()}
     settings = session.configured(**given, app_secret=secrets.token_urlsafe(32), log_level="ERROR")
-    stage = Stage(settings, screen, SampleCrm(), environment["SOCKET_SINK_URL"])
+    stage = Stage(settings, screen, SampleCrm(), environment["SOCKET_SINK_URL"], environment["SMTP_SINK_URL"])
     await stage.set_up()
     return {title: await step(stage) for title, step in STEPS.items()}

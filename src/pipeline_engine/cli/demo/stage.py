@@ -21,7 +21,8 @@ class Stage:
     screen: Screen
     crm: SampleCrm
     socket_sink: str
-    """Where to read what came in by socket."""
+    smtp_sink: str
+    """Where to read what came in by socket and by mail."""
 
     async def set_up(self) -> None:
         async with open_app(self.settings) as app:

@@ -1,0 +1,66 @@
+"""The automations' part of the demo: what the import brought into one stage is tagged, noted, written to, and moved on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.app import App, open_app
+from pipeline_engine.cli.demo.stage import Facts, Stage
+from pipeline_engine.embedded.sink import Sink
+from pipeline_engine.repos.client import Document
+from pipeline_engine.run_once import run_once
+
+STAGE, NEXT = "negotiation", "closed won"
+TEMPLATE = {"subject": "About {{ deal.name }}", "html": "<p>Dear {{ deal.contact_name }}, shall we sign?</p>"}
+
+
+async def run(stage: Stage) -> Facts:
+    """The types that need a service outside the house (SMS and the CRM's own API) are left out."""
+    async with open_app(stage.settings) as app:
+        automations = await _insert(app, stage)
+        (result,) = await run_once(stage.settings, ["deals.automations"])
+        mails = await Sink(stage.smtp_sink).records()
+        done = {type: await _done(app, stage, id) for type, id in automations.items()}
+    return [
+        (f"deals in {STAGE!r}", max(done.values())),
+        *done.items(),
+        ("first mail to", mails[0]["recipients"][0] if mails else None),
+        ("mails received", len(mails)),
+        ("seconds", result.seconds),
+    ]
+
+
+async def _insert(app: App, stage: Stage) -> dict[str, ObjectId]:
+    """{type: automation}, on the stage."""
+    crm, database = stage.crm, app.database
+    stages = {one["name"]: one["_id"] for one in await app.stages.of_pipeline(crm.account, crm.pipeline)}
+    template, tag = ObjectId(), ObjectId()
+    await database["email_templates"].insert_one({"_id": template, "account_id": crm.account, **TEMPLATE})
+    await database["tags"].insert_one({"_id": tag, "account_id": crm.account, "name": "hot"})
+    configs: Mapping[str, Document] = {
+        "add_tag": {"tag": tag},
+        "note": {"note": "Reached the table by itself"},
+        "reminder": {"reminder_type": "call", "title": "Call them", "due_in": 86_400},
+        "follower": {"follower_id": crm.user},
+        "email": {"email_template_id": template},
+        "stage": {"target_stage_id": stages[NEXT]},
+    }
+    documents = {type: _automation(stage, type, stages[STAGE], config) for type, config in configs.items()}
+    await database["automations"].insert_many(documents.values())
+    return {type: document["_id"] for type, document in documents.items()}
+
+
+def _automation(stage: Stage, type: str, stage_id: ObjectId, config: Document) -> dict[str, Any]:
+    who = {"account_id": stage.crm.account, "created_by": stage.crm.user}
+    state = {"status": "ACTIVE", "module": "DEAL", "delay": 0, "is_running": False}
+    made = datetime.now(UTC) - timedelta(hours=1)
+    return {"_id": ObjectId(), "type": type, "stage_id": stage_id, **who, **state, **config, "createdAt": made}
+
+
+async def _done(app: App, stage: Stage, automation: ObjectId) -> int:
+    query = {"account_id": stage.crm.account, "automation_triggered": automation}
+    return await app.database["deals"].count_documents(query)
