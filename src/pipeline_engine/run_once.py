@@ -19,7 +19,7 @@ from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 
-LOOK = 0.05
+LOOK = 0.1
 """Seconds between two looks whether the lanes are empty."""
 
 log = logs.get(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
@@ -18,6 +19,14 @@ ENTRY = [("automation_starts", 1), ("_id", 1)]
 MARKS = ("automation_triggered", "automation_failed", "automation_generation")
 
 
+@dataclass(frozen=True)
+class Changed:
+    """`everything`: all deals that were to be changed certainly are; `refused`: {id: why} by the server."""
+
+    everything: bool
+    refused: Mapping[ObjectId, str]
+
+
 class AutomationDeals:
     def __init__(self, collection: Collection) -> None:
         self._own = collection
@@ -25,24 +34,43 @@ class AutomationDeals:
     async def any(self, query: Mapping[str, Any]) -> bool:
         return await self._own.find_one(query, projection=["_id"]) is not None
 
-    async def matching(self, query: Mapping[str, Any], limit: int, but: Sequence[ObjectId] = ()) -> list[Document]:
-        """Deals that match, in the order in which they entered the stage."""
-        wanted = {**query, "_id": {"$nin": list(but)}} if but else query
-        return await self._own.find(wanted, limit=limit, sort=ENTRY)
+    async def matching(
+        self,
+        query: Mapping[str, Any],
+        limit: int,
+        but: Sequence[ObjectId] = (),
+        behind: Mapping[str, Any] | None = None,
+        fields: Sequence[str] | None = None,
+    ) -> list[Document]:
+        """Deals that match, in the order in which they entered the stage; only those that come after `behind`."""
+        id: Document = {"$nin": list(but)} if but else {}
+        if behind is None:
+            return await self._find(query, id, limit, fields)
+        # Two questions, each a range of the index: many deals may have entered in the same millisecond.
+        entered = behind["automation_starts"]
+        beside = {**query, "automation_starts": entered}
+        found = await self._find(beside, {**id, "$gt": behind["_id"]}, limit, fields)
+        if len(found) < limit:
+            later = {**query, "automation_starts": {**query["automation_starts"], "$gt": entered}}
+            found += await self._find(later, id, limit - len(found), fields)
+        return found
 
-    async def change(
-        self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange
-    ) -> dict[ObjectId, str]:
-        """One guarded update: those of `ids` that still match get the change. Returns {id: why} of those that the
-        server refused."""
+    async def _find(
+        self, query: Mapping[str, Any], id: Document, limit: int, fields: Sequence[str] | None
+    ) -> list[Document]:
+        wanted = {**query, "_id": id} if id else query
+        return await self._own.find(wanted, limit=limit, sort=ENTRY, projection=fields)
+
+    async def change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange) -> Changed:
+        """One guarded update: those of `ids` that still match get the change."""
         # One deal that is refused stops the whole update; those before it have it, and do not match a second time.
         for update in change.updates():
             try:
-                await self._own.update_many({**query, "_id": {"$in": list(ids)}}, update)
+                matched = await self._own.update_many({**query, "_id": {"$in": list(ids)}}, update)
             except WriteError:
                 continue
-            return {}
-        return await self._change_one_by_one(query, ids, change)
+            return Changed(everything=matched == len(ids), refused={})
+        return Changed(everything=False, refused=await self._change_one_by_one(query, ids, change))
 
     async def _change_one_by_one(
         self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange

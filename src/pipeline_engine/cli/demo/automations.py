@@ -1,4 +1,4 @@
-"""The automations' part of the demo: what the import brought into one stage is tagged, noted, written to, and moved on."""
+"""The automations' part of the demo: the deals of one stage are tagged, noted, written to, and moved on."""
 
 from __future__ import annotations
 

@@ -17,6 +17,9 @@ from pipeline_engine.repos.deal_change import DealChange
 Document = dict[str, Any]
 Deal = Mapping[str, Any]
 
+MARKS = ("automation_starts", "automation_generation", "automation_moves")
+"""What of a deal has to be known to change it without looking at the rest."""
+
 
 def _nothing(_automation: Automation) -> dict[str, list[ObjectId]]:
     return {}
@@ -53,6 +56,11 @@ class Sent:
 
 
 Action = Guarded | Written | Sent
+
+
+def needs(action: Action) -> tuple[str, ...] | None:
+    """The fields of a deal that it has to know; None for all of them."""
+    return MARKS if isinstance(action, Guarded) else None
 
 
 def moves(action: Action) -> bool:

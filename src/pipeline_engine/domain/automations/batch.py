@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.action import Action, Guarded, Sent, Written, moves
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.automations.closing import close
+from pipeline_engine.domain.automations.closing import close, close_as_done
 from pipeline_engine.domain.automations.loop_guard import CIRCLING, goes_round, with_move
 from pipeline_engine.domain.automations.marks import done_mark
 from pipeline_engine.domain.automations.matching import fresh
@@ -66,15 +66,15 @@ def _or_raise(result: Worked | BaseException) -> Worked:
 
 
 async def _work(app: App, automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
-    action, rest = ACTIONS[automation.type], None
+    action, acted = ACTIONS[automation.type], _Acted()
     log = await _open_log(app, automation, action, run_id, deals)
     try:
         await _refuse_foreign(app, automation, action)
-        rest = await _act(app, automation, action, deals, until)
+        acted = await _act(app, automation, action, deals, until)
     except Permanent as error:
         await give_up(app, automation, [Failure(deal, str(error), 0) for deal in deals])
-    succeeded, failed = await close(app, automation, log)
-    return Worked(succeeded, failed, rest)
+    succeeded, failed = await (close_as_done if acted.on_all else close)(app, automation, log)
+    return Worked(succeeded, failed, acted.rest)
 
 
 async def _open_log(
@@ -101,26 +101,36 @@ async def _refuse_foreign(app: App, automation: Automation, action: Action) -> N
             raise Permanent(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")
 
 
-async def _act(app: App, automation: Automation, action: Action, deals: Sequence[Deal], until: float) -> float | None:
+@dataclass(frozen=True)
+class _Acted:
+    """`on_all`: every deal certainly has effect and mark. `rest`: as in `Worked`."""
+
+    on_all: bool = False
+    rest: float | None = None
+
+
+async def _act(app: App, automation: Automation, action: Action, deals: Sequence[Deal], until: float) -> _Acted:
     match action:
         case Guarded():
-            await _change(app, automation, action, deals)
+            return _Acted(on_all=await _change(app, automation, action, deals))
         case Written():
             await _write(app, automation, action, deals)
         case Sent():
-            return await _send(app, automation, action, deals, until)
-    return None
+            return _Acted(rest=await _send(app, automation, action, deals, until))
+    return _Acted()
 
 
-async def _change(app: App, automation: Automation, action: Guarded, deals: Sequence[Deal]) -> None:
+async def _change(app: App, automation: Automation, action: Guarded, deals: Sequence[Deal]) -> bool:
+    """Whether all of them were changed."""
     now = app.clock.now()
     change = action.change(automation) | done_mark(automation)
     if action.moves:
         change |= with_move()
-        deals = await _stop_circling(app, automation, deals, now)
-    by_id = {deal["_id"]: deal for deal in deals}
-    refused = await app.automation_deals.change(fresh(automation, now), list(by_id), change)
-    await give_up(app, automation, [Failure(by_id[id], why, 1) for id, why in refused.items()])
+    going = await _stop_circling(app, automation, deals, now) if action.moves else deals
+    by_id = {deal["_id"]: deal for deal in going}
+    changed = await app.automation_deals.change(fresh(automation, now), list(by_id), change)
+    await give_up(app, automation, [Failure(by_id[id], why, 1) for id, why in changed.refused.items()])
+    return changed.everything and len(going) == len(deals)
 
 
 async def _stop_circling(app: App, automation: Automation, deals: Sequence[Deal], now: datetime) -> Sequence[Deal]:

@@ -41,6 +41,11 @@ async def _took_effect(app: App, automation: Automation, log: Document) -> list[
     return []
 
 
+async def close_as_done(app: App, automation: Automation, log: Document) -> tuple[int, int]:
+    """Write down that all deals of the batch were done, which the server has just said. Returns as `close`."""
+    return await _write_down(app, automation, log, log["deals"], {})
+
+
 async def close(app: App, automation: Automation, log: Document) -> tuple[int, int]:
     """Write down which deals of the batch were done and which failed. Returns how many of each."""
     deals = await app.automation_deals.marks(automation.account_id, log["deals"])
@@ -48,9 +53,15 @@ async def close(app: App, automation: Automation, log: Document) -> tuple[int, i
     happened = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
     broken = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_failed") or ())]
     messages = await _messages(app, automation, broken)
+    return await _write_down(app, automation, log, happened, {deal: messages.get(deal, "failed") for deal in broken})
+
+
+async def _write_down(
+    app: App, automation: Automation, log: Document, happened: Sequence[ObjectId], broken: Mapping[ObjectId, str]
+) -> tuple[int, int]:
     tag = _tag(automation)
     success = [{"deal": deal, **tag} for deal in happened]
-    failed = [{"deal": deal, **tag, "message": messages.get(deal, "failed")} for deal in broken]
+    failed = [{"deal": deal, **tag, "message": message} for deal, message in broken.items()]
     if happened and moves(ACTIONS[log["type"]]):
         await app.events.publish(_moved(automation, log, happened))
     await app.automation_logs.close(dict(log), success, failed)

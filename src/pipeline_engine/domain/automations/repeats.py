@@ -22,8 +22,8 @@ async def take_up_repeats(app: App, hold: Hold) -> None:
     while deals := await app.automation_deals.matching(query, app.settings.automation_batch):
         await hold.change(watermark=None)
         await app.automation_units.settle(automation.account_id, [unit_key(automation, deal) for deal in deals])
-        refused = await app.automation_deals.change(query, [deal["_id"] for deal in deals], new_generation(automation))
-        if refused:
+        changed = await app.automation_deals.change(query, [deal["_id"] for deal in deals], new_generation(automation))
+        if changed.refused:
             return  # they stay flagged
 
 

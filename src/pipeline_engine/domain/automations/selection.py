@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import moves
+from pipeline_engine.domain.automations.action import moves, needs
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation
 from pipeline_engine.domain.automations.matching import flagged, fresh, others_first
@@ -47,10 +47,11 @@ async def select(
     """Deals that match now, those that wait for another attempt excepted; `behind`: only those that come after it."""
     now = app.clock.now()
     known = _still_true(app, held, automation, now)
-    query = {**fresh(automation, now, known), **await _others(app, automation, now), **_behind(automation, now, behind)}
+    query = {**fresh(automation, now, known), **await _others(app, automation, now)}
     pending = await app.automation_units.pending(automation.account_id, automation.id)
     waiting = [unit for unit in pending if unit["next_at"] > now]
-    deals = await app.automation_deals.matching(query, limit, [unit["deal_id"] for unit in waiting])
+    later, fields = [unit["deal_id"] for unit in waiting], needs(ACTIONS[automation.type])
+    deals = await app.automation_deals.matching(query, limit, later, behind, fields)
     # A mover's deals leave the stage, and what still waits for others must not be lost from sight.
     keep = not (behind or waiting or moves(ACTIONS[automation.type]))
     mark = _mark(automation, now, held["watermark"]["looked_at"] if known else now)
@@ -84,16 +85,6 @@ def _still_true(app: App, held: Mapping[str, Any], automation: Automation, now: 
     """The watermark, if since the last full look we would have heard of deals that enter with a time long past."""
     settled, since = watermark(held, automation, now), app.changes.told_since(automation.stage_id)
     return settled if settled and since and held["watermark"]["looked_at"] >= since else None
-
-
-def _behind(automation: Automation, now: datetime, deal: Mapping[str, Any] | None) -> dict[str, Any]:
-    """In the order of entry; of deals that entered in the same millisecond, in the order of their ids."""
-    if deal is None:
-        return {}
-    entered = deal["automation_starts"]
-    earlier = {"automation_starts": entered, "_id": {"$lte": deal["_id"]}}
-    window = {"$gte": entered, "$lte": automation.until(now)}
-    return {"automation_starts": window, "$and": [{"$nor": [earlier]}]}
 
 
 def _mark(automation: Automation, now: datetime, looked_at: datetime) -> dict[str, Any]:

@@ -45,7 +45,8 @@ async def done(app: App, automation: Automation, entered: Mapping[ObjectId, date
     if not entered:
         return
     guard = {"account_id": either(automation.account_id)}
-    refused = await app.automation_deals.change(guard, list(entered), done_mark(automation, entered))
+    changed = await app.automation_deals.change(guard, list(entered), done_mark(automation, entered))
+    refused = changed.refused
     await _set_aside(app, automation, refused, {id: {"_id": id, "automation_starts": entered[id]} for id in refused})
 
 
@@ -56,8 +57,8 @@ async def give_up(app: App, automation: Automation, failures: Sequence[Failure])
     await app.automation_units.park([_unit(automation, one) for one in failures])
     deals = {one.deal["_id"]: one.deal for one in failures}
     guard = fresh(automation, app.clock.now())
-    refused = await app.automation_deals.change(guard, list(deals), failed_mark(automation))
-    await _set_aside(app, automation, refused, deals)
+    changed = await app.automation_deals.change(guard, list(deals), failed_mark(automation))
+    await _set_aside(app, automation, changed.refused, deals)
 
 
 async def put_off(app: App, automation: Automation, failures: Iterable[Failure]) -> None:
