@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from pipeline_engine import ids, lanes, seams
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError, Unreachable
+from pipeline_engine.providers.child_process import ChildProcess
 from pipeline_engine.providers.crm_api import CrmApi
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.renderer import Renderer
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 """Seconds that a server gets to answer for the first time."""
 
+PAGE_PROCESS = "pipeline_engine.domain.funnels.page_process"
+PAGE_PATIENCE = 120.0
+"""Seconds for one page; the processor time that it may use is far less, so only a stuck machine takes as long."""
+
 
 @dataclass(frozen=True)
 class App:
@@ -77,6 +82,7 @@ class App:
     sms: Sms
     crm_api: CrmApi
     renderer: Renderer
+    pages: ChildProcess
     accounts: Accounts
     templates: Templates
     suppressions: Suppressions
@@ -144,6 +150,7 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             sms=await stack.enter_async_context(sms_of(settings)),
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
             renderer=await stack.enter_async_context(Renderer()),
+            pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_PATIENCE)),
             accounts=Accounts(collection("_accounts")),
             templates=Templates(collection("email_templates"), collection("sms_templates")),
             suppressions=Suppressions(collection("suppressions")),

@@ -1,0 +1,137 @@
+"""Finds references (24-hex ids, uuids, image keys) in a text: leftmost first, of these the longest, none inside another
+id or key.
+
+One regular expression finds where a reference may begin, dictionaries tell which one it is; so the time hardly depends
+on how many there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from pipeline_engine.domain.funnels.reading import Reading, plain, readings
+
+HEAD = 6  # characters of a reference that the expression looks for
+ID = re.compile(r"[0-9a-fA-F-]{24,36}")
+HEX = frozenset("0123456789abcdefABCDEF")
+WORD = re.compile(r"\w")
+LONGER_BEFORE = re.compile(r"\w\Z|\.\Z|\w-\Z")
+# An escape: what it stands for, another reading shows.
+LONGER_AFTER = re.compile(r"\w|[-./]\w|%[0-9a-fA-F]{2}|\\+[ux][0-9a-fA-F]{2}")
+CONTROL = frozenset(f"\\{letter}" for letter in "bfnrt")  # escapes for control characters: the letter is no letter
+
+
+@dataclass(frozen=True)
+class Found:
+    """A reference from `start` to `end` of the source; in `reading`, from `at` on, it is plain and reads `text`."""
+
+    start: int
+    end: int
+    reference: str
+    reading: Reading
+    at: int
+    text: str
+
+
+class References:
+    """Compiled once for many texts."""
+
+    def __init__(self, references: Collection[str]) -> None:
+        self._by_text = _by_text(reference for reference in references if reference)
+        self._by_spaced = {_spaced(text): reference for text, reference in reversed(self._by_text.items())}
+        lengths: dict[str, set[int]] = {}
+        for text in self._by_spaced:
+            lengths.setdefault(text[:HEAD], set()).add(len(text))
+        self._lengths = {head: _longest_first(head, lengths) for head in lengths}
+        self._head = re.compile(_either(sorted(lengths))) if lengths else None
+
+    def find(self, text: str) -> list[Found]:
+        """In every encoding, in their order, none overlapping another."""
+        found = [
+            Found(reading.source(start), reading.source(end), reference, reading, start, reading.text[start:end])
+            for reading in readings(text)
+            for start, end, reference in self.plainly(reading.text)
+        ]
+        found.sort(key=lambda one: (one.start, -one.end))
+        return list(_apart(found))
+
+    def plainly(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Start, end and name of those that are not encoded."""
+        head = self._head.search(text) if self._head else None
+        while self._head and head:
+            start = head.start()
+            end, reference = self._at(text, start, head[0])
+            if reference:
+                yield start, end, reference
+            head = self._head.search(text, end)
+
+    def _at(self, text: str, start: int, head: str) -> tuple[int, str | None]:
+        for length in self._lengths[_spaced(head)]:
+            candidate = text[start : start + length]
+            end = start + len(candidate)
+            reference = self._by_text.get(candidate) or self._by_spaced.get(_spaced(candidate))
+            if reference and not _is_part(text, start, end):
+                return end, reference
+        return start + 1, None
+
+
+def _by_text(references: Iterable[str]) -> dict[str, str]:
+    """By every text that is that reference when nothing is encoded any more; the exact one has precedence."""
+    by_text = {reference: reference for reference in references}
+    for reference in list(by_text):
+        for text in (plain(reference), *_cases(reference)):
+            by_text.setdefault(text, reference)
+    return by_text
+
+
+def _cases(reference: str) -> tuple[str, ...]:
+    return (reference.lower(), reference.upper()) if ID.fullmatch(reference) else ()
+
+
+def _spaced(text: str) -> str:
+    """In forms, a plus is a space."""
+    return text.replace("+", " ")
+
+
+def _longest_first(head: str, lengths: dict[str, set[int]]) -> list[int]:
+    """The lengths of all references that may begin where this head was found."""
+    heads = (head[:size] for size in range(1, len(head) + 1))
+    return sorted(set().union(*(lengths.get(one, ()) for one in heads)), reverse=True)
+
+
+def _either(heads: list[str]) -> str:
+    """An expression for any of the (sorted) heads, the longest that fits, as a tree: quick however many they are."""
+    if len(heads) == 1:
+        return "".join(map(_character, heads[0]))
+    branches: dict[str, list[str]] = {}
+    for head in heads:
+        branches.setdefault(head[:1], []).append(head[1:])
+    shortest = branches.pop("", None)
+    either = "|".join(_character(first) + _either(rests) for first, rests in branches.items())
+    return f"(?:{either}){'?' if shortest else ''}"
+
+
+def _character(char: str) -> str:
+    return "[ +]" if char == " " else re.escape(char)
+
+
+def _is_part(text: str, start: int, end: int) -> bool:
+    """Whether what stands there is only a piece of a longer id or key."""
+    before, after = text[max(0, start - 2) : start], text[end : end + 8]
+    if before in CONTROL:
+        before = ""
+    if ID.fullmatch(text, start, end):
+        return before[-1:] in HEX or after[:1] in HEX
+    begins_inside = WORD.match(text, start) and LONGER_BEFORE.search(before)
+    ends_inside = text[end - 1] != "/" and LONGER_AFTER.match(after)
+    return bool(begins_inside or ends_inside)
+
+
+def _apart(found: Iterable[Found]) -> Iterator[Found]:
+    end = 0
+    for one in found:
+        if one.start >= end:
+            yield one
+            end = one.end

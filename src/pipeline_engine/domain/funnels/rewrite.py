@@ -1,0 +1,86 @@
+"""Replaces references in a text, once, and each in the encoding in which it stands there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from urllib.parse import quote
+
+from pipeline_engine.domain.funnels.chat import chat_keys
+from pipeline_engine.domain.funnels.reading import plain
+from pipeline_engine.domain.funnels.references import Found, References
+
+SAFE = re.compile(r"[\w./~-]*", re.ASCII)
+ENCODED_PERCENT = re.compile("%(?:25)*(?=[0-9a-fA-F]{2}$)")
+
+Edit = tuple[int, int, str]
+"""From where to where there is to be what."""
+
+
+def replaced(text: str, references: References, replacements: Mapping[str, str], edits: Iterable[Edit] = ()) -> str:
+    """The text with the edits made and every reference replaced that they leave."""
+    found = [(one.start, one.end, _written(text, one, replacements[one.reference])) for one in references.find(text)]
+    return _edited(text, sorted([*edits, *found], key=lambda edit: edit[0]))
+
+
+def key_edits(html: str, key: str) -> tuple[list[Edit], int]:
+    """What sets the key of every chat widget, and how many those are."""
+    widgets = chat_keys(html)
+    return [(start, end, _attribute(html[start:end], key)) for keys in widgets for start, end in keys], len(widgets)
+
+
+def _attribute(old: str, value: str) -> str:
+    mark = old[:1] if old[:1] in {'"', "'"} else '"'
+    return f"{mark}{escape(value)}{mark}"
+
+
+def _edited(text: str, edits: Iterable[Edit]) -> str:
+    pieces: list[str] = []
+    at = 0
+    for start, end, new in edits:
+        if start >= at:
+            pieces += (text[at:start], new)
+            at = end
+    return "".join(pieces) + text[at:]
+
+
+def _written(text: str, found: Found, new: str) -> str:
+    """`new` in the encoding of what it replaces. What both end with (mostly the file's name) is not touched at all."""
+    if found.text != found.reference:
+        new = plain(new)
+    kept = _common_end(found.text, new)
+    size = len(found.text) - kept
+    start, end = found.start, found.reading.source(found.at + size)
+    raw = text[start:end]
+    changed = new[: len(new) - kept]
+    if raw != found.text[:size] or not SAFE.fullmatch(changed):
+        changed = "".join(_spelled(changed, _spellings(text, found)))
+    return changed + text[end : found.end]
+
+
+def _common_end(old: str, new: str) -> int:
+    size = 0
+    for one, other in zip(reversed(old), reversed(new), strict=False):
+        if one != other and (one, other) != ("+", " "):
+            break
+        size += 1
+    return size
+
+
+def _spellings(text: str, found: Found) -> dict[str, str]:
+    """How each character of the reference stands in the source."""
+    places = [found.reading.source(at) for at in range(found.at, found.at + len(found.text) + 1)]
+    return {char: text[places[n] : places[n + 1]] for n, char in enumerate(found.text)}
+
+
+def _spelled(new: str, spellings: Mapping[str, str]) -> Iterable[str]:
+    """A character that the reference did not have is percent-encoded: that breaks neither markup nor JSON."""
+    percents = [match[0] for spelling in spellings.values() if (match := ENCODED_PERCENT.match(spelling))]
+    for char in new:
+        if char in spellings:
+            yield spellings[char]
+        elif SAFE.fullmatch(char):
+            yield char
+        else:
+            yield quote(char, safe="").replace("%", percents[0] if percents else "%")
