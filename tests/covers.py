@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SYSTEMS = ("DI", "DA")  # the systems built so far
+SYSTEMS = ("DI", "DA", "FC")  # the systems built so far
 LATER = {
     "DA-24": "the HTTP trigger API",
-    "DA-25": "e-mail and SMS actions in the table",
     "DA-27": "metrics and dashboard",
     "DA-29": "bench of automations",
+    "FC-23": "bench of clones",
     "DI-20": "mails at the end of an import",
     "DI-X12": "detection of encodings",
     "DI-X14": "typed values and duplicates",

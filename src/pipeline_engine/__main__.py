@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from pipeline_engine.cli import demo, dev, dlq, doctor, explain, forecast, imports, indexes, queues, run_once, session
+from pipeline_engine.cli import (
+    demo,
+    dev,
+    dlq,
+    doctor,
+    explain,
+    forecast,
+    funnels,
+    imports,
+    indexes,
+    queues,
+    run_once,
+    session,
+)
 
 program = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 program.command("run-once")(run_once.command)
@@ -15,6 +28,7 @@ program.command("indexes")(indexes.command)
 program.add_typer(queues.program, name="queues")
 program.add_typer(dlq.program, name="dlq")
 program.add_typer(imports.program, name="imports")
+program.add_typer(funnels.program, name="funnels")
 program.add_typer(explain.program, name="explain")
 program.add_typer(forecast.program, name="forecast")
 

@@ -37,6 +37,9 @@ from pipeline_engine.repos.csv_imports import CsvImports
 from pipeline_engine.repos.deals import Deals
 from pipeline_engine.repos.effects import Effects
 from pipeline_engine.repos.events import Events
+from pipeline_engine.repos.forms import Forms
+from pipeline_engine.repos.funnel_steps import FunnelSteps
+from pipeline_engine.repos.funnels import Funnels
 from pipeline_engine.repos.heartbeat import Heartbeat
 from pipeline_engine.repos.import_chunks import ImportChunks
 from pipeline_engine.repos.imports import Imports
@@ -44,9 +47,13 @@ from pipeline_engine.repos.lease import Lease
 from pipeline_engine.repos.ledger import Ledger
 from pipeline_engine.repos.references import References
 from pipeline_engine.repos.server import Server
+from pipeline_engine.repos.sites_images import SitesImages
 from pipeline_engine.repos.stages import Stages
+from pipeline_engine.repos.step_components import StepComponents
+from pipeline_engine.repos.support_tokens import SupportTokens
 from pipeline_engine.repos.suppressions import Suppressions
 from pipeline_engine.repos.templates import Templates
+from pipeline_engine.repos.users import Users
 from pipeline_engine.repos.written import Written
 from pipeline_engine.settings import Settings
 
@@ -55,7 +62,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds that a server gets to answer for the first time."""
-
 PAGE_PROCESS = "pipeline_engine.domain.funnels.page_process"
 PAGE_PATIENCE = 120.0
 """Seconds for one page; the processor time that it may use is far less, so only a stuck machine takes as long."""
@@ -96,6 +102,13 @@ class App:
     automation_deals: AutomationDeals
     automation_logs: AutomationLogs
     automation_units: AutomationUnits
+    funnels: Funnels
+    funnel_steps: FunnelSteps
+    components: StepComponents
+    images: SitesImages
+    forms: Forms
+    support_tokens: SupportTokens
+    users: Users
     effects: Effects
     written: Callable[[str], Written]
     events: Events
@@ -164,6 +177,13 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             automation_deals=AutomationDeals(collection("deals")),
             automation_logs=AutomationLogs(collection("automation_logs"), clock, kept),
             automation_units=AutomationUnits(collection("automation_units"), clock),
+            funnels=Funnels(collection("funnels"), lease),
+            funnel_steps=FunnelSteps(collection("funnel.step"), lease),
+            components=StepComponents(collection("funnel.step.components")),
+            images=SitesImages(collection("sites_images")),
+            forms=Forms(collection("forms")),
+            support_tokens=SupportTokens(collection("support_tokens")),
+            users=Users(collection("users")),
             effects=Effects(collection("effects"), clock),
             written=lambda name: Written(collection(name)),
             events=Events(collection("crm_events"), collection("outbox"), clock),

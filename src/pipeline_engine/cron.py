@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from arq.cron import CronJob, cron
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations import sweep as automations
 from pipeline_engine.domain.events import relay
+from pipeline_engine.domain.funnels import sweep as funnels
 from pipeline_engine.domain.imports import sweep as imports
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.settings import Settings
@@ -36,11 +37,15 @@ class Sweep:
     """{unit id: succeeded|failed|busy} of units found before."""
     watches: frozenset[str] = frozenset()
     """Collections whose changes make this sweep due."""
+    near: Callable[[App, Collection[Any]], Awaitable[Sequence[Unit]]] | None = None
+    """`find`, only for the places (stages) of which the change stream told."""
     held: Callable[[App], Awaitable[int]] = _nobody
     """How many due units somebody is at work on, so that `find` leaves them out."""
     begun: Callable[[App], Awaitable[Sequence[Unit]]] | None = None
     """Units that a run has begun and nobody holds, cheaply found: looked for at every heartbeat. Needed by sweeps that
     look seldom: a vanished run must not wait for them."""
+    find_all: Callable[[App], Awaitable[Sequence[Unit]]] | None = None
+    """What run-once looks for instead, when `find` leaves out what only rests: somebody has asked for it."""
 
 
 TIMETABLE: tuple[Sweep, ...] = (
@@ -58,9 +63,21 @@ TIMETABLE: tuple[Sweep, ...] = (
         every=lambda settings: settings.automation_sweep_seconds,
         enabled=lambda settings: settings.qm_deals_automations,
         find=automations.find,
+        near=automations.near,
         outcomes=automations.outcomes,
         watches=frozenset({"automations", "deals", "import_chunks"}),
         begun=automations.begun,
+    ),
+    Sweep(
+        "funnels.clone",
+        every=lambda settings: settings.funnel_sweep_seconds,
+        enabled=lambda settings: settings.qm_funnels_clone,
+        find=funnels.find,
+        outcomes=funnels.outcomes,
+        held=funnels.held,
+        watches=frozenset({"funnels"}),
+        begun=funnels.begun,
+        find_all=funnels.find_all,
     ),
     Sweep(
         "events.outbox",

@@ -18,7 +18,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
-from pipeline_engine import ids, logs, settings
+from pipeline_engine import garbage, ids, logs, settings
 from pipeline_engine.app import PATIENCE, App, open_app
 from pipeline_engine.cron import TIMETABLE, cron_jobs
 from pipeline_engine.engine import Engine
@@ -65,6 +65,7 @@ class Daemon:
         self._engine = Engine(app)
         await self._engine.start()
         self._watch(app, self._engine)
+        garbage.collect_less()
         log.info("daemon started", daemon=app.owner, sweeps=[sweep.name for sweep in self.sweeps])
 
     def _watch(self, app: App, engine: Engine) -> None:

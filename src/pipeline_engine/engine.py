@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable, Sequence
 
 from pymongo.errors import PyMongoError
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.funnels.desk import Desk as CloneDesk
 from pipeline_engine.domain.imports.desk import Desk
 from pipeline_engine.lanes import LANES, Crew, Hook, Lane
 from pipeline_engine.supervise import end, supervise
-from pipeline_engine.workers import automations, imports
+from pipeline_engine.workers import automations, funnels, imports
 
 FRUGAL_LOOK = 300.0
 LOOK = 1.0
@@ -36,7 +36,11 @@ class Engine:
             app.settings.redis,
             app.queue,
             lanes=lanes,
-            handlers={**imports.handlers(self._desk), **automations.handlers()},
+            handlers={
+                **imports.handlers(self._desk),
+                **automations.handlers(),
+                **funnels.handlers(CloneDesk(app.settings.clone_copies)),
+            },
             app=app,
             ledger=app.ledger,
             hooks=hooks,
@@ -45,7 +49,6 @@ class Engine:
         )
 
     async def start(self) -> None:
-        _collect_less_garbage()
         self.watch("heartbeat", self._app.heartbeat.run)
         self.watch("clock", self._keep_time)
         await self.crew.start()
@@ -71,15 +74,12 @@ class Engine:
             await asyncio.sleep(self._app.settings.clock_refresh_seconds)
 
 
-def _collect_less_garbage() -> None:
-    # Rows become many small dicts that live for some milliseconds and are in no cycle. With Python's own thresholds the
-    # collector looks through them, and all that start-up left, a hundred times a second: a fifth of an import's time.
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
-
-
 def enabled_lanes(app: App) -> list[Lane]:
     """The lanes of the systems that are switched on."""
-    switched_on = {"deals.import": app.settings.qm_deals, "deals.automations": app.settings.qm_deals_automations}
+    switched_on = {
+        "deals.import": app.settings.qm_deals,
+        "deals.automations": app.settings.qm_deals_automations,
+        "funnels_clone": app.settings.qm_funnels_clone,
+    }
     names = tuple(name for name, on in switched_on.items() if on)
     return [lane for lane in LANES.values() if lane.name.startswith(names)]

@@ -77,7 +77,8 @@ async def _run(app: App, engine: Engine, sweep: Sweep, ran: Counter[str]) -> Res
     held = await sweep.held(app)
     units: set[str] = set()
     # A sweep looks only so far ahead. What it finds a second time has had its turn.
-    while fresh := [unit for unit in await sweep.find(app) if unit.id not in units]:
+    find = sweep.find_all or sweep.find
+    while fresh := [unit for unit in await find(app) if unit.id not in units]:
         units.update(unit.id for unit in fresh)
         await dispatch(app, fresh)
         await _until_empty(app, engine)

@@ -99,6 +99,14 @@ class Settings(BaseSettings):
     )
     automation_log_days: Seconds = Field(90, description="how long automation_logs of ours are kept")
 
+    # Funnel cloning
+    funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
+    funnels_per_run: Count = Field(3, description="the seed's funnels of one look; also of one account at a time")
+    clone_attempts: Count = Field(3, description="the seed's attempts of one run, for a funnel and for each step")
+    clone_retry_seconds: Seconds = Field(4, description="the seed's 4 s between attempts")
+    clone_runs: Count = Field(3, description="runs that fail before a clone has failed")
+    clone_copies: Count = Field(10, description="images copied at once")
+
     # What leaves the house
     unknown_email: Unknown = Field("resend", description="a send of which nobody knows whether it went out")
     unknown_sms: Unknown = "park"

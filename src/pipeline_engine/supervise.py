@@ -41,19 +41,29 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
 
 
 class Poke:
-    """A bell that a waiting loop hears once however often it was rung."""
+    """A bell that a waiting loop hears once however often it was rung, and that may say where to look."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
+        self._places: set[Any] = set()
+        self._everywhere = False
 
-    def __call__(self) -> None:
+    def __call__(self, place: Any = None) -> None:
+        """Ring; without a place, everything is to be looked at."""
+        if place is None:
+            self._everywhere = True
+        else:
+            self._places.add(place)
         self._rung.set()
 
-    async def wait(self, longest: float | None = None) -> None:
-        """Until it rings, at most `longest` seconds."""
+    async def wait(self, longest: float | None = None) -> frozenset[Any] | None:
+        """Until it rings, at most `longest` seconds. Returns the places that were told; None for everything."""
         try:
             async with asyncio.timeout(longest):
                 await self._rung.wait()
         except TimeoutError:
-            pass
+            self._everywhere = True
+        places = None if self._everywhere else frozenset(self._places)
         self._rung.clear()
+        self._places, self._everywhere = set(), False
+        return places

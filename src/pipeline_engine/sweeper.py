@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
@@ -31,10 +32,15 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep at once, then after every poke."""
+        places = None
         while True:
-            await dispatch(self._app, await self._sweep.find(self._app))
+            await dispatch(self._app, await self._find(places))
             await asyncio.sleep(DEBOUNCE)
-            await self._poke.wait(self._longest)
+            places = await self._poke.wait(self._longest)
+
+    async def _find(self, places: frozenset[Any] | None) -> Sequence[Unit]:
+        near = self._sweep.near
+        return await (self._sweep.find(self._app) if places is None or near is None else near(self._app, places))
 
     async def take_up(self) -> None:
         """Between sweeps, dispatch what a vanished run has left."""

@@ -1,15 +1,35 @@
-"""The engine from outside: commands in, exit codes and text out."""
+"""The engine from outside: commands in, exit codes and text out; and the production daemon."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.command_line import Subprocess
+from tests.faults.daemon import Daemon, until
+
+Start = Callable[..., Awaitable[Daemon]]
 
 
 @pytest.fixture
 def engine(environment: dict[str, str], tmp_path: Path) -> Subprocess:
     """The command line with a database and Redis keys of its own."""
     return Subprocess(environment, tmp_path)
+
+
+@pytest.fixture
+async def start(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a daemon and waits until it is up; keywords are settings."""
+    started: list[Daemon] = []
+
+    async def begin(**settings: str) -> Daemon:
+        daemon = Daemon({**environment, **settings}, tmp_path, f"daemon-{len(started)}")
+        started.append(daemon)
+        await until(lambda: daemon.ready, "the daemon is up", 30, daemon)
+        return daemon
+
+    yield begin
+    for daemon in started:
+        daemon.kill()

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import pytest
 from bson import ObjectId
 
 from pipeline_engine.embedded.sink import Sink
+from tests.acceptance.conftest import Start
 from tests.eventually import eventually
-from tests.faults.daemon import Daemon, until
 from tests.world import SAMPLE, World
-
-Start = Callable[..., Awaitable[Daemon]]
-
-
-@pytest.fixture
-async def start(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts a daemon and waits until it is up; keywords are settings."""
-    started: list[Daemon] = []
-
-    async def begin(**settings: str) -> Daemon:
-        daemon = Daemon({**environment, **settings}, tmp_path, f"daemon-{len(started)}")
-        started.append(daemon)
-        await until(lambda: daemon.ready, "the daemon is up", 30, daemon)
-        return daemon
-
-    yield begin
-    for daemon in started:
-        daemon.kill()
 
 
 async def ended(world: World, queue_id: ObjectId) -> bool:

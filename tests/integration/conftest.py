@@ -53,3 +53,18 @@ def run_imports(configured: Settings) -> RunImports:
         return result
 
     return run
+
+
+class RunClones(Protocol):
+    """`run-once funnels.clone` in this process; keywords change settings."""
+
+    async def __call__(self, **changes: object) -> Result: ...
+
+
+@pytest.fixture
+def run_clones(configured: Settings) -> RunClones:
+    async def run(**changes: object) -> Result:
+        (result,) = await run_once(configured.model_copy(update=changes), ["funnels.clone"])
+        return result
+
+    return run

@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.automations import sweep
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, work_off
@@ -206,3 +207,16 @@ async def test_an_automation_without_its_fields_fails_its_deals_and_says_why(wor
     assert log["failed"][0]["deal"] == deal
     assert "the automation has no" in log["failed"][0]["message"] or "neither" in log["failed"][0]["message"]
     assert log["state"] == "closed"
+
+
+async def test_a_look_near_a_stage_finds_its_automations_and_no_others(app: App, world: World) -> None:
+    here = world.automation("add_tag", tag=ObjectId())
+    idle_stage, elsewhere = ObjectId(), ObjectId()
+    world.automation("add_tag", tag=ObjectId(), stage_id=elsewhere)
+    world.automation("add_tag", tag=ObjectId(), stage_id=idle_stage)
+    world.deal()
+    world.deal(stage_id=elsewhere)
+
+    for told in ([world.stage], [str(world.stage)], [world.stage, idle_stage, "no id"]):
+        assert [unit.id for unit in await sweep.near(app, told)] == [str(here)]
+    assert await sweep.near(app, [idle_stage]) == []

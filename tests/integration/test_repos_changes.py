@@ -19,8 +19,8 @@ async def heard(app: App, world: World) -> AsyncIterator[list[str]]:
     told: list[str] = []
 
     async def listen() -> None:
-        async for collection in app.changes.listen():
-            told.append(collection)  # noqa: PERF401 - the stream never ends
+        async for change in app.changes.listen():
+            told.append(change.collection)  # noqa: PERF401 - the stream never ends
 
     async def listens() -> bool:
         world.db["outbox"].insert_one({})
@@ -45,6 +45,9 @@ DUE: dict[str, Callable[[World], object]] = {
         {"source": "deals"}, {"source": "deals", "status": "pending"}
     ),
     "a cancelled import": lambda world: update(world, cancel_requested=True),
+    "a new clone": lambda world: world.db["funnels"].insert_one({"pending": True}),
+    "a funnel set to be cloned": lambda world: world.db["funnels"].update_one({}, {"$set": {"pending": True}}),
+    "a clone that ended": lambda world: world.db["funnels"].update_one({}, {"$set": {"in_progress": False}}),
     "an event for a user": lambda world: world.db["outbox"].insert_one({"state": "waiting"}),
 }
 NOT_DUE: dict[str, Callable[[World], object]] = {
@@ -52,6 +55,9 @@ NOT_DUE: dict[str, Callable[[World], object]] = {
     "an import of contacts": lambda world: world.queue("a.csv", source="contacts"),
     "progress": lambda world: update(world, progress={"rows_added": 1}),
     "a heartbeat": lambda world: update(world, lease_until=None),
+    "a funnel that is none": lambda world: world.db["funnels"].insert_one({"name": "x"}),
+    "a clone's progress": lambda world: world.db["funnels"].update_one({}, {"$set": {"clone.steps_done": 1}}),
+    "a step of a clone": lambda world: world.db["funnel.step"].insert_one({"pending": True}),
     "a deal of an import, whose chunk tells": lambda world: world.db["deals"].insert_one({"import_id": 1}),
     "a chunk": lambda world: world.db["import_chunks"].insert_one({"state": "open"}),
     "an event delivered": lambda world: world.db["outbox"].update_many({}, {"$set": {"state": "delivered"}}),
@@ -61,6 +67,7 @@ NOT_DUE: dict[str, Callable[[World], object]] = {
 @pytest.mark.parametrize("act", DUE.values(), ids=DUE)
 async def test_what_makes_work_due_is_told(world: World, heard: list[str], act: Callable[[World], object]) -> None:
     world.queue("a.csv", status="processing")
+    world.db["funnels"].insert_one({"in_progress": True})
 
     act(world)
 
@@ -68,12 +75,13 @@ async def test_what_makes_work_due_is_told(world: World, heard: list[str], act: 
         return bool(heard)
 
     await eventually(told, "the change was told")
-    assert heard[0] in ("queues", "outbox")
+    assert heard[0] in ("queues", "outbox", "funnels")
 
 
 @pytest.mark.parametrize("act", NOT_DUE.values(), ids=NOT_DUE)
 async def test_what_makes_nothing_due_is_not(world: World, heard: list[str], act: Callable[[World], object]) -> None:
     world.queue("a.csv", status="processing")
+    world.db["funnels"].insert_one({"in_progress": True})
 
     act(world)
     world.db["outbox"].insert_one({"state": "waiting"})

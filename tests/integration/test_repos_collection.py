@@ -32,6 +32,7 @@ OPERATIONS: dict[str, Operation] = {
     "update_many": lambda collection: collection.update_many(ANYBODYS, CHANGE),
     "insert_one": lambda collection: collection.insert_one(dict(ANYBODYS)),
     "insert_many": lambda collection: collection.insert_many([{"account_id": ObjectId()}, dict(ANYBODYS)]),
+    "insert_missing": lambda collection: collection.insert_missing([{"account_id": ObjectId()}, dict(ANYBODYS)]),
     "delete": lambda collection: collection.delete(ANYBODYS),
     "bulk": lambda collection: collection.bulk([UpdateOne({"account_id": 1}, CHANGE), UpdateOne(ANYBODYS, CHANGE)]),
 }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from pymongo.errors import BulkWriteError
 
 from pipeline_engine.app import App
 from pipeline_engine.repos.indexes import INDEXES, create_indexes, missing_indexes
 from tests.world import World
 
-CRM_WRITES = ("queues", "deals", "pipeline_stages", "csv_imports", "crm_events")
+CRM_WRITES = (
+    "queues", "deals", "pipeline_stages", "csv_imports", "crm_events",
+    "funnels", "funnel.step", "funnel.step.components", "sites_images", "forms", "support_tokens", "users",
+)  # fmt: skip
 
 
 async def test_making_them_again_changes_nothing(app: App) -> None:
@@ -42,3 +46,27 @@ async def test_documents_of_the_crm_that_are_alike_break_no_index(world: World, 
     await create_indexes(app.database)
 
     assert await missing_indexes(app.database) == []
+
+
+async def test_indexes_that_the_crm_has_of_its_own_are_used_and_not_made_again(app: App) -> None:
+    for name in ("forms", "funnel.step.components", "sites_images"):
+        await app.database[name].drop_indexes()
+    await app.database["forms"].create_index("form_secret_id", unique=True)
+    await app.database["funnel.step.components"].create_index("step_id", name="theirs", sparse=True)
+    await app.database["sites_images"].create_index([("ref_id", 1), ("origin", 1)])
+
+    await create_indexes(app.database)
+
+    assert await missing_indexes(app.database) == []
+    assert set(await app.database["forms"].index_information()) == {"_id_", "form_secret_id_1", "clone_form"}
+    components = await app.database["funnel.step.components"].index_information()
+    assert set(components) == {"_id_", "theirs", "clone_components"}
+    assert set(await app.database["sites_images"].index_information()) == {"_id_", "ref_id_1_origin_1", "clone_image"}
+
+
+async def test_documents_of_the_crm_may_be_alike_where_clones_may_not(world: World, app: App) -> None:
+    for name, field in (("funnel.step", "original_step_id"), ("sites_images", "source_key"), ("forms", "name")):
+        alike = {"funnel_id": world.account, "ref_id": world.account, "step_id": world.account, field: 1}
+        world.db[name].insert_many([dict(alike), dict(alike)])
+        with pytest.raises(BulkWriteError):
+            world.db[name].insert_many([{**alike, "clone_id": 1, "source_form_id": 1} for _ in range(2)])

@@ -42,6 +42,18 @@ async def test_pokes_that_come_together_are_heard_once() -> None:
     await waiting
 
 
-async def test_a_wait_ends_by_itself_after_the_longest_time() -> None:
+async def test_a_wait_ends_by_itself_after_the_longest_time_and_then_all_is_to_be_looked_at() -> None:
     async with asyncio.timeout(5):
-        await Poke().wait(longest=0.01)
+        assert await Poke().wait(longest=0.01) is None
+
+
+async def test_pokes_say_where_to_look_unless_one_of_them_does_not() -> None:
+    poke = Poke()
+    poke("a")
+    poke("b")
+    assert await poke.wait() == frozenset("ab")
+    poke("c")
+    poke()
+    assert await poke.wait() is None
+    poke("d")
+    assert await poke.wait() == frozenset("d")

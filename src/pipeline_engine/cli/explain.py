@@ -13,6 +13,7 @@ from pipeline_engine.cli.object_id import read_id
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain.automations import explain as automations
 from pipeline_engine.domain.explanation import Condition, Next
+from pipeline_engine.domain.funnels import explain as funnels
 from pipeline_engine.domain.imports import explain as imports
 
 program = typer.Typer(help="Every condition with its value, what has happened, and what happens next and when.")
@@ -66,6 +67,27 @@ def deal_import(id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
     if found.held:
         rows = [(one.chunk, one.owner, one.until, one.attempts, one.error) for one in found.held]
         screen.table(("open chunk", "held by", "until (UTC)", "attempts", "last error"), rows)
+    _next(screen, found.next)
+
+
+@program.command("clone")
+def clone(id: Annotated[str, typer.Argument(metavar="FUNNEL_ID")], as_json: AsJson = False) -> None:
+    """How far the clone of a funnel is, what waits for what, and what failed. Exit code 1: there is no such clone."""
+    funnel_id = read_id(id, "FUNNEL_ID")
+    found = ask(lambda app: funnels.explain(app, funnel_id))
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    screen = Screen()
+    screen.facts([("clone", found.funnel), ("of", found.original), ("status", found.status), ("why", found.error)])
+    _conditions(screen, found.conditions)
+    if found.steps:
+        rows = [
+            (one.step, one.original, one.state, one.owner, one.until, one.attempts, one.error) for one in found.steps
+        ]
+        screen.table(("step", "of", "state", "held by", "until (UTC)", "attempts", "last error"), rows)
+    for warning in found.warnings:
+        screen.line(f"warning: {warning}")
     _next(screen, found.next)
 
 

@@ -6,7 +6,10 @@ from redis.asyncio import Redis
 
 from pipeline_engine.lanes import LaneQueue
 
-NOBODY = "No daemon runs at the moment: the next one to start does it, or `run-once deals.import` now."
+
+def nobody(sweep: str) -> str:
+    """What to say when there is none."""
+    return f"No daemon runs at the moment: the next one to start does it, or `run-once {sweep}` now."
 
 
 async def daemons(redis: Redis, queue: LaneQueue) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,9 @@ from pipeline_engine.errors import Permanent, RateLimited, Stale, Transient, Unk
 
 MOST_ATTEMPTS = 3
 """Calls to the provider over all crashes."""
-AT_ONCE = 20
-"""Units whose records are written together; a crash leaves at most so many unknown."""
+AT_ONCE, LINES = 10, 2
+"""Units whose records are written together, and how many such groups are under way: a crash leaves at most all of these
+unknown."""
 UNKNOWN = "nobody knows whether it went out; it is not sent again by itself"
 
 Deliver = Callable[[str], Awaitable[str | None]]
@@ -69,24 +71,35 @@ async def send_all(
     """
     results: dict[str, Result] = {}
     keys = list(units)
-    for at in range(0, len(keys), AT_ONCE):
-        if results and (time.monotonic() >= until or any(isinstance(one, Limited) for one in results.values())):
-            break
-        if not app.heartbeat.trusted:
-            raise Stale("the lease may have run out")
-        some = {key: units[key] for key in keys[at : at + AT_ONCE]}
-        results |= await _send_some(app, account_id, channel, some, places)
+    groups = deque(keys[at : at + AT_ONCE] for at in range(0, len(keys), AT_ONCE))
+    gate = asyncio.Semaphore(places)
+
+    async def line() -> None:
+        while groups:
+            if results and (time.monotonic() >= until or any(isinstance(one, Limited) for one in results.values())):
+                return
+            if not app.heartbeat.trusted:
+                raise Stale("the lease may have run out")
+            some = {key: units[key] for key in groups.popleft()}
+            try:
+                results.update(await _send_some(app, account_id, channel, some, gate))
+            except BaseException:
+                groups.clear()
+                raise
+
+    # While one line writes its records, the other one sends. When one breaks, the other ends what it has begun.
+    for failure in filter(None, await asyncio.gather(*(line() for _ in range(LINES)), return_exceptions=True)):
+        raise failure
     return results
 
 
 async def _send_some(
-    app: App, account_id: ObjectId, channel: str, units: Mapping[str, Deliver], places: int
+    app: App, account_id: ObjectId, channel: str, units: Mapping[str, Deliver], gate: asyncio.Semaphore
 ) -> dict[str, Result]:
     policy = _policy(app, channel)
     known = await app.effects.of(account_id, list(units))
     settled = {key: result for key, record in known.items() if (result := _settled(record, policy))}
     begun = await app.effects.begin(account_id, channel, {key: known.get(key) for key in units if key not in settled})
-    gate = asyncio.Semaphore(places)
 
     async def one(key: str, attempt: int) -> tuple[Result, dict[str, Any]]:
         async with gate:

@@ -32,9 +32,11 @@ _ROWS = (
     # An import streams whole files: its run is long, and it renews a lease of its own in MongoDB meanwhile.
     Lane("deals.import", 3, SEED, timeout=6 * HOUR, crashes=None),
     Lane("deals.import.rows", 8, SEED, timeout=5 * MINUTE, crashes=None),
-    *(Lane(f"deals.automations.{kind}", places, SEED) for kind, places in AUTOMATION_PLACES.items()),
-    Lane("funnels_clone", 3, SEED, timeout=30 * MINUTE),
-    Lane("funnels_clone_step", 5, SEED, timeout=10 * MINUTE),
+    # The automation counts crashes, and gets over more of them than a job would.
+    *(Lane(f"deals.automations.{kind}", places, SEED, crashes=None) for kind, places in AUTOMATION_PLACES.items()),
+    # Documents count the crashes of both.
+    Lane("funnels_clone", 3, SEED, timeout=30 * MINUTE, crashes=None),
+    Lane("funnels_clone_step", 5, SEED, timeout=10 * MINUTE, crashes=None),
     Lane("leads.actions", 20, Backoff.doubling(4), attempts=5),
     Lane("crm-events", 3, EVENTS, rate=EVENT_RATE),
     Lane("crm-workflow-bridge", 3, EVENTS, rate=EVENT_RATE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -10,23 +10,9 @@ from bson import ObjectId
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease
+from pipeline_engine.repos.lease import GIVEN_BACK, VANISHED, Lease, nobodys
 
-# A flag set without a lease is an older engine's; after ten minutes without a sign of life it counts for nothing.
-STALE_FLAG: Document = {
-    "$and": [
-        {"is_running": True, "lease_until": None},
-        {
-            "$expr": {
-                "$gt": [
-                    {"$ifNull": ["$updatedAt", "$flag_seen_at", "$$NOW"]},
-                    {"$dateSubtract": {"startDate": "$$NOW", "unit": "minute", "amount": 10}},
-                ]
-            }
-        },
-    ]
-}
-NOBODYS: Document = {"$and": [FREE, {"$nor": [STALE_FLAG]}]}
+NOBODYS: Document = nobodys("is_running")
 ACTIVE: Document = {"status": "ACTIVE", "module": "DEAL"}
 
 
@@ -54,7 +40,15 @@ class Automations:
         """Automations of active accounts that may run now, oldest first; whether a deal matches is another question.
         Those with a `run` have begun, and go on or are ended."""
         await self._note_foreign_flags()
-        query = {"$or": [READY, BEGUN], "$and": [NOBODYS, RESTED]}
+        return await self._ready({})
+
+    async def ready_in(self, stages: Iterable[Any]) -> list[Document]:
+        """Those of some stages, given as ids or as strings."""
+        ids = [one for stage in map(object_id, stages) if stage for one in (stage, str(stage))]
+        return await self._ready({"stage_id": {"$in": ids}})
+
+    async def _ready(self, where: Document) -> list[Document]:
+        query = {**where, "$or": [READY, BEGUN], "$and": [NOBODYS, RESTED]}
         found = await self._all.find(query, sort=[("_id", 1)])
         active = await self._active_accounts([one.get("account_id") for one in found])
         return [one for one in found if one.get("run") or str(one.get("account_id")) in active]

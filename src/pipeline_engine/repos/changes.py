@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,10 @@ DUE: list[Document] = [
                 {"ns.coll": "queues", "updateDescription.updatedFields.status": "pending"},
                 {"ns.coll": "queues", "updateDescription.updatedFields.cancel_requested": True},
                 {"ns.coll": "outbox", "operationType": "insert"},
+                {"ns.coll": "funnels", "fullDocument.pending": True},
+                {"ns.coll": "funnels", "updateDescription.updatedFields.pending": True},
+                # One was taken, or has ended: the next may come.
+                _changed("funnels", "in_progress"),
                 {"ns.coll": "automations", "fullDocument.status": "ACTIVE"},
                 {"ns.coll": "automations", "updateDescription.updatedFields.status": "ACTIVE"},
                 # Of the deals that an import inserts its chunk tells, once.
@@ -67,6 +72,14 @@ DUE: list[Document] = [
     },
     {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE, "stage": MOVED}},
 ]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something in a collection became due; in `deals` often one stage is known in which it did."""
+
+    collection: str
+    stage: Any = None
 
 
 class Changes:
@@ -85,8 +98,8 @@ class Changes:
             return None
         return max(self._heard_since, self._late.get(str(stage_id), self._heard_since))
 
-    async def listen(self) -> AsyncGenerator[str, None]:
-        """The collection's name whenever something in it became due."""
+    async def listen(self) -> AsyncGenerator[Change, None]:
+        """What became due, as it happens."""
         try:
             async with seam("mongo.watch"), self._database.watch(DUE, max_await_time_ms=1000) as stream:
                 change = await stream.try_next()  # opens it
@@ -94,7 +107,7 @@ class Changes:
                 while True:
                     if change is not None:
                         await self._note(change)
-                        yield change["ns"]["coll"]
+                        yield _due(change)
                     change = await stream.next()
         finally:
             self._heard_since = None
@@ -107,3 +120,8 @@ class Changes:
     async def _stage_of(self, deal_id: Any) -> Any:
         deal = await self._database["deals"].find_one({"_id": deal_id}, projection=["stage_id"])
         return deal and deal.get("stage_id")
+
+
+def _due(change: Mapping[str, Any]) -> Change:
+    collection = change["ns"]["coll"]
+    return Change(collection, change.get("stage") if collection == "deals" else None)

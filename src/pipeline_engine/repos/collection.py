@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import BulkWriteError
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorCollection
+
+DUPLICATE_KEY = 11000
 
 Query = Mapping[str, Any]
 Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -79,6 +82,17 @@ class Collection:
         self._check(*documents)
         async with self._seam("insert_many"):
             await self.raw.insert_many(documents, ordered=ordered)
+
+    async def insert_missing(self, documents: Sequence[Document]) -> None:
+        """Insert what is not there yet: a document that a unique index refuses counts as there."""
+        if not documents:
+            return
+        try:
+            await self.insert_many(documents, ordered=False)
+        except BulkWriteError as failure:
+            errors, lost = failure.details["writeErrors"], failure.details.get("writeConcernErrors")
+            if lost or any(error["code"] != DUPLICATE_KEY for error in errors):
+                raise
 
     async def take(self, query: Query, update: Update, sort: Sort | None = None, **options: Any) -> Document | None:
         """Change the one document that matches and return it as it then is, or None: a compare-and-set."""

@@ -19,7 +19,13 @@ from pipeline_engine.seams import seam
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
-LEASED = {"queues": "in_progress", "automations": "is_running", "import_chunks": None}
+LEASED = {
+    "queues": "in_progress",
+    "automations": "is_running",
+    "import_chunks": None,
+    "funnels": "in_progress",
+    "funnel.step": "in_progress",
+}
 """Collections with leases, and the flag that the seed shows them by."""
 
 log = logs.get(__name__)

@@ -10,26 +10,12 @@ from bson import ObjectId
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease
+from pipeline_engine.repos.lease import GIVEN_BACK, VANISHED, Lease, nobodys
 
 OPEN = ("pending", "processing")
 RUNNING = "processing"
 """What a claim makes of the status."""
-# A flag set without a lease is an older engine's; after ten minutes without a sign of life it counts for nothing.
-FOREIGN_FLAG: Document = {
-    "$and": [
-        {"in_progress": True, "lease_until": None},
-        {
-            "$expr": {
-                "$gt": [
-                    {"$ifNull": ["$updatedAt", "$flag_seen_at", "$$NOW"]},
-                    {"$dateSubtract": {"startDate": "$$NOW", "unit": "minute", "amount": 10}},
-                ]
-            }
-        },
-    ]
-}
-NOBODYS: Document = {"$and": [FREE, {"$nor": [FOREIGN_FLAG]}]}
+NOBODYS: Document = nobodys("in_progress")
 DUE: Document = {"source": "deals", "status": {"$in": OPEN}, **NOBODYS}
 HELD: Document = {"source": "deals", "status": {"$in": OPEN}, "$nor": [NOBODYS]}
 

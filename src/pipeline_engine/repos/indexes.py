@@ -3,7 +3,8 @@ that only the engine writes: the CRM's own documents lack it and can neither bre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING, IndexModel
 
@@ -23,6 +24,9 @@ def _index(*fields: str, **options: object) -> IndexModel:
 def _where(field: str) -> dict[str, object]:
     return {"partialFilterExpression": {field: {"$exists": True}}}
 
+
+PECULIAR = {"unique", "partialFilterExpression", "expireAfterSeconds"}
+"""What makes an index more than a help to look things up."""
 
 INDEXES: dict[str, list[IndexModel]] = {
     "queues": [
@@ -58,6 +62,33 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("account_id", "automation", "state"),
         _index("expires_at", expireAfterSeconds=0, **_where("expires_at")),
     ],
+    "funnels": [
+        _index("pending", "updatedAt", partialFilterExpression={"pending": True}),
+        _index("in_progress", "updatedAt", partialFilterExpression={"in_progress": True}),
+        _index("clone.cancel_requested", **_where("clone.cancel_requested")),
+        _index("lease_owner", **_where("lease_owner")),
+        _index("events_due.event_id", **_where("events_due")),
+    ],
+    "funnel.step": [
+        _index("funnel_id", "original_step_id", name="clone_step", unique=True, **_where("clone_id")),
+        _index("funnel_id"),
+        _index("clone_state", "clone_id", **_where("clone_id")),
+        _index("lease_owner", **_where("lease_owner")),
+    ],
+    "funnel.step.components": [
+        _index("step_id", name="clone_components", unique=True, **_where("clone_id")),
+        _index("step_id"),
+    ],
+    "sites_images": [
+        _index("ref_id", "source_key", name="clone_image", unique=True, **_where("clone_id")),
+        _index("ref_id"),
+    ],
+    "forms": [
+        _index("funnel_id", "source_form_id", name="clone_form", unique=True, **_where("source_form_id")),
+        _index("form_secret_id"),
+    ],
+    "support_tokens": [_index("domain")],
+    "users": [_index("account")],
     "automation_units": [_index("account_id", "automation_id", "state", "next_at")],
     "suppressions": [_index("account_id", "address", "channel")],
     "effects": [_index("expires_at", expireAfterSeconds=0)],
@@ -76,8 +107,14 @@ INDEXES: dict[str, list[IndexModel]] = {
 
 @seam("mongo.create_indexes")
 async def create_indexes(database: AsyncIOMotorDatabase[Document]) -> dict[str, list[str]]:
-    """Create what is missing; returns the index names per collection. Doing it again changes nothing."""
-    return {name: await database[name].create_indexes(models) for name, models in INDEXES.items()}
+    """Create what is missing; returns the names of ours per collection. Doing it again changes nothing."""
+    return {name: await _create(database, name, models) for name, models in INDEXES.items()}
+
+
+async def _create(database: AsyncIOMotorDatabase[Document], name: str, models: list[IndexModel]) -> list[str]:
+    there = await database[name].index_information()
+    wanted = [model for model in models if not _stood_in_for(model, there)]
+    return await database[name].create_indexes(wanted) if wanted else []
 
 
 async def missing_indexes(database: AsyncIOMotorDatabase[Document]) -> list[str]:
@@ -85,5 +122,16 @@ async def missing_indexes(database: AsyncIOMotorDatabase[Document]) -> list[str]
     missing = []
     for name, models in INDEXES.items():
         there = await database[name].index_information()
-        missing += [f"{name}.{model.document['name']}" for model in models if model.document["name"] not in there]
+        wanted = [model.document["name"] for model in models if not _stood_in_for(model, there)]
+        missing += [f"{name}.{index}" for index in wanted if index not in there]
     return missing
+
+
+def _stood_in_for(model: IndexModel, there: Mapping[str, Any]) -> bool:
+    """Whether an index of the CRM's own serves as well; one more over the same fields might be refused."""
+    ours = model.document
+    if ours.keys() & PECULIAR:
+        return False
+    fields = list(ours["key"].items())
+    foreign = [one for name, one in there.items() if name != ours["name"] or one.keys() & {"unique", "sparse"}]
+    return any(one["key"][: len(fields)] == fields for one in foreign if "partialFilterExpression" not in one)

@@ -20,6 +20,18 @@ VANISHED: Document = {"$and": [HELD, {"$lt": ["$lease_until", "$$NOW"]}]}
 GIVEN_BACK: Document = {"lease_until": None, "lease_owner": None}
 
 
+def foreign_flag(flag: str, minutes: int = 10) -> Document:
+    """A flag set without a lease is an older engine's; so long without a sign of life it counts for nothing."""
+    edge = {"$dateSubtract": {"startDate": "$$NOW", "unit": "minute", "amount": minutes}}
+    seen = {"$ifNull": ["$updatedAt", "$flag_seen_at", "$$NOW"]}
+    return {"$and": [{flag: True, "lease_until": None}, {"$expr": {"$gt": [seen, edge]}}]}
+
+
+def nobodys(flag: str, minutes: int = 10) -> Document:
+    """Free, and not flagged by an engine that has no leases."""
+    return {"$and": [FREE, {"$nor": [foreign_flag(flag, minutes)]}]}
+
+
 @dataclass(frozen=True)
 class Lease:
     """Who claims, and for how long without a heartbeat."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LONG = 3600
 """Seconds that an import or the lease of one chunk may take before somebody should look."""
+LONG_CLONE = 1800
+"""The same for a clone."""
 OVERDUE = 10
 """Seconds after its end at which a lease should have been taken over, were a daemon there."""
 SHOWN = 5
@@ -32,10 +34,12 @@ async def stuck_work(database: AsyncIOMotorDatabase[Document]) -> list[Stuck]:
     """What somebody should look at; empty when all is well. Times are the server's."""
     importing = {"source": "deals", "status": "processing", **_longer_ago("$started_at", LONG)}
     chunks = {"state": "open", "lease_until": {"$type": "date"}, **_longer_ago("$updatedAt", LONG)}
+    cloning = {"in_progress": True, "clone.planned": True, **_longer_ago("$clone.started_at", LONG_CLONE)}
     overdue = {"lease_owner": {"$gt": ""}, **_longer_ago("$lease_until", OVERDUE)}
     questions = [
         ("queues", "imports that run for over an hour", importing),
         ("import_chunks", "chunks held for over an hour", chunks),
+        ("funnels", "clones that run for over half an hour", cloning),
         *((name, "leases that ended and that nobody took over", overdue) for name in LEASED),
     ]
     found = [await _ask(database, *question) for question in questions]

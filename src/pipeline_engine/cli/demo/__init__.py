@@ -3,6 +3,7 @@
 stage.py        what a step has at hand             sample_crm.py   an account to work for
 deal_import.py  a file becomes deals                 sample_deals.py its file
 automations.py  what happens to them in a stage
+funnel_clone.py a funnel with pages, pictures and a form is copied
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Annotated
 import typer
 
 from pipeline_engine.cli import session
-from pipeline_engine.cli.demo import automations, deal_import
+from pipeline_engine.cli.demo import automations, deal_import, funnel_clone
 from pipeline_engine.cli.demo.sample_crm import SampleCrm
 from pipeline_engine.cli.demo.stage import Facts, Stage
 from pipeline_engine.cli.screen import Screen
@@ -28,6 +29,7 @@ from pipeline_engine.embedded import EmbeddedServers
 STEPS: Mapping[str, Callable[[Stage], Awaitable[Facts]]] = {
     "Deal import": deal_import.run,
     "Deal automations": automations.run,
+    "Funnel clone": funnel_clone.run,
 }
 
 

@@ -6,7 +6,7 @@ from pipeline_engine.app import App
 from pipeline_engine.cli import session
 from pipeline_engine.cli.imports.import_id import ImportId
 from pipeline_engine.cli.object_id import read_id
-from pipeline_engine.cli.presence import NOBODY, daemons
+from pipeline_engine.cli.presence import daemons, nobody
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain.imports.cancel import cancel
 
@@ -22,4 +22,4 @@ def command(id: ImportId) -> None:
     screen = Screen()
     screen.line(f"import {import_id} is {status} and will be cancelled")
     if not running:
-        screen.line(NOBODY)
+        screen.line(nobody("deals.import"))

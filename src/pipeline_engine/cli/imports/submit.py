@@ -12,7 +12,7 @@ import typer
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
 from pipeline_engine.cli.object_id import read_id
-from pipeline_engine.cli.presence import NOBODY, daemons
+from pipeline_engine.cli.presence import daemons, nobody
 from pipeline_engine.domain.imports.submit import NewImport, submit
 from pipeline_engine.errors import ConfigError
 
@@ -44,7 +44,7 @@ def command(
     with file.open("rb") as stream:
         running = session.with_app(work)
     if not running:
-        typer.echo(NOBODY, err=True)
+        typer.echo(nobody("deals.import"), err=True)
 
 
 def read_mappings(pairs: Sequence[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pipeline_engine.cli import session
 from pipeline_engine.cli.imports.follow import follow, rows_done, seconds_taken
 from pipeline_engine.cli.imports.import_id import ImportId
 from pipeline_engine.cli.object_id import read_id
-from pipeline_engine.cli.presence import NOBODY, daemons
+from pipeline_engine.cli.presence import daemons, nobody
 from pipeline_engine.cli.screen import Screen
 
 
@@ -23,7 +23,7 @@ def command(id: ImportId) -> None:
 
     async def work(app: App) -> Mapping[str, Any]:
         if not await daemons(app.redis, app.queue):
-            typer.echo(NOBODY, err=True)
+            typer.echo(nobody("deals.import"), err=True)
         return await follow(app, import_id, screen)
 
     queue = session.with_app(work)

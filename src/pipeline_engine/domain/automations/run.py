@@ -15,7 +15,7 @@ from pipeline_engine.domain.automations import brake
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.batch import most_at_once, work
 from pipeline_engine.domain.automations.closing import close_left_open
-from pipeline_engine.domain.automations.ending import end
+from pipeline_engine.domain.automations.ending import begin_anew, end
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.limits import within_limit
 from pipeline_engine.domain.automations.repeats import take_up_repeats
@@ -130,6 +130,8 @@ def _most(app: App, hold: Hold) -> int:
 
 async def _announce(app: App, hold: Hold, selection: Selection) -> None:
     """Tell the creators of the deals, once per run."""
+    if hold.document["run"].get("ended"):
+        await begin_anew(app, hold)
     if hold.document["run"]["told"]:
         return
     creators, deals = await app.automation_deals.creators(selection.query)

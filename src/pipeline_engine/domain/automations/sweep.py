@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,16 @@ log = logs.get(__name__)
 
 async def find(app: App) -> list[Unit]:
     """Ready automations of active accounts with at least one matching deal, every account in turn."""
-    ready = [one for one in await app.automations.ready() if str(one.get("type")) in ACTIONS]
+    return await _due(app, await app.automations.ready())
+
+
+async def near(app: App, stages: Collection[Any]) -> list[Unit]:
+    """The same for the automations of some stages, into which deals have just come."""
+    return await _due(app, await app.automations.ready_in(stages))
+
+
+async def _due(app: App, automations: Sequence[Mapping[str, Any]]) -> list[Unit]:
+    ready = [one for one in automations if str(one.get("type")) in ACTIONS]
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def is_due(document: Mapping[str, Any]) -> bool:

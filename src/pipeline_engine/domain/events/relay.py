@@ -7,7 +7,7 @@ id and then clears it there. So a crash repeats a step at most, and a repeat is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
@@ -34,11 +34,19 @@ def socket_event(event_id: str, event: str, user_ids: Sequence[str], data: dict[
     return {"event_id": event_id, "to": "socket", "event": event, "user_ids": list(user_ids), "data": data}
 
 
-async def tell(app: App, document: Document) -> None:
-    """Pass on every event that is due in a document of `queues`, then forget it there."""
+class Source(Protocol):
+    """Where events become true."""
+
+    async def with_events_due(self, limit: int) -> list[dict[str, Any]]: ...
+
+    async def events_told(self, document: dict[str, Any]) -> None: ...
+
+
+async def tell(app: App, source: Source, document: Document) -> None:
+    """Pass on every event that is due in a document of the source, then forget it there."""
     for due in document["events_due"]:
-        await _pass_on(app, document["account_id"], due)
-    await app.imports.events_told(dict(document))
+        await _pass_on(app, document.get("account_id"), due)
+    await source.events_told(dict(document))
 
 
 async def _pass_on(app: App, account_id: Any, due: Document) -> None:
@@ -52,8 +60,10 @@ async def _pass_on(app: App, account_id: Any, due: Document) -> None:
 
 async def find(app: App) -> list[Unit]:
     """Pass on what a crash left behind, then deliver every socket event whose time has come."""
-    for document in await app.imports.with_events_due(BATCH):
-        await tell(app, document)
+    sources: tuple[Source, ...] = (app.imports, app.funnels)
+    for source in sources:
+        for document in await source.with_events_due(BATCH):
+            await tell(app, source, document)
     messages = await app.events.waiting(BATCH)
     for message in messages:
         await _deliver(app, message)

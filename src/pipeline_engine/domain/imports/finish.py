@@ -75,7 +75,7 @@ async def _end(
     if ended is None:
         raise Stale(f"import {held['_id']} was taken over")
     log.info("import ended", queue_id=str(held["_id"]), status=status, error=changes["error"], **dict(totals or {}))
-    await relay.tell(app, ended)
+    await relay.tell(app, app.imports, ended)
 
 
 def _events(held: Mapping[str, Any], status: str, totals: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -1,0 +1,57 @@
+"""Copies the forms that a page mentions: one per clone, however many steps use it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.funnels.blueprint import Blueprint
+from pipeline_engine.domain.funnels.source import foreign_to
+from pipeline_engine.domain.funnels.twin import twin_uuid
+from pipeline_engine.errors import Permanent
+
+Document = Mapping[str, Any]
+
+
+async def copy_forms(app: App, blueprint: Blueprint, mentioned: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """{form id: its clone's, or '' where there is none to copy}, and why there is none."""
+    if not mentioned:
+        return {}, []
+    sources = await _sources(app, blueprint, mentioned)
+    there = await app.forms.of_clone(blueprint.clone)
+    now = app.clock.now()
+    missing = [_copy(form, blueprint, now) for id, form in sources.items() if id not in there]
+    if missing:
+        await app.forms.add(missing)
+        there = await app.forms.of_clone(blueprint.clone)
+    if lost := sorted(sources.keys() - there.keys()):
+        raise Permanent(f"forms could not be copied, a unique index refuses them: {', '.join(lost)}", "form")
+    new = {id: there.get(id.lower(), "") for id in mentioned}
+    return new, [f"form {id}: there is none in this account" for id in sorted(new) if not new[id]]
+
+
+async def _sources(app: App, blueprint: Blueprint, mentioned: Collection[str]) -> dict[str, Document]:
+    """The forms to copy by their secret id; where several have it, the source's own and then the oldest."""
+    found = await app.forms.with_secrets(sorted({id.lower() for id in mentioned}))
+    foreign = await foreign_to(app, blueprint.owner, found)
+    own = str(blueprint.source.get("account_id"))
+    seen = [one for one in found if one not in foreign]
+    seen.sort(key=lambda one: str(one.get("account_id")) == own)
+    return {str(one["form_secret_id"]): one for one in seen}
+
+
+def _copy(form: Document, blueprint: Blueprint, now: object) -> dict[str, Any]:
+    clone, source = blueprint.clone, str(form["form_secret_id"])
+    return {
+        **form,
+        "_id": ObjectId(),
+        "form_secret_id": twin_uuid(clone["_id"], source),
+        "source_form_id": source,
+        "account_id": clone["account_id"],
+        "funnel_id": clone["_id"],
+        "createdAt": now,
+        "updatedAt": now,
+    }

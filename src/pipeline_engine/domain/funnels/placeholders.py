@@ -1,0 +1,106 @@
+"""Makes the steps of a clone, empty: which there are is written down once, then each is made exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.funnels.source import foreign_to, owner_of
+from pipeline_engine.domain.funnels.twin import twin_step
+from pipeline_engine.errors import Stale, Transient
+from pipeline_engine.ids import object_id
+
+Document = Mapping[str, Any]
+
+UNPROCESSED = {"images_processed": False, "forms_processed": False, "chat_plugin_processed": False}
+PROCESSED = dict.fromkeys(UNPROCESSED, True)
+# What a source that was itself a clone bears of its making.
+OF_THE_MAKING = {
+    "lease_owner", "lease_until", "token", "attempts", "failures", "crashes", "last_error", "flag_seen_at",
+    "clone_id", "clone_state", "clone_counts", "_id", "in_progress", "createdAt", "updatedAt",
+}  # fmt: skip
+
+
+async def freeze(app: App, held: Document, source: Document) -> Document:
+    """Write down which steps the clone will have, in their order. Steps that the source gets later are none of it.
+
+    Returns the funnel. Raises: Stale.
+    """
+    if held["clone"].get("source_steps") is not None:
+        return held
+    owner = owner_of(held)
+    steps = await app.funnel_steps.of_source(source["_id"])
+    foreign = [one["_id"] for one in await foreign_to(app, owner, steps)]
+    frozen = in_order(source.get("steps"), [one["_id"] for one in steps if one["_id"] not in foreign])
+    values = {"clone.source_steps": frozen, "clone.steps_total": len(frozen), "clone.steps_done": 0}
+    return _ours(await app.funnels.change(held, values))
+
+
+def in_order(listed: object, there: Sequence[ObjectId]) -> list[ObjectId]:
+    """The steps that are there: first as the funnel lists them, then what it does not list."""
+    known = set(there)
+    wanted = [id for one in (listed if isinstance(listed, list) else []) if (id := object_id(one)) in known and id]
+    return list(dict.fromkeys([*wanted, *there]))
+
+
+async def make_placeholders(app: App, held: Document) -> Document:
+    """Make what is missing of steps and components, and list the steps in the funnel. Returns it. Raises: Stale."""
+    sources: Sequence[ObjectId] = held["clone"]["source_steps"]
+    await app.funnel_steps.adopt(held, sources)
+    there = {one["original_step_id"]: one["_id"] for one in await app.funnel_steps.of_clone(held)}
+    missing = [id for id in sources if id not in there]
+    if missing:
+        found = {one["_id"]: one for one in await app.funnel_steps.of_source(held["original_funnel_id"])}
+        now = app.clock.now()
+        await app.funnel_steps.add([placeholder(found.get(id, {"_id": id}), held, now) for id in missing])
+        there = {one["original_step_id"]: one["_id"] for one in await app.funnel_steps.of_clone(held)}
+    if lost := [str(id) for id in sources if id not in there]:
+        raise Transient(f"steps could not be made, something else has their ids: {', '.join(lost)}")
+    steps = [there[id] for id in sources]
+    await app.components.prepare(held, steps, app.clock.now())
+    await _clear_strays(app, held)
+    return _ours(await app.funnels.change(held, {"steps": steps}))
+
+
+async def _clear_strays(app: App, held: Document) -> None:
+    """Components of an older engine's double steps, which are gone."""
+    if strays := await app.components.strays(held):
+        there = await app.funnel_steps.existing(strays)
+        await app.components.remove_strays(held, [step for step in strays if step not in there])
+
+
+def placeholder(source: Document, clone: Document, now: datetime) -> dict[str, Any]:
+    """The seed's copy of a step: as the source is, but without a page and without what belongs to the source alone.
+
+    Pure.
+    """
+    kept = {name: value for name, value in source.items() if name not in OF_THE_MAKING}
+    return {
+        **kept,
+        "_id": twin_step(clone["_id"], source["_id"]),
+        "account_id": clone["account_id"],
+        "funnel_id": clone["_id"],
+        "original_step_id": source["_id"],
+        "raw_html": None,
+        "domain_id": None,
+        "header_tracking_code": None,
+        "footer_tracking_code": None,
+        "version": int(now.timestamp() * 1000),
+        "pending": True,
+        "in_progress": False,
+        "processed": dict(UNPROCESSED),
+        "clone_id": clone["_id"],
+        "clone_state": "open",
+        "createdAt": now,
+        "updatedAt": now,
+    }
+
+
+def _ours(changed: Document | None) -> Document:
+    if changed is None:
+        raise Stale("the clone was taken over")
+    return changed

@@ -1,0 +1,100 @@
+"""One step of the source as it will be in the clone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.funnels.blueprint import Blueprint
+from pipeline_engine.domain.funnels.desk import Desk
+from pipeline_engine.domain.funnels.forms import copy_forms
+from pipeline_engine.domain.funnels.images import copy_images
+from pipeline_engine.domain.funnels.page import Mentions, Page, Rewritten
+from pipeline_engine.domain.funnels.pages import look, rewrite
+from pipeline_engine.errors import Permanent
+
+Document = Mapping[str, Any]
+
+SHOWN = 5
+"""References left over that an error names."""
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """`errors` are what could not be copied; `counts` how many different references lead where."""
+
+    html: str | None
+    components: str
+    errors: list[str]
+    counts: dict[str, int]
+
+
+async def redraw(app: App, desk: Desk, blueprint: Blueprint, source_step: ObjectId) -> Redrawn:
+    """Copy what the page of a step mentions, and write the page anew, always from the source's own text.
+
+    Raises: Permanent when the step is gone or something in it still leads to the source; what the storage raises.
+    """
+    html, page = await _read(app, source_step)
+    keys = blueprint.image_keys
+    seen = await look(app, page, [*blueprint.ids, *keys])
+    wanted = (seen.references & keys.keys()) | blueprint.share(source_step)
+    missing = await copy_images(app, desk, blueprint, sorted(wanted))
+    forms, lost_forms = await copy_forms(app, blueprint, seen.forms)
+    chat_key, no_chat = await _chat_key(app, blueprint, seen)
+    images = {**keys, **dict.fromkeys(missing, "")}
+    new = await rewrite(app, page, {**blueprint.ids, **images, **forms}, chat_key)
+    if new.left:
+        raise Permanent(_what_is_left(new), "left")
+    errors = [*missing.values(), *lost_forms, *no_chat]
+    return Redrawn(
+        html=None if html is None else new.page.html,
+        components=new.page.components or "{}",
+        errors=errors,
+        counts=_counts(blueprint, seen, images, forms, new.chat_set),
+    )
+
+
+async def _read(app: App, source_step: ObjectId) -> tuple[str | None, Page]:
+    step = await app.funnel_steps.get(source_step)
+    if step is None:
+        raise Permanent(f"the original step {source_step} is gone", "step_gone")
+    kept = await app.components.of_source(source_step) or {}
+    html, components = step.get("raw_html"), kept.get("components")
+    for name, text in (("raw_html", html), ("components", components)):
+        if not isinstance(text, str | None):
+            raise Permanent(f"{name} of the original step {source_step} is {type(text).__name__}, not text", "no_text")
+    return html, Page(html or "", components or "")
+
+
+async def _chat_key(app: App, blueprint: Blueprint, seen: Mentions) -> tuple[str | None, list[str]]:
+    """The key of the preview domain's chat, where the source has one; and why there is none."""
+    if blueprint.source.get("live_chat_widget") is not True or not seen.chat:
+        return None, []
+    domain = app.settings.preview_domain
+    if not domain:
+        return None, ["chat: PREVIEW_DOMAIN is not set, the page keeps the original's key"]
+    key = await app.support_tokens.of_domain(domain)
+    return key, [] if key else [f"chat: there is no token for the domain {domain}, the page keeps the original's key"]
+
+
+def _what_is_left(new: Rewritten) -> str:
+    places = [f"{left.reference} in {left.where} at {left.at}" for left in new.left[:SHOWN]]
+    return f"{len(new.left)} references to the original are left: {'; '.join(places)}"
+
+
+def _counts(
+    blueprint: Blueprint, seen: Mentions, images: Mapping[str, str], forms: Mapping[str, str], chat_set: int
+) -> dict[str, int]:
+    linked = Counter(
+        "funnel" if reference == str(blueprint.source["_id"]) else "images" if reference in images else "steps"
+        for reference in seen.references
+        if images.get(reference) != ""
+    )
+    reset = sum(images.get(reference) == "" for reference in seen.references) + sum(not new for new in forms.values())
+    whole = {name: linked[name] for name in ("funnel", "steps", "images")}
+    return {**whole, "forms": sum(map(bool, forms.values())), "chat": chat_set, "reset": reset}

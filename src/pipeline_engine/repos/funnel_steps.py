@@ -1,0 +1,131 @@
+"""Steps of funnels (`funnel.step`): those of a source, and those that a clone makes of them.
+
+Ours bear `clone_id`, the funnel that they are made for, and `clone_state`: open, done or failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.ids import either
+from pipeline_engine.repos.adoption import adopt
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease, nobodys
+
+STALE_MINUTES = 5
+"""The seed's: an `in_progress` of an older engine counts that long."""
+NOBODYS = nobodys("in_progress", STALE_MINUTES)
+
+
+class FunnelSteps:
+    def __init__(self, collection: Collection, lease: Lease) -> None:
+        self._all = collection.everywhere
+        self._own = collection
+        self._lease = lease
+
+    async def of_source(self, funnel_id: ObjectId) -> list[Document]:
+        """The steps of any funnel, oldest first, without their pages."""
+        return await self._all.find({"funnel_id": either(funnel_id)}, sort=[("_id", 1)], projection={"raw_html": 0})
+
+    async def get(self, step_id: ObjectId) -> Document | None:
+        return await self._all.find_one({"_id": step_id})
+
+    async def existing(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        return {one["_id"] for one in await self._all.find({"_id": {"$in": list(ids)}}, projection=["_id"])}
+
+    async def adopt(self, clone: Mapping[str, Any], sources: Sequence[ObjectId]) -> None:
+        """Take over what an older engine has begun for this clone: of each step the oldest, which is done anew."""
+        foreign = {"funnel_id": clone["_id"], "original_step_id": {"$in": list(sources)}}
+        taken = {one["original_step_id"] for one in await self.of_clone(clone)}
+        # When it was last changed stays as it is: the older engine may still be at work on it.
+        seen = {"flag_seen_at": {"$ifNull": ["$updatedAt", "$$NOW"]}}
+        ours = {"clone_state": {"$literal": "open"}, "pending": True, **seen, **_literal(_of(clone))}
+        await adopt(self._own, foreign, "original_step_id", taken, ours)
+
+    async def add(self, steps: Sequence[Document]) -> None:
+        """Insert what is not there yet."""
+        await self._own.insert_missing(steps)
+
+    async def of_clone(self, clone: Mapping[str, Any], *fields: str) -> list[Document]:
+        """Its steps in no order: `_id`, `original_step_id` and the fields asked for."""
+        return await self._own.find(_of(clone), projection=["original_step_id", *fields])
+
+    async def open_ids(self, clone: Mapping[str, Any]) -> set[ObjectId]:
+        found = await self._own.find({**_of(clone), "clone_state": "open"}, projection=["_id"])
+        return {one["_id"] for one in found}
+
+    async def reopen(self, clone: Mapping[str, Any]) -> None:
+        """A new run: what failed in the last one has all its attempts before it."""
+        fresh = {"clone_state": "open", "pending": True, "failures": 0, "crashes": 0}
+        await self._own.update_many({**_of(clone), "clone_state": "failed"}, {"$set": fresh})
+
+    async def waiting(self, clones: Sequence[ObjectId], limit: int) -> list[ObjectId]:
+        """Open steps of these clones that nobody holds, the oldest clone's first."""
+        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}, **NOBODYS}
+        found = await self._all.find(query, limit=limit, sort=[("clone_id", 1)], projection=["_id"])
+        return [one["_id"] for one in found]
+
+    async def with_open_ones(self, clones: Sequence[ObjectId]) -> set[ObjectId]:
+        """Those of the clones that have an open step."""
+        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}}
+        return {one["_id"] for one in await self._all.aggregate(query, {"$group": {"_id": "$clone_id"}})}
+
+    async def claim(self, step_id: ObjectId) -> Document | None:
+        """Take an open step; an attempt that a crash or a shutdown ended is not counted as one that failed."""
+        attempts = {"$add": [{"$ifNull": ["$failures", 0]}, 1]}
+        crashes = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]}
+        claim = self._lease.claim(attempts=attempts, crashes=crashes, in_progress=True)
+        return await self._all.take({"_id": step_id, "clone_state": "open", **NOBODYS}, claim)
+
+    async def let_go(self, held: Mapping[str, Any]) -> None:
+        """Leave it as it was."""
+        await self._set(held, {"in_progress": False})
+
+    async def give_back(self, held: Mapping[str, Any], error: str) -> None:
+        """Leave it open for another attempt."""
+        changes = {"last_error": error, "failures": held["attempts"], "in_progress": False}
+        await self._set(held, changes)
+
+    async def end(self, held: Mapping[str, Any], state: str, **changes: Any) -> bool:
+        """Done or failed. False when the lease went to somebody else."""
+        over = {"clone_state": state, "pending": state != "done", "in_progress": False}
+        return await self._set(held, {**changes, **over})
+
+    async def _set(self, held: Mapping[str, Any], values: Document) -> bool:
+        update = {"$set": {**values, **GIVEN_BACK}, "$currentDate": {"updatedAt": True}}
+        return await self._own.update_one(_held(held), update) == 1
+
+    async def counts(self, clone: Mapping[str, Any]) -> dict[str, int]:
+        """{state: steps}."""
+        found = await self._own.aggregate(_of(clone), {"$group": {"_id": "$clone_state", "steps": {"$sum": 1}}})
+        return {one["_id"]: one["steps"] for one in found}
+
+    async def failed(self, clone: Mapping[str, Any]) -> list[Document]:
+        """Steps that were given up in this run, with `last_error`."""
+        return await self._own.find({**_of(clone), "clone_state": "failed"}, projection=["last_error"])
+
+    async def stop(self, clone: Mapping[str, Any]) -> int:
+        """No step of it is claimed any more. Returns how many are still held."""
+        await self._own.update_many({**_of(clone), **FREE}, {"$set": {"clone_state": "cancelled"}})
+        return await self._own.count({**_of(clone), "clone_state": {"$ne": "cancelled"}})
+
+    async def remove(self, clone: Mapping[str, Any]) -> None:
+        """All that it has made."""
+        await self._own.delete(_of(clone))
+
+
+def _of(clone: Mapping[str, Any]) -> Document:
+    return {"account_id": clone.get("account_id"), "funnel_id": clone["_id"], "clone_id": clone["_id"]}
+
+
+def _literal(values: Document) -> Document:
+    return {name: {"$literal": value} for name, value in values.items()}
+
+
+def _held(held: Mapping[str, Any]) -> Document:
+    token = {"token": held["token"], "clone_state": "open"}
+    return {"_id": held["_id"], "account_id": held.get("account_id"), **token}

@@ -1,0 +1,131 @@
+"""Clones by the production daemon."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.change_stream import ChangeStream
+
+from pipeline_engine.embedded.sink import Sink
+from tests.acceptance.conftest import Start
+from tests.eventually import eventually
+from tests.funnels import Original, assert_whole, funnel_of, new_clone, steps_of
+from tests.world import Document, World
+
+PLACES = 5
+
+
+async def ended(world: World, *clones: ObjectId) -> bool:
+    return all(funnel_of(world, clone)["pending"] is False for clone in clones)
+
+
+@pytest.mark.covers("FC-01", "FC-05", "FC-18")
+async def test_a_new_clone_is_noticed_at_once_and_its_end_is_heard(
+    world: World, start: Start, servers: dict[str, str]
+) -> None:
+    """Though the timetable looks every five minutes only."""
+    await start(OUTBOX_SWEEP_SECONDS="60")
+    originals = [Original(world, steps=2) for _ in range(3)]
+    took, clones = [], []
+    for original in originals:
+        asked = time.monotonic()
+        clones.append(new_clone(world, original))
+        await eventually(partial(ended, world, clones[-1]), "the clone has ended")
+        took.append(time.monotonic() - asked)
+        assert_whole(world, clones[-1], original)
+
+    assert min(took) < 3, took
+    for clone in clones:
+        await eventually(partial(_heard, servers, clone), "the completion is heard")
+
+
+async def _heard(servers: dict[str, str], clone: ObjectId) -> bool:
+    records = await Sink(servers["SOCKET_SINK_URL"]).records()
+    told = [one["payload"]["data"] for one in records if one["event"] == "funnel_cloning_completed"]
+    return str(clone) in {one["funnel_id"] for one in told}
+
+
+@pytest.mark.covers("FC-01")
+async def test_a_daemon_without_clones_leaves_them_alone_and_says_so(world: World, start: Start) -> None:
+    clone = new_clone(world, Original(world))
+    before = funnel_of(world, clone)
+
+    daemon = await start(QM_FUNNELS_CLONE="false")
+
+    assert "funnels.clone" in {line["system"] for line in daemon.said("switched off")}
+    event = {"_id": "later", "event": "later", "user_ids": [], "data": {}, "attempts": 0}
+    world.db["outbox"].insert_one(
+        {**event, "account_id": world.account, "state": "waiting", "next_at": datetime.now(UTC)}
+    )
+    await eventually(partial(_delivered, world), "the daemon is at work")
+    assert funnel_of(world, clone) == before
+
+
+async def _delivered(world: World) -> bool:
+    return world.db["outbox"].count_documents({"_id": "later", "state": "delivered"}) == 1
+
+
+@pytest.mark.covers("FC-02", "FC-11")
+async def test_five_steps_run_at_once_over_all_funnels_and_automations_do_not_wait_for_them(
+    world: World, start: Start
+) -> None:
+    original = Original(world, steps=8)
+    clones = [new_clone(world, original) for _ in range(12)]
+    automation = world.automation("add_tag", tag=ObjectId(), delay=0)
+    with world.db["funnel.step"].watch() as changes:
+        await start(FUNNELS_PER_RUN="20")
+        await eventually(partial(_many_wait, world), "most steps wait")
+        took = []
+        for _ in range(3):
+            asked, deal = time.monotonic(), world.deal(automation_starts=datetime.now(UTC))
+            await eventually(partial(_fired, world, automation, deal), "the automation fired")
+            took.append(time.monotonic() - asked)
+        left = world.db["funnel.step"].count_documents({"clone_state": "open"})
+        await eventually(partial(ended, world, *clones), "all clones have ended", patience=90)
+        running = _running(changes)
+
+    assert max(running) == PLACES
+    assert max(took) < 3, took
+    assert left > 0
+    for clone in clones[:2]:
+        assert_whole(world, clone, original)
+    assert all(len(steps_of(world, clone)) == 8 for clone in clones)
+
+
+async def _many_wait(world: World) -> bool:
+    return world.db["funnel.step"].count_documents({"clone_state": "open"}) > 60
+
+
+async def _fired(world: World, automation: ObjectId, deal: ObjectId) -> bool:
+    return world.db["deals"].count_documents({"_id": deal, "automation_triggered": automation}) == 1
+
+
+def _running(changes: ChangeStream[Document]) -> list[int]:
+    """How many steps were held after each change, in the order in which MongoDB made them."""
+    held: set[Any] = set()
+    counts = [0]
+    while change := changes.try_next():
+        flag = change.get("updateDescription", {}).get("updatedFields", {}).get("in_progress")
+        if flag is not None:
+            (held.add if flag else held.discard)(change["documentKey"]["_id"])
+            counts.append(len(held))
+    return counts
+
+
+@pytest.mark.covers("FC-03")
+async def test_when_three_are_planned_the_next_come_without_waiting_for_the_timetable(
+    world: World, start: Start
+) -> None:
+    clones = [new_clone(world, Original(world, steps=1)) for _ in range(10)]
+
+    await start()
+    await eventually(partial(ended, world, *clones), "all have ended", patience=60)
+
+    ends = sorted(funnel_of(world, clone)["clone"]["finished_at"] for clone in clones)
+    assert max((later - earlier).total_seconds() for earlier, later in pairwise(ends)) < 10
