@@ -96,14 +96,17 @@ async def _run(app: App, engine: Engine, sweep: Sweep, ran: Counter[str]) -> Res
 
 async def _until_empty(app: App, engine: Engine) -> None:
     """Wait until nothing waits, runs or is to be retried in the lanes of this run."""
-    names = engine.lanes
+    asked: Sequence[str] = engine.lanes
     while True:
         try:
-            counts = await app.queue.counts(names)
+            counts = await app.queue.counts(asked)
         except Unreachable as error:
             log.warning("Redis is away, waiting for it", error=error)
             await asyncio.sleep(1)
             continue
-        if not any(count.unfinished for count in counts.values()):
+        busy = [lane for lane, count in counts.items() if count.unfinished]
+        if not busy and asked == engine.lanes:
             return
-        await asyncio.sleep(LOOK)
+        if busy:
+            await asyncio.sleep(LOOK)
+        asked = busy or engine.lanes  # what runs may have filled another lane

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.automation_drill import AutomationDrill
+from tests.faults.clone_drill import CloneDrill
 from tests.faults.daemon import SHORT
 from tests.faults.drill import Drill
+from tests.faults.outside import Outside
 
 FIGURES = pytest.StashKey[list[str]]()
 
@@ -23,6 +26,26 @@ def environment(servers: dict[str, str], mongo_url: str, redis_prefix: str) -> d
 @pytest.fixture
 def drill(environment: dict[str, str], key_prefix: str, tmp_path: Path) -> Iterator[Drill]:
     with Drill(environment, key_prefix, tmp_path) as drill:
+        yield drill
+
+
+@pytest.fixture
+async def outside(environment: dict[str, str]) -> AsyncIterator[Outside]:
+    async with Outside(environment["APP_SECRET"]) as outside:
+        yield outside
+
+
+@pytest.fixture
+async def automation_drill(
+    environment: dict[str, str], outside: Outside, tmp_path: Path
+) -> AsyncIterator[AutomationDrill]:
+    with AutomationDrill(environment, tmp_path, outside) as drill:
+        yield drill
+
+
+@pytest.fixture
+def clone_drill(environment: dict[str, str], tmp_path: Path) -> Iterator[CloneDrill]:
+    with CloneDrill(environment, tmp_path) as drill:
         yield drill
 
 

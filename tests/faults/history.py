@@ -15,9 +15,13 @@ from pymongo.database import Database
 
 Document = dict[str, Any]
 MARKS = "checker_marks"
-LEASED = ("queues", "import_chunks")
-ENDED = {"queues": ("completed", "failed", "cancelled"), "import_chunks": ("done", "failed", "cancelled")}
-STATE = {"queues": "status", "import_chunks": "state"}
+LEASED = ("queues", "import_chunks", "automations", "funnels", "funnel.step")
+ENDED = {
+    "queues": ("completed", "failed", "cancelled"),
+    "import_chunks": ("done", "failed", "cancelled"),
+    "funnel.step": ("done",),  # one that failed comes again in the next run
+}
+STATE = {"queues": "status", "import_chunks": "state", "funnel.step": "clone_state"}
 LONGEST_ORPHAN = timedelta(seconds=10)
 """So long at most may a lease that ran out wait for its next holder while a daemon is healthy."""
 CONVERGED = timedelta(seconds=30)
@@ -34,7 +38,7 @@ class Change:
 
     @property
     def state(self) -> str | None:
-        return self.fields.get(STATE[self.collection])
+        return self.fields.get(STATE.get(self.collection, ""))
 
 
 def changes(db: Database[Document], since: Timestamp) -> list[Change]:

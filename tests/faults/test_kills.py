@@ -6,40 +6,25 @@ The list of calls is what a run without faults makes, so it is complete by const
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import secrets
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import pytest
 from bson import ObjectId
 
-from tests.faults.daemon import Daemon
 from tests.faults.drill import Drill
 from tests.faults.files import csv_file
 from tests.faults.history import CONVERGED
+from tests.faults.point import Point, passed
 
 SMALL = csv_file(320, bad_every=40)
 # Eight chunks, and heartbeats often enough that some fall into the second that all this takes.
 SETTINGS = {"IMPORT_CHUNK_ROWS": "40", "HEARTBEAT_SECONDS": "0.1"}
 AT_ONCE = 2
 SIGKILL = -9
-
-
-class Point(NamedTuple):
-    """Before or after the n-th call of a seam."""
-
-    seam: str
-    nth: int
-    when: str
-
-    @property
-    def plan(self) -> str:
-        return json.dumps({**self._asdict(), "do": "kill"})
 
 
 # Between a step in one server and the step in another that should follow it.
@@ -70,22 +55,16 @@ async def _points(drill: Drill) -> list[Point]:
     queue_id = drill.queue(SMALL)
     daemon = await drill.started(**SETTINGS)
     await drill.converge(queue_id)
-    busy = _passed(daemon)
+    busy = passed(daemon)
     await drill.until(lambda: daemon.calls("mongo.job_history.record") > 0, "history is written")
     await daemon.terminate()
-    everything = _passed(daemon)
+    everything = passed(daemon)
     middle = {seam: random.randint(2, nth) for (seam, _), nth in busy.items() if nth > 1}  # noqa: S311
     return [
         Point(seam, nth, when)
         for seam, when in sorted(everything)
         for nth in sorted({1, min(middle.get(seam, 1), everything[seam, when])})
     ]
-
-
-def _passed(daemon: Daemon) -> Counter[tuple[str, str]]:
-    """{(seam, before|after): number of times}."""
-    lines = [line.split() for line in daemon.seams.read_text().splitlines()]
-    return Counter((seam, when) for seam, _, when in lines)
 
 
 async def _survive_all(points: Sequence[Point], environment: Mapping[str, str], folder: Path, figure: list[str]) -> int:

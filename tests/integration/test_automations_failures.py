@@ -167,16 +167,15 @@ async def test_calls_are_counted_over_crashes(world: World, app: App, provider: 
     automation = world.automation("email")
     deal = world.deal(name="cut")
     provider.fail("cut", *[Unknown("nothing came back")] * 9)
-    # Two processes ended in the middle of a call.
+    # A process ended in the middle of a call.
     key = f"{automation}:{deal}:0"
-    for known in (None, {"_id": key, "state": "sending", "attempts": 1}):
-        assert await app.effects.begin(world.account, "email", {key: known})
+    assert await app.effects.begin(world.account, "email", {key: None})
 
     await run(app, automation)
 
     assert len(provider.calls) == 1
     effect = effect_of(world, automation, deal)
-    assert (effect["attempts"], effect["ambiguous"]) == (3, True)
+    assert (effect["attempts"], effect["ambiguous"], effect["state"]) == (2, True, "unknown")
     assert deal_of(world, deal)["automation_failed"] == [automation]
 
 
@@ -228,13 +227,13 @@ async def test_a_fault_of_ours_in_one_call_does_not_stop_the_rest(world: World, 
 
 async def test_a_limit_burns_no_attempt_and_gives_the_place_back(world: World, app: App, provider: Provider) -> None:
     automation = world.automation("sms")
-    deals = [world.deal(name=f"{n}") for n in range(25)]
+    deals = [world.deal(name=f"{n}") for n in range(45)]
     provider.fail("0", RateLimited(30.0))
 
     outcome = await run_slice(app, automation)
 
     assert outcome == Done()  # the sweep brings it again
-    assert len(provider.calls) == 20  # those begun together; nobody goes on knocking
+    assert len(provider.calls) <= 30  # those under way at the time; nobody goes on knocking
     rests = automation_of(world, automation)
     assert timedelta(seconds=20) < rests["next_at"] - app.clock.now() <= timedelta(seconds=30)
     assert (rests["is_running"], rests["run"]["told"]) == (False, True)

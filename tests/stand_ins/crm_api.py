@@ -14,13 +14,14 @@ WANTED = {"/instareports": {"deal_id", "report_type"}, "/instasites": {"deal_id"
 
 
 class CrmApi(StandIn):
-    """`made`: {key: what was made}. `repeats`: the keys that came again."""
+    """`made`: {key: what was made}. `repeats`: the keys that came again. `unwanted`: deals for which it makes none."""
 
     def __init__(self, secret: str) -> None:
         super().__init__()
         self._secret = secret
         self.made: dict[str, Document] = {}
         self.repeats: list[str] = []
+        self.unwanted: set[str] = set()
 
     def environment(self) -> dict[str, str]:
         return {"CRM_API_URL": self.url}
@@ -33,6 +34,8 @@ class CrmApi(StandIn):
             return _refused(403, "the token does not allow this")
         if call.content.keys() != WANTED.get(call.path) or not call.key:
             return _refused(422, "the request is not complete")
+        if call.content["deal_id"] in self.unwanted:
+            return _refused(422, "there is nothing to make for this deal")
         if call.key in self.made:
             self.repeats.append(call.key)
         else:

@@ -26,6 +26,8 @@ class ScriptedSmtp:
         """Every step so far, over all connections."""
         self.messages: list[bytes] = []
         """What came between DATA and the final dot, untouched."""
+        self.accepted: list[bytes] = []
+        """Those of them that it took, whether it said so or not."""
         self.open = self.most_open = self.connections = 0
         self.reached: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         """{step: set once it was reached}."""
@@ -55,7 +57,7 @@ class ScriptedSmtp:
         self.most_open = max(self.most_open, self.open)
         try:
             await self._talk(reader, writer)
-        except ConnectionError:
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             self.open -= 1
@@ -78,6 +80,8 @@ class ScriptedSmtp:
         self.steps.append(step)
         self.reached[step].set()
         answer = self.script[step].popleft() if self.script[step] else USUAL.get(step, "250 fine")
+        if step == "." and not answer.startswith(("4", "5")):
+            self.accepted.append(self.messages[-1])  # ours: nothing was awaited since it came
         if answer == HANG:
             await self._closing.wait()
             return False

@@ -1,6 +1,6 @@
 """What leaves the house, once: the record stands before the effect, and every possible double is flagged.
 
-`effects` {_id: unit key, state: planned → sending → sent | failed | unknown, attempts, ambiguous, provider_id}.
+`effects` {_id: unit key, state: planned → sending → sent | failed | unknown, attempts, doubts, ambiguous, provider_id}.
 The attempt is committed before the call. A record found in `sending` belongs to a run that ended in mid-call: nobody
 knows whether it went out, and the channel's policy decides (`resend`: again, flagged; `park`: a person decides).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,14 @@ MOST_ATTEMPTS = 3
 AT_ONCE, LINES = 10, 2
 """Units whose records are written together, and how many such groups are under way: a crash leaves at most all of these
 unknown."""
+MOST_DOUBTS = 2
+"""Calls of which nobody knows whether they went out; a third would make a third copy possible."""
 UNKNOWN = "nobody knows whether it went out; it is not sent again by itself"
 
 Deliver = Callable[[str], Awaitable[str | None]]
 """Makes the call for a unit key; returns the provider's id. Raises: Permanent, Transient, RateLimited, Unknown."""
+Still = Callable[[Collection[str]], Awaitable[Collection[str]]]
+"""Which of these units are still to be sent: asked at the last moment."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,17 @@ Result = Delivered | NotYet | GivenUp | Limited
 
 
 async def send_all(
-    app: App, account_id: ObjectId, channel: str, units: Mapping[str, Deliver], places: int, until: float
+    app: App,
+    account_id: ObjectId,
+    channel: str,
+    units: Mapping[str, Deliver],
+    still: Still,
+    places: int,
+    until: float,
 ) -> dict[str, Result]:
     """Send every unit that may be sent, at most `places` at a time. Returns what became of each; those that are missing
-    were not begun: the time `until` (monotonic) came, or a limit. Some are begun in any case.
+    were not begun: they are not to be sent any more, or the time `until` (monotonic) came, or a limit. Some are begun
+    in any case.
 
     Raises: Stale when the lease may have run out.
     """
@@ -82,7 +93,7 @@ async def send_all(
                 raise Stale("the lease may have run out")
             some = {key: units[key] for key in groups.popleft()}
             try:
-                results.update(await _send_some(app, account_id, channel, some, gate))
+                results.update(await _send_some(app, account_id, channel, some, still, gate))
             except BaseException:
                 groups.clear()
                 raise
@@ -94,12 +105,18 @@ async def send_all(
 
 
 async def _send_some(
-    app: App, account_id: ObjectId, channel: str, units: Mapping[str, Deliver], gate: asyncio.Semaphore
+    app: App,
+    account_id: ObjectId,
+    channel: str,
+    units: Mapping[str, Deliver],
+    still: Still,
+    gate: asyncio.Semaphore,
 ) -> dict[str, Result]:
     policy = _policy(app, channel)
-    known = await app.effects.of(account_id, list(units))
+    known, wanted = await asyncio.gather(app.effects.of(account_id, list(units)), still(units.keys()))
     settled = {key: result for key, record in known.items() if (result := _settled(record, policy))}
-    begun = await app.effects.begin(account_id, channel, {key: known.get(key) for key in units if key not in settled})
+    fresh = {key: known.get(key) for key in units if key in wanted and key not in settled}
+    begun = await app.effects.begin(account_id, channel, fresh)
 
     async def one(key: str, attempt: int) -> tuple[Result, dict[str, Any]]:
         async with gate:
@@ -126,7 +143,8 @@ def _settled(record: Mapping[str, Any], policy: str) -> Result | None:
         return Delivered()
     if record["state"] == "failed":
         return GivenUp(record.get("error") or "failed before", attempts)
-    if record["state"] in ("sending", "unknown") and policy == "park":
+    doubts = record.get("doubts", 0) + (record["state"] in ("sending", "unknown"))
+    if doubts >= (MOST_DOUBTS if policy == "resend" else 1):
         return GivenUp(UNKNOWN, attempts)
     if attempts >= MOST_ATTEMPTS:
         return GivenUp(record.get("error") or f"{MOST_ATTEMPTS} attempts without an answer", attempts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,12 @@ class Automations:
 
     async def account_is_active(self, account_id: Any) -> bool:
         return bool(await self._active_accounts([account_id]))
+
+    async def is_on(self, account_id: ObjectId, automation_id: ObjectId) -> bool:
+        """Whether it is switched on, and its account too."""
+        on = self._own.find_one({"_id": automation_id, "account_id": either(account_id), **ACTIVE}, projection=["_id"])
+        found, is_active = await asyncio.gather(on, self.account_is_active(account_id))
+        return found is not None and is_active
 
     async def siblings(self, account_id: ObjectId, stage_id: ObjectId) -> list[Document]:
         """The automations of a stage that are switched on and not paused."""

@@ -58,10 +58,11 @@ class Effects:
         was = {"_id": record["_id"], "account_id": account_id}
         was |= {"state": record["state"], "attempts": record["attempts"]}
         # A run that ended in mid-call may have sent it: from here on it may be out twice.
-        doubtful = {"ambiguous": True} if record["state"] in ("sending", "unknown") else {}
-        change = {"state": "sending", "updatedAt": now, **doubtful}
+        doubtful = record["state"] in ("sending", "unknown")
+        change = {"state": "sending", "updatedAt": now, **({"ambiguous": True} if doubtful else {})}
+        counts = {"attempts": 1, "doubts": int(doubtful)}
         history = {"history": {"$each": [{"state": "sending", "at": now}], "$slice": -20}}
-        return await self._own.update_one(was, {"$set": change, "$inc": {"attempts": 1}, "$push": history}) == 1
+        return await self._own.update_one(was, {"$set": change, "$inc": counts, "$push": history}) == 1
 
     async def end(self, account_id: ObjectId, ended: Mapping[str, tuple[int, Mapping[str, Any]]]) -> None:
         """Write down what became of {key: (attempt, change)}; not where another run has begun a later attempt."""

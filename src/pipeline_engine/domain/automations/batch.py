@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.action import Action, Guarded, Sent, Written, moves
@@ -157,13 +159,16 @@ def _document(automation: Automation, action: Written, deal: Deal, now: datetime
 
 
 async def _send(app: App, automation: Automation, action: Sent, deals: Sequence[Deal], until: float) -> float | None:
-    deals = await _still_matching(app, automation, deals, app.clock.now())
     by_key = {unit_key(automation, deal): deal for deal in deals}
     composed = dict(zip(by_key, await action.compose(app, automation, deals), strict=True))
     results: dict[str, Result] = {key: _unsent(one) for key, one in composed.items() if isinstance(one, Exception)}
     units: dict[str, Deliver] = {key: one for key, one in composed.items() if not isinstance(one, Exception)}
     places = LANES[f"deals.automations.{automation.type}"].places
-    results |= await send_all(app, automation.account_id, action.channel, units, places, until)
+
+    async def still(keys: Collection[str]) -> set[str]:
+        return await _still_due(app, automation, {by_key[key]["_id"]: key for key in keys})
+
+    results |= await send_all(app, automation.account_id, action.channel, units, still, places, until)
     await _settle(app, automation, by_key, results)
     return max((result.after for result in results.values() if isinstance(result, Limited)), default=None)
 
@@ -187,6 +192,16 @@ async def _settle(app: App, automation: Automation, deals: Mapping[str, Deal], r
     await done(app, automation, entries(sent))
     await give_up(app, automation, lost)
     await put_off(app, automation, again)
+
+
+async def _still_due(app: App, automation: Automation, keys: Mapping[ObjectId, str]) -> set[str]:
+    """The moment before the call: the keys of the deals that still match, if the automation is still switched on."""
+    query = {**fresh(automation, app.clock.now()), "_id": {"$in": list(keys)}}
+    is_on, deals = await asyncio.gather(
+        app.automations.is_on(automation.account_id, automation.id),
+        app.automation_deals.matching(query, limit=0, fields=["_id"]),
+    )
+    return {keys[deal["_id"]] for deal in deals} if is_on else set()
 
 
 async def _still_matching(app: App, automation: Automation, deals: Sequence[Deal], now: datetime) -> list[Deal]:

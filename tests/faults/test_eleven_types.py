@@ -1,0 +1,74 @@
+"""All eleven types for many deals each, of which one in a hundred fails: through the real door, on the real servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.automation_checker import Expected
+from tests.faults.automation_drill import AutomationDrill
+
+TYPES = (
+    "add_tag",
+    "remove_tag",
+    "email",
+    "sms",
+    "note",
+    "reminder",
+    "owner",
+    "follower",
+    "stage",
+    "instareport",
+    "instasite",
+)
+REASONS = {
+    "email": "the contact's e-mail address is not a valid address",
+    "sms": "the contact's telephone number is missing",
+    "instareport": "crm_api refuses: 422 there is nothing to make for this deal",
+    "instasite": "crm_api refuses: 422 there is nothing to make for this deal",
+}
+REFUSED = "Document failed validation"
+
+
+@pytest.mark.covers("DA-03", "DA-04", "DA-05", "DA-16", "DA-17", "DA-18", "DA-19", "DA-25", "DA-X6")
+async def test_all_types_for_a_thousand_deals_each(automation_drill: AutomationDrill, figure: list[str]) -> None:
+    expected = {type: automation_drill.plant(type, deals=1_000, bad=10) for type in TYPES}
+
+    seconds = await _work_off(automation_drill)
+
+    for type, one in expected.items():
+        _told_one_by_one(automation_drill, type, one)
+    figure.append(f"eleven types for 1,000 deals each: {11_000 / seconds:.0f} deals/s, 110 failed, all others once")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("type", TYPES)
+async def test_one_type_for_ten_thousand_deals(automation_drill: AutomationDrill, type: str, figure: list[str]) -> None:
+    expected = automation_drill.plant(type, deals=10_000, bad=100)
+
+    seconds = await _work_off(automation_drill)
+
+    _told_one_by_one(automation_drill, type, expected)
+    figure.append(f"10,000 deals: {10_000 / seconds:.0f} deals/s, 100 failed, all others once")
+
+
+async def _work_off(drill: AutomationDrill) -> float:
+    """Returns the seconds that it took. A second pass finds nothing to do."""
+    automations = len(drill.expected)
+    first = (await drill.run_once())["deals.automations"]
+    assert (first["units"], first["succeeded"], first["failed"]) == (automations, automations, 0)
+    drill.judge()
+    before = len(drill.outside.arrivals())
+
+    again = (await drill.run_once())["deals.automations"]
+
+    assert (again["units"], again["jobs"]) == (0, 0)
+    assert len(drill.outside.arrivals()) == before
+    drill.judge()
+    return float(first["seconds"])
+
+
+def _told_one_by_one(drill: AutomationDrill, type: str, expected: Expected) -> None:
+    """Each deal that failed stands in the logs with the reason."""
+    logs = drill.world.db["automation_logs"].find({"automation": expected.automation})
+    failed = {entry["deal"]: entry["message"] for log in logs for entry in log["failed"]}
+    assert failed == dict.fromkeys(expected.failed, REASONS.get(type, REFUSED))
