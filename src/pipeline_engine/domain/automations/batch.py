@@ -82,7 +82,14 @@ async def _work(app: App, automation: Automation, run_id: str, deals: Sequence[D
 async def _open_log(
     app: App, automation: Automation, action: Action, run_id: str, deals: Sequence[Deal]
 ) -> Mapping[str, Any]:
-    target = {"target_stage_id": object_id(automation.config.get("target_stage_id"))} if moves(action) else {}
+    about: dict[str, Any] = (
+        {"target_stage_id": object_id(automation.config.get("target_stage_id"))} if moves(action) else {}
+    )
+    # What a run that finds the log open has to know; a mark that is part of the effect tells the rest.
+    if not isinstance(action, Guarded):
+        about["units"] = [unit_key(automation, deal) for deal in deals]
+    if not isinstance(action, Guarded) or automation.reentry == "per_entry":
+        about["entries"] = [deal["automation_starts"] for deal in deals]
     return await app.automation_logs.open(
         automation.account_id,
         [deal["_id"] for deal in deals],
@@ -91,9 +98,7 @@ async def _open_log(
         stage_id=automation.stage_id,
         type=automation.type,
         run_id=run_id,
-        units=[unit_key(automation, deal) for deal in deals],
-        entries=[deal["automation_starts"] for deal in deals],
-        **target,
+        **about,
     )
 
 

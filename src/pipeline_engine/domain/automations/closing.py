@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -21,14 +22,14 @@ async def close_left_open(app: App, automation: Automation) -> None:
     """Finish what earlier runs of the automation, which ended in the middle, have begun to write down."""
     for log in await app.automation_logs.left_open(automation.account_id, automation.id):
         happened = set(await _took_effect(app, automation, log))
-        entered = {deal: entry for deal, entry in zip(log["deals"], log["entries"], strict=True) if deal in happened}
+        entered = {deal: entry for deal, entry in _entries(log).items() if deal in happened}
         await done(app, automation, entered)
         await close(app, automation, log)
 
 
 async def _took_effect(app: App, automation: Automation, log: Document) -> list[ObjectId]:
     """Deals of the log for which the effect stands by itself, so that its mark may be missing."""
-    deals = dict(zip(log["units"], log["deals"], strict=True))
+    deals = dict(zip(log.get("units", ()), log["deals"], strict=False))
     match ACTIONS.get(log["type"]):
         case Written() as action:
             ids = {derived_id(action.collection, unit): deal for unit, deal in deals.items()}
@@ -49,7 +50,8 @@ async def close_as_done(app: App, automation: Automation, log: Document) -> tupl
 async def close(app: App, automation: Automation, log: Document) -> tuple[int, int]:
     """Write down which deals of the batch were done and which failed. Returns how many of each."""
     deals = await app.automation_deals.marks(automation.account_id, log["deals"])
-    settled = [deal for deal in deals if _of_this_entry(automation, log, deal)]
+    entries = _entries(log)
+    settled = [deal for deal in deals if _is_of(entries.get(deal["_id"]), automation, deal)]
     happened = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
     broken = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_failed") or ())]
     messages = await _messages(app, automation, broken)
@@ -68,13 +70,17 @@ async def _write_down(
     return len(success), len(failed)
 
 
-def _of_this_entry(automation: Automation, log: Document, deal: Document) -> bool:
-    """Under `per_entry` a mark may be of an earlier time in the stage."""
+def _is_of(entry: datetime | None, automation: Automation, deal: Document) -> bool:
+    """Whether the marks are of this entry: under `per_entry` they may be of an earlier time in the stage."""
     if automation.reentry == "once":
         return True
-    entry = dict(zip(log["deals"], log["entries"], strict=True))[deal["_id"]]
     marked = (deal.get("automation_generation") or {}).get(str(automation.id))
     return isinstance(marked, Mapping) and marked.get("entry") == entry
+
+
+def _entries(log: Document) -> dict[ObjectId, datetime]:
+    """{deal: when it entered the stage}, where the log tells."""
+    return dict(zip(log["deals"], log.get("entries", ()), strict=False))
 
 
 async def _messages(app: App, automation: Automation, deals: Sequence[ObjectId]) -> dict[ObjectId, str]:

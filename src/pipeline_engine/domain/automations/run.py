@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -66,23 +67,36 @@ async def _slice(app: App, hold: Hold) -> Outcome:
 
 
 async def _act(app: App, hold: Hold) -> Outcome:
-    until, behind = time.monotonic() + app.settings.automation_slice_seconds, None
-    while True:
-        await hold.refresh()
-        if not await _is_on(app, hold):
-            return await end(app, hold)
-        if behind is None:
-            await take_up_repeats(app, hold)
-        selection = await select(app, hold.automation, hold.document, _most(app, hold), behind)
-        if not selection.deals and behind is None:
-            return await _nothing_left(app, hold, selection)
-        if selection.deals and (outcome := await _work(app, hold, selection, until)):
+    until = time.monotonic() + app.settings.automation_slice_seconds
+    selection = await _begin(app, hold)
+    while selection and selection.deals:
+        # The next ones are looked for while these are worked off.
+        outcome, following = await asyncio.gather(_work(app, hold, selection, until), _select(app, hold, selection))
+        if outcome:
             return outcome
-        # At the end of the line once more from its beginning: some may have become due behind us.
-        behind = selection.last
         if time.monotonic() >= until:
             await hold.give_back()
             return Release()
+        await hold.refresh()
+        if not await _is_on(app, hold):
+            return await end(app, hold)
+        # At the end of the line once more from its beginning: some may have become due behind us.
+        selection = following if following.deals else await _begin(app, hold)
+    return await (_nothing_left(app, hold, selection) if selection else end(app, hold))
+
+
+async def _begin(app: App, hold: Hold) -> Selection | None:
+    """From the beginning of the line; None when it is switched off."""
+    await hold.refresh()
+    if not await _is_on(app, hold):
+        return None
+    await take_up_repeats(app, hold)
+    return await _select(app, hold)
+
+
+async def _select(app: App, hold: Hold, behind: Selection | None = None) -> Selection:
+    most = 1 if brake.is_probing(hold) else most_at_once(app, hold.automation)
+    return await select(app, hold.automation, hold.document, most, behind.last if behind else None)
 
 
 async def _work(app: App, hold: Hold, selection: Selection, until: float) -> Outcome | None:
@@ -122,10 +136,6 @@ def _rest(hold: Hold, now: datetime) -> float:
     """Seconds that a limit still holds it back."""
     next_at = hold.document.get("next_at")
     return max(0.0, (next_at - now).total_seconds()) if next_at else 0.0
-
-
-def _most(app: App, hold: Hold) -> int:
-    return 1 if brake.is_probing(hold) else most_at_once(app, hold.automation)
 
 
 async def _announce(app: App, hold: Hold, selection: Selection) -> None:
