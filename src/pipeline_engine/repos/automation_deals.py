@@ -70,18 +70,21 @@ class AutomationDeals:
             except WriteError:
                 continue
             return Changed(everything=matched == len(ids), refused={})
-        return Changed(everything=False, refused=await self._change_one_by_one(query, ids, change))
+        return Changed(everything=False, refused=await self._change_apart(query, ids, change))
 
-    async def _change_one_by_one(
+    async def _change_apart(
         self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange
     ) -> dict[ObjectId, str]:
-        refused = {}
-        for id in ids:
-            try:
-                await self._own.update_many({**query, "_id": id}, change.expressions())
-            except WriteError as error:
-                refused[id] = _why(error)
-        return refused
+        """Half by half, and what is refused again by quarters, until the refused ones stand alone."""
+        try:
+            await self._own.update_many({**query, "_id": {"$in": list(ids)}}, change.expressions())
+        except WriteError as error:
+            if len(ids) == 1:
+                return {ids[0]: _why(error)}
+            middle = len(ids) // 2
+            first = await self._change_apart(query, ids[:middle], change)
+            return first | await self._change_apart(query, ids[middle:], change)
+        return {}
 
     async def marks(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> list[Document]:
         """Of these deals what was done and what failed."""
