@@ -77,21 +77,21 @@ async def _act(app: App, hold: Hold) -> Outcome:
         if time.monotonic() >= until:
             await hold.give_back()
             return Release()
-        await hold.refresh()
-        if not await _is_on(app, hold):
-            return await end(app, hold)
         # At the end of the line once more from its beginning: some may have become due behind us.
-        selection = following if following.deals else await _begin(app, hold)
+        selection = await (_go_on(app, hold, following) if following.deals else _begin(app, hold))
     return await (_nothing_left(app, hold, selection) if selection else end(app, hold))
 
 
 async def _begin(app: App, hold: Hold) -> Selection | None:
     """From the beginning of the line; None when it is switched off."""
-    await hold.refresh()
     if not await _is_on(app, hold):
         return None
     await take_up_repeats(app, hold)
     return await _select(app, hold)
+
+
+async def _go_on(app: App, hold: Hold, selection: Selection) -> Selection | None:
+    return selection if await _is_on(app, hold) else None
 
 
 async def _select(app: App, hold: Hold, behind: Selection | None = None) -> Selection:
@@ -125,11 +125,10 @@ async def _put_to_rest(app: App, hold: Hold, seconds: float) -> Outcome:
 
 async def _is_on(app: App, hold: Hold) -> bool:
     """The moment before the effect: whether automation and account are still switched on."""
+    _, is_active = await asyncio.gather(hold.refresh(), app.automations.account_is_active(hold.automation.account_id))
     document = hold.document
     is_ours = document.get("module") == "DEAL" and str(document.get("type")) in ACTIONS
-    if not is_ours or document.get("status") != "ACTIVE":
-        return False
-    return await app.automations.account_is_active(hold.automation.account_id)
+    return is_active and is_ours and document.get("status") == "ACTIVE"
 
 
 def _rest(hold: Hold, now: datetime) -> float:
