@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import imports, lanes
+from bench import automations, funnels, imports, lanes, rewriting
 from bench.row import HEAD, Row
 from pipeline_engine.embedded import EmbeddedServers
 
@@ -19,7 +19,13 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 def main() -> None:
     with EmbeddedServers() as servers:
         environment = servers.environment()
-        rows = [*asyncio.run(lanes.run(environment["REDIS_URL"])), *imports.run(environment)]
+        rows = [
+            *asyncio.run(lanes.run(environment["REDIS_URL"])),
+            *imports.run(environment),
+            *automations.run(environment),
+            *rewriting.run(),
+            *funnels.run(environment),
+        ]
     page = _page(rows)
     print(page)
     if "--write" in sys.argv:

@@ -65,6 +65,8 @@ PATIENCE = 5.0
 PAGE_PROCESS = "pipeline_engine.domain.funnels.page_process"
 PAGE_PATIENCE = 120.0
 """Seconds for one page; the processor time that it may use is far less, so only a stuck machine takes as long."""
+PAGE_TWINS = 2
+"""Processes for pages."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             sms=await stack.enter_async_context(sms_of(settings)),
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
             renderer=await stack.enter_async_context(Renderer()),
-            pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_PATIENCE)),
+            pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_PATIENCE, PAGE_TWINS)),
             accounts=Accounts(collection("_accounts")),
             templates=Templates(collection("email_templates"), collection("sms_templates")),
             suppressions=Suppressions(collection("suppressions")),

@@ -357,6 +357,20 @@ async def test_a_crash_in_the_middle_of_planning_never_makes_a_partial_clone(
     assert all(components_of(world, step) for step in steps_of(world, clone))
 
 
+@pytest.mark.covers("FC-12")
+async def test_a_clone_whose_planner_vanished_is_found_between_two_looks(world: World, app: App) -> None:
+    clone, other = (new_clone(world, Original(world)) for _ in range(2))
+    assert await app.funnels.claim(clone)
+    assert await app.funnels.claim(other)
+    assert await begun(app) == []
+    over = {"lease_until": datetime.now(UTC) - timedelta(seconds=1)}
+    world.db["funnels"].update_one({"_id": clone}, {"$set": over})
+
+    (unit,) = await begun(app)
+
+    assert (unit.id, unit.lane) == (str(clone), "funnels_clone")
+
+
 async def test_what_redis_forgot_is_found_in_mongodb(world: World, app: App, configured: Settings) -> None:
     original = Original(world, steps=3)
     clone = new_clone(world, original)

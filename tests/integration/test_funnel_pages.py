@@ -160,3 +160,12 @@ async def test_it_has_no_environment_and_ends_with_its_owner(monkeypatch: pytest
         assert process.environ() == {}
         assert process.rlimit(psutil.RLIMIT_NPROC) == (0, 0)
     assert not process.is_running()
+
+
+async def test_twins_share_the_pages_and_end_with_their_owner() -> None:
+    async with ChildProcess(PAGE_PROCESS, patience=60, twins=2) as child:
+        pages = [Page(f"{n} {FUNNEL}", "") for n in range(40)]
+        results = await asyncio.gather(*(rewrite(app_of(child), page, MAP, None) for page in pages))
+        assert [one.page.html for one in results] == [f"{n} {NEW}" for n in range(40)]
+        assert len(processes()) == 2
+    assert processes() == []

@@ -111,7 +111,7 @@ async def test_a_batch_that_is_cancelled_leaves_no_answers_to_the_next(renderer:
     process.suspend()
     filling = asyncio.create_task(one(renderer, "mine"))
     await asyncio.sleep(0)
-    while not renderer._child._turn.locked():
+    while not renderer._child._places[0].turn.locked():
         await asyncio.sleep(0)
     filling.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from pipeline_engine.domain.funnels.copies import Copies
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.storage_errors import ObjectMissing
@@ -86,3 +87,51 @@ async def test_what_is_not_the_same_as_its_source_does_not_count_as_copied(there
 async def test_an_object_that_went_up_in_parts_is_compared_by_size() -> None:
     async with S3Copy({"a": (5, MULTIPART), "b": (5, "bb")}, [WELL.format(etag="bb")]) as s3, at(s3) as storage:
         assert (await storage.copy("a", "b")).etag == '"bb"'
+
+
+@pytest.mark.parametrize("answer", [WELL.format(etag="aa"), "<CopyObjectResult><ETag>aa</ETag></CopyObjectResult>"])
+async def test_the_same_etag_in_the_answer_is_proof_enough(answer: str) -> None:
+    async with S3Copy({"a": (5, "aa")}, [answer]) as s3, at(s3) as storage:
+        assert (await storage.copy("a", "b")).etag == '"aa"'
+        assert s3.heads == 1
+
+
+async def test_a_source_that_is_known_is_not_asked_for_unless_it_has_changed() -> None:
+    async with S3Copy({"a": (5, "aa")}) as s3, at(s3) as storage:
+        known = await storage.head("a")
+        assert (await storage.copy("a", "b", known)).size == 5
+        assert s3.heads == 1
+        s3.objects["a"] = (7, "cc")
+        copied = await storage.copy("a", "b", known)
+        assert (copied.size, copied.etag) == (7, '"cc"')
+        assert s3.heads == 3
+
+
+async def test_a_known_source_does_not_hide_a_bad_copy() -> None:
+    async with S3Copy({"a": (5, "aa"), "b": (4, "bb")}, [WELL.format(etag="bb")]) as s3, at(s3) as storage:
+        known = await storage.head("a")
+        with pytest.raises(Transient, match="did not copy 'a' as it is"):
+            await storage.copy("a", "b", known)
+        s3.answers += [BROKEN] * 10
+        with pytest.raises(Transient):
+            await storage.copy("a", "b", known)
+
+
+async def test_a_source_that_went_up_in_parts_is_compared_once() -> None:
+    copied = WELL.format(etag="bb")
+    objects = {"a": (5, MULTIPART), "b": (5, "bb"), "c": (5, "bb")}
+    async with S3Copy(objects, [copied, copied]) as s3, at(s3) as storage:
+        copies = Copies(at_once=1)
+        await copies.copy(storage, "a", "b", token=1)
+        assert s3.heads == 2
+        await copies.copy(storage, "a", "c", token=1)
+        assert (s3.heads, s3.copies) == (2, 2)
+
+
+async def test_a_known_source_that_is_gone_is_named(storage: Storage, key_prefix: str) -> None:
+    await storage.put_stream(f"{key_prefix}a", blocks_of(b"x"))
+    known = await storage.head(f"{key_prefix}a")
+    await storage.delete(f"{key_prefix}a")
+    with pytest.raises(ObjectMissing) as missing:
+        await storage.copy(f"{key_prefix}a", f"{key_prefix}b", known)
+    assert missing.value.key == f"{key_prefix}a"

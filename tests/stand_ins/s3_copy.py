@@ -19,6 +19,7 @@ class S3Copy:
     objects: dict[str, tuple[int, str]]
     answers: list[str] = field(default_factory=list)
     """Bodies of the next answers to a copy, each with status 200; then it copies as it should."""
+    heads: int = 0
     copies: int = 0
     url: str = ""
     bucket: str = "files"
@@ -41,6 +42,7 @@ class S3Copy:
             await self._runner.cleanup()
 
     async def _head(self, request: web.Request) -> web.Response:
+        self.heads += 1
         found = self.objects.get(request.match_info["key"])
         if found is None:
             return web.Response(status=404)

@@ -9,8 +9,9 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
@@ -37,12 +38,12 @@ class TookTooLong(EngineError):
 class ChildProcess:
     """`async with ChildProcess("package.module", patience=60) as child`."""
 
-    def __init__(self, module: str, patience: float) -> None:
-        """`patience` is in seconds by the clock on the wall: more than the processor time that the program allows."""
+    def __init__(self, module: str, patience: float, twins: int = 1) -> None:
+        """`patience` is in seconds by the clock on the wall: more than the processor time that the program allows.
+        `twins`: so many processes of the same program, for work that may be done side by side."""
         self._module = module
         self._patience = patience
-        self._process: _Running | None = None
-        self._turn = asyncio.Lock()
+        self._places = [_Place() for _ in range(twins)]
 
     async def __aenter__(self) -> Self:
         return self
@@ -50,23 +51,26 @@ class ChildProcess:
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        process, self._process = self._process, None
-        if process:
-            await process.end()
+        for place in self._places:
+            process, place.process = place.process, None
+            if process:
+                await process.end()
 
-    async def talk(self, dialogue: Callable[[Pipe], Awaitable[T]]) -> T:
-        """Hold a dialogue with the process, nobody else's in between; once more if the process dies.
+    async def talk(self, dialogue: Callable[[Pipe], Awaitable[T]], about: Hashable = None) -> T:
+        """Hold a dialogue with the process, nobody else's in between; once more if the process dies. What is about the
+        same is said to the same of several twins, which may remember it.
 
         Raises: TookTooLong, Died, Late, Transient when no process can be had.
         """
-        async with self._turn:
+        place = self._places[hash(about) % len(self._places)]
+        async with place.turn:
             try:
-                return await self._once(dialogue)
+                return await self._once(place, dialogue)
             except Died:  # perhaps not by this work's doing
-                return await self._once(dialogue)
+                return await self._once(place, dialogue)
 
-    async def _once(self, dialogue: Callable[[Pipe], Awaitable[T]]) -> T:
-        process, self._process = self._process or await _Running.start(self._module), None
+    async def _once(self, place: _Place, dialogue: Callable[[Pipe], Awaitable[T]]) -> T:
+        process, place.process = place.process or await _Running.start(self._module), None
         try:
             async with asyncio.timeout(self._patience):
                 said = await process.hold(dialogue)
@@ -76,8 +80,16 @@ class ChildProcess:
         except BaseException:  # lost, or cancelled: its answers must not be taken for those of the next dialogue
             await process.end()
             raise
-        self._process = process
+        place.process = process
         return said
+
+
+@dataclass
+class _Place:
+    """Where one process is, when it is not in a dialogue."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    process: _Running | None = None
 
 
 class Pipe:

@@ -154,21 +154,23 @@ class Storage:
             etag = await upload.send(first, parts)
             return ObjectInfo(key, upload.size, etag)
 
-    async def copy(self, source_key: str, target_key: str) -> ObjectInfo:
+    async def copy(self, source_key: str, target_key: str, known: ObjectInfo | None = None) -> ObjectInfo:
         """Copy an object within the bucket, on the server, with its metadata. What stood at the target is replaced.
 
         S3 may answer 200 and carry an error in the body, and an object may be replaced while it is copied: what came
-        out is compared with the source.
+        out is compared with the source. `known`, what `head` once said of the source, saves asking again; should
+        another ETag come out, it is asked after all.
         """
-        source = await self.head(source_key)
+        source = known or await self.head(source_key)
         refuse_bad_key(target_key)
         async with self._asking("copy", source_key) as s3:
             done = await s3.copy_object(
                 Bucket=self.bucket, Key=target_key, CopySource={"Bucket": self.bucket, "Key": source_key}
             )
-        etag = done.get("CopyObjectResult", {}).get("ETag")
+        etag = _quoted(done.get("CopyObjectResult", {}).get("ETag"))
         # The ETag of an object that went up in parts says how it did, not what is in it.
         if etag != source.etag or "-" in source.etag:
+            source = await self.head(source_key) if known else source
             await self._compare(source, target_key, etag)
         return ObjectInfo(target_key, source.size, etag or source.etag)
 
@@ -243,3 +245,8 @@ class Storage:
         async with self._asking("put", key) as s3:
             done = await s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
         return done["ETag"]
+
+
+def _quoted(etag: str | None) -> str | None:
+    """As a head gives it: in the body of an answer, some makers' S3 leaves the quotation marks out."""
+    return etag and '"{}"'.format(etag.strip('"'))

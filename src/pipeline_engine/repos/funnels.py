@@ -83,6 +83,11 @@ class Funnels:
         """Clones whose steps are being worked off, as far as anybody does."""
         return await self._all.find(PLANNED, sort=[("_id", 1)], projection=["account_id"])
 
+    async def vanished(self) -> list[Document]:
+        """Clones whose holder vanished while it planned them or cleared them away."""
+        query = {"in_progress": True, **NOT_PLANNED, "lease_until": {"$ne": None}, **FREE}
+        return await self._all.find(query, sort=[("_id", 1)], projection=["account_id"])
+
     async def claim(self, funnel_id: ObjectId) -> Document | None:
         """Take the funnel for this process, or None when it is not due or somebody else's."""
         return await self._all.take({"_id": funnel_id, **DUE}, self._lease.claim(**CLAIMED))

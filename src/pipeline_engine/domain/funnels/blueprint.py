@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,12 +75,14 @@ class Blueprints:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[ObjectId, int], Blueprint] = {}
+        self._drawing = asyncio.Lock()  # the steps of a clone begin together, and one drawing serves them all
 
     async def of(self, app: App, clone: Document) -> Blueprint:
         """Raises: CloneRefused."""
         key = clone["_id"], clone["token"]
-        if not (known := self._kept.get(key)):
-            known = self._kept[key] = await draw(app, clone)
-            while len(self._kept) > MOST:
-                del self._kept[next(iter(self._kept))]
+        async with self._drawing:
+            if not (known := self._kept.get(key)):
+                known = self._kept[key] = await draw(app, clone)
+                while len(self._kept) > MOST:
+                    del self._kept[next(iter(self._kept))]
         return known

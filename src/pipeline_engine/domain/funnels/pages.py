@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.page import Mentions, Page, Rewritten
-from pipeline_engine.domain.funnels.page_wire import Answer, Look, Request, Rewrite, decoded, encoded, pieces
+from pipeline_engine.domain.funnels.page_wire import PIECE, Answer, Look, Request, Rewrite, decoded, encoded, pieces
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.child_process import ChildProcess, Died, Pipe, TookTooLong
 
@@ -48,7 +48,7 @@ async def _asked(child: ChildProcess, page: Page, work: Look | Rewrite) -> tuple
         return answer, Page(await _text(pipe, answer.html), await _text(pipe, answer.components))
 
     try:
-        return await child.talk(exchange)
+        return await child.talk(exchange, about=page.html[:PIECE])
     except TookTooLong:
         raise Permanent(f"the page ({_size(page):,} characters) takes too long", "page_too_hard") from None
     except Died as death:

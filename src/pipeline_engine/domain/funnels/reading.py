@@ -9,26 +9,30 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from html.entities import html5
 
 ROUNDS = 6
 # One match is one character; an escape that was escaped itself (%252F, &amp;#47;, \\\/) is taken in one piece. Every
-# quantifier is possessive, so the time is in proportion to the text.
+# quantifier is possessive, so the time is in proportion to the text. It begins with a set of characters, for these `re`
+# looks quickly; the first of them says what may follow.
 ESCAPE = re.compile(
     r"""
-      {P}(?:[0-7]{H} | [cd]{H}{P}[89ab]{H} | e{H}{P}[89ab]{H}{P}[89ab]{H} | f[0-4]{P}[89ab]{H}{P}[89ab]{H}{P}[89ab]{H})
-    | %(?:25)++
-    | &(?:amp;)*+(?:\#[0-9]{1,7};|\#x{H}{1,6};|[a-z][a-z0-9]{1,30}+;)
-    | &(?:amp;)++
-    | \\++ud[89ab]{H}{2}\\++ud[c-f]{H}{2}
-    | \\++(?:u{H}{4}|x{H}{2}|[^\w\\])
-    | \\\\++
+    [%&\\]
+    (?: (?<=%) (?:25)*+
+        (?: [0-7]{H} | [cd]{H}{P}[89ab]{H} | e{H}{P}[89ab]{H}{P}[89ab]{H} | f[0-4]{P}[89ab]{H}{P}[89ab]{H}{P}[89ab]{H} )
+    |   (?<=%) (?:25)++
+    |   (?<=&) (?:amp;)*+ (?: \#[0-9]{1,7}; | \#x{H}{1,6}; | [a-z][a-z0-9]{1,30}+; )
+    |   (?<=&) (?:amp;)++
+    |   (?<=\\) \\*+ (?: ud[89ab]{H}{2}\\++ud[c-f]{H}{2} | u{H}{4} | x{H}{2} | [^\w\\] )
+    |   (?<=\\) \\++
+    )
     """.replace("{P}", "%(?:25)*+").replace("{H}", "[0-9a-f]"),
     re.VERBOSE | re.IGNORECASE,
 )
 CHAINS = re.compile("(?<=%)(?:25)+(?=[0-9a-fA-F]{2})|(?<=&)(?:amp;)+(?=[#\\w])|(?<=\\\\)\\\\+")
+LONGEST_REMEMBERED = 256 * 1024  # characters of a text
 LONGEST_KNOWN = 32  # characters of an escape worth remembering
 
 
@@ -70,8 +74,13 @@ class Reading:
         return deeper
 
 
-def readings(text: str) -> Iterator[Reading]:
-    """The source as it stands, then decoded ever further."""
+def readings(text: str) -> Iterable[Reading]:
+    """The source as it stands, then decoded ever further. Those of the last texts are remembered: a page is looked at,
+    a little later rewritten."""
+    return _remembered(text) if len(text) <= LONGEST_REMEMBERED else _readings(text)
+
+
+def _readings(text: str) -> Iterator[Reading]:
     reading: Reading | None = Reading(text)
     for _ in range(ROUNDS):
         if reading is None:
@@ -82,8 +91,13 @@ def readings(text: str) -> Iterator[Reading]:
 
 def plain(text: str) -> str:
     """The last of its readings."""
-    *_, last = readings(text)
+    *_, last = _readings(text)
     return last.text
+
+
+@lru_cache(16)  # two texts for each of five steps, and then some
+def _remembered(text: str) -> tuple[Reading, ...]:
+    return tuple(_readings(text))
 
 
 def _character(raw: str) -> str | None:

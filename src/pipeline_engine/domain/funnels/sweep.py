@@ -21,12 +21,12 @@ log = logs.get(__name__)
 
 async def find(app: App) -> list[Unit]:
     """Clones that are due, and those under way."""
-    return [*await begun(app), *await _due(app, resting=False)]
+    return [*await _planned(app), *await _due(app, resting=False)]
 
 
 async def find_all(app: App) -> list[Unit]:
     """The same, with those that rest after a failed run."""
-    return [*await begun(app), *await _due(app, resting=True)]
+    return [*await _planned(app), *await _due(app, resting=True)]
 
 
 async def _due(app: App, resting: bool) -> list[Unit]:
@@ -37,6 +37,11 @@ async def _due(app: App, resting: bool) -> list[Unit]:
 
 
 async def begun(app: App) -> list[Unit]:
+    """Clones under way, and those that nobody plans any more: a process vanished, and the next look may be far."""
+    return [*await _planned(app), *map(unit_of, await app.funnels.vanished())]
+
+
+async def _planned(app: App) -> list[Unit]:
     """Clones that are planned: their open steps are dispatched, and those without any are ended. Most of the steps are
     in their lane already; after a crash or a loss of Redis they are not."""
     planned = await app.funnels.planned()
