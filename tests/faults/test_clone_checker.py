@@ -255,7 +255,8 @@ async def test_violations_in_the_servers_are_read(clone_drill: CloneDrill) -> No
     db["funnel.step"].update_one({"funnel_id": planted.clone}, {"$set": {"raw_html": str(planted.original.id)}})
     db["funnel.step"].update_one({"_id": planted.original.steps[0]}, {"$set": {"lease_owner": None}})
     drill.world.upload(f"{ObjectId()}/{planted.original.mark} photo.jpg", b"orphan")
-    db["outbox"].insert_one({"event": "funnel_cloning_failed", "data": {"funnel_id": str(planted.clone)}})
+    told = {"event": "funnel_cloning_failed", "state": "delivered", "data": {"funnel_id": str(planted.clone)}}
+    db["outbox"].insert_one(told)
     for token in (2, 3):
         db["funnels"].update_one({"_id": planted.clone}, {"$set": {"token": token, "lease_until": LATER}})
 

@@ -36,9 +36,7 @@ SIGKILL = -9
 TELLING = [
     Point("mongo.funnels.take", 1, "after"),  # claimed, nothing planned
     Point("mongo.funnel.step.insert_many", 1, "after"),  # steps without components
-    Point("mongo.sites_images.insert_many", 1, "after"),  # recorded, not copied
     Point("s3.copy", 3, "after"),  # copied, not marked
-    Point("mongo.forms.insert_many", 1, "after"),  # forms that no page names
     Point("mongo.funnel.step.components.update_one", 2, "after"),  # components without a page
     Point("mongo.funnel.step.update_one", STEPS, "after"),  # the last step done, the clone open
     Point("mongo.crm_events.insert_one", 1, "before"),  # ended, and nobody knows
@@ -81,9 +79,7 @@ async def _points(drill: CloneDrill) -> list[Point]:
     ]
 
 
-async def _survive_all(
-    points: Sequence[Point], environment: dict[str, str], folder: Path, figure: list[str]
-) -> None:
+async def _survive_all(points: Sequence[Point], environment: dict[str, str], folder: Path, figure: list[str]) -> None:
     places = asyncio.Semaphore(AT_ONCE)
 
     async def survive(point: Point) -> float | None:
