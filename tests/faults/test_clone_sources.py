@@ -40,9 +40,7 @@ async def test_a_source_that_is_written_anew(clone_drill: CloneDrill, slow_s3: s
     assert done < STEPS
 
 
-@pytest.mark.xfail(
-    reason="a step's HTML and components are read one after the other, and nobody looks again", strict=True
-)
+@pytest.mark.covers("FC-X2")
 async def test_a_step_that_is_written_anew_while_it_is_read(clone_drill: CloneDrill) -> None:
     drill, planted = clone_drill, clone_drill.plant(2)
     plan = {"seam": COMPONENTS, "nth": HALF_READ, "when": "before", "do": "delay", "seconds": 2}

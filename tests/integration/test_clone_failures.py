@@ -402,6 +402,21 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
 
 
 @pytest.mark.covers("FC-12")
+async def test_a_step_that_gets_done_acquits_those_that_died_with_it(world: World, app: App) -> None:
+    clone, desk = new_clone(world, Original(world, steps=2)), Desk(1)
+    await plan(app, desk, clone)
+    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "crashes": 3, "token": 5}
+    world.db["funnel.step"].update_many({"funnel_id": clone}, {"$set": dead})
+    first, second = (one["_id"] for one in world.db["funnel.step"].find({"funnel_id": clone}).sort("_id"))
+    await app.heartbeat.beat()
+
+    await run_step(app, desk, first)
+
+    states = {one["_id"]: (one["clone_state"], one["crashes"]) for one in steps_of(world, clone)}
+    assert (states[first][0], states[second]) == ("done", ("open", 0))
+
+
+@pytest.mark.covers("FC-12")
 async def test_planning_that_takes_its_process_down_again_and_again_ends_the_run(
     world: World, run_clones: RunClones
 ) -> None:

@@ -99,6 +99,11 @@ class FunnelSteps:
         update = {"$set": {**values, **GIVEN_BACK}, "$currentDate": {"updatedAt": True}}
         return await self._own.update_one(_held(held), update) == 1
 
+    async def acquit(self, clone: Mapping[str, Any]) -> None:
+        """Some process got one of them done: those that died before are counted no more."""
+        suspects = {**_of(clone), "clone_state": "open", "crashes": {"$gt": 0}}
+        await self._own.update_many(suspects, {"$set": {"crashes": 0}})
+
     async def counts(self, clone: Mapping[str, Any]) -> dict[str, int]:
         """{state: steps}."""
         found = await self._own.aggregate(_of(clone), {"$group": {"_id": "$clone_state", "steps": {"$sum": 1}}})

@@ -16,10 +16,11 @@ from pipeline_engine.domain.funnels.forms import copy_forms
 from pipeline_engine.domain.funnels.images import copy_images
 from pipeline_engine.domain.funnels.page import Mentions, Page, Rewritten
 from pipeline_engine.domain.funnels.pages import look, rewrite
-from pipeline_engine.errors import Permanent
+from pipeline_engine.errors import Permanent, Transient
 
 Document = Mapping[str, Any]
 
+READS = 5
 SHOWN = 5
 """References left over that an error names."""
 
@@ -37,9 +38,22 @@ class Redrawn:
 async def redraw(app: App, desk: Desk, blueprint: Blueprint, source_step: ObjectId) -> Redrawn:
     """Copy what the page of a step mentions, and write the page anew, always from the source's own text.
 
-    Raises: Permanent when the step is gone or something in it still leads to the source; what the storage raises.
+    Raises: Permanent when the step is gone or something in it still leads to the source; Transient while somebody
+    writes it; what the storage raises.
     """
-    html, page = await _read(app, source_step)
+    text = await _read(app, source_step)
+    for _ in range(READS):
+        new = await _redrawn(app, desk, blueprint, source_step, *text)
+        # HTML and components are two documents: only when both are still the same do they belong together.
+        if (now := await _read(app, source_step)) == text:
+            return new
+        text = now
+    raise Transient(f"the original step {source_step} is being written again and again")
+
+
+async def _redrawn(
+    app: App, desk: Desk, blueprint: Blueprint, source_step: ObjectId, html: str | None, page: Page
+) -> Redrawn:
     keys = blueprint.image_keys
     seen = await look(app, page, [*blueprint.ids, *keys])
     wanted = (seen.references & keys.keys()) | blueprint.share(source_step)

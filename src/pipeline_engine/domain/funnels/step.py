@@ -20,7 +20,8 @@ from pipeline_engine.lanes.verdict import brief, expected, full, where
 from pipeline_engine.repos.client import is_away
 
 CRASHES = 5
-"""So many processes may die on a step. More than three, for the other steps of a killed process are not to blame."""
+"""So many processes in a row may die on a step, none of the steps that were held with it getting done in between. More
+than three, for the others are not to blame."""
 
 log = logs.get(__name__)
 
@@ -77,6 +78,8 @@ async def _write(app: App, blueprint: Blueprint, held: Document, new: Redrawn) -
     changes = {"raw_html": new.html, "processed": dict(PROCESSED), "clone_counts": new.counts, "last_error": None}
     if not await app.funnel_steps.end(held, "done", **changes):
         raise Stale(f"step {held['_id']} was taken over")
+    if held["crashes"]:
+        await app.funnel_steps.acquit(blueprint.clone)
     log.info("step cloned", funnel_id=str(held["clone_id"]), step_id=str(held["_id"]), **new.counts)
 
 
