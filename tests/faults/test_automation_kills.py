@@ -35,13 +35,9 @@ SIGKILL = -9
 
 # Between the record, the effect and the mark.
 TELLING = [
-    ("add_tag", Point("mongo.automations.take", 1, "after")),  # claimed
     ("add_tag", Point("mongo.automation_logs.update_one", 1, "before")),  # effect and mark, the log open
     ("note", Point("mongo.deals.update_many", 1, "before")),  # effect, no mark
-    ("note", Point("mongo.automation_units.bulk", 1, "after")),  # reason, no mark
-    ("email", Point("smtp.data", 2, "before")),  # recorded, not sent
     ("email", Point("smtp.data", 2, "after")),  # sent, not recorded
-    ("instareport", Point("crm_api.post", 3, "after")),  # made, not recorded
     ("instareport", Point("mongo.effects.bulk", 1, "after")),  # made and recorded, no mark
 ]
 

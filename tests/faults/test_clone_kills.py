@@ -34,12 +34,9 @@ SIGKILL = -9
 
 # Between a step in one place and the step in another that should follow it.
 TELLING = [
-    Point("mongo.funnels.take", 1, "after"),  # claimed, nothing planned
-    Point("mongo.funnel.step.insert_many", 1, "after"),  # steps without components
     Point("s3.copy", 3, "after"),  # copied, not marked
     Point("mongo.funnel.step.components.update_one", 2, "after"),  # components without a page
     Point("mongo.funnel.step.update_one", STEPS, "after"),  # the last step done, the clone open
-    Point("mongo.crm_events.insert_one", 1, "before"),  # ended, and nobody knows
 ]
 
 

@@ -26,6 +26,7 @@ async def slow_s3(servers: dict[str, str]) -> AsyncIterator[str]:
         yield proxy.instead_of(servers["S3_ENDPOINT_URL"])
 
 
+@pytest.mark.slow
 @pytest.mark.covers("FC-X2")
 async def test_a_source_that_is_written_anew(clone_drill: CloneDrill, slow_s3: str, figure: list[str]) -> None:
     drill, planted = clone_drill, clone_drill.plant(STEPS)
@@ -51,6 +52,7 @@ async def test_a_step_that_is_written_anew_while_it_is_read(clone_drill: CloneDr
     drill.judge()
 
 
+@pytest.mark.slow
 @pytest.mark.covers("FC-07", "FC-X8", "FC-X16")
 async def test_a_source_that_is_deleted_with_all_it_has(
     clone_drill: CloneDrill, slow_s3: str, figure: list[str]

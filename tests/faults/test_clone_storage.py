@@ -23,7 +23,10 @@ async def gateway(servers: dict[str, str]) -> AsyncIterator[S3Gateway]:
         yield gateway
 
 
-@pytest.mark.parametrize("misdeed", ["503", "error in 200", "503, done", "broken off, done"])
+ALIKE = [pytest.param(misdeed, marks=pytest.mark.slow) for misdeed in ("503", "503, done", "broken off, done")]
+
+
+@pytest.mark.parametrize("misdeed", ["error in 200", *ALIKE])
 @pytest.mark.covers("FC-14", "FC-19", "FC-X2")
 async def test_copies_that_fail_are_made_again(
     clone_drill: CloneDrill, gateway: S3Gateway, misdeed: Misdeed, figure: list[str]
@@ -55,6 +58,7 @@ async def test_copies_that_are_never_answered_are_made_again(
     assert gateway.refused == 2
 
 
+@pytest.mark.slow
 @pytest.mark.covers("FC-19")
 async def test_s3_goes_away_for_a_while(clone_drill: CloneDrill, servers: dict[str, str], figure: list[str]) -> None:
     drill = clone_drill

@@ -39,6 +39,7 @@ async def test_two_daemons_and_a_redis_that_is_emptied_again_and_again(
     assert set(claims) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.covers("FC-12", "FC-X8")
 async def test_a_daemon_dies_while_it_plans_and_redis_forgets(
     environment: dict[str, str], tmp_path: Path, own_redis: Redis, figure: list[str]

@@ -40,6 +40,7 @@ async def test_the_successor_goes_on_at_once(drill: Drill, figure: list[str]) ->
     figure.append(f"exit 0 after {left_after:.1f} s, the successor's first chunk {went_on:.1f} s after its start")
 
 
+@pytest.mark.slow
 @pytest.mark.covers("R-29")
 async def test_it_leaves_without_redis_too(drill: Drill, own_redis: Redis, figure: list[str]) -> None:
     queue_id = drill.queue(csv_file(ROWS))

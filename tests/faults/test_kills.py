@@ -29,8 +29,6 @@ SIGKILL = -9
 
 # Between a step in one server and the step in another that should follow it.
 TELLING = [
-    Point("mongo.queues.take", 1, "after"),  # claimed
-    Point("mongo.import_chunks.insert_many", 1, "after"),  # cut, not dispatched
     Point("mongo.deals.insert_many", 3, "after"),  # deals without a chunk that counts them
     Point("mongo.import_chunks.update_one", 3, "after"),  # counted, still in the lane
     Point("s3.put", 1, "after"),  # error CSV without a report

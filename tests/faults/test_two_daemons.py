@@ -43,6 +43,7 @@ async def test_two_daemons_and_a_redis_that_is_emptied_again_and_again(
     figure.append(f"emptied 10 times, nothing lost, chunks done by each: {[daemon.calls(INSERT) for daemon in both]}")
 
 
+@pytest.mark.slow
 @pytest.mark.covers("DI-05", "DI-X15")
 async def test_two_daemons_and_five_imports(drill: Drill, figure: list[str]) -> None:
     settings = {"IMPORT_CHUNK_ROWS": "50"}
