@@ -13,8 +13,6 @@ SYSTEMS = ("DI", "DA", "FC")  # the systems built so far
 LATER = {
     "DA-24": "the HTTP trigger API",
     "DA-27": "metrics and dashboard",
-    "DA-29": "bench of automations",
-    "FC-23": "bench of clones",
     "DI-20": "mails at the end of an import",
     "DI-X12": "detection of encodings",
     "DI-X14": "typed values and duplicates",

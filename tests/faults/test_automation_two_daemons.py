@@ -16,6 +16,7 @@ DEALS, EMPTIED = 100, 8
 LOG = "mongo.automation_logs.insert_one"
 
 
+@pytest.mark.slow
 @pytest.mark.covers("DA-01", "DA-X1", "DA-X3", "R-02")
 async def test_two_daemons_and_a_redis_that_is_emptied_again_and_again(
     automation_drill: AutomationDrill, own_redis: Redis, figure: list[str]

@@ -17,6 +17,7 @@ CLONES, STEPS, EMPTIED = 4, 8, 6
 END = "mongo.funnel.step.update_one"
 
 
+@pytest.mark.slow
 @pytest.mark.covers("FC-11", "FC-X5", "FC-X7", "R-02")
 async def test_two_daemons_and_a_redis_that_is_emptied_again_and_again(
     clone_drill: CloneDrill, own_redis: Redis, figure: list[str]

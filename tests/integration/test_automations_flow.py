@@ -129,3 +129,17 @@ async def test_what_moves_the_deal_away_goes_last(world: World, configured: Sett
     changed = world.db["deals"].find_one({"_id": deal})
     assert changed
     assert (changed["tags"], changed["stage_id"]) == ([TAG], OTHER)
+
+
+@pytest.mark.covers("DA-29")
+async def test_a_hundred_automations_in_one_sweep(world: World, configured: Settings) -> None:
+    stages = [ObjectId() for _ in range(100)]
+    automations = {world.automation("add_tag", tag=TAG, stage_id=stage) for stage in stages}
+    deals = {world.deal(stage_id=stage) for stage in stages}
+
+    result = await sweep(configured)
+
+    assert (result.units, result.succeeded, result.failed, result.busy) == (100, 100, 0, 0)
+    found = list(world.db["deals"].find({"tags": TAG}))
+    assert {deal["_id"] for deal in found} == deals
+    assert {id for deal in found for id in deal["automation_triggered"]} == automations

@@ -60,6 +60,21 @@ async def test_everything_of_the_original_is_copied_and_leads_to_the_copy(world:
         assert f'api-key="{escape(TOKEN)}"' in step["raw_html"]
 
 
+@pytest.mark.covers("FC-23")
+async def test_a_funnel_as_large_as_they_come_is_whole(world: World, run_clones: RunClones) -> None:
+    original = Original(world, steps=10)
+    gallery = {original.image(f"gallery {n}.png", b"shown elsewhere") for n in range(38)}
+    more = [original.add_form(name) for name in ("Newsletter", "Demo")]
+    original.write(0, original.page(0) + "".join(f"<iframe src='/userform/{form}'></iframe>" for form in more))
+    clone = new_clone(world, original)
+
+    assert (await run_clones()).succeeded == 1
+
+    assert_whole(world, clone, original)
+    images = images_of(world, clone)
+    assert (len(images), gallery <= set(images), len(forms_of(world, clone))) == (50, True, 3)
+
+
 @pytest.mark.covers("FC-20")
 async def test_the_clone_says_what_was_done(world: World, run_clones: RunClones) -> None:
     original = Original(world, steps=3, chat=False)
