@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,15 @@ from pipeline_engine.embedded import EmbeddedServers
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.redis import Redis
 from tests.world import World
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - Linux' file system in memory
+ROOM = 8 * 2**30
+
+
+def pytest_configure() -> None:
+    """Servers that are thrown away need no disk: a busy one holds their ends up for up to a minute."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+        tempfile.tempdir = os.environ["TMPDIR"] = str(MEMORY)
 
 
 @pytest.fixture(scope="session")
