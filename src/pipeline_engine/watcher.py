@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from datetime import datetime
 from typing import Any
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+
+AHEAD = 60.0
+"""Seconds. A deal may enter so much later than now, by a clock that is ahead of the server's."""
 
 log = logs.get(__name__)
 
@@ -18,7 +21,16 @@ async def watch(app: App, pokes: Mapping[str, Callable[[Any], None]]) -> None:
     if not await app.server.has_change_streams():
         log.info("no change streams on a standalone MongoDB: work is found by the timetable alone")
         await asyncio.Event().wait()
-    async with aclosing(app.changes.listen()) as heard:
+    async with app.changes.listen() as heard:
+        for rung in pokes.values():
+            rung(None)  # of what came before, nobody tells
         async for change in heard:
             if poke := pokes.get(change.collection):
                 poke(change.stage)
+                if 0 < (wait := _wait(app, change.at)) < AHEAD:
+                    asyncio.get_running_loop().call_later(wait, poke, change.stage)
+
+
+def _wait(app: App, moment: datetime | None) -> float:
+    """Seconds until then, the millisecond over in which MongoDB's times end."""
+    return (moment - app.clock.now()).total_seconds() + 0.001 if moment else 0.0

@@ -46,6 +46,14 @@ async def test_a_deal_that_enters_is_acted_on_at_once(world: World, daemon: Daem
     await await_tag(world, daemon, world.deal(automation_starts=ago(hours=5)), 10)
 
 
+@pytest.mark.covers("DA-02")
+async def test_a_deal_of_a_crm_whose_clock_is_ahead_is_acted_on_when_its_time_has_come(
+    world: World, daemon: Daemon
+) -> None:
+    world.automation("add_tag", tag=TAG)
+    assert await await_tag(world, daemon, world.deal(automation_starts=ago(seconds=-1)), 10) > 0.5
+
+
 @pytest.mark.covers("DA-X7")
 async def test_a_flag_is_heard_whether_the_list_is_new_or_longer(world: World, daemon: Daemon) -> None:
     automation = world.automation("note", note="x")

@@ -9,29 +9,24 @@ from typing import Any
 import pytest
 
 from pipeline_engine.app import App
+from pipeline_engine.repos.changes import Change
 from tests.eventually import eventually
 from tests.world import World
 
 
 @pytest.fixture
-async def heard(app: App, world: World) -> AsyncIterator[list[str]]:
+async def heard(app: App) -> AsyncIterator[list[str]]:
     """The collections told so far, by a stream that is known to listen."""
     told: list[str] = []
 
-    async def listen() -> None:
-        async for change in app.changes.listen():
+    async def listen(changes: AsyncIterator[Change]) -> None:
+        async for change in changes:
             told.append(change.collection)  # noqa: PERF401 - the stream never ends
 
-    async def listens() -> bool:
-        world.db["outbox"].insert_one({})
-        return bool(told)
-
-    listening = asyncio.create_task(listen())
-    await eventually(listens, "the stream tells of an event on its way out")
-    world.db["outbox"].delete_many({})
-    told.clear()
-    yield told
-    listening.cancel()
+    async with app.changes.listen() as changes:
+        listening = asyncio.create_task(listen(changes))
+        yield told
+        listening.cancel()
 
 
 def update(world: World, **changes: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -70,16 +71,17 @@ DUE: list[Document] = [
             ],
         }
     },
-    {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE, "stage": MOVED}},
+    {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE, "stage": MOVED, "entered": ENTERED}},
 ]
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something in a collection became due; in `deals` often one stage is known in which it did."""
+    """Something in a collection became due; in `deals` often one stage is known in which it did, and when."""
 
     collection: str
     stage: Any = None
+    at: datetime | None = None
 
 
 class Changes:
@@ -98,19 +100,23 @@ class Changes:
             return None
         return max(self._heard_since, self._late.get(str(stage_id), self._heard_since))
 
-    async def listen(self) -> AsyncGenerator[Change, None]:
-        """What became due, as it happens."""
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
+        """An open stream: what becomes due from now on, as it happens."""
         try:
             async with seam("mongo.watch"), self._database.watch(DUE, max_await_time_ms=1000) as stream:
-                change = await stream.try_next()  # opens it
+                first = await stream.try_next()  # opens it
                 self._heard_since = self._clock.now()
-                while True:
-                    if change is not None:
-                        await self._note(change)
-                        yield _due(change)
-                    change = await stream.next()
+                yield self._told(stream, first)
         finally:
             self._heard_since = None
+
+    async def _told(self, stream: Any, change: Mapping[str, Any] | None) -> AsyncIterator[Change]:
+        while True:
+            if change is not None:
+                await self._note(change)
+                yield _due(change)
+            change = await stream.next()
 
     async def _note(self, change: Mapping[str, Any]) -> None:
         if change["late"]:
@@ -123,5 +129,7 @@ class Changes:
 
 
 def _due(change: Mapping[str, Any]) -> Change:
-    collection = change["ns"]["coll"]
-    return Change(collection, change.get("stage") if collection == "deals" else None)
+    collection, entered = change["ns"]["coll"], change.get("entered")
+    if collection != "deals":
+        return Change(collection)
+    return Change(collection, change.get("stage"), entered if isinstance(entered, datetime) else None)

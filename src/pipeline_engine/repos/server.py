@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pymongo.errors import DuplicateKeyError
@@ -22,9 +23,11 @@ class Server:
 
     @seam("mongo.hello")
     async def now(self) -> datetime:
-        """The server's clock, UTC."""
+        """The server's clock, UTC, good to half the time that the question took."""
+        asked = time.monotonic()
         moment: datetime = (await self._database.command("hello"))["localTime"]
-        return moment.replace(tzinfo=UTC)  # commands answer without a zone, whatever the client is told
+        since = timedelta(seconds=(time.monotonic() - asked) / 2)
+        return moment.replace(tzinfo=UTC) + since  # commands answer without a zone, whatever the client is told
 
     @seam("mongo.hello")
     async def has_change_streams(self) -> bool:
