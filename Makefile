@@ -24,7 +24,7 @@ dev: $(READY) ## the daemon on embedded servers, until Ctrl-C
 
 # Tests with deadlines can miss them on a crowded machine: what failed runs once more, alone. A real fault fails twice.
 test: $(READY) check ## everything that must hold before a change lands
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" || $(BIN)/python -m pytest --lf --lfnf=none -m "not slow"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow" || $(BIN)/python -m pytest --lf --lfnf=none -m "not slow"
 
 check: $(READY) covers ## types, style, storeys, checklist
 	$(BIN)/ruff check .

@@ -8,15 +8,14 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pymongo import MongoClient
 from redis import Redis as RedisClient
 
 from pipeline_engine.embedded import EmbeddedServers
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.redis import Redis
+from tests.databases import Databases
 from tests.world import World
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux' file system in memory
@@ -36,13 +35,18 @@ def servers() -> Iterator[dict[str, str]]:
         yield running.environment()
 
 
+@pytest.fixture(scope="session")
+def databases(servers: dict[str, str]) -> Iterator[Databases]:
+    databases = Databases(servers["MONGO_URL"])
+    yield databases
+    databases.close()
+
+
 @pytest.fixture
-def mongo_url(servers: dict[str, str]) -> Iterator[str]:
-    """A database of this test's own, dropped at its end."""
-    name = f"test_{secrets.token_hex(6)}"
-    yield servers["MONGO_URL"].replace("/crm?", f"/{name}?")
-    with MongoClient[dict[str, Any]](servers["MONGO_URL"]) as client:
-        client.drop_database(name)
+def mongo_url(servers: dict[str, str], databases: Databases) -> Iterator[str]:
+    """A database of this test's own."""
+    with databases.lend() as name:
+        yield servers["MONGO_URL"].replace("/crm?", f"/{name}?")
 
 
 @pytest.fixture

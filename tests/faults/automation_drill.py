@@ -7,14 +7,12 @@ import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from bson import ObjectId
-from pymongo.errors import CollectionInvalid
 
 from tests.faults.automation_checker import MARKS, WRITTEN, Checker, Expected
 from tests.faults.drill import Drill
@@ -68,7 +66,7 @@ class AutomationDrill(Drill):
         self._neighbour = self.world.neighbour()
         self.world.db["users"].insert_one({"_id": PERSON, "account": self.world.account, "active": True})
         rules = [{"name": f"{type} {BAD}", **refused} for type, refused in REFUSED.items()]
-        self.world.db.create_collection("deals", validator={"$nor": rules})
+        self.world.demand("deals", {"$nor": rules})
         return self
 
     def __exit__(
@@ -131,9 +129,7 @@ class AutomationDrill(Drill):
     def _refuse(self, type: str) -> None:
         """Let those who take an effect take none for the bad deals."""
         if type in WRITTEN:
-            with suppress(CollectionInvalid):
-                self.world.db.create_collection(WRITTEN[type])
-            self.world.db.command("collMod", WRITTEN[type], validator={"deal_id": {"$nin": list(self._refused)}})
+            self.world.demand(WRITTEN[type], {"deal_id": {"$nin": list(self._refused)}})
         self.outside.crm.unwanted |= set(map(str, self._refused))
 
     def marked(self, expected: Expected) -> int:

@@ -153,7 +153,6 @@ async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(automation_drill: 
 
     await app.heartbeat.beat()
     assert await run_slice(app, expected.automation) == Release(after=7.0)
-    assert len(twilio.calls) == 3
     drill.world.db["automations"].update_one({"_id": expected.automation}, {"$set": {"next_at": None}})
     await work_off(drill, app, expected)
 

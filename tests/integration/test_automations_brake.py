@@ -19,7 +19,7 @@ def spoil(world: World, spoiled: int, good: int) -> ObjectId:
     refused = [world.deal() for _ in range(spoiled)]
     for _ in range(good):
         world.deal()
-    world.db.create_collection("notes", validator={"deal_id": {"$nin": refused}})
+    world.demand("notes", {"deal_id": {"$nin": refused}})
     return automation
 
 

@@ -111,7 +111,7 @@ async def test_a_deal_that_cannot_even_be_marked_is_set_aside(world: World, app:
 async def test_a_note_that_the_server_refuses_fails_alone(world: World, app: App) -> None:
     automation = world.automation("note", note="x")
     bad, good = world.deal(), world.deal()
-    world.db.create_collection("notes", validator={"deal_id": {"$ne": bad}})
+    world.demand("notes", {"deal_id": {"$ne": bad}})
 
     await work_off(app)
 

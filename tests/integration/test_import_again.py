@@ -189,7 +189,7 @@ async def test_an_import_given_up_half_way_tells_what_it_has_and_a_retry_does_th
 async def test_chunks_that_cannot_be_written_fail_the_import_with_their_rows_and_the_errors_of_the_others(
     world: World, configured: Settings, run_imports: RunImports
 ) -> None:
-    world.db.create_collection("pipeline_stages", validator={"name": {"$ne": "cursed"}})
+    world.demand("pipeline_stages", {"name": {"$ne": "cursed"}})
     bad, good = "Bad,1,\n" * 10, "Good,1,cursed\n" * 10
     queue_id = world.submit("name,value,stage\n" + bad + good + bad, MAPPINGS)
 

@@ -176,7 +176,7 @@ async def test_formula_text_is_stored_as_it_is(world: World, run_imports: RunImp
 @pytest.mark.covers("DI-18")
 async def test_a_row_that_the_server_refuses_is_an_error_row(world: World, run_imports: RunImports) -> None:
     rule: dict[str, Any] = {"$jsonSchema": {"properties": {"name": {"pattern": "^[A-Z]"}}}}
-    world.db.create_collection("deals", validator=rule)
+    world.demand("deals", rule)
     queue_id = world.submit("name,value\nFine,1\nrefused,2\nFine too,3\n", {"name": "name", "value": "value"})
 
     await run_imports()
@@ -249,7 +249,7 @@ async def test_behind_an_open_quote_nothing_is_guessed(world: World, run_imports
 async def test_no_cell_gets_into_the_log(
     world: World, run_imports: RunImports, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    world.db.create_collection("deals", validator={"value": {"$ne": "4242"}})
+    world.demand("deals", {"value": {"$ne": "4242"}})
     body = "name,value,stage\nPrivate Person,4242,won\nPrivate Person,4242\nPrivate Person,1,won\n"
     queue_id = world.submit(body, {"name": "name", "value": "value", "stage": "stage_id"})
 

@@ -23,7 +23,8 @@ def findings(ran: Ran) -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_a_fresh_deployment_is_fine_and_the_indexes_make_it_finer(engine: CommandLine) -> None:
+def test_a_fresh_deployment_is_fine_and_the_indexes_make_it_finer(world: World, engine: CommandLine) -> None:
+    world.db.drop_collection("queues")
     fresh = engine("doctor")
 
     assert fresh.returncode == 0, fresh.stdout
