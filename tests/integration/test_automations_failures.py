@@ -253,11 +253,11 @@ async def test_sending_stops_when_the_slice_is_over(world: World, configured: Se
 
     async with open_app(configured.model_copy(update={"automation_slice_seconds": 0.001})) as hurried:
         assert await run_slice(hurried, automation) == Release()
-        assert len(provider.calls) == 20
+        assert len(provider.calls) == 10
         await run(hurried, automation)
 
     assert len(provider.calls) == 45 == len(set(provider.calls))
-    assert [len(log["deals"]) for log in logs_of(world, automation)] == [20, 20, 5]
+    assert [len(log["deals"]) for log in logs_of(world, automation)] == [10, 10, 10, 10, 5]
 
 
 async def test_what_waits_for_another_attempt_does_not_hold_up_new_deals(

@@ -80,20 +80,19 @@ async def send_all(
 
     Raises: Stale when the lease may have run out.
     """
-    results: dict[str, Result] = {}
-    keys = list(units)
+    known = await app.effects.of(account_id, list(units))
+    sending = _Sending(app, account_id, channel, units, still, known, asyncio.Semaphore(places))
+    results = sending.settled()
+    keys = [key for key in units if key not in results]
     groups = deque(keys[at : at + AT_ONCE] for at in range(0, len(keys), AT_ONCE))
-    gate = asyncio.Semaphore(places)
+    sent = False
 
     async def line() -> None:
-        while groups:
-            if results and (time.monotonic() >= until or any(isinstance(one, Limited) for one in results.values())):
-                return
-            if not app.heartbeat.trusted:
-                raise Stale("the lease may have run out")
-            some = {key: units[key] for key in groups.popleft()}
+        nonlocal sent
+        while groups and not (sent and (time.monotonic() >= until or _limited(results))):
+            sent = True
             try:
-                results.update(await _send_some(app, account_id, channel, some, still, gate))
+                results.update(await sending.send(groups.popleft()))
             except BaseException:
                 groups.clear()
                 raise
@@ -104,27 +103,38 @@ async def send_all(
     return results
 
 
-async def _send_some(
-    app: App,
-    account_id: ObjectId,
-    channel: str,
-    units: Mapping[str, Deliver],
-    still: Still,
-    gate: asyncio.Semaphore,
-) -> dict[str, Result]:
-    policy = _policy(app, channel)
-    known, wanted = await asyncio.gather(app.effects.of(account_id, list(units)), still(units.keys()))
-    settled = {key: result for key, record in known.items() if (result := _settled(record, policy))}
-    fresh = {key: known.get(key) for key in units if key in wanted and key not in settled}
-    begun = await app.effects.begin(account_id, channel, fresh)
+def _limited(results: Mapping[str, Result]) -> bool:
+    return any(isinstance(one, Limited) for one in results.values())
 
-    async def one(key: str, attempt: int) -> tuple[Result, dict[str, Any]]:
-        async with gate:
-            return await _attempt(units[key], key, attempt, policy)
 
-    ended = dict(zip(begun, await asyncio.gather(*(one(*unit) for unit in begun.items())), strict=True))
-    await app.effects.end(account_id, {key: (begun[key], change) for key, (_, change) in ended.items()})
-    return settled | {key: result for key, (result, _) in ended.items()}
+@dataclass(frozen=True)
+class _Sending:
+    app: App
+    account_id: ObjectId
+    channel: str
+    units: Mapping[str, Deliver]
+    still: Still
+    known: Mapping[str, Mapping[str, Any]]
+    """Records of earlier runs."""
+    gate: asyncio.Semaphore
+
+    def settled(self) -> dict[str, Result]:
+        policy = _policy(self.app, self.channel)
+        return {key: result for key, record in self.known.items() if (result := _settled(record, policy))}
+
+    async def send(self, keys: Collection[str]) -> dict[str, Result]:
+        """Some units together: re-check, record, call, record."""
+        if not self.app.heartbeat.trusted:
+            raise Stale("the lease may have run out")
+        effects, wanted = self.app.effects, await self.still(keys)
+        begun = await effects.begin(self.account_id, self.channel, {key: self.known.get(key) for key in wanted})
+        ended = dict(zip(begun, await asyncio.gather(*(self._one(*unit) for unit in begun.items())), strict=True))
+        await effects.end(self.account_id, {key: (begun[key], change) for key, (_, change) in ended.items()})
+        return {key: result for key, (result, _) in ended.items()}
+
+    async def _one(self, key: str, attempt: int) -> tuple[Result, dict[str, Any]]:
+        async with self.gate:
+            return await _attempt(self.units[key], key, attempt, _policy(self.app, self.channel))
 
 
 def _policy(app: App, channel: str) -> str:

@@ -26,7 +26,9 @@ class Effects:
         found = await self._own.find({"_id": {"$in": list(keys)}, "account_id": account_id})
         return {one["_id"]: one for one in found}
 
-    async def begin(self, account_id: ObjectId, channel: str, known: Mapping[str, Document | None]) -> dict[str, int]:
+    async def begin(
+        self, account_id: ObjectId, channel: str, known: Mapping[str, Mapping[str, Any] | None]
+    ) -> dict[str, int]:
         """Commit an attempt for each key before the call is made. Returns {key: which attempt it is} of those that are
         ours: what another run began meanwhile is left out."""
         fresh = [key for key, record in known.items() if record is None]
@@ -53,7 +55,7 @@ class Effects:
             return [key for place, key in enumerate(keys) if place not in taken]
         return list(keys)
 
-    async def _begin_again(self, account_id: ObjectId, record: Document) -> bool:
+    async def _begin_again(self, account_id: ObjectId, record: Mapping[str, Any]) -> bool:
         now = self._clock.now()
         was = {"_id": record["_id"], "account_id": account_id}
         was |= {"state": record["state"], "attempts": record["attempts"]}
