@@ -6,6 +6,7 @@ Ours bear `clone_id`, the funnel that they are made for, and `clone_state`: open
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -16,9 +17,9 @@ from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease, nobodys
 
-STALE_MINUTES = 5
+FOREIGN_STEP_FLAG = timedelta(minutes=5)
 """The seed's: an `in_progress` of an older engine counts that long."""
-NOBODYS = nobodys("in_progress", STALE_MINUTES)
+NOBODYS = nobodys("in_progress", FOREIGN_STEP_FLAG)
 
 
 class FunnelSteps:

@@ -7,6 +7,7 @@ in its filter, so a holder that was too slow changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pipeline_engine.repos.client import Document
@@ -19,17 +20,20 @@ VANISHED: Document = {"$and": [HELD, {"$lt": ["$lease_until", "$$NOW"]}]}
 
 GIVEN_BACK: Document = {"lease_until": None, "lease_owner": None}
 
+FOREIGN_FLAG = timedelta(minutes=10)
+"""So long a flag that an engine without leases has set counts after the document's last change."""
 
-def foreign_flag(flag: str, minutes: int = 10) -> Document:
+
+def foreign_flag(flag: str, counts: timedelta = FOREIGN_FLAG) -> Document:
     """A flag set without a lease is an older engine's; so long without a sign of life it counts for nothing."""
-    edge = {"$dateSubtract": {"startDate": "$$NOW", "unit": "minute", "amount": minutes}}
+    edge = {"$dateSubtract": {"startDate": "$$NOW", "unit": "second", "amount": int(counts.total_seconds())}}
     seen = {"$ifNull": ["$updatedAt", "$flag_seen_at", "$$NOW"]}
     return {"$and": [{flag: True, "lease_until": None}, {"$expr": {"$gt": [seen, edge]}}]}
 
 
-def nobodys(flag: str, minutes: int = 10) -> Document:
+def nobodys(flag: str, counts: timedelta = FOREIGN_FLAG) -> Document:
     """Free, and not flagged by an engine that has no leases."""
-    return {"$and": [FREE, {"$nor": [foreign_flag(flag, minutes)]}]}
+    return {"$and": [FREE, {"$nor": [foreign_flag(flag, counts)]}]}
 
 
 @dataclass(frozen=True)

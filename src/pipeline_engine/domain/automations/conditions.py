@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -19,11 +19,10 @@ from pipeline_engine.domain.automations.matching import SETTLED
 from pipeline_engine.domain.automations.selection import FULL_LOOK, watermark
 from pipeline_engine.domain.explanation import Condition, Next, holds
 from pipeline_engine.logs import clean
+from pipeline_engine.repos.lease import FOREIGN_FLAG
 
 Document = Mapping[str, Any]
 
-FOREIGN_FLAG = timedelta(minutes=10)
-"""So long an `is_running` that another engine has set counts after the document's last change."""
 WHY_SETTLED = {
     "automation_triggered": "it has fired",
     "automation_failed": "it failed for good",

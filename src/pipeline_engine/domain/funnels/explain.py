@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -16,12 +16,11 @@ from pipeline_engine.domain.funnels.look_up import look_up
 from pipeline_engine.domain.funnels.refusal import CloneRefused
 from pipeline_engine.domain.funnels.source import find_source
 from pipeline_engine.domain.funnels.status import Status, status_of
+from pipeline_engine.domain.is_free import is_free
 from pipeline_engine.logs import clean
 
 Document = Mapping[str, Any]
 
-FOREIGN_FLAG = timedelta(minutes=10)
-"""So long an `in_progress` that another engine has set counts after the document's last change."""
 STEP_FIELDS = ("clone_state", "lease_owner", "lease_until", "attempts", "last_error")
 
 
@@ -106,7 +105,7 @@ async def _conditions(app: App, funnel: Document, steps: Counter[str], now: date
     return [
         *first,
         Condition("its original can be cloned", refusal or "yes", refusal is None, refused),
-        _free(funnel, now),
+        is_free("nobody plans it", funnel, now),
         _rested(clone, app.settings.clone_runs, now),
         Condition(f"fewer than {most} clones of the account are under way", others, others < most, crowded),
     ]
@@ -127,21 +126,6 @@ def _open_steps(steps: Counter[str]) -> Condition:
     value = ", ".join(f"{count} {state}" for state, count in sorted(steps.items()))
     waits = Next("runs", None, f"{steps['open']} steps wait or run; the last one to end ends the clone")
     return Condition("no step is open", value, not steps["open"], waits)
-
-
-def _free(funnel: Document, now: datetime) -> Condition:
-    """Neither under a live lease, nor flagged by an engine that has no leases."""
-    name, until = "nobody plans it", funnel.get("lease_until")
-    if until is not None:
-        who = f"{funnel.get('lease_owner')}, lease until {until:%H:%M:%S} UTC"
-        running = Next("runs", now, f"{who}; should that process vanish, another one takes over then")
-        return Condition(name, who if until >= now else f"{who}: run out", until < now, running)
-    sign = funnel.get("updatedAt") or funnel.get("flag_seen_at")
-    if funnel.get("in_progress") is not True or (sign and sign <= now - FOREIGN_FLAG):
-        return Condition(name, "nobody", True)
-    over = sign + FOREIGN_FLAG if sign else None
-    waits = Next("waits", over, "for another engine's in_progress")
-    return Condition(name, "in_progress without a lease", False, waits)
 
 
 def _rested(clone: Document, runs: int, now: datetime) -> Condition:

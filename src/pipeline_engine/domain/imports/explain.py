@@ -18,6 +18,7 @@ from pipeline_engine.domain.imports.planner import CRASHES
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import read_key, read_request
 from pipeline_engine.domain.imports.retry import LATEST
+from pipeline_engine.domain.is_free import is_free
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.chunk_states import ChunkStates
@@ -25,8 +26,6 @@ from pipeline_engine.repos.imports import OPEN
 
 Document = Mapping[str, Any]
 
-FOREIGN_FLAG = timedelta(minutes=10)
-"""So long an `in_progress` that another engine has set counts after the document's last change."""
 SHOWN = 20
 """Chunks that are named one by one."""
 
@@ -118,7 +117,7 @@ def conditions_of(queue: Document, refusal: str | None, lost: int, pause: float,
         Condition("what it asks for can be done", refusal or "yes", refusal is None, refused),
         Condition(f"fewer than {CRASHES} processes died on it", crashes, crashes < CRASHES, poison),
         Condition("no chunk was given up", lost, not lost or bool(queue.get("reopen")), broken),
-        _free(queue, now),
+        is_free("nobody runs it", queue, now),
         _no_pause(queue, pause, now),
     ]
 
@@ -143,22 +142,6 @@ def _vanished(queue: Document, now: datetime) -> bool:
 
 def _yes(value: object) -> str:
     return "yes" if value else "no"
-
-
-def _free(queue: Document, now: datetime) -> Condition:
-    """Neither under a live lease, nor flagged by an engine that has no leases."""
-    name, until = "nobody runs it", queue.get("lease_until")
-    if until is not None:
-        who = f"{queue.get('lease_owner')}, lease until {until:%H:%M:%S} UTC"
-        running = Next("runs", now, f"{who}; should that process vanish, another one takes over then")
-        return Condition(name, who if until >= now else f"{who}: run out", until < now, running)
-    sign = queue.get("updatedAt") or queue.get("flag_seen_at")
-    if queue.get("in_progress") is not True or (sign and sign <= now - FOREIGN_FLAG):
-        return Condition(name, "nobody", True)
-    over = sign + FOREIGN_FLAG if sign else None
-    return Condition(
-        name, "in_progress without a lease", False, Next("waits", over, "for another engine's in_progress")
-    )
 
 
 def _no_pause(queue: Document, pause: float, now: datetime) -> Condition:
