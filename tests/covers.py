@@ -11,8 +11,6 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SYSTEMS = ("DI", "DA", "FC")  # the systems built so far
 LATER = {
-    "DA-24": "the HTTP trigger API",
-    "DA-27": "metrics and dashboard",
     "DI-20": "mails at the end of an import",
     "DI-X12": "detection of encodings",
     "DI-X14": "typed values and duplicates",

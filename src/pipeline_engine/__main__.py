@@ -16,6 +16,7 @@ from pipeline_engine.cli import (
     indexes,
     queues,
     run_once,
+    serve,
     session,
 )
 
@@ -23,6 +24,7 @@ program = typer.Typer(no_args_is_help=True, add_completion=False, pretty_excepti
 program.command("run-once")(run_once.command)
 program.command("demo")(demo.command)
 program.command("dev")(dev.command)
+program.command("serve")(serve.command)
 program.command("doctor")(doctor.command)
 program.command("indexes")(indexes.command)
 program.add_typer(queues.program, name="queues")

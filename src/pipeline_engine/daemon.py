@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from pipeline_engine import garbage, ids, logs, settings
 from pipeline_engine.app import PATIENCE, App, open_app
-from pipeline_engine.cron import TIMETABLE, cron_jobs
+from pipeline_engine.cron import TIMETABLE, Sweep, cron_jobs
 from pipeline_engine.engine import Engine
 from pipeline_engine.errors import EngineError, Unreachable
 from pipeline_engine.lanes import Codec
@@ -65,6 +65,8 @@ class Daemon:
         self._engine = Engine(app)
         await self._engine.start()
         self._watch(app, self._engine)
+        if self.settings.http_enabled:
+            await self._open_door(app)
         garbage.collect_less()
         log.info("daemon started", daemon=app.owner, sweeps=[sweep.name for sweep in self.sweeps])
 
@@ -77,6 +79,17 @@ class Daemon:
                 engine.watch(f"take up {sweep.name}", sweeper.take_up)
         by_collection = {name: self.pokes[sweep.name] for sweep in self.sweeps for name in sweep.watches}
         engine.watch("watcher", partial(watch, app, by_collection))
+
+    async def _open_door(self, app: App) -> None:
+        from pipeline_engine.admin.server import listening  # a tenth of a second that most daemons need not spend
+
+        async def trigger(sweep: Sweep) -> None:
+            self.pokes[sweep.name]()
+
+        try:
+            await self._stack.enter_async_context(listening(app, trigger))
+        except EngineError as error:
+            _leave(error)
 
     def _take_over_signals(self) -> None:
         # arq's own handling cancels work in the middle and, with Redis away, never reaches on_shutdown.

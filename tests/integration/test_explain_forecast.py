@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
@@ -19,6 +20,7 @@ def pairs(found: Forecast) -> list[tuple[ObjectId, ObjectId]]:
     return [(one.automation, one.deal) for one in found.firings]
 
 
+@pytest.mark.covers("DA-27")
 async def test_what_fires_and_when_in_the_order_of_time(app: App, world: World) -> None:
     slow, fast = world.automation("add_tag", tag=TAG, delay=7200), world.automation("note", note="hello")
     due, later = world.deal(automation_starts=NOW - 3 * HOUR), world.deal(automation_starts=NOW - HOUR)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
 LONG = 3600
-"""Seconds that an import or the lease of one chunk may take before somebody should look."""
+"""Seconds that an import, the lease of one chunk or one slice of an automation may take before somebody should look."""
 LONG_CLONE = 1800
 """The same for a clone."""
 OVERDUE = 10
@@ -35,10 +35,12 @@ async def stuck_work(database: AsyncIOMotorDatabase[Document]) -> list[Stuck]:
     importing = {"source": "deals", "status": "processing", **_longer_ago("$started_at", LONG)}
     chunks = {"state": "open", "lease_until": {"$type": "date"}, **_longer_ago("$updatedAt", LONG)}
     cloning = {"in_progress": True, "clone.planned": True, **_longer_ago("$clone.started_at", LONG_CLONE)}
+    acting = {"is_running": True, "lease_owner": {"$gt": ""}, **_longer_ago("$updatedAt", LONG)}
     overdue = {"lease_owner": {"$gt": ""}, **_longer_ago("$lease_until", OVERDUE)}
     questions = [
         ("queues", "imports that run for over an hour", importing),
         ("import_chunks", "chunks held for over an hour", chunks),
+        ("automations", "automations that got nothing done for an hour", acting),
         ("funnels", "clones that run for over half an hour", cloning),
         *((name, "leases that ended and that nobody took over", overdue) for name in LEASED),
     ]

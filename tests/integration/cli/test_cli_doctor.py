@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from bson import ObjectId
 
 from pipeline_engine.embedded.redis import Redis
@@ -79,6 +80,7 @@ def test_settings_that_are_wrong_alone_or_together_are_told(engine: CommandLine)
     assert findings(without_sockets)["APP_SECRET"][0] == "warning"
 
 
+@pytest.mark.covers("DA-27")
 def test_stuck_work_paused_lanes_and_dead_letters_are_told(engine: CommandLine, world: World) -> None:
     now = datetime.now(UTC)
     import_id = world.queue("x.csv", status="processing", in_progress=True, started_at=now - timedelta(minutes=61))
@@ -88,6 +90,8 @@ def test_stuck_work_paused_lanes_and_dead_letters_are_told(engine: CommandLine, 
     alive = {"lease_owner": "host:2:bb", "lease_until": now + minute}
     chunk = {"account_id": world.account, "state": "open", **alive, "updatedAt": now - timedelta(hours=2)}
     world.db["import_chunks"].insert_one({"_id": "a chunk", "queue_id": import_id, **chunk})
+    automation = world.automation("note", is_running=True, **alive, updatedAt=now - timedelta(minutes=61))
+    world.automation("note", is_running=True, **alive, updatedAt=now - timedelta(minutes=59))
     world.db["dead_letters"].insert_many(
         [{"_id": ObjectId(), "status": "dead"}, {"_id": ObjectId(), "status": "retried"}]
     )
@@ -99,9 +103,10 @@ def test_stuck_work_paused_lanes_and_dead_letters_are_told(engine: CommandLine, 
     stuck = [line.split("stuck work", 1)[1].strip() for line in ran.stdout.splitlines() if "stuck work" in line]
     assert f"1 imports that run for over an hour in queues: {import_id}" in stuck
     assert "1 chunks held for over an hour in import_chunks: a chunk" in stuck
+    assert f"1 automations that got nothing done for an hour in automations: {automation}" in stuck
     (overdue,) = [line for line in stuck if "leases that ended" in line]
     assert overdue.startswith("1 leases that ended and that nobody took over in queues: ")
-    assert len(stuck) == 3
+    assert len(stuck) == 4
     found = findings(ran)
     assert found["lanes"] == ("warning", "paused: crm.jobs; `queues resume LANE` lets one go on")
     assert found["dead letters"] == ("warning", "1 wait for somebody: see `dlq`")

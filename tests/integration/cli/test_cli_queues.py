@@ -17,7 +17,7 @@ def row(engine: CommandLine, lane: str) -> list[str]:
     return [cell.strip() for cell in line.strip("│").split("│")[1:]]
 
 
-@pytest.mark.covers("CL-10")
+@pytest.mark.covers("CL-10", "DA-27")
 def test_the_table_counts_what_waits_what_ran_and_says_what_is_paused(engine: CommandLine, world: World) -> None:
     world.submit(SAMPLE)
     assert engine("run-once", "deals.import").returncode == 0

@@ -1,0 +1,91 @@
+"""A sweep, triggered over HTTP: in the daemon, and by `serve` for daemons elsewhere."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientError, ClientSession
+from bson import ObjectId
+from redis import Redis
+
+from pipeline_engine.clock import Clock
+from pipeline_engine.embedded.ports import free_ports
+from pipeline_engine.embedded.program import leashed
+from pipeline_engine.providers.claims import Identity
+from pipeline_engine.providers.tokens import ServiceTokens
+from tests.eventually import eventually
+from tests.faults.daemon import Daemon, until
+from tests.world import World
+
+SELDOM = "600"
+"""Seconds between two looks by the clock."""
+
+
+@pytest.fixture
+def hooks(environment: dict[str, str]) -> dict[str, str]:
+    """An engine with a trigger API that looks by itself every ten minutes only."""
+    port = str(free_ports(1)[0])
+    seldom = {"AUTOMATION_SWEEP_SECONDS": SELDOM, "IMPORT_SWEEP_SECONDS": SELDOM}
+    return {**environment, **seldom, "QM_HOOKS": "true", "HTTP_ENABLED": "true", "HTTP_PORT": port}
+
+
+async def post(hooks: dict[str, str], world: World, path: str) -> int:
+    token = ServiceTokens(hooks["APP_SECRET"], Clock()).mint(Identity(str(world.user), str(world.account)))
+    url = f"http://127.0.0.1:{hooks['HTTP_PORT']}/api/trigger/{path}"
+    headers = {"Authorization": f"Bearer {token}"}
+    async with ClientSession() as session, session.post(url, headers=headers) as response:
+        return response.status
+
+
+@pytest.mark.covers("DA-24")
+async def test_the_daemon_looks_when_it_is_asked(world: World, hooks: dict[str, str], tmp_path: Path) -> None:
+    automation = world.automation("add_tag", tag=ObjectId(), delay=2)
+    daemon = Daemon(hooks, tmp_path, "daemon")
+    await until(lambda: daemon.ready, "the daemon is ready", 30, daemon)
+    # What is due two seconds after it was told of: no change of anything makes somebody look then.
+    deal = world.deal(automation_starts=datetime.now(UTC))
+
+    async def fired() -> bool:
+        assert await post(hooks, world, "deals/automations") == 202
+        return world.db["deals"].count_documents({"_id": deal, "automation_triggered": automation}) == 1
+
+    await eventually(fired, "the automation fired")
+    assert await daemon.terminate() < 10
+    assert daemon.exit_code == 0
+
+
+@contextmanager
+def serving(settings: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = leashed([sys.executable, "-m", "pipeline_engine", "serve"])
+    server = subprocess.Popen(command, env=settings, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    yield server
+    server.kill()
+    server.communicate()
+
+
+async def test_serve_hands_it_to_daemons_elsewhere(world: World, hooks: dict[str, str], tmp_path: Path) -> None:
+    import_id = world.submit("name\nAcme\n", {"name": "name"})
+    with serving(hooks, tmp_path) as server:
+
+        async def accepted() -> bool:
+            try:
+                return await post(hooks, world, "deals/import") == 202
+            except ClientError:
+                assert server.poll() is None, server.communicate()
+                return False
+
+        await eventually(accepted, "the trigger is accepted", patience=30)
+        with Redis.from_url(hooks["REDIS_URL"]) as redis:
+            keys: Any = redis.keys(f"{hooks['REDIS_PREFIX']}*deals.import*")
+        assert keys, "no job waits for a daemon"
+        assert world.import_of(import_id)["status"] == "pending"
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(15) == 0

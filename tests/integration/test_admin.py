@@ -1,0 +1,161 @@
+"""Health and triggers over HTTP, against the real servers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from pipeline_engine.admin.server import listening
+from pipeline_engine.app import open_app
+from pipeline_engine.cron import Sweep
+from pipeline_engine.embedded.ports import free_ports
+from pipeline_engine.errors import ConfigError
+from pipeline_engine.providers.claims import Identity
+from pipeline_engine.settings import Settings
+from tests.world import World
+
+PATHS = {
+    "/api/trigger/deals/import": "deals.import",
+    "/api/trigger/deals/automations": "deals.automations",
+    "/api/trigger/funnels/funnelClone": "funnels.clone",
+}
+AUTOMATIONS = "/api/trigger/deals/automations"
+
+
+class Door:
+    """The site of one engine, and who asks there."""
+
+    def __init__(self, address: str, token: str, session: ClientSession) -> None:
+        self.address = address
+        self.token = token
+        self.triggered: list[str] = []
+        self._session = session
+
+    async def ask(self, method: str, path: str, token: str | None = None, **more: Any) -> tuple[int, dict[str, Any]]:
+        """Status and JSON; with the right token unless another one is given, '' for none."""
+        given = self.token if token is None else token
+        headers = {"Authorization": f"Bearer {given}"} if given else {}
+        async with self._session.request(method, self.address + path, headers=headers, **more) as response:
+            return response.status, await response.json()
+
+
+@asynccontextmanager
+async def opened(settings: Settings, world: World, **changes: object) -> AsyncIterator[Door]:
+    changed = settings.model_copy(update={"qm_hooks": True, "http_port": free_ports(1)[0], **changes})
+    triggered: list[str] = []
+
+    async def trigger(sweep: Sweep) -> None:
+        triggered.append(sweep.name)
+
+    async with open_app(changed) as app, ClientSession() as session, listening(app, trigger) as address:
+        assert app.tokens is not None
+        door = Door(address, app.tokens.mint(Identity(str(world.user), str(world.account))), session)
+        door.triggered = triggered
+        yield door
+
+
+@pytest.fixture
+async def door(configured: Settings, world: World) -> AsyncIterator[Door]:
+    async with opened(configured, world) as door:
+        yield door
+
+
+async def test_alive_and_ready(door: Door) -> None:
+    assert await door.ask("GET", "/healthz", "") == (200, {"status": "ok"})
+    assert await door.ask("GET", "/readyz", "") == (200, {"mongodb": "ok", "redis": "ok", "s3": "ok"})
+
+
+async def test_a_server_that_is_away_is_named(configured: Settings, world: World) -> None:
+    async with opened(configured, world, s3_endpoint_url="http://127.0.0.1:1") as door:
+        assert await door.ask("GET", "/readyz", "") == (503, {"mongodb": "ok", "redis": "ok", "s3": "away"})
+        assert await door.ask("GET", "/healthz", "") == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(("path", "sweep"), PATHS.items(), ids=PATHS.values())
+@pytest.mark.covers("DA-24", "FC-01")
+async def test_a_trigger_has_its_sweep_looked_at(door: Door, path: str, sweep: str) -> None:
+    assert await door.ask("POST", path) == (202, {"sweep": sweep, "status": "triggered"})
+    assert door.triggered == [sweep]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.covers("DA-24", "FC-01")
+async def test_without_hooks_there_is_none(configured: Settings, world: World, path: str) -> None:
+    async with opened(configured, world, qm_hooks=False) as door:
+        assert await door.ask("POST", path) == (404, {"error": {"code": "not_found", "message": "Not Found"}})
+        assert door.triggered == []
+
+
+def unsigned(token: str) -> str:
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).decode().rstrip("=")
+    return f"{header}.{token.split('.')[1]}.AAAA"
+
+
+async def test_nobody_passes_without_a_token_of_ours(door: Door) -> None:
+    wrong = {"": "token_missing", "x.y.z": "token_shape", unsigned(door.token): "token_algorithm"}
+    wrong[door.token[:-4] + "AAAA"] = "token_signature"
+    for token, code in wrong.items():
+        status, told = await door.ask("POST", AUTOMATIONS, token)
+        assert (status, told["error"]["code"]) == (401, code)
+        assert not token or token not in str(told)
+    assert door.triggered == []
+
+
+async def test_a_token_that_has_run_out_is_refused(configured: Settings, world: World) -> None:
+    async with open_app(configured) as app:
+        app.clock.set(datetime.now(UTC) - timedelta(hours=2))
+        assert app.tokens is not None
+        old = app.tokens.mint(Identity(str(world.user), str(world.account)))
+    async with opened(configured, world) as door:
+        status, told = await door.ask("POST", AUTOMATIONS, old)
+        assert (status, told["error"]["code"]) == (401, "token_expired")
+        assert door.triggered == []
+
+
+async def test_what_is_asked_wrongly_is_told(door: Door) -> None:
+    assert (await door.ask("GET", AUTOMATIONS))[0] == 405
+    assert (await door.ask("POST", "/api/trigger/../../etc/passwd"))[0] == 404
+    status, told = await door.ask("POST", AUTOMATIONS, data=b"x" * (64 * 1024 + 1))
+    assert (status, told["error"]["code"]) == (413, "too_large")
+    assert door.triggered == []
+
+
+async def test_a_system_that_is_switched_off_is_not_started_here(configured: Settings, world: World) -> None:
+    async with opened(configured, world, qm_deals_automations=False) as door:
+        status, told = await door.ask("POST", AUTOMATIONS)
+        assert (status, told["error"]["code"]) == (409, "switched_off")
+        assert door.triggered == []
+
+
+async def test_a_fault_of_ours_tells_nothing_of_itself(configured: Settings, world: World) -> None:
+    port = free_ports(1)[0]
+
+    async def broken(_sweep: Sweep) -> None:
+        raise RuntimeError("the password is hunter2")
+
+    changed = configured.model_copy(update={"qm_hooks": True, "http_port": port})
+    async with open_app(changed) as app, ClientSession() as session, listening(app, broken) as address:
+        assert app.tokens is not None
+        door = Door(address, app.tokens.mint(Identity(str(world.user), str(world.account))), session)
+        status, told = await door.ask("POST", AUTOMATIONS)
+    assert (status, told["error"]["code"]) == (500, "internal_server_error")
+    assert "hunter2" not in str(told)
+
+
+async def test_without_a_secret_or_a_free_port_there_is_no_door(configured: Settings, world: World) -> None:
+    with pytest.raises(ConfigError, match="APP_SECRET"):
+        async with opened(configured, world, app_secret=None, socket_url=None):
+            pass
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"HTTP_PORT: given {port}: cannot listen there"):
+            async with opened(configured, world, http_port=port):
+                pass
