@@ -19,6 +19,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from pipeline_engine import garbage, ids, logs, settings
+from pipeline_engine.amnesia import notice
 from pipeline_engine.app import PATIENCE, App, open_app
 from pipeline_engine.cron import TIMETABLE, Sweep, cron_jobs
 from pipeline_engine.engine import Engine
@@ -79,6 +80,7 @@ class Daemon:
                 engine.watch(f"take up {sweep.name}", sweeper.take_up)
         by_collection = {name: self.pokes[sweep.name] for sweep in self.sweeps for name in sweep.watches}
         engine.watch("watcher", partial(watch, app, by_collection))
+        engine.watch("amnesia", partial(notice, app, self.pokes.values()))
 
     async def _open_door(self, app: App) -> None:
         from pipeline_engine.admin.server import listening  # a tenth of a second that most daemons need not spend

@@ -14,6 +14,7 @@
 <prefix><lane>:paused     string, there while the lane is paused
 <prefix><lane>:minutes:<hour>   hash  <minute>:<what> -> count, for charts; kept 25 hours
 <prefix>doorbell          pub/sub channel
+<prefix>mark:<daemon>     string, gone when Redis has forgotten everything
 <prefix>spent:<account>:<name>  zset  what an account with a limit was granted in the last minute
 """
 
@@ -42,6 +43,10 @@ class Keys:
     def stem(self, lane: str) -> str:
         """What all keys of a lane begin with."""
         return f"{self.prefix}{lane}:"
+
+    def mark(self, name: str) -> str:
+        """What tells by its absence that Redis has forgotten everything."""
+        return f"{self.prefix}mark:{name}"
 
     def inbox(self, lane: str) -> str:
         """The queue name to give to arq's client (`default_queue_name`)."""

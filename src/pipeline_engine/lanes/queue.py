@@ -20,6 +20,7 @@ from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.script import Script
 
 BATCH = 500
+MARK_LASTS = 86_400  # seconds; a new one costs a look at everything
 
 _enqueue = Script("enqueue")
 _clean = Script("clean")
@@ -106,6 +107,11 @@ class LaneQueue:
         async with self._reachable():
             await self._redis.delete(self.keys.stem(lane) + "paused")
             await self._redis.publish(self.keys.doorbell, f"- {lane}")
+
+    async def mark(self, name: str) -> bool:
+        """Leave a mark in Redis. True when there was none: it is new, or Redis has forgotten everything."""
+        async with self._reachable():
+            return bool(await self._redis.set(self.keys.mark(name), "1", nx=True, ex=self.keys.ttl or MARK_LASTS))
 
     async def counts(self, lanes: Sequence[str]) -> dict[str, Counts]:
         """What each lane holds."""

@@ -1,0 +1,56 @@
+"""Jobs that nobody had begun, and that Redis forgot: nothing in MongoDB changes then, so nobody would look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bson import ObjectId
+from redis import Redis as Client
+
+from pipeline_engine.embedded.redis import Redis
+from tests.automations import tagged
+from tests.faults.daemon import Daemon, until
+from tests.funnels import Original, new_clone
+from tests.world import World
+
+T_CONV = 30.0
+"""Seconds after a fault within which everything goes on."""
+LANES = ("deals.automations.add_tag", "funnels_clone")
+
+
+async def test_what_waited_is_dispatched_again(
+    world: World, environment: dict[str, str], own_redis: Redis, tmp_path: Path
+) -> None:
+    seldom = {"AUTOMATION_SWEEP_SECONDS": "600", "FUNNEL_SWEEP_SECONDS": "600"}
+    settings = {**environment, **own_redis.environment(), **seldom}
+    prefix, tag = environment["REDIS_PREFIX"], ObjectId()
+    world.automation("add_tag", tag=tag)
+    deal, clone = world.deal(), new_clone(world, Original(world, steps=1))
+    with Client.from_url(settings["REDIS_URL"]) as redis:
+        for lane in LANES:
+            redis.set(f"{prefix}{lane}:paused", "1")
+        daemon = Daemon(settings, tmp_path, "daemon")
+
+        def all_wait() -> Any:
+            return all(redis.zcard(f"{prefix}{lane}:normal") for lane in LANES)
+
+        await until(lambda: daemon.ready, "the daemon is ready", 30, daemon)
+        await until(all_wait, "both jobs wait", 30, daemon)
+        await _changes_are_heard(world, daemon)  # from here on nobody looks by himself
+        redis.flushall()
+
+    await until(lambda: deal in tagged(world, tag), "the deal is tagged", T_CONV, daemon)
+    await until(lambda: _is_done(world, clone), "the clone is done", T_CONV, daemon)
+    daemon.kill()
+
+
+async def _changes_are_heard(world: World, daemon: Daemon) -> None:
+    elsewhere = ObjectId()
+    world.automation("note", note="x", stage_id=elsewhere)
+    deal = world.deal(stage_id=elsewhere)
+    await until(lambda: world.db["notes"].find_one({"deal_id": deal}) is not None, "a deal was noted", 10, daemon)
+
+
+def _is_done(world: World, clone: ObjectId) -> bool:
+    return world.db["funnels"].count_documents({"_id": clone, "pending": False, "in_progress": False}) == 1
