@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -58,6 +60,9 @@ def test_a_first_import_goes_as_it_is_told(dev: Dev) -> None:
     wait_for(lambda: "daemon started" in dev.logged)
     for name in ("MONGO_URL", "REDIS_URL", "S3_ENDPOINT_URL", "SOCKET_URL", "SMTP_URL"):
         assert f"\n{name} " in f"\n{dev.said}"
+    (health,) = (line.split()[-1] for line in dev.said.splitlines() if line.startswith("health "))
+    with urlopen(health) as answer:  # noqa: S310 - our own address
+        assert json.load(answer) == {"mongodb": "ok", "redis": "ok", "s3": "ok"}
     assert "SECRET" not in dev.said.partition("A first import")[0]
     environment, submission = (line for line in dev.said.splitlines() if line.startswith("  "))
 

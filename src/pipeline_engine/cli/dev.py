@@ -21,6 +21,7 @@ from pipeline_engine.cli.demo.sample_crm import SampleCrm
 from pipeline_engine.cli.demo.sample_deals import sample_deals
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.embedded import EmbeddedServers
+from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.embedded.program import leashed
 
 PATIENCE = 30.0
@@ -34,14 +35,19 @@ def command() -> None:
     for polite in (signal.SIGTERM, signal.SIGINT):
         signal.signal(polite, signal.default_int_handler)
     with EmbeddedServers(given=os.environ) as servers:
-        environment = {"APP_SECRET": secrets.token_urlsafe(32), **_own(os.environ), **servers.environment()}
+        secret = {"APP_SECRET": secrets.token_urlsafe(32)}
+        environment = {**secret, **_door(), **_own(os.environ), **servers.environment()}
         _introduce(environment, servers.folder)
         code = _run(environment)
     raise typer.Exit(code)
 
 
 def _own(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name == "APP_SECRET" and value}
+    return {name: value for name, value in environment.items() if name in ("APP_SECRET", "HTTP_PORT") and value}
+
+
+def _door() -> dict[str, str]:
+    return {"HTTP_ENABLED": "true", "QM_HOOKS": "true", "HTTP_PORT": str(free_ports(1)[0])}
 
 
 def _introduce(environment: Mapping[str, str], folder: Path) -> None:
@@ -51,7 +57,7 @@ def _introduce(environment: Mapping[str, str], folder: Path) -> None:
     deals.write_text(sample_deals())
     variables.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items()))
     screen.facts((name, value) for name, value in environment.items() if not logs.SECRET_NAMES.search(name))
-    screen.facts([("data and logs", folder)])
+    screen.facts([("data and logs", folder), ("health", f"http://127.0.0.1:{environment['HTTP_PORT']}/readyz")])
     screen.line()
     screen.line("A first import, from another terminal:")
     screen.line(f"  set -a; . {shlex.quote(str(variables))}; set +a")
