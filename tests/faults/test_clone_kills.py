@@ -5,32 +5,23 @@ The list of calls is what a run without faults makes, so it is complete by const
 
 from __future__ import annotations
 
-import asyncio
-import random
-import secrets
-import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 import pytest
 
 from tests.faults.clone_drill import CloneDrill
 from tests.faults.history import CONVERGED
+from tests.faults.kills import corner, killed, points_of, survive_all
 from tests.faults.point import Point, passed
 
 STEPS = 3
 # Heartbeats often enough that some fall into the moment that all this takes.
 SETTINGS = {"HEARTBEAT_SECONDS": "0.1"}
-AT_ONCE = 3
 IDLE_LOOKS = 5
-LATE = 1.0
-"""Seconds after the end of the clone in which its last calls are made."""
 UNHEARD = {"SOCKET_URL": ""}
 """Nobody listens to events: one that is cut off in the middle comes again after 15 s, and a quick test would wait."""
-READS = (".find", ".find_one", ".aggregate", ".count")
-SIGKILL = -9
-
 
 # Between a step in one place and the step in another that should follow it.
 TELLING = [
@@ -67,47 +58,20 @@ async def _points(drill: CloneDrill) -> list[Point]:
     drill.plant(STEPS)
     await drill.come_to_rest()
     drill.judge()
-    busy = {key: calls for key, calls in passed(daemon).items() if key not in idle}
-    middle = {seam: random.randint(1, calls) for (seam, _), calls in busy.items()}  # noqa: S311
-    return [
-        Point(seam, nth, when)
-        for seam, when in sorted(busy)
-        for nth in sorted({1} if seam.endswith(READS) else {1, middle[seam]})
-    ]
+    return points_of(Counter({key: calls for key, calls in passed(daemon).items() if key not in idle}))
 
 
 async def _survive_all(points: Sequence[Point], environment: dict[str, str], folder: Path, figure: list[str]) -> None:
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def survive(point: Point) -> float | None:
-        async with places:
-            return await _survive(point, environment, folder)
-
-    results = await asyncio.gather(*map(survive, points), return_exceptions=True)
-    took = [result for result in results if isinstance(result, float)]
-    failed = [f"{at}: {why}" for at, why in zip(points, results, strict=True) if isinstance(why, BaseException)]
-    assert not failed, "\n\n".join(failed)
-    figure.append(
-        f"{len(took)} kills survived of {len(points)}, {results.count(None)} points not come to; "
-        f"from the next daemon's start until all was at rest median {median(took):.1f} s, longest {max(took):.1f} s"
-    )
-    assert 10 * results.count(None) <= len(points)
+    await survive_all(points, lambda point: _survive(point, environment, folder), figure)
 
 
 async def _survive(point: Point, environment: dict[str, str], folder: Path) -> float | None:
     """Seconds from the start of the next daemon until all is at rest; None when the call was not made this time."""
-    own = secrets.token_hex(6)
-    folder = folder / own
-    folder.mkdir()
-    database = environment["MONGO_URL"].rpartition("/")[2].partition("?")[0]
-    names = {
-        "MONGO_URL": environment["MONGO_URL"].replace(f"/{database}?", f"/{database}_{own}?"),
-        "REDIS_PREFIX": f"{environment['REDIS_PREFIX']}{own}:",
-    }
-    with CloneDrill({**environment, **names, **SETTINGS}, folder) as drill:
+    own, folder = corner(environment, folder)
+    with CloneDrill({**own, **SETTINGS}, folder) as drill:
         try:
             drill.plant(STEPS)
-            if not await _killed(drill, point):
+            if not await killed(drill, point):
                 return None
             drill.start()
             took = await drill.come_to_rest()
@@ -115,12 +79,3 @@ async def _survive(point: Point, environment: dict[str, str], folder: Path) -> f
             return took
         finally:
             drill.world.db.client.drop_database(drill.world.db)
-
-
-async def _killed(drill: CloneDrill, point: Point) -> bool:
-    """False when the daemon came to rest without having made the call: renewals, for one, follow the clock."""
-    daemon = drill.start(FAULT_PLAN=point.plan)
-    await drill.until(lambda: not daemon.alive or drill.at_rest(), f"a kill at {point}")
-    over = time.monotonic() + LATE
-    await drill.until(lambda: not daemon.alive or time.monotonic() > over, f"a late kill at {point}")
-    return daemon.exit_code == SIGKILL

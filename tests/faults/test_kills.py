@@ -5,12 +5,9 @@ The list of calls is what a run without faults makes, so it is complete by const
 
 from __future__ import annotations
 
-import asyncio
 import random
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 
 import pytest
 from bson import ObjectId
@@ -18,13 +15,12 @@ from bson import ObjectId
 from tests.faults.drill import Drill
 from tests.faults.files import csv_file
 from tests.faults.history import CONVERGED
+from tests.faults.kills import SIGKILL, corner, survive_all
 from tests.faults.point import Point, passed
 
 SMALL = csv_file(320, bad_every=40)
 # Eight chunks, and heartbeats often enough that some fall into the second that all this takes.
 SETTINGS = {"IMPORT_CHUNK_ROWS": "40", "HEARTBEAT_SECONDS": "0.1"}
-AT_ONCE = 2
-SIGKILL = -9
 
 
 # Between a step in one server and the step in another that should follow it.
@@ -67,34 +63,13 @@ async def _points(drill: Drill) -> list[Point]:
 
 async def _survive_all(points: Sequence[Point], environment: Mapping[str, str], folder: Path, figure: list[str]) -> int:
     """How many kills there were."""
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def survive(point: Point) -> float | None:
-        async with places:
-            return await _survive(point, environment, folder)
-
-    results = await asyncio.gather(*(survive(point) for point in points), return_exceptions=True)
-    took = [result for result in results if isinstance(result, float)]
-    failed = [f"{at}: {why}" for at, why in zip(points, results, strict=True) if isinstance(why, BaseException)]
-    figure.append(
-        f"{len(took)} kills survived of {len(took) + len(failed)}; from the next daemon's start to the end of the "
-        f"import median {median(took):.1f} s, longest {max(took):.1f} s"
-    )
-    assert not failed, "\n\n".join(failed)
-    return len(took)
+    return len(await survive_all(points, lambda point: _survive(point, environment, folder), figure))
 
 
 async def _survive(point: Point, environment: Mapping[str, str], folder: Path) -> float | None:
     """Seconds from the start of the next daemon until all is done; None when this run made fewer calls of the seam."""
-    own = secrets.token_hex(6)
-    folder = folder / own
-    folder.mkdir()
-    database = environment["MONGO_URL"].rpartition("/")[2].partition("?")[0]
-    names = {
-        "MONGO_URL": environment["MONGO_URL"].replace(f"/{database}?", f"/{database}_{own}?"),
-        "REDIS_PREFIX": f"{environment['REDIS_PREFIX']}{own}:",
-    }
-    with Drill({**environment, **names, **SETTINGS}, f"test/{own}/", folder) as drill:
+    own, folder = corner(environment, folder)
+    with Drill({**own, **SETTINGS}, f"test/{folder.name}/", folder) as drill:
         try:
             queue_id = drill.queue(SMALL)
             if not await _killed(drill, point, queue_id):
