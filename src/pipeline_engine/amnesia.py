@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from typing import Any
 
 from pipeline_engine import logs
@@ -18,12 +17,17 @@ log = logs.get(__name__)
 
 
 async def notice(app: App, pokes: Collection[Callable[[Any], None]]) -> None:
-    """Have everything looked at whenever the mark of this daemon is gone. The first one is new, and costs a look too
-    many."""
+    """Have everything looked at whenever the mark of this daemon is gone, or may have been."""
+    is_known = False
     while True:
-        with suppress(Unreachable):  # it may come back without its memory
-            if await app.queue.mark(app.owner):
-                log.info("Redis does not know us: everything is looked at")
+        try:
+            is_new = await app.queue.mark(app.owner)
+        except Unreachable:
+            is_known = False  # it may come back without its memory, and have taken a mark of which we never heard
+        else:
+            if is_new or not is_known:
+                log.info("Redis may have forgotten jobs: everything is looked at")
                 for poke in pokes:
                     poke(None)
+            is_known = True
         await asyncio.sleep(FRUGAL if app.settings.profile == "frugal" else app.settings.heartbeat_seconds)

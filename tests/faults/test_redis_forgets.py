@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from bson import ObjectId
 from redis import Redis as Client
 
+from pipeline_engine.amnesia import notice
+from pipeline_engine.app import open_app
 from pipeline_engine.embedded.redis import Redis
+from pipeline_engine.errors import Unreachable
+from pipeline_engine.settings import from_environment
 from tests.automations import tagged
 from tests.faults.daemon import Daemon, until
 from tests.funnels import Original, new_clone
@@ -54,3 +60,19 @@ async def _changes_are_heard(world: World, daemon: Daemon) -> None:
 
 def _is_done(world: World, clone: ObjectId) -> bool:
     return world.db["funnels"].count_documents({"_id": clone, "pending": False, "in_progress": False}) == 1
+
+
+async def test_a_redis_that_hangs_may_have_forgotten(environment: dict[str, str], own_redis: Redis) -> None:
+    """A mark may be left of which we never hear."""
+    poked: list[object] = []
+    settings = from_environment({**environment, **own_redis.environment(), "HEARTBEAT_SECONDS": "0.1"})
+    async with open_app(settings) as app:
+        noticing = asyncio.create_task(notice(app, [poked.append]))
+        await until(lambda: len(poked) == 1, "the first look", 10)
+        own_redis.program.pause()
+        for _ in range(2):  # by the end of the second, the other one has given up as well
+            with pytest.raises(Unreachable):
+                await app.queue.mark("another")
+        own_redis.program.resume()
+        await until(lambda: len(poked) == 2, "everything is looked at again", 10)
+        noticing.cancel()

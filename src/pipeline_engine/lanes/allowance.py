@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from pipeline_engine.errors import Unreachable
-from pipeline_engine.lanes.connection import AWAY
+from pipeline_engine.lanes.connection import reachable
 from pipeline_engine.lanes.script import Script
 
 WINDOW = 60.0
@@ -33,8 +32,6 @@ class Allowance:
     async def spend(self, account: str, name: str, limit: int, wanted: int) -> Granted:
         """Take up to `wanted` units out of `limit` per minute. Raises: Unreachable when Redis does not answer."""
         ask = {"wanted": wanted, "limit": limit, "window": round(WINDOW * 1000)}
-        try:
+        async with reachable():
             granted, wait_ms = await _spend(self._redis, [f"{self._prefix}spent:{account}:{name}"], ask)
-        except AWAY as error:
-            raise Unreachable(f"Redis (REDIS_URL) does not answer: {type(error).__name__}: {error}") from error
         return Granted(granted, wait_ms / 1000)

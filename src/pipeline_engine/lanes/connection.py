@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -12,11 +15,25 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as NoAnswer
 
+from pipeline_engine.errors import Unreachable
+
 # What a server that is away, starting, full or a replica looks like. It passes; work rests until it has.
 AWAY = (Lost, NoAnswer, OutOfMemoryError, ReadOnlyError, OSError)
 
 CONNECT_TIMEOUT = 2.0
 ANSWER_TIMEOUT = 5.0
+LONGEST = 10.0
+"""Seconds for a call with all its repeats: each new connection to a server that hangs asks several things in turn."""
+
+
+@asynccontextmanager
+async def reachable() -> AsyncIterator[None]:
+    """Raises: Unreachable when Redis does not answer a call in time."""
+    try:
+        async with asyncio.timeout(LONGEST):
+            yield
+    except AWAY as error:
+        raise Unreachable(f"Redis (REDIS_URL) does not answer: {type(error).__name__}: {error}") from error
 
 
 def connect(url: str) -> Redis:

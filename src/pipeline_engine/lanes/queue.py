@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal
 
 import msgspec
 from redis.asyncio import Redis
 
-from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes.codec import Codec
-from pipeline_engine.lanes.connection import AWAY
+from pipeline_engine.lanes.connection import reachable
 from pipeline_engine.lanes.job import NewJob, Priority
 from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.script import Script
@@ -78,9 +76,9 @@ class LaneQueue:
         sealed, new = self._seal(jobs), 0
         times = {"delay": round(delay * 1000), "ttl": self.keys.ttl_ms}
         ask = {"lane": lane, "sender": self.sender, "priority": priority, **times}
-        async with self._reachable():
-            while batch := list(islice(sealed, BATCH)):
-                pairs = [part for pair in batch for part in pair]
+        while batch := list(islice(sealed, BATCH)):
+            pairs = [part for pair in batch for part in pair]
+            async with reachable():
                 new += await _enqueue(self._redis, [self.keys.stem(lane), self.keys.doorbell], ask, *pairs)
         for listener in self._listeners if new else ():
             listener(lane)
@@ -99,18 +97,18 @@ class LaneQueue:
 
     async def pause(self, lane: str) -> None:
         """Start nothing more in this lane, in no daemon; what runs goes on."""
-        async with self._reachable():
+        async with reachable():
             await self._redis.set(self.keys.stem(lane) + "paused", "1", px=self.keys.ttl_ms or None)
 
     async def resume(self, lane: str) -> None:
         """Go on."""
-        async with self._reachable():
+        async with reachable():
             await self._redis.delete(self.keys.stem(lane) + "paused")
             await self._redis.publish(self.keys.doorbell, f"- {lane}")
 
     async def mark(self, name: str) -> bool:
         """Leave a mark in Redis. True when there was none: it is new, or Redis has forgotten everything."""
-        async with self._reachable():
+        async with reachable():
             return bool(await self._redis.set(self.keys.mark(name), "1", nx=True, ex=self.keys.ttl or MARK_LASTS))
 
     async def counts(self, lanes: Sequence[str]) -> dict[str, Counts]:
@@ -121,7 +119,7 @@ class LaneQueue:
                 pipe.zcard(self.keys.stem(lane) + part)
             pipe.hlen(self.keys.stem(lane) + "parked")
             pipe.exists(self.keys.stem(lane) + "paused")
-        async with self._reachable():
+        async with reachable():
             answers = iter(await pipe.execute())
         return {
             lane: Counts(
@@ -138,7 +136,7 @@ class LaneQueue:
         """Throw away jobs that have not started. Returns how many; documents behind them will bring theirs again."""
         sets = ("high", "normal", "low") if what == "waiting" else ("delayed",)
         removed = 0
-        async with self._reachable():
+        async with reachable():
             while gone := await _clean(self._redis, [self.keys.stem(lane)], {"sets": sets}):
                 removed += gone
         return removed
@@ -150,16 +148,9 @@ class LaneQueue:
         for hour in range(this_hour - hours, this_hour + 1):
             pipe.hgetall(self.keys.minutes(lane, hour))
         chart: dict[int, dict[str, int]] = {}
-        async with self._reachable():
+        async with reachable():
             for fields in await pipe.execute():
                 for field, count in fields.items():
                     minute, _, what = field.decode().partition(":")
                     chart.setdefault(int(minute), {})[what] = int(count)
         return chart
-
-    @asynccontextmanager
-    async def _reachable(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except AWAY as error:
-            raise Unreachable(f"Redis (REDIS_URL) does not answer: {type(error).__name__}: {error}") from error
