@@ -10,9 +10,6 @@ from typing import Any
 from pipeline_engine import logs
 from pipeline_engine.app import App
 
-AHEAD = 60.0
-"""Seconds. A deal may enter so much later than now, by a clock that is ahead of the server's."""
-
 log = logs.get(__name__)
 
 
@@ -27,7 +24,7 @@ async def watch(app: App, pokes: Mapping[str, Callable[[Any], None]]) -> None:
         async for change in heard:
             if poke := pokes.get(change.collection):
                 poke(change.stage)
-                if 0 < (wait := _wait(app, change.at)) < AHEAD:
+                if (wait := _wait(app, change.at)) > 0:
                     asyncio.get_running_loop().call_later(wait, poke, change.stage)
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 
 from pipeline_engine.app import App
 from pipeline_engine.repos.changes import Change
@@ -86,3 +87,15 @@ async def test_what_makes_nothing_due_is_not(world: World, heard: list[str], act
 
     await eventually(marker, "what came after it was told")
     assert heard == ["outbox"]
+
+
+async def test_a_date_beyond_every_calendar_ends_no_stream(world: World, heard: list[str]) -> None:
+    deal = world.deal()
+    world.db["deals"].update_one({"_id": deal}, {"$set": {"automation_starts": DatetimeMS(900_000_000_000_000)}})
+    world.db["outbox"].insert_one({"state": "waiting"})
+
+    async def marker() -> bool:
+        return "outbox" in heard
+
+    await eventually(marker, "what came after it was told")
+    assert heard == ["deals", "deals", "outbox"]

@@ -47,6 +47,15 @@ LATE: Document = {
         },
     ]
 }
+# Not long before the change that tells of it, or later: by our clock that time may not have come yet. Other times are
+# not sent: a date may be one that Python cannot hold.
+AROUND: Document = {
+    "$and": [
+        {"$gt": [ENTERED, {"$dateSubtract": {"startDate": HAPPENED, "unit": "second", "amount": 5}}]},
+        {"$lt": [ENTERED, {"$dateAdd": {"startDate": HAPPENED, "unit": "second", "amount": 60}}]},
+    ]
+}
+NEAR: Document = {"$cond": [AROUND, ENTERED, "$$REMOVE"]}
 
 DUE: list[Document] = [
     {
@@ -71,7 +80,7 @@ DUE: list[Document] = [
             ],
         }
     },
-    {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE, "stage": MOVED, "entered": ENTERED}},
+    {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE, "stage": MOVED, "entered": NEAR}},
 ]
 
 
