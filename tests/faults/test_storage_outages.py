@@ -16,7 +16,7 @@ from tests.faults.proxy import Fault, Proxy
 ROWS = 8_000
 CHUNKS = 80
 FILE = csv_file(ROWS)
-SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS), "IMPORT_CHUNKS_AHEAD": "2"}
+SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS), "IMPORT_CHUNKS_AHEAD": "2", "IMPORT_RETRY_SECONDS": "4"}
 SLOWLY = Fault(delay=0.2)
 """For each 64 kB, so that the body is still on its way when the fault comes."""
 
