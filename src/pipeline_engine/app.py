@@ -18,6 +18,7 @@ from pipeline_engine import ids, lanes, seams
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError, Unreachable
 from pipeline_engine.providers.child_process import ChildProcess
+from pipeline_engine.providers.claims import Rules
 from pipeline_engine.providers.crm_api import CrmApi
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.renderer import Renderer
@@ -139,7 +140,7 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             prefix=lane_prefix or settings.redis_prefix,
             ttl=3600 if lane_prefix else None,
         )
-        tokens = ServiceTokens(settings.app_secret.get_secret_value(), clock) if settings.app_secret else None
+        tokens = _tokens(settings, clock)
         lease = Lease(owner, settings.lease_seconds)
 
         kept = timedelta(days=settings.automation_log_days)
@@ -240,6 +241,13 @@ def storage_of(settings: Settings) -> Storage:
         secret=secret.get_secret_value() if secret else None,
         bucket=settings.s3_bucket,
     )
+
+
+def _tokens(settings: Settings, clock: Clock) -> ServiceTokens | None:
+    if not settings.app_secret:
+        return None
+    rules = Rules(settings.token_issuer, settings.token_audience, settings.token_max_lifetime)
+    return ServiceTokens(settings.app_secret.get_secret_value(), clock, rules)
 
 
 def _sockets(settings: Settings, tokens: ServiceTokens | None) -> Sockets:

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from pipeline_engine import garbage, ids, logs, settings
 from pipeline_engine.amnesia import notice
 from pipeline_engine.app import PATIENCE, App, open_app
-from pipeline_engine.cron import TIMETABLE, Sweep, cron_jobs
+from pipeline_engine.cron import TIMETABLE, cron_jobs
 from pipeline_engine.engine import Engine
 from pipeline_engine.errors import EngineError, Unreachable
 from pipeline_engine.lanes import Codec
@@ -63,11 +63,11 @@ class Daemon:
         for sweep in TIMETABLE:
             if sweep not in self.sweeps:
                 log.info("switched off", system=sweep.name)
+        if self.settings.http_enabled:
+            await self._open_door(app)
         self._engine = Engine(app)
         await self._engine.start()
         self._watch(app, self._engine)
-        if self.settings.http_enabled:
-            await self._open_door(app)
         garbage.collect_less()
         log.info("daemon started", daemon=app.owner, sweeps=[sweep.name for sweep in self.sweeps])
 
@@ -85,11 +85,8 @@ class Daemon:
     async def _open_door(self, app: App) -> None:
         from pipeline_engine.admin.server import listening  # a tenth of a second that most daemons need not spend
 
-        async def trigger(sweep: Sweep) -> None:
-            self.pokes[sweep.name]()
-
         try:
-            await self._stack.enter_async_context(listening(app, trigger))
+            await self._stack.enter_async_context(listening(app, self.pokes))
         except EngineError as error:
             _leave(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from pymongo.errors import PyMongoError
 
@@ -50,7 +51,7 @@ class Engine:
 
     async def start(self) -> None:
         self.watch("heartbeat", self._app.heartbeat.run)
-        self.watch("clock", self._keep_time)
+        self.watch("clock", partial(keep_time, self._app))
         await self.crew.start()
 
     def watch(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
@@ -68,10 +69,12 @@ class Engine:
         except (PyMongoError, TimeoutError) as error:
             log.warning("leases not given back, they will run out", error=error)
 
-    async def _keep_time(self) -> None:
-        while True:
-            self._app.clock.set(await self._app.server.now())
-            await asyncio.sleep(self._app.settings.clock_refresh_seconds)
+
+async def keep_time(app: App) -> None:
+    """Follow the server's clock."""
+    while True:
+        app.clock.set(await app.server.now())
+        await asyncio.sleep(app.settings.clock_refresh_seconds)
 
 
 def enabled_lanes(app: App) -> list[Lane]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import ClientError, ClientSession
@@ -84,8 +83,11 @@ async def test_serve_hands_it_to_daemons_elsewhere(world: World, hooks: dict[str
 
         await eventually(accepted, "the trigger is accepted", patience=30)
         with Redis.from_url(hooks["REDIS_URL"]) as redis:
-            keys: Any = redis.keys(f"{hooks['REDIS_PREFIX']}*deals.import*")
-        assert keys, "no job waits for a daemon"
+
+            async def waits() -> bool:
+                return bool(redis.exists(f"{hooks['REDIS_PREFIX']}deals.import:jobs"))
+
+            await eventually(waits, "a job waits for a daemon")
         assert world.import_of(import_id)["status"] == "pending"
         server.send_signal(signal.SIGTERM)
         assert server.wait(15) == 0

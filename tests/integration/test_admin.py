@@ -6,20 +6,24 @@ import base64
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from jose import jwt
 
+from pipeline_engine.admin import server
 from pipeline_engine.admin.server import listening
 from pipeline_engine.app import open_app
-from pipeline_engine.cron import Sweep
+from pipeline_engine.cron import TIMETABLE
 from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.providers.claims import Identity
 from pipeline_engine.settings import Settings
+from tests.eventually import eventually
 from tests.world import World
 
 PATHS = {
@@ -52,10 +56,8 @@ async def opened(settings: Settings, world: World, **changes: object) -> AsyncIt
     changed = settings.model_copy(update={"qm_hooks": True, "http_port": free_ports(1)[0], **changes})
     triggered: list[str] = []
 
-    async def trigger(sweep: Sweep) -> None:
-        triggered.append(sweep.name)
-
-    async with open_app(changed) as app, ClientSession() as session, listening(app, trigger) as address:
+    pokes = {sweep.name: partial(triggered.append, sweep.name) for sweep in TIMETABLE if sweep.enabled(changed)}
+    async with open_app(changed) as app, ClientSession() as session, listening(app, pokes) as address:
         assert app.tokens is not None
         door = Door(address, app.tokens.mint(Identity(str(world.user), str(world.account))), session)
         door.triggered = triggered
@@ -109,6 +111,18 @@ async def test_nobody_passes_without_a_token_of_ours(door: Door) -> None:
     assert door.triggered == []
 
 
+async def test_the_rules_for_tokens_and_the_scope_are_kept(configured: Settings, world: World) -> None:
+    async with opened(configured, world, token_issuer="crm") as door:
+        status, told = await door.ask("POST", AUTOMATIONS)
+        assert (status, told["error"]["code"]) == (401, "token_issuer")
+        now = int(datetime.now(UTC).timestamp())
+        who = {"uid": "u", "account_id": "a", "type": "access_token", "iss": "crm", "iat": now, "exp": now + 60}
+        assert configured.app_secret is not None
+        for scope, expected in (("contacts", 403), ("contacts contacts.create", 202)):
+            token = jwt.encode({**who, "scope": scope}, configured.app_secret.get_secret_value(), "HS256")
+            assert (await door.ask("POST", AUTOMATIONS, token))[0] == expected
+
+
 async def test_a_token_that_has_run_out_is_refused(configured: Settings, world: World) -> None:
     async with open_app(configured) as app:
         app.clock.set(datetime.now(UTC) - timedelta(hours=2))
@@ -125,6 +139,11 @@ async def test_what_is_asked_wrongly_is_told(door: Door) -> None:
     assert (await door.ask("POST", "/api/trigger/../../etc/passwd"))[0] == 404
     status, told = await door.ask("POST", AUTOMATIONS, data=b"x" * (64 * 1024 + 1))
     assert (status, told["error"]["code"]) == (413, "too_large")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    assert (await door.ask("POST", AUTOMATIONS, data=chunks()))[0] == 411
     assert door.triggered == []
 
 
@@ -136,18 +155,40 @@ async def test_a_system_that_is_switched_off_is_not_started_here(configured: Set
 
 
 async def test_a_fault_of_ours_tells_nothing_of_itself(configured: Settings, world: World) -> None:
-    port = free_ports(1)[0]
+    changed = configured.model_copy(update={"qm_hooks": True, "http_port": free_ports(1)[0]})
 
-    async def broken(_sweep: Sweep) -> None:
+    def broken() -> None:
         raise RuntimeError("the password is hunter2")
 
-    changed = configured.model_copy(update={"qm_hooks": True, "http_port": port})
-    async with open_app(changed) as app, ClientSession() as session, listening(app, broken) as address:
+    pokes = {"deals.automations": broken}
+    async with open_app(changed) as app, ClientSession() as session, listening(app, pokes) as address:
         assert app.tokens is not None
         door = Door(address, app.tokens.mint(Identity(str(world.user), str(world.account))), session)
         status, told = await door.ask("POST", AUTOMATIONS)
     assert (status, told["error"]["code"]) == (500, "internal_server_error")
     assert "hunter2" not in str(told)
+
+
+async def test_every_answer_says_what_a_browser_may_do_with_it(door: Door) -> None:
+    for path in ("/healthz", "/nowhere", AUTOMATIONS):
+        async with ClientSession() as session, session.get(door.address + path) as response:
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+            assert "Server" not in response.headers
+
+
+async def test_whoever_says_nothing_keeps_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PATIENCE", 0.5)
+    host, port = door.address.removeprefix("http://").split(":")
+    with ExitStack() as silent:
+        for _ in range(server.MOST_AT_ONCE + 5):
+            silent.enter_context(socket.create_connection((host, int(port))))
+
+        async def answers() -> bool:
+            async with ClientSession() as session, session.get(door.address + "/healthz") as response:
+                return response.status == 200
+
+        await eventually(answers, "the door is open again")
 
 
 async def test_without_a_secret_or_a_free_port_there_is_no_door(configured: Settings, world: World) -> None:
@@ -156,6 +197,6 @@ async def test_without_a_secret_or_a_free_port_there_is_no_door(configured: Sett
             pass
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"HTTP_PORT: given {port}: cannot listen there"):
+        with pytest.raises(ConfigError, match=f"HTTP_PORT: given 127.0.0.1 and {port}: cannot listen there"):
             async with opened(configured, world, http_port=port):
                 pass

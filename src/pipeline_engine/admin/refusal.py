@@ -8,6 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+"""On every answer."""
+
 
 class Refusal(HTTPException):
     """`code` is for programs, `message` for people."""
@@ -22,5 +29,5 @@ async def told(_request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
     code = error.code if isinstance(error, Refusal) else status.name.lower()
     message = error.detail if isinstance(error, Refusal) else status.phrase
-    headers = error.headers if isinstance(error, HTTPException) else None
-    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+    own = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"error": {"code": code, "message": message}}, status, {**HEADERS, **(own or {})})

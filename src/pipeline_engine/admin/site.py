@@ -10,28 +10,25 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline_engine.admin import health, triggers
-from pipeline_engine.admin.refusal import Refusal, told
+from pipeline_engine.admin import triggers
+from pipeline_engine.admin.health import Readiness, live
+from pipeline_engine.admin.refusal import HEADERS, Refusal, told
 from pipeline_engine.app import App
 from pipeline_engine.providers.tokens import ServiceTokens
 
 LARGEST = 64 * 1024
 """Bytes of a request's body."""
-HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
-def site(app: App, tokens: ServiceTokens, trigger: triggers.Trigger) -> Starlette:
-    async def ready(_request: Request) -> JSONResponse:
-        return await health.ready(app)
-
+def site(app: App, tokens: ServiceTokens, pokes: triggers.Pokes) -> Starlette:
     return Starlette(
         routes=[
-            Route("/healthz", health.live, methods=["GET"]),
-            Route("/readyz", ready, methods=["GET"]),
-            *triggers.routes(app.settings, tokens, trigger),
+            Route("/healthz", live, methods=["GET"]),
+            Route("/readyz", Readiness(app).ready, methods=["GET"]),
+            *(triggers.routes(tokens, pokes) if app.settings.qm_hooks else ()),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
         exception_handlers={HTTPException: told, Exception: told},
@@ -39,10 +36,11 @@ def site(app: App, tokens: ServiceTokens, trigger: triggers.Trigger) -> Starlett
 
 
 async def _guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    length = request.headers.get("content-length", "0")
-    if not length.isascii() or not length.isdigit() or int(length) > LARGEST:
-        too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"a body has at most {LARGEST} bytes")
-        return await told(request, too_large)
+    if "transfer-encoding" in request.headers:
+        return await told(request, Refusal(HTTPStatus.LENGTH_REQUIRED, "length_required", "a body needs a length"))
+    if int(request.headers.get("content-length", 0)) > LARGEST:
+        large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return await told(request, Refusal(large, "too_large", f"a body has at most {LARGEST} bytes"))
     response = await answer(request)
     response.headers.update(HEADERS)
     return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -12,37 +12,35 @@ from starlette.routing import Route
 from pipeline_engine import logs
 from pipeline_engine.admin.bearer import claims_of
 from pipeline_engine.admin.refusal import Refusal
-from pipeline_engine.cron import TIMETABLE, Sweep
 from pipeline_engine.providers.tokens import ServiceTokens
-from pipeline_engine.settings import Settings
 
-Trigger = Callable[[Sweep], Awaitable[None]]
+Pokes = Mapping[str, Callable[[], None]]
+"""By the name of the sweep; a system that is switched off has none."""
 
 PATHS = {
     "deals.import": "/api/trigger/deals/import",
     "deals.automations": "/api/trigger/deals/automations",
     "funnels.clone": "/api/trigger/funnels/funnelClone",
 }
+SCOPE = "contacts.create"
+"""As for the upload of an import."""
 
 log = logs.get(__name__)
 
 
-def routes(settings: Settings, tokens: ServiceTokens, trigger: Trigger) -> Iterator[Route]:
-    """One per sweep that people may ask for; none unless QM_HOOKS is on."""
-    for sweep in TIMETABLE:
-        if settings.qm_hooks and sweep.name in PATHS:
-            yield Route(PATHS[sweep.name], _endpoint(sweep, settings, tokens, trigger), methods=["POST"])
+def routes(tokens: ServiceTokens, pokes: Pokes) -> Iterator[Route]:
+    """One per sweep that people may ask for."""
+    for sweep, path in PATHS.items():
+        yield Route(path, _endpoint(sweep, tokens, pokes), methods=["POST"])
 
 
-def _endpoint(
-    sweep: Sweep, settings: Settings, tokens: ServiceTokens, trigger: Trigger
-) -> Callable[[Request], Awaitable[JSONResponse]]:
+def _endpoint(sweep: str, tokens: ServiceTokens, pokes: Pokes) -> Callable[[Request], Awaitable[JSONResponse]]:
     async def endpoint(request: Request) -> JSONResponse:
-        who = claims_of(request, tokens).identity
-        if not sweep.enabled(settings):
-            raise Refusal(HTTPStatus.CONFLICT, "switched_off", f"{sweep.name} is switched off here")
-        await trigger(sweep)
-        log.info("sweep triggered", sweep=sweep.name, user=who.uid, account=who.account_id)
-        return JSONResponse({"sweep": sweep.name, "status": "triggered"}, HTTPStatus.ACCEPTED)
+        who = claims_of(request, tokens, SCOPE).identity
+        if sweep not in pokes:
+            raise Refusal(HTTPStatus.CONFLICT, "switched_off", f"{sweep} is switched off here")
+        pokes[sweep]()
+        log.info("sweep triggered", sweep=sweep, user=who.uid, account=who.account_id)
+        return JSONResponse({"sweep": sweep, "status": "triggered"}, HTTPStatus.ACCEPTED)
 
     return endpoint
