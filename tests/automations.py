@@ -11,7 +11,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.lanes import Release
+from pipeline_engine.lanes import Snooze
 from tests.world import World
 
 Document = dict[str, Any]
@@ -43,7 +43,7 @@ async def run(app: App, automation: ObjectId) -> list[float]:
     """
     await app.heartbeat.beat()  # nobody else does it here
     rests = []
-    while isinstance(outcome := await run_slice(app, automation), Release):
+    while isinstance(outcome := await run_slice(app, automation), Snooze):
         rests.append(outcome.after)
         app.clock.set(app.clock.now() + timedelta(seconds=outcome.after + 0.001))
         assert len(rests) < 50, "the run does not end"

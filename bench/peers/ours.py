@@ -19,12 +19,12 @@ from pipeline_engine.lanes import (
     Backoff,
     Codec,
     Context,
-    Crew,
     DeadLetter,
     HistoryRow,
     Lane,
     LaneQueue,
     NewJob,
+    WorkerPool,
     connect,
 )
 
@@ -37,7 +37,7 @@ REST = 0.005  # between two pickups, so that the lane is idle again
 class Nowhere:
     async def record(self, rows: Sequence[HistoryRow]) -> None: ...
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def save_dead_letter(self, letter: DeadLetter) -> None:
         raise AssertionError(letter)
 
 
@@ -48,10 +48,10 @@ class Bench:
         self._over = asyncio.Event()
         self._started: asyncio.Future[float] = asyncio.Future()
 
-    def crew(self) -> Crew[None]:
+    def worker_pool(self) -> WorkerPool[None]:
         workers_own = LaneQueue(connect(self._url), CODEC, self._queue.keys.prefix)
         handlers = {"empty": self._empty, "busy": self._busy, "pickup": self._pickup}
-        return Crew(self._url, workers_own, [LANE], handlers, None, Nowhere())
+        return WorkerPool(self._url, workers_own, [LANE], handlers, None, Nowhere())
 
     async def _empty(self, _: Context[None], _id: int) -> None:
         self._count()
@@ -70,17 +70,17 @@ class Bench:
 
     async def drained(self, function: str) -> dict[str, Any]:
         await self._queue.enqueue_many(LANE.name, (NewJob(function, (i,), id=str(i)) for i in range(self._jobs)))
-        crew = self.crew()
+        worker_pool = self.worker_pool()
         cpu, start = time.process_time(), time.perf_counter()
-        await crew.start()
+        await worker_pool.start()
         await self._over.wait()
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        await crew.drain()
+        await worker_pool.drain()
         return {"seconds": seconds, "cpu_us": cpu / self._jobs * 1e6}
 
     async def picked_up(self) -> dict[str, Any]:
-        crew = self.crew()
-        await crew.start()
+        worker_pool = self.worker_pool()
+        await worker_pool.start()
         waits = []
         for i in range(self._jobs):
             self._started = asyncio.Future()
@@ -88,7 +88,7 @@ class Bench:
             await self._queue.enqueue(LANE.name, "pickup", i, id=str(i))
             waits.append((await self._started - start) * 1000)
             await asyncio.sleep(REST)
-        await crew.drain()
+        await worker_pool.drain()
         return {"waits_ms": waits}
 
 

@@ -14,7 +14,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyM
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from pipeline_engine import ids, lanes, seams
+from pipeline_engine import failpoints, ids, lanes
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError, Unreachable
 from pipeline_engine.providers.child_process import ChildProcess
@@ -36,6 +36,7 @@ from pipeline_engine.repos.client import Document, connect
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.csv_imports import CsvImports
 from pipeline_engine.repos.deals import Deals
+from pipeline_engine.repos.derived_documents import DerivedDocuments
 from pipeline_engine.repos.effects import Effects
 from pipeline_engine.repos.events import Events
 from pipeline_engine.repos.forms import Forms
@@ -44,8 +45,8 @@ from pipeline_engine.repos.funnels import Funnels
 from pipeline_engine.repos.heartbeat import Heartbeat
 from pipeline_engine.repos.import_chunks import ImportChunks
 from pipeline_engine.repos.imports import Imports
+from pipeline_engine.repos.job_store import MongoJobStore
 from pipeline_engine.repos.lease import Lease
-from pipeline_engine.repos.ledger import Ledger
 from pipeline_engine.repos.references import References
 from pipeline_engine.repos.server import Server
 from pipeline_engine.repos.sites_images import SitesImages
@@ -55,7 +56,6 @@ from pipeline_engine.repos.support_tokens import SupportTokens
 from pipeline_engine.repos.suppressions import Suppressions
 from pipeline_engine.repos.templates import Templates
 from pipeline_engine.repos.users import Users
-from pipeline_engine.repos.written import Written
 from pipeline_engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class App:
     heartbeat: Heartbeat
     redis: Redis
     queue: lanes.LaneQueue
-    allowance: lanes.Allowance
+    rate_limiter: lanes.RateLimiter
     storage: Storage
     sockets: Sockets
     tokens: ServiceTokens | None
@@ -113,9 +113,9 @@ class App:
     support_tokens: SupportTokens
     users: Users
     effects: Effects
-    written: Callable[[str], Written]
+    written: Callable[[str], DerivedDocuments]
     events: Events
-    ledger: Ledger
+    job_store: MongoJobStore
 
 
 @asynccontextmanager
@@ -126,8 +126,8 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
     """
     async with AsyncExitStack() as stack:
         if settings.fault_testing:
-            seams.arm(settings.fault_plan, settings.fault_log)
-            stack.callback(seams.disarm)
+            failpoints.arm(settings.fault_plan, settings.fault_log)
+            stack.callback(failpoints.disarm)
         database = await open_mongo(settings, stack)
         beats = await open_mongo(settings, stack, pool=2)
         clock, owner, server = Clock(), ids.daemon_id(), Server(database)
@@ -158,7 +158,7 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             heartbeat=Heartbeat(beats, lease, settings.heartbeat_seconds),
             redis=redis,
             queue=queue,
-            allowance=lanes.Allowance(redis, settings.redis_prefix),
+            rate_limiter=lanes.RateLimiter(redis, settings.redis_prefix),
             storage=await stack.enter_async_context(storage_of(settings)),
             sockets=await stack.enter_async_context(_sockets(settings, tokens)),
             tokens=tokens,
@@ -188,9 +188,9 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             support_tokens=SupportTokens(collection("support_tokens")),
             users=Users(collection("users")),
             effects=Effects(collection("effects"), clock),
-            written=lambda name: Written(collection(name)),
+            written=lambda name: DerivedDocuments(collection(name)),
             events=Events(collection("crm_events"), collection("outbox"), clock),
-            ledger=Ledger(database, clock),
+            job_store=MongoJobStore(database, clock),
         )
 
 

@@ -18,14 +18,14 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
-from pipeline_engine import garbage, ids, logs, settings
-from pipeline_engine.amnesia import notice
+from pipeline_engine import gc_tuning, ids, logs, settings
 from pipeline_engine.app import PATIENCE, App, open_app
+from pipeline_engine.arq_patches import make_arq_patient
 from pipeline_engine.cron import TIMETABLE, cron_jobs
 from pipeline_engine.engine import Engine
 from pipeline_engine.errors import EngineError, Unreachable
 from pipeline_engine.lanes import Codec
-from pipeline_engine.patience import make_arq_patient
+from pipeline_engine.redis_loss import notice
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.settings import Settings
 from pipeline_engine.supervise import Poke, end
@@ -68,7 +68,7 @@ class Daemon:
         self._engine = Engine(app)
         await self._engine.start()
         self._watch(app, self._engine)
-        garbage.collect_less()
+        gc_tuning.collect_less()
         log.info("daemon started", daemon=app.owner, sweeps=[sweep.name for sweep in self.sweeps])
 
     def _watch(self, app: App, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""The engine in one process: the crew on its lanes, the heartbeat, the clock. Daemon and run-once both start one."""
+"""The engine in one process: worker pool, heartbeat and clock. Daemon and run-once both start one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pymongo.errors import PyMongoError
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.desk import Desk as CloneDesk
-from pipeline_engine.domain.imports.desk import Desk
-from pipeline_engine.lanes import LANES, Crew, Hook, Lane
+from pipeline_engine.domain.funnels.clone_cache import CloneCache
+from pipeline_engine.domain.imports.import_cache import ImportCache
+from pipeline_engine.lanes import LANES, Hook, Lane, WorkerPool
 from pipeline_engine.supervise import end, supervise
 from pipeline_engine.workers import automations, funnels, imports
 
@@ -31,19 +31,19 @@ class Engine:
         self._app = app
         lanes = enabled_lanes(app)
         self.lanes = [lane.name for lane in lanes]
-        self._desk = Desk()
+        self._import_cache = ImportCache()
         self._tasks: list[asyncio.Task[None]] = []
-        self.crew = Crew(
+        self.worker_pool = WorkerPool(
             app.settings.redis,
             app.queue,
             lanes=lanes,
             handlers={
-                **imports.handlers(self._desk),
+                **imports.handlers(self._import_cache),
                 **automations.handlers(),
-                **funnels.handlers(CloneDesk(app.settings.clone_copies)),
+                **funnels.handlers(CloneCache(app.settings.clone_copies)),
             },
             app=app,
-            ledger=app.ledger,
+            store=app.job_store,
             hooks=hooks,
             lease=app.settings.lease_seconds,
             look_every=FRUGAL_LOOK if app.settings.profile == "frugal" else LOOK,
@@ -52,7 +52,7 @@ class Engine:
     async def start(self) -> None:
         self.watch("heartbeat", self._app.heartbeat.run)
         self.watch("clock", partial(keep_time, self._app))
-        await self.crew.start()
+        await self.worker_pool.start()
 
     def watch(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Keep a loop running until the engine stops."""
@@ -60,12 +60,12 @@ class Engine:
 
     async def stop(self) -> None:
         """Claim nothing more, let what runs come to its end within the grace, give every lease back."""
-        self._desk.stopping = True
-        await self.crew.drain(max(0.0, self._app.settings.shutdown_grace - ENDING))
+        self._import_cache.stopping = True
+        await self.worker_pool.drain(max(0.0, self._app.settings.shutdown_grace - ENDING))
         await end(*self._tasks)
         try:
             async with asyncio.timeout(GOODBYE):
-                await self._app.heartbeat.give_back()
+                await self._app.heartbeat.release()
         except (PyMongoError, TimeoutError) as error:
             log.warning("leases not given back, they will run out", error=error)
 

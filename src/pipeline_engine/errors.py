@@ -7,7 +7,7 @@ EngineError
 ├── RateLimited      not now: comes back after `retry_after` without using up an attempt
 ├── Unknown          nobody knows whether the call took effect: the policy of its channel decides
 ├── Permanent        no repeat can help: goes to the dead letters at once
-└── Stale            somebody else holds the unit now: this run changes nothing more
+└── LeaseLost            somebody else holds the unit now: this run changes nothing more
 """
 
 from __future__ import annotations
@@ -49,5 +49,5 @@ class Permanent(EngineError):
         self.code = code
 
 
-class Stale(EngineError):
+class LeaseLost(EngineError):
     """The lease went to somebody else; whatever this run still holds is void."""

@@ -129,8 +129,8 @@ class Settings(BaseSettings):
 
     # Test runs only
     fault_testing: bool = Field(False, description="lets FAULT_PLAN break a call on purpose")
-    fault_plan: str | None = Field(None, description="JSON: which seam, which call, what happens")
-    fault_log: str | None = Field(None, description="file to which every seam passed is appended")
+    fault_plan: str | None = Field(None, description="JSON: which failpoint, which call, what happens")
+    fault_log: str | None = Field(None, description="file to which every failpoint passed is appended")
 
     @field_validator("app_secret")
     @classmethod

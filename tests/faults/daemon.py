@@ -30,7 +30,7 @@ class Daemon:
 
     def __init__(self, environment: Mapping[str, str], folder: Path, name: str) -> None:
         self.log = folder / f"{name}.log"
-        self.seams = folder / f"{name}.seams"
+        self.failpoints = folder / f"{name}.failpoints"
         command = leashed([f"{sys.prefix}/bin/arq", "pipeline_engine.WorkerSettings"])
         # In a folder of its own, so that nobody's .env is read.
         with self.log.open("wb") as log:
@@ -61,12 +61,12 @@ class Daemon:
     def ready(self) -> bool:
         return bool(self.said("daemon started"))
 
-    def calls(self, seam: str) -> int:
-        """How many calls of a seam went through; only of a daemon that logs its seams."""
-        if not self.seams.exists():
+    def calls(self, failpoint: str) -> int:
+        """How many calls of a failpoint went through; only of a daemon that logs its failpoints."""
+        if not self.failpoints.exists():
             return 0
-        lines = self.seams.read_text().splitlines()
-        return sum(line.startswith(f"{seam} ") and line.endswith(" after") for line in lines)
+        lines = self.failpoints.read_text().splitlines()
+        return sum(line.startswith(f"{failpoint} ") and line.endswith(" after") for line in lines)
 
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""

@@ -46,9 +46,9 @@ class Drill:
             client.close()
 
     def start(self, **settings: str) -> Daemon:
-        """One more daemon; the passing of its seams is logged."""
+        """One more daemon; the passing of its failpoints is logged."""
         name = f"daemon-{len(self.daemons)}"
-        faults = {"FAULT_TESTING": "1", "FAULT_LOG": str(self._folder / f"{name}.seams")}
+        faults = {"FAULT_TESTING": "1", "FAULT_LOG": str(self._folder / f"{name}.failpoints")}
         daemon = Daemon({**self.environment, **faults, **settings}, self._folder, name)
         self.daemons.append(daemon)
         return daemon

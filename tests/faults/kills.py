@@ -33,12 +33,12 @@ class Resting(Protocol):
 
 
 def points_of(busy: Counter[tuple[str, str]]) -> list[Point]:
-    """Before and after the first call of every seam and, where it writes, one in the middle."""
-    middle = {seam: random.randint(1, calls) for (seam, _), calls in busy.items()}  # noqa: S311
+    """Before and after the first call of every failpoint and, where it writes, one in the middle."""
+    middle = {failpoint: random.randint(1, calls) for (failpoint, _), calls in busy.items()}  # noqa: S311
     return [
-        Point(seam, nth, when)
-        for seam, when in sorted(busy)
-        for nth in sorted({1} if seam.endswith(READS) else {1, middle[seam]})
+        Point(failpoint, nth, when)
+        for failpoint, when in sorted(busy)
+        for nth in sorted({1} if failpoint.endswith(READS) else {1, middle[failpoint]})
     ]
 
 

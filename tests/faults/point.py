@@ -10,9 +10,9 @@ from tests.faults.daemon import Daemon
 
 
 class Point(NamedTuple):
-    """Before or after the n-th call of a seam."""
+    """Before or after the n-th call of a failpoint."""
 
-    seam: str
+    failpoint: str
     nth: int
     when: str
 
@@ -22,6 +22,6 @@ class Point(NamedTuple):
 
 
 def passed(daemon: Daemon) -> Counter[tuple[str, str]]:
-    """{(seam, before|after): number of times}."""
-    lines = [line.split() for line in daemon.seams.read_text().splitlines()]
-    return Counter((seam, when) for seam, _, when in lines)
+    """{(failpoint, before|after): number of times}."""
+    lines = [line.split() for line in daemon.failpoints.read_text().splitlines()]
+    return Counter((failpoint, when) for failpoint, _, when in lines)

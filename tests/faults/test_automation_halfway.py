@@ -39,16 +39,16 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 async def held(
     drill: AutomationDrill, folder: Path, expected: Expected, at: tuple[str, str], **changes: str
 ) -> AsyncIterator[None]:
-    """The first call of a seam is held back while the body runs; then the run goes on to its end."""
-    seam, when = at
-    log = folder / "seams"
-    plan = {"seam": seam, "when": when, "do": "delay", "seconds": HELD}
+    """The first call of a failpoint is held back while the body runs; then the run goes on to its end."""
+    failpoint, when = at
+    log = folder / "failpoints"
+    plan = {"failpoint": failpoint, "when": when, "do": "delay", "seconds": HELD}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan), "FAULT_LOG": str(log)}
     async with open_app(settings.from_environment({**drill.environment, **fault, **changes})) as app:
         await create_indexes(app.database)
         await app.heartbeat.beat()
         running = asyncio.create_task(run_slice(app, expected.automation))
-        await until(lambda: f"{seam} 1 {when}" in log.read_text(), f"{when} {seam}", 10)
+        await until(lambda: f"{failpoint} 1 {when}" in log.read_text(), f"{when} {failpoint}", 10)
         yield
         assert not running.done()
         await running
@@ -134,7 +134,7 @@ async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_told_of_as_
 ) -> None:
     drill, expected = automation_drill, automation_drill.plant("add_tag", deals=3, bad=1)
     # The second event is that of the end: it is told, and the run does not let go of the automation.
-    plan = {"seam": "mongo.outbox.insert_one", "nth": 2, "when": "after", "do": "raise"}
+    plan = {"failpoint": "mongo.outbox.insert_one", "nth": 2, "when": "after", "do": "raise"}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan)}
     async with open_app(settings.from_environment({**drill.environment, **fault})) as app:
         await create_indexes(app.database)

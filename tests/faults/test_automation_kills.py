@@ -44,7 +44,7 @@ async def test_killed_at_every_call_of_an_automation(
     automation_drill: AutomationDrill, environment: dict[str, str], tmp_path: Path, figure: list[str], type: str
 ) -> None:
     points = await _points(automation_drill, type)
-    assert {point.seam for other, point in TELLING if other == type} < {point.seam for point in points}
+    assert {point.failpoint for other, point in TELLING if other == type} < {point.failpoint for point in points}
     await _survive_all([(type, point) for point in points], environment, tmp_path, figure)
 
 
@@ -61,7 +61,7 @@ async def test_three_crashes_in_a_row_leave_no_dead_letter(automation_drill: Aut
 
 
 async def _points(drill: AutomationDrill, type: str) -> list[Point]:
-    """Before and after the first call of every seam that a run passes and, where it writes, one in the middle.
+    """Before and after the first call of every failpoint that a run passes and, where it writes, one in the middle.
 
     What a daemon calls that has nothing to do, an import's kills break as well.
     """

@@ -13,7 +13,7 @@ from pipeline_engine import settings
 from pipeline_engine.app import App, open_app
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.domain.events import relay
-from pipeline_engine.lanes import Release
+from pipeline_engine.lanes import Snooze
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.sms import Sms
 from pipeline_engine.repos.indexes import create_indexes
@@ -137,7 +137,7 @@ async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_
             await proxy.refuse()
             await app.heartbeat.beat()
             outcome = await run_slice(led, expected.automation)
-            assert isinstance(outcome, Release)
+            assert isinstance(outcome, Snooze)
             assert outcome.after == pytest.approx(4, abs=0.5)
             await proxy.accept()
             await work_off(drill, led, expected)
@@ -152,7 +152,7 @@ async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(automation_drill: 
     twilio.next.append(Say(429, {"message": "Too Many Requests"}, {"Retry-After": "7"}))
 
     await app.heartbeat.beat()
-    assert await run_slice(app, expected.automation) == Release(after=7.0)
+    assert await run_slice(app, expected.automation) == Snooze(after=7.0)
     drill.world.db["automations"].update_one({"_id": expected.automation}, {"$set": {"next_at": None}})
     await work_off(drill, app, expected)
 

@@ -43,12 +43,12 @@ async def test_killed_at_every_call_of_a_clone(
     clone_drill: CloneDrill, environment: dict[str, str], tmp_path: Path, figure: list[str]
 ) -> None:
     points = await _points(clone_drill)
-    assert {point.seam for point in TELLING} < {point.seam for point in points}
+    assert {point.failpoint for point in TELLING} < {point.failpoint for point in points}
     await _survive_all(points, environment, tmp_path, figure)
 
 
 async def _points(drill: CloneDrill) -> list[Point]:
-    """Before and after the first call of every seam that a clone passes and, where it writes, one in the middle.
+    """Before and after the first call of every failpoint that a clone passes and, where it writes, one in the middle.
 
     What a daemon calls that has nothing to do, an import's kills break as well.
     """

@@ -44,9 +44,11 @@ async def test_a_source_that_is_written_anew(clone_drill: CloneDrill, slow_s3: s
 @pytest.mark.covers("FC-X2")
 async def test_a_step_that_is_written_anew_while_it_is_read(clone_drill: CloneDrill) -> None:
     drill, planted = clone_drill, clone_drill.plant(2)
-    plan = {"seam": COMPONENTS, "nth": HALF_READ, "when": "before", "do": "delay", "seconds": 2}
+    plan = {"failpoint": COMPONENTS, "nth": HALF_READ, "when": "before", "do": "delay", "seconds": 2}
     daemon = await drill.started(FAULT_PLAN=json.dumps(plan))
-    await drill.until(lambda: f"{COMPONENTS} {HALF_READ} before" in daemon.seams.read_text(), "a step is half read")
+    await drill.until(
+        lambda: f"{COMPONENTS} {HALF_READ} before" in daemon.failpoints.read_text(), "a step is half read"
+    )
     drill.edit(planted, "<p>new</p>")
     await drill.come_to_rest()
     drill.judge()

@@ -81,7 +81,7 @@ async def test_it_leaves_while_redis_hangs(drill: Drill, own_redis: Redis, figur
 
 @pytest.mark.slow
 async def test_a_run_that_does_not_end_is_cut_off(drill: Drill, figure: list[str]) -> None:
-    hang = json.dumps({"seam": "mongo.deals.insert_many", "nth": 20, "do": "hang"})
+    hang = json.dumps({"failpoint": "mongo.deals.insert_many", "nth": 20, "do": "hang"})
     queue_id = drill.queue(csv_file(ROWS))
     daemon = await drill.started(**SETTINGS, SHUTDOWN_GRACE="1", FAULT_PLAN=hang)
     await drill.progress(queue_id, CHUNKS // 4)

@@ -14,7 +14,7 @@ from pipeline_engine.app import open_app
 
 @pytest.mark.covers("R-02")
 async def test_a_run_that_begins_in_mid_beat_does_not_break_it(environment: dict[str, str]) -> None:
-    slow = json.dumps({"seam": "mongo.queues.renew", "do": "delay", "seconds": 0.2})
+    slow = json.dumps({"failpoint": "mongo.queues.renew", "do": "delay", "seconds": 0.2})
     configured = settings.from_environment({**environment, "FAULT_TESTING": "1", "FAULT_PLAN": slow})
     async with open_app(configured) as app:
         with app.heartbeat.holding("queues", ObjectId()):

@@ -40,12 +40,12 @@ async def test_killed_between_two_servers(environment: dict[str, str], tmp_path:
 @pytest.mark.slow
 async def test_killed_at_every_call(drill: Drill, tmp_path: Path, figure: list[str]) -> None:
     points = await _points(drill)
-    assert {point.seam for point in TELLING} < {point.seam for point in points}
+    assert {point.failpoint for point in TELLING} < {point.failpoint for point in points}
     assert await _survive_all(points, drill.environment, tmp_path, figure) > 0.9 * len(points)
 
 
 async def _points(drill: Drill) -> list[Point]:
-    """Before and after the first call and one in the middle, of every seam that an import passes."""
+    """Before and after the first call and one in the middle, of every failpoint that an import passes."""
     queue_id = drill.queue(SMALL)
     daemon = await drill.started(**SETTINGS)
     await drill.converge(queue_id)
@@ -53,11 +53,11 @@ async def _points(drill: Drill) -> list[Point]:
     await drill.until(lambda: daemon.calls("mongo.job_history.record") > 0, "history is written")
     await daemon.terminate()
     everything = passed(daemon)
-    middle = {seam: random.randint(2, nth) for (seam, _), nth in busy.items() if nth > 1}  # noqa: S311
+    middle = {failpoint: random.randint(2, nth) for (failpoint, _), nth in busy.items() if nth > 1}  # noqa: S311
     return [
-        Point(seam, nth, when)
-        for seam, when in sorted(everything)
-        for nth in sorted({1, min(middle.get(seam, 1), everything[seam, when])})
+        Point(failpoint, nth, when)
+        for failpoint, when in sorted(everything)
+        for nth in sorted({1, min(middle.get(failpoint, 1), everything[failpoint, when])})
     ]
 
 
@@ -67,7 +67,7 @@ async def _survive_all(points: Sequence[Point], environment: Mapping[str, str], 
 
 
 async def _survive(point: Point, environment: Mapping[str, str], folder: Path) -> float | None:
-    """Seconds from the start of the next daemon until all is done; None when this run made fewer calls of the seam."""
+    """Seconds from the start of the next daemon until all is done; None when this run made fewer such calls."""
     own, folder = corner(environment, folder)
     with Drill({**own, **SETTINGS}, f"test/{folder.name}/", folder) as drill:
         try:

@@ -16,7 +16,7 @@ CRASHES = 3
 @pytest.mark.slow
 @pytest.mark.covers("DI-X2", "R-17")
 async def test_an_import_that_kills_its_process_is_given_up(drill: Drill, figure: list[str]) -> None:
-    poison = json.dumps({"seam": "mongo.import_chunks.insert_many", "do": "kill"})
+    poison = json.dumps({"failpoint": "mongo.import_chunks.insert_many", "do": "kill"})
     bad = drill.queue(csv_file(500))
     for _ in range(CRASHES):
         await _killed(drill.start(FAULT_PLAN=poison), drill)

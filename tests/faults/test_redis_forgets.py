@@ -10,10 +10,10 @@ import pytest
 from bson import ObjectId
 from redis import Redis as Client
 
-from pipeline_engine.amnesia import notice
 from pipeline_engine.app import open_app
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.errors import Unreachable
+from pipeline_engine.redis_loss import notice
 from pipeline_engine.settings import from_environment
 from tests.automations import tagged
 from tests.faults.daemon import Daemon, until

@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.app import App, open_app
-from pipeline_engine.domain.automations.action import Sent
+from pipeline_engine.domain.automations.action import SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation
 from pipeline_engine.domain.effects import Deliver
@@ -89,7 +89,7 @@ def suppress(world: World, channel: str, address: str) -> None:
 
 async def compose(app: App, automation: Automation, *deals: Document) -> Sequence[Deliver | Exception]:
     action = ACTIONS[automation.type]
-    assert isinstance(action, Sent)
+    assert isinstance(action, SendMessage)
     return await action.compose(app, automation, deals)
 
 

@@ -14,8 +14,8 @@ from pipeline_engine.app import App, open_app
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.run import CRASHES, run_slice
-from pipeline_engine.errors import Stale, Transient
-from pipeline_engine.lanes import Release
+from pipeline_engine.errors import LeaseLost, Transient
+from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
@@ -41,7 +41,7 @@ async def test_of_many_claims_one_succeeds(world: World, configured: Settings, a
     assert len(won) == 1
     held = automation_of(world, automation)
     assert (held["is_running"], held["token"]) == (True, 1)
-    await Hold(app.automations, won[0]).give_back(run=None)
+    await Hold(app.automations, won[0]).release(run=None)
     free = automation_of(world, automation)
     assert (free["is_running"], free["lease_until"], free["lease_owner"]) == (False, None, None)
 
@@ -68,8 +68,8 @@ async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: A
     assert await app.automations.claim(automation)
     before = automation_of(world, automation)
 
-    for act in (old.refresh(), old.change(run=None), old.give_back(run=None)):
-        with pytest.raises(Stale):
+    for act in (old.refresh(), old.change(run=None), old.release(run=None)):
+        with pytest.raises(LeaseLost):
             await act
 
     assert automation_of(world, automation) == before
@@ -193,7 +193,7 @@ async def test_a_database_that_fails_in_the_middle_leaves_nothing_locked_for_lon
 ) -> None:
     automation = world.automation("note", note="x")
     deals = [world.deal() for _ in range(3)]
-    plan = '{"seam": "mongo.notes.insert_many", "do": "raise", "when": "after"}'
+    plan = '{"failpoint": "mongo.notes.insert_many", "do": "raise", "when": "after"}'
     fragile = configured.model_copy(update={"fault_testing": True, "fault_plan": plan})
 
     async with open_app(fragile) as app:
@@ -210,17 +210,17 @@ async def test_a_database_that_fails_in_the_middle_leaves_nothing_locked_for_lon
 async def test_a_deal_that_enters_while_the_run_ends_brings_the_job_back(
     world: World, configured: Settings, tmp_path: Path
 ) -> None:
-    automation, seams = world.automation("add_tag", tag=TAG), tmp_path / "seams"
+    automation, failpoints = world.automation("add_tag", tag=TAG), tmp_path / "failpoints"
     # The second event is that of the end: by then the run has found nothing more to do.
-    plan = '{"seam": "mongo.outbox.insert_one", "nth": 2, "do": "delay", "seconds": 1}'
-    fault = {"fault_testing": True, "fault_plan": plan, "fault_log": str(seams)}
+    plan = '{"failpoint": "mongo.outbox.insert_one", "nth": 2, "do": "delay", "seconds": 1}'
+    fault = {"fault_testing": True, "fault_plan": plan, "fault_log": str(failpoints)}
     first = world.deal()
 
     async with open_app(configured.model_copy(update=fault)) as app:
         ending = asyncio.create_task(run_slice(app, automation))
-        await until(lambda: "outbox.insert_one 2 before" in seams.read_text(), "the run is about to end", 10)
+        await until(lambda: "outbox.insert_one 2 before" in failpoints.read_text(), "the run is about to end", 10)
         second = world.deal()
-        assert await ending == Release()
+        assert await ending == Snooze()
         await run(app, automation)
 
     assert tagged(world, TAG) == {first, second}

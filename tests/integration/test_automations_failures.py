@@ -10,13 +10,13 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App, open_app
-from pipeline_engine.domain.automations.action import Deal, Sent
+from pipeline_engine.domain.automations.action import Deal, SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.domain.effects import Deliver
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
-from pipeline_engine.lanes import Done, Release
+from pipeline_engine.lanes import Done, Snooze
 from pipeline_engine.settings import Settings
 from tests.automations import automation_of, deal_of, due, logs_of, run, work_off
 from tests.integration.test_automations_logs import open_log
@@ -55,8 +55,8 @@ class Provider:
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Provider:
     provider = Provider()
-    monkeypatch.setitem(ACTIONS, "email", Sent("email", provider.compose))
-    monkeypatch.setitem(ACTIONS, "sms", Sent("sms", provider.compose))
+    monkeypatch.setitem(ACTIONS, "email", SendMessage("email", provider.compose))
+    monkeypatch.setitem(ACTIONS, "sms", SendMessage("sms", provider.compose))
     return provider
 
 
@@ -252,7 +252,7 @@ async def test_sending_stops_when_the_slice_is_over(world: World, configured: Se
         world.deal()
 
     async with open_app(configured.model_copy(update={"automation_slice_seconds": 0.001})) as hurried:
-        assert await run_slice(hurried, automation) == Release()
+        assert await run_slice(hurried, automation) == Snooze()
         assert len(provider.calls) == 10
         await run(hurried, automation)
 
@@ -270,7 +270,7 @@ async def test_what_waits_for_another_attempt_does_not_hold_up_new_deals(
     new = world.deal()
 
     assert await due(app) == {automation}
-    assert isinstance(await run_slice(app, automation), Release)
+    assert isinstance(await run_slice(app, automation), Snooze)
 
     assert deal_of(world, new)["automation_triggered"] == [automation]
     assert len(provider.calls) == 2

@@ -7,8 +7,8 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.lanes import Done, Release
-from pipeline_engine.lanes import allowance as window
+from pipeline_engine.lanes import Done, Snooze
+from pipeline_engine.lanes import rate_limiter as window
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.automations import automation_of, due, tagged
@@ -58,7 +58,7 @@ async def test_other_accounts_and_other_types_are_not_held_up(app: App, world: W
     mine, other = world.deal(owner=None), neighbour.deal()
 
     for automation in (held, free, theirs):
-        assert not isinstance(await run_slice(app, automation), Release)
+        assert not isinstance(await run_slice(app, automation), Snooze)
 
     neighbour.close()
     assert tagged(world, TAG) == {other}

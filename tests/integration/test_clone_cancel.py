@@ -9,12 +9,12 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.cancel import cancel
-from pipeline_engine.domain.funnels.desk import Desk
+from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.plan import plan
 from pipeline_engine.domain.funnels.retry import retry
 from pipeline_engine.domain.funnels.step import run_step
 from pipeline_engine.errors import Permanent
-from pipeline_engine.lanes import Release
+from pipeline_engine.lanes import Snooze
 from tests.eventually import eventually
 from tests.funnels import Original, assert_whole, forms_of, funnel_of, images_of, new_clone, steps_of
 from tests.integration.conftest import RunClones
@@ -82,17 +82,17 @@ async def test_a_clone_that_has_not_begun_is_cancelled(world: World, app: App, r
 
 
 async def test_a_step_that_runs_is_waited_for_and_writes_nothing_more(world: World, app: App) -> None:
-    clone, desk = new_clone(world, Original(world, steps=2)), Desk(2)
+    clone, desk = new_clone(world, Original(world, steps=2)), CloneCache(2)
     await plan(app, desk, clone)
     running, waiting = steps_of(world, clone)
     held = await app.funnel_steps.claim(running["_id"])
     assert held
 
     await cancel(app, clone)
-    assert isinstance(await plan(app, desk, clone), Release)
+    assert isinstance(await plan(app, desk, clone), Snooze)
     assert await run_step(app, desk, waiting["_id"]) is None
     assert made(world, clone) > 0
-    await app.funnel_steps.let_go(held)
+    await app.funnel_steps.release_unchanged(held)
     assert await run_step(app, desk, running["_id"]) is None
     assert await plan(app, desk, clone) is None
 
@@ -122,7 +122,7 @@ async def test_cancelling_does_not_wait_for_a_place_of_the_account(world: World,
     original = Original(world)
     busy = [new_clone(world, original) for _ in range(3)]
     for clone in busy:
-        await plan(app, Desk(1), clone)
+        await plan(app, CloneCache(1), clone)
     unwanted = new_clone(world, original)
     assert await app.funnels.due(3) == []
 

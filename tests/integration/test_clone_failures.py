@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine import seams
+from pipeline_engine import failpoints
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.desk import Desk
+from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.plan import plan
 from pipeline_engine.domain.funnels.step import run_step
 from pipeline_engine.domain.funnels.sweep import begun, find
-from pipeline_engine.lanes import Release
+from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.funnels import (
@@ -139,24 +139,24 @@ async def test_without_a_chat_token_the_page_keeps_its_key_and_says_so(
 @pytest.fixture
 def breaking() -> Iterator[Callable[[str], None]]:
     """Arms a fault plan."""
-    yield lambda plan: seams.arm(plan, None)
-    seams.disarm()
+    yield lambda plan: failpoints.arm(plan, None)
+    failpoints.disarm()
 
 
-@pytest.mark.parametrize("seam", ["s3.copy", "s3.head"])
+@pytest.mark.parametrize("failpoint", ["s3.copy", "s3.head"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.covers("FC-11", "FC-X2")
 async def test_a_copy_that_fails_once_is_made_at_the_next_attempt(
-    world: World, app: App, breaking: Callable[[str], None], seam: str, when: str
+    world: World, app: App, breaking: Callable[[str], None], failpoint: str, when: str
 ) -> None:
     original = Original(world, steps=1)
-    clone, desk = new_clone(world, original), Desk(2)
+    clone, desk = new_clone(world, original), CloneCache(2)
     await plan(app, desk, clone)
     (step,) = steps_of(world, clone)
     await app.heartbeat.beat()
-    breaking(f'{{"seam": "{seam}", "do": "raise", "nth": 2, "when": "{when}"}}')
+    breaking(f'{{"failpoint": "{failpoint}", "do": "raise", "nth": 2, "when": "{when}"}}')
 
-    assert await run_step(app, desk, step["_id"]) == Release(after=app.settings.clone_retry_seconds)
+    assert await run_step(app, desk, step["_id"]) == Snooze(after=app.settings.clone_retry_seconds)
     (waits,) = steps_of(world, clone)
     assert (waits["pending"], waits["in_progress"], waits["attempts"]) == (True, False, 1)
     assert "planned fault" in waits["last_error"]
@@ -254,7 +254,7 @@ async def test_a_step_of_the_original_that_is_deleted_meanwhile_fails_the_clone_
 ) -> None:
     original = Original(world, steps=2)
     clone = new_clone(world, original)
-    await plan(app, Desk(1), clone)
+    await plan(app, CloneCache(1), clone)
     world.db["funnel.step"].delete_one({"_id": original.steps[1]})
 
     for _ in range(3):
@@ -272,7 +272,7 @@ async def test_an_original_that_is_deleted_meanwhile_ends_the_clone(
 ) -> None:
     original = Original(world)
     clone = new_clone(world, original)
-    await plan(app, Desk(1), clone)
+    await plan(app, CloneCache(1), clone)
     world.db["funnels"].delete_one({"_id": original.id})
 
     await run_clones()
@@ -284,7 +284,7 @@ async def test_an_original_that_is_deleted_meanwhile_ends_the_clone(
 @pytest.mark.covers("FC-X8", "FC-18")
 async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: World, app: App) -> None:
     original = Original(world, steps=1)
-    clone, desk = new_clone(world, original), Desk(2)
+    clone, desk = new_clone(world, original), CloneCache(2)
     await plan(app, desk, clone)
     held = await app.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
     assert held
@@ -303,7 +303,7 @@ async def test_whoever_sees_the_end_it_is_told_once(world: World, app: App) -> N
     from pipeline_engine.domain.funnels.finish import settle
 
     clone = new_clone(world, Original(world, steps=1))
-    await plan(app, Desk(2), clone)
+    await plan(app, CloneCache(2), clone)
     held = await app.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
     assert held
     planned = funnel_of(world, clone)
@@ -341,7 +341,7 @@ async def test_a_crash_in_the_middle_of_planning_never_makes_a_partial_clone(
     """As if the process had died after the first of three steps, which an impatient one then finished."""
     original = Original(world, steps=3)
     clone = new_clone(world, original)
-    await plan(app, Desk(1), clone)
+    await plan(app, CloneCache(1), clone)
     first, *others = steps_of(world, clone)
     world.db["funnel.step"].delete_many({"_id": {"$in": [step["_id"] for step in others]}})
     world.db["funnel.step.components"].delete_many({"step_id": first["_id"]})
@@ -374,7 +374,7 @@ async def test_a_clone_whose_planner_vanished_is_found_between_two_looks(world: 
 async def test_what_redis_forgot_is_found_in_mongodb(world: World, app: App, configured: Settings) -> None:
     original = Original(world, steps=3)
     clone = new_clone(world, original)
-    await plan(app, Desk(1), clone)
+    await plan(app, CloneCache(1), clone)
     async for key in app.redis.scan_iter(f"{app.settings.redis_prefix}*"):
         await app.redis.delete(key)
 
@@ -390,7 +390,7 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
     world: World, app: App, run_clones: RunClones
 ) -> None:
     clone = new_clone(world, Original(world, steps=1))
-    await plan(app, Desk(1), clone)
+    await plan(app, CloneCache(1), clone)
     dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "crashes": 4, "token": 5}
     world.db["funnel.step"].update_many({"funnel_id": clone}, {"$set": dead})
 
@@ -403,7 +403,7 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
 
 @pytest.mark.covers("FC-12")
 async def test_a_step_that_gets_done_acquits_those_that_died_with_it(world: World, app: App) -> None:
-    clone, desk = new_clone(world, Original(world, steps=2)), Desk(1)
+    clone, desk = new_clone(world, Original(world, steps=2)), CloneCache(1)
     await plan(app, desk, clone)
     dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "crashes": 3, "token": 5}
     world.db["funnel.step"].update_many({"funnel_id": clone}, {"$set": dead})
@@ -436,7 +436,7 @@ async def test_flags_of_parts_that_an_older_engine_set_do_not_lose_their_replace
 ) -> None:
     original = Original(world, steps=1)
     clone = new_clone(world, original)
-    await plan(app, Desk(1), clone)
+    await plan(app, CloneCache(1), clone)
     world.db["funnel.step"].update_one(
         {"funnel_id": clone}, {"$set": {"processed.images_processed": True, "raw_html": "half-written"}}
     )
@@ -449,7 +449,7 @@ async def test_flags_of_parts_that_an_older_engine_set_do_not_lose_their_replace
 
 async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App) -> None:
     clone = new_clone(world, Original(world, steps=1))
-    await plan(app, Desk(1), clone)
+    await plan(app, CloneCache(1), clone)
     (step,) = steps_of(world, clone)
     slow = await app.funnel_steps.claim(step["_id"])
     world.db["funnel.step"].update_one({"_id": step["_id"]}, {"$set": {"lease_until": datetime(2020, 1, 1)}})  # noqa: DTZ001

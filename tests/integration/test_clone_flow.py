@@ -156,11 +156,11 @@ async def test_steps_are_copies_without_what_belongs_to_the_original_alone(world
 
 async def plan_only(app: App) -> None:
     """Tier one, for every clone that is due."""
-    from pipeline_engine.domain.funnels.desk import Desk
+    from pipeline_engine.domain.funnels.clone_cache import CloneCache
     from pipeline_engine.domain.funnels.plan import plan
 
     for unit in await find(app):
-        await plan(app, Desk(1), ObjectId(unit.id))
+        await plan(app, CloneCache(1), ObjectId(unit.id))
 
 
 @pytest.mark.covers("FC-14", "FC-20")
@@ -339,7 +339,7 @@ async def test_an_image_that_several_steps_show_is_copied_once(
 ) -> None:
     original = Original(world, steps=5)
     new_clone(world, original)
-    log = tmp_path / "seams"
+    log = tmp_path / "failpoints"
 
     await run_once(configured.model_copy(update={"fault_testing": True, "fault_log": str(log)}), ["funnels.clone"])
 

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.desk import Desk
+from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.explain import explain
 from pipeline_engine.domain.funnels.plan import plan
 from pipeline_engine.errors import Permanent
@@ -52,7 +52,7 @@ async def test_what_happens_next(app: App, world: World) -> None:
 
 async def test_steps_that_are_open_are_named_with_who_holds_them(app: App, world: World) -> None:
     clone = new_clone(world, Original(world, steps=3))
-    await plan(app, Desk(1), clone)
+    await plan(app, CloneCache(1), clone)
     first, second, third = steps_of(world, clone)
     await app.funnel_steps.claim(first["_id"])
     world.db["funnel.step"].update_one({"_id": second["_id"]}, {"$set": {"clone_state": "failed", "last_error": "why"}})
@@ -73,7 +73,7 @@ async def test_steps_that_are_open_are_named_with_who_holds_them(app: App, world
 async def test_a_clone_waits_for_others_of_its_account(app: App, world: World) -> None:
     original = Original(world, steps=1)
     for _ in range(3):
-        await plan(app, Desk(1), new_clone(world, original))
+        await plan(app, CloneCache(1), new_clone(world, original))
 
     found = await explain(app, new_clone(world, original))
 

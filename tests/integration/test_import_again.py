@@ -12,11 +12,11 @@ from bson import ObjectId
 
 from pipeline_engine.app import App, open_app
 from pipeline_engine.domain.imports.deal import deal_id
-from pipeline_engine.domain.imports.desk import Desk
+from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.plan import plan
 from pipeline_engine.domain.imports.retry import retry
 from pipeline_engine.domain.imports.rows import run_chunk
-from pipeline_engine.lanes import Release
+from pipeline_engine.lanes import Snooze
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunImports
 from tests.world import SAMPLE, Document, World
@@ -31,9 +31,9 @@ FILE = "name,value,stage,note\n" + "".join(
 BAD = ROWS // 100
 
 
-def fault(seam: str, nth: int, when: str = "before") -> dict[str, Any]:
-    """Settings under which the n-th call of a seam fails; with `after`, its answer gets lost."""
-    plan = {"seam": seam, "do": "raise", "when": when, "nth": nth}
+def fault(failpoint: str, nth: int, when: str = "before") -> dict[str, Any]:
+    """Settings under which the n-th call of a failpoint fails; with `after`, its answer gets lost."""
+    plan = {"failpoint": failpoint, "do": "raise", "when": when, "nth": nth}
     return {"fault_testing": True, "fault_plan": json.dumps(plan), "import_retry_seconds": 0.05}
 
 
@@ -62,8 +62,8 @@ async def test_a_chunk_whose_job_comes_twice_is_done_once(world: World, app: App
     await run_imports()
     before = world.deals_of(queue_id)
 
-    assert await run_chunk(app, Desk(), f"{queue_id}:0") is None
-    assert await plan(app, Desk(), queue_id) is None
+    assert await run_chunk(app, ImportCache(), f"{queue_id}:0") is None
+    assert await plan(app, ImportCache(), queue_id) is None
 
     assert world.deals_of(queue_id) == before
     assert_whole(world, queue_id)
@@ -147,20 +147,20 @@ BREAKS = {
 
 
 @pytest.mark.covers("DI-11", "DI-X3", "DI-X7")
-@pytest.mark.parametrize(("seam", "nth", "when"), BREAKS.values(), ids=BREAKS)
+@pytest.mark.parametrize(("failpoint", "nth", "when"), BREAKS.values(), ids=BREAKS)
 async def test_a_call_that_fails_on_the_way_costs_an_attempt_and_no_row(
-    world: World, run_imports: RunImports, tmp_path: Path, seam: str, nth: int, when: str
+    world: World, run_imports: RunImports, tmp_path: Path, failpoint: str, nth: int, when: str
 ) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
-    passed = tmp_path / "seams"
+    passed = tmp_path / "failpoints"
 
     result = await run_imports(
-        import_chunk_rows=20, import_chunks_ahead=2, fault_log=str(passed), **fault(seam, nth, when)
+        import_chunk_rows=20, import_chunks_ahead=2, fault_log=str(passed), **fault(failpoint, nth, when)
     )
 
     assert (result.succeeded, result.failed, result.busy) == (1, 0, 0)
     assert_whole(world, queue_id)
-    assert f"{seam} {nth} before" in passed.read_text()
+    assert f"{failpoint} {nth} before" in passed.read_text()
 
 
 async def test_an_import_given_up_half_way_tells_what_it_has_and_a_retry_does_the_rest(
@@ -292,9 +292,9 @@ async def test_rows_that_got_in_before_a_death_do_not_forgive_it(
     await run_imports(import_chunk_rows=20)
     world.db["import_chunks"].delete_many({"queue_id": queue_id, "n": {"$gte": 10}})
     world.db["queues"].update_one({"_id": queue_id}, {"$set": dead_run(1)})
-    desk = Desk()
+    desk = ImportCache()
     desk.stopping = True
 
-    assert await plan(app, desk, queue_id) == Release()
+    assert await plan(app, desk, queue_id) == Snooze()
 
     assert world.import_of(queue_id)["crashes"] == 2

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.desk import Desk
+from pipeline_engine.domain.imports.coordinator import ROWS_LANE
+from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.plan import plan
-from pipeline_engine.domain.imports.planner import ROWS_LANE
 from pipeline_engine.domain.imports.sweep import find
-from pipeline_engine.lanes import Release
+from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
@@ -191,7 +191,7 @@ async def test_the_ledger_goes_after_thirty_days(world: World, run_imports: RunI
 async def test_jobs_hold_ids_and_neither_cells_nor_secrets(world: World, app: App) -> None:
     queue_id = world.submit(SAMPLE)
     await dispatch(app, await find(app))
-    desk = Desk()
+    desk = ImportCache()
     planning = asyncio.create_task(plan(app, desk, queue_id))
 
     async def chunks_wait() -> bool:
@@ -201,7 +201,7 @@ async def test_jobs_hold_ids_and_neither_cells_nor_secrets(world: World, app: Ap
     ours = [key async for key in app.redis.scan_iter(f"{app.settings.redis_prefix}*")]
     dumped = b"".join([key + await app.redis.dump(key) for key in ours])
     desk.stopping = True
-    assert await planning == Release()
+    assert await planning == Snooze()
 
     assert f"{queue_id}:0".encode() in dumped
     assert app.settings.app_secret is not None

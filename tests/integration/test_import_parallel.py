@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports import planner, sweep
+from pipeline_engine.domain.imports import coordinator, sweep
 from tests.integration.conftest import RunImports
 from tests.world import SAMPLE, World
 
@@ -49,7 +49,9 @@ async def test_a_name_that_two_imports_need_at_once_is_one_stage(world: World, r
 async def test_more_imports_than_places_take_turns(
     world: World, run_imports: RunImports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "TICK", 0.05)  # they look whether others wait far more often than such a file takes
+    monkeypatch.setattr(
+        coordinator, "TICK", 0.05
+    )  # they look whether others wait far more often than such a file takes
     ids = [world.submit(file_of(700), MAPPINGS) for _ in range(5)]
 
     result = await run_imports(import_slice_seconds=0.01, import_chunk_rows=4, import_chunks_ahead=2)

@@ -7,7 +7,7 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from pipeline_engine import seams
+from pipeline_engine import failpoints
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import ConfigError, EngineError, Permanent, Transient, Unknown
 from pipeline_engine.providers.email import Mailer
@@ -238,15 +238,15 @@ async def test_a_wrong_password_is_permanent_and_not_told(server: ScriptedSmtp) 
 
 
 @pytest.mark.parametrize(
-    ("seam", "when", "error"),
+    ("failpoint", "when", "error"),
     [("smtp.connect", "before", Transient), ("smtp.data", "before", Unknown), ("smtp.data", "after", Unknown)],
 )
 async def test_a_planned_fault_never_passes_for_not_sent(
-    impatient: Mailer, seam: str, when: str, error: type[EngineError]
+    impatient: Mailer, failpoint: str, when: str, error: type[EngineError]
 ) -> None:
-    seams.arm(f'{{"seam": "{seam}", "when": "{when}", "do": "raise"}}', None)
+    failpoints.arm(f'{{"failpoint": "{failpoint}", "when": "{when}", "do": "raise"}}', None)
     try:
         with pytest.raises(error, match="planned fault"):
             await impatient.send(MAIL, "a:b:0")
     finally:
-        seams.disarm()
+        failpoints.disarm()

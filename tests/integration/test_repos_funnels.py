@@ -165,7 +165,7 @@ async def test_what_shutdown_gives_back_is_found_again(world: World, app: App) -
     assert held
     await app.funnels.hand_to_steps(held)
 
-    await app.heartbeat.give_back()
+    await app.heartbeat.release()
 
     assert await due(app) == [clone]
     assert funnel_of(world, planned)["in_progress"] is True

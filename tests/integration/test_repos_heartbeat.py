@@ -28,15 +28,15 @@ def lease_end(world: World, queue_id: ObjectId) -> datetime:
 
 @pytest.mark.covers("R-02")
 async def test_what_is_held_is_renewed_and_nothing_else(world: World, app: App) -> None:
-    held, let_go = await held_import(world, app), await held_import(world, app)
-    before = lease_end(world, held), lease_end(world, let_go)
+    held, release_unchanged = await held_import(world, app), await held_import(world, app)
+    before = lease_end(world, held), lease_end(world, release_unchanged)
     with app.heartbeat.holding("queues", held):
-        with app.heartbeat.holding("queues", let_go):
+        with app.heartbeat.holding("queues", release_unchanged):
             pass
         await app.heartbeat.beat()
 
     assert lease_end(world, held) > before[0]
-    assert lease_end(world, let_go) == before[1]
+    assert lease_end(world, release_unchanged) == before[1]
 
 
 async def test_a_lease_that_went_to_somebody_else_is_not_renewed(world: World, app: App) -> None:
@@ -55,7 +55,7 @@ async def test_giving_back_frees_our_own_only(world: World, app: App) -> None:
     world.db["queues"].update_one({"_id": theirs}, {"$set": {"lease_owner": "another daemon"}})
     before = world.import_of(theirs)
 
-    await app.heartbeat.give_back()
+    await app.heartbeat.release()
 
     freed = world.import_of(ours)
     assert (freed["in_progress"], freed["lease_until"], freed["lease_owner"]) == (False, None, None)

@@ -57,7 +57,7 @@ async def test_a_row_job_that_was_too_slow_ends_nothing(app: App) -> None:
     assert (heir["token"], heir["attempts"], heir["crashes"]) == (2, 1, 1)
 
     assert not await slow.end(stale, "done", created=10)
-    await slow.give_back(stale, "too late")
+    await slow.release(stale, "too late")
 
     stored = await app.database["import_chunks"].find_one({})
     assert stored == heir
@@ -100,7 +100,7 @@ async def test_errors_come_in_the_order_of_the_file(app: App) -> None:
 async def test_only_chunks_that_nobody_ever_began_are_closed_unseen(app: App) -> None:
     await app.chunks.add([chunk(0), chunk(1), chunk(2), chunk(3, state="done")])
     await begun(app.chunks, 0)
-    await app.chunks.give_back(await begun(app.chunks, 1), "will be tried again")
+    await app.chunks.release(await begun(app.chunks, 1), "will be tried again")
 
     await app.chunks.cancel_untouched(ACCOUNT, IMPORT)
 

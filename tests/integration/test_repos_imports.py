@@ -72,7 +72,7 @@ async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App
 
     assert await slow.change(stale, {"error": "too late"}) is None
     assert await slow.end(stale, "completed", []) is None
-    await slow.give_back(stale, status="pending")
+    await slow.release(stale, status="pending")
 
     assert world.import_of(queue_id) == before
 
@@ -84,7 +84,7 @@ async def test_what_has_ended_is_held_no_more(world: World, app: App) -> None:
     await app.imports.end(held, "completed", [])
     before = world.import_of(queue_id)
 
-    await app.imports.give_back(held, status="pending")
+    await app.imports.release(held, status="pending")
     assert await app.imports.end(held, "failed", []) is None
 
     assert world.import_of(queue_id) == before
@@ -95,7 +95,7 @@ async def test_what_is_given_back_is_free_at_once(world: World, app: App) -> Non
     queue_id = world.queue("a.csv")
     held = await claimed(app.imports, queue_id)
 
-    await app.imports.give_back(held)
+    await app.imports.release(held)
 
     stored = world.import_of(queue_id)
     assert (stored["in_progress"], stored["lease_until"], stored["lease_owner"]) == (False, None, None)
@@ -108,7 +108,7 @@ async def test_only_a_new_beginning_is_an_attempt(world: World, app: App) -> Non
     for attempt in (1, 2, 3):
         held = await claimed(app.imports, queue_id)
         assert held["attempts"] == attempt
-        await app.imports.give_back(held, status="pending", error="$did not work")
+        await app.imports.release(held, status="pending", error="$did not work")
 
     assert world.import_of(queue_id)["error"] == "$did not work"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_engine import seams
+from pipeline_engine import failpoints
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.storage import BLOCK_BYTES, ObjectInfo, Storage
 from pipeline_engine.providers.storage_errors import ObjectChanged, ObjectMissing
@@ -202,12 +202,12 @@ async def test_an_answer_lost_in_an_upload_is_transient_and_leaves_nothing_unfin
     storage: Storage, key_prefix: str, verb: str
 ) -> None:
     key, body = f"{key_prefix}a", bytes_of(11 * MB)
-    seams.arm(f'{{"seam": "s3.{verb}", "do": "raise", "when": "after"}}', None)
+    failpoints.arm(f'{{"failpoint": "s3.{verb}", "do": "raise", "when": "after"}}', None)
     try:
         with pytest.raises(Transient):
             await storage.put_stream(key, blocks_of(body))
     finally:
-        seams.disarm()
+        failpoints.disarm()
     await storage.put_stream(key, blocks_of(body))
     assert await storage.read(key) == body
     assert await unfinished(storage, key_prefix) == []

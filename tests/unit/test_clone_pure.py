@@ -11,10 +11,10 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.cron import TIMETABLE, cron_jobs
+from pipeline_engine.domain.funnels.clone_ids import clone_step_id, clone_uuid
 from pipeline_engine.domain.funnels.image_key import image_key
 from pipeline_engine.domain.funnels.placeholders import in_order, placeholder
 from pipeline_engine.domain.funnels.status import status_of
-from pipeline_engine.domain.funnels.twin import twin_step, twin_uuid
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.storage_errors import refuse_bad_key
 
@@ -35,11 +35,11 @@ def test_funnels_are_looked_for_every_five_minutes() -> None:
 
 
 def test_names_are_the_same_for_the_same_and_others_for_others() -> None:
-    assert twin_uuid(CLONE, "a") == twin_uuid(CLONE, "a") == str(UUID(twin_uuid(CLONE, "a")))
-    assert len({twin_uuid(CLONE, "a"), twin_uuid(CLONE, "b"), twin_uuid(OTHER, "a")}) == 3
-    assert twin_step(CLONE, A) == twin_step(CLONE, A)
-    assert len({twin_step(CLONE, A), twin_step(CLONE, B), twin_step(OTHER, A)}) == 3
-    assert twin_step(CLONE, A).generation_time == CLONE.generation_time
+    assert clone_uuid(CLONE, "a") == clone_uuid(CLONE, "a") == str(UUID(clone_uuid(CLONE, "a")))
+    assert len({clone_uuid(CLONE, "a"), clone_uuid(CLONE, "b"), clone_uuid(OTHER, "a")}) == 3
+    assert clone_step_id(CLONE, A) == clone_step_id(CLONE, A)
+    assert len({clone_step_id(CLONE, A), clone_step_id(CLONE, B), clone_step_id(OTHER, A)}) == 3
+    assert clone_step_id(CLONE, A).generation_time == CLONE.generation_time
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_names_are_the_same_for_the_same_and_others_for_others() -> None:
 @pytest.mark.covers("FC-14", "FC-X14")
 def test_a_key_is_a_uuid_and_the_name(source_key: str, name: object, expected: str) -> None:
     folder, _, file = image_key(CLONE, source_key, name).partition("/")
-    assert folder == twin_uuid(CLONE, source_key)
+    assert folder == clone_uuid(CLONE, source_key)
     assert file.lstrip(".") == expected
 
 

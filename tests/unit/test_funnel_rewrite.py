@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline_engine.domain.funnels.leftovers import WINDOW, Proof
 from pipeline_engine.domain.funnels.page import Left, Page
 from pipeline_engine.domain.funnels.page_process import mentions, rewritten
-from pipeline_engine.domain.funnels.proof import WINDOW, Proof
 from pipeline_engine.domain.funnels.reading import plain, readings
 
 FUNNEL, STEP = "65a1b2c3d4e5f60718293a4b", "fee012345678901234567890"

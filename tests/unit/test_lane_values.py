@@ -12,7 +12,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 from pipeline_engine.lanes import LANES, Backoff, Rate, Retention
 from pipeline_engine.lanes.connection import AWAY
 from pipeline_engine.lanes.keys import Keys
-from pipeline_engine.lanes.past import REMEMBERED, Past
+from pipeline_engine.lanes.retry_state import REMEMBERED, RetryState
 
 AUTOMATION_TYPES = (
     *("add_tag", "remove_tag", "email", "sms", "note", "reminder", "owner", "follower", "stage"),
@@ -88,7 +88,7 @@ def test_keys_of_run_once_are_apart_from_the_daemons() -> None:
 
 
 def test_a_past_keeps_the_first_time_and_the_last_failures() -> None:
-    past = Past()
+    past = RetryState()
     for number in range(1, 16):
         assert past.attempt == number
         past = past.failed(1000 + number, f"failure {number}")
@@ -97,7 +97,7 @@ def test_a_past_keeps_the_first_time_and_the_last_failures() -> None:
 
 
 def test_a_doomed_job_stays_at_its_last_attempt() -> None:
-    past = Past().failed(1, "first").failed(2, "second", doomed=True)
+    past = RetryState().failed(1, "first").failed(2, "second", exhausted=True)
     assert (past.attempts, past.attempt) == (2, 2)
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline_engine import garbage
+from pipeline_engine import gc_tuning
 from pipeline_engine.cli import session
 from pipeline_engine.run_once import Result, run_once
 
@@ -34,7 +34,7 @@ def command(
 
 
 async def _work(sweeps: Sequence[str]) -> list[Result]:
-    garbage.collect_less()
+    gc_tuning.collect_less()
     return await run_once(session.configured(), sweeps)
 
 

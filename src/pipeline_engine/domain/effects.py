@@ -17,7 +17,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.errors import Permanent, RateLimited, Stale, Transient, Unknown
+from pipeline_engine.errors import LeaseLost, Permanent, RateLimited, Transient, Unknown
 
 MOST_ATTEMPTS = 3
 """Calls to the provider over all crashes."""
@@ -78,7 +78,7 @@ async def send_all(
     were not begun: they are not to be sent any more, or the time `until` (monotonic) came, or a limit. Some are begun
     in any case.
 
-    Raises: Stale when the lease may have run out.
+    Raises: LeaseLost when the lease may have run out.
     """
     known = await app.effects.of(account_id, list(units))
     sending = _Sending(app, account_id, channel, units, still, known, asyncio.Semaphore(places))
@@ -125,7 +125,7 @@ class _Sending:
     async def send(self, keys: Collection[str]) -> dict[str, Result]:
         """Some units together: re-check, record, call, record."""
         if not self.app.heartbeat.trusted:
-            raise Stale("the lease may have run out")
+            raise LeaseLost("the lease may have run out")
         effects, wanted = self.app.effects, await self.still(keys)
         begun = await effects.begin(self.account_id, self.channel, {key: self.known.get(key) for key in wanted})
         ended = dict(zip(begun, await asyncio.gather(*(self._one(*unit) for unit in begun.items())), strict=True))

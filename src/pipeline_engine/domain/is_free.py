@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline_engine.domain.explanation import Condition, Next
-from pipeline_engine.repos.lease import FOREIGN_FLAG
+from pipeline_engine.repos.lease import LEGACY_FLAG_COUNTS
 
 
 def is_free(name: str, document: Mapping[str, Any], now: datetime) -> Condition:
@@ -18,7 +18,7 @@ def is_free(name: str, document: Mapping[str, Any], now: datetime) -> Condition:
         running = Next("runs", now, f"{who}; should that process vanish, another one takes over then")
         return Condition(name, who if until >= now else f"{who}: run out", until < now, running)
     sign = document.get("updatedAt") or document.get("flag_seen_at")
-    if document.get("in_progress") is not True or (sign and sign <= now - FOREIGN_FLAG):
+    if document.get("in_progress") is not True or (sign and sign <= now - LEGACY_FLAG_COUNTS):
         return Condition(name, "nobody", True)
-    waits = Next("waits", sign + FOREIGN_FLAG if sign else None, "for another engine's in_progress")
+    waits = Next("waits", sign + LEGACY_FLAG_COUNTS if sign else None, "for another engine's in_progress")
     return Condition(name, "in_progress without a lease", False, waits)

@@ -1,4 +1,4 @@
-"""Whether Redis answers, as all loops of a crew see it together."""
+"""Whether Redis answers, as all loops of a worker_pool see it together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ran: rows for the ledger, counts for charts, and one log line for all that went well since the last flush."""
+"""What ran: rows for the store, counts for charts, and one log line for all that went well since the last flush."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from redis.asyncio import Redis
 from pipeline_engine import logs
 from pipeline_engine.lanes.connection import AWAY
 from pipeline_engine.lanes.job import Job
+from pipeline_engine.lanes.job_store import HistoryRow, JobStore
 from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.lane import Lane
-from pipeline_engine.lanes.ledger import HistoryRow, Ledger
-from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Release, Retry
+from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Retry, Snooze
 
 log = logs.get(__name__)
 
@@ -39,9 +39,9 @@ class _Rings:
 class History:
     """Gathers in memory; `flush` hands over."""
 
-    def __init__(self, lanes: Sequence[Lane], ledger: Ledger, redis: Redis, keys: Keys) -> None:
+    def __init__(self, lanes: Sequence[Lane], store: JobStore, redis: Redis, keys: Keys) -> None:
         self._lanes = lanes
-        self._ledger = ledger
+        self._store = store
         self._redis = redis
         self._keys = keys
         self._rings = self._fresh()
@@ -65,11 +65,11 @@ class History:
             case Dead():
                 tally["dead"] += 1
                 rings.failed.append(HistoryRow(job.lane, job.id, job.function, "dead", ms, job.attempt, now, error))
-            case Release():
+            case Snooze():
                 tally["released"] += 1
 
     async def flush(self) -> None:
-        """Hand over what has gathered. Rows that the ledger does not take stay for the next time."""
+        """Hand over what has gathered. Rows that the store does not take stay for the next time."""
         tallies = {lane: tally for lane, tally in self._tallies.items() if tally}
         self._tallies.update((lane, Counter()) for lane in tallies)
         if tallies:
@@ -97,7 +97,7 @@ class History:
         taken, self._rings = self._rings, self._fresh()
         try:
             async with asyncio.timeout(LEDGER_TIMEOUT):
-                await self._ledger.record(rows)
+                await self._store.record(rows)
         except Exception as error:
             log.warning("history.unwritten", rows=len(rows), error=type(error).__name__)
             self._rings = {lane: rings.followed_by(self._rings[lane]) for lane, rings in taken.items()}

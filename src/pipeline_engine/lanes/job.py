@@ -41,7 +41,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Context(msgspec.Struct, Generic[App], frozen=True):
-    """What a handler gets before its own arguments: what the daemon gave the crew, and the job itself."""
+    """What a handler gets before its own arguments: what the daemon gave the worker_pool, and the job itself."""
 
     app: App
     job: Job

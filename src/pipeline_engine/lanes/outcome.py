@@ -19,7 +19,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class Snooze:
     """The place is free again and no attempt is used: a limit, a slice that ends, a shutdown.
 
     The job comes back after `after` seconds at the end of its line, or, with `first`, at its head.
@@ -37,4 +37,4 @@ class Dead:
     traceback: str = ""
 
 
-Outcome = Done | Retry | Release | Dead
+Outcome = Done | Retry | Snooze | Dead

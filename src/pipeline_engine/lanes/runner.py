@@ -1,4 +1,4 @@
-"""Runs one job from claim to ending. Nothing that a handler, a hook or the ledger raises gets out of here."""
+"""Runs one job from claim to ending. Nothing that a handler, a hook or the store raises gets out of here."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import msgspec
 import structlog
 
 from pipeline_engine import logs
+from pipeline_engine.lanes.classify_error import brief, classify_error, expected, last_word, where
 from pipeline_engine.lanes.codec import Codec, Payload, Refused
 from pipeline_engine.lanes.history import History
 from pipeline_engine.lanes.job import App, Context, Finished, Handler, Hook, Job
+from pipeline_engine.lanes.job_store import DeadLetter, JobStore
 from pipeline_engine.lanes.lane import Lane
-from pipeline_engine.lanes.ledger import DeadLetter, Ledger
-from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Release, Retry
-from pipeline_engine.lanes.past import Past, moment
-from pipeline_engine.lanes.verdict import brief, expected, judge, last_word, where
+from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Retry, Snooze
+from pipeline_engine.lanes.retry_state import RetryState, moment
 
 log = logs.get(__name__)
 
 HOOK_TIMEOUT = 5.0
 BURIAL_TIMEOUT = 10.0
-BURIAL_REST = 5.0  # until the next try when the ledger did not take a dead letter
+BURIAL_REST = 5.0  # until the next try when the store did not take a dead letter
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class Ending(msgspec.Struct, frozen=True):
 GONE = Ending("")
 FIRST = Ending("first")
 DONE = Done()
-NEW = Past()
+NEW = RetryState()
 
 
 def back_in(seconds: float, state: str = "") -> Ending:
@@ -66,7 +66,7 @@ class Runner(Generic[App]):
         handlers: Mapping[str, Handler[App]],
         app: App,
         codec: Codec,
-        ledger: Ledger,
+        store: JobStore,
         history: History,
         hooks: Sequence[Hook] = (),
     ) -> None:
@@ -76,7 +76,7 @@ class Runner(Generic[App]):
         self._handlers = handlers
         self._app = app
         self._codec = codec
-        self._ledger = ledger
+        self._store = store
         self._history = history
         self._hooks = hooks
         self._puzzled: set[str] = set()
@@ -112,20 +112,20 @@ class Runner(Generic[App]):
             log.warning("job.unknown_function", lane=self._lane.name, function=function)
         return Ending(f"?{function}")
 
-    def _recall(self, claim: Claim) -> Past:
+    def _recall(self, claim: Claim) -> RetryState:
         if not claim.state:
             return NEW
         try:
-            return msgspec.convert(self._codec.deserialize(b64decode(claim.state)), Past)
+            return msgspec.convert(self._codec.deserialize(b64decode(claim.state)), RetryState)
         except (ValueError, msgspec.MsgspecError):
             self.refused += 1
             log.warning("job.state_refused", lane=self._lane.name, job_id=claim.id)
             return NEW
 
-    def _remember(self, past: Past) -> str:
+    def _remember(self, past: RetryState) -> str:
         return b64encode(self._codec.serialize(past)).decode()
 
-    async def _live(self, job: Job, handler: Handler[App], payload: Payload, past: Past) -> Ending:
+    async def _live(self, job: Job, handler: Handler[App], payload: Payload, past: RetryState) -> Ending:
         started = time.perf_counter()
         if doom := self._doom(job, past):
             outcome, error = doom, None
@@ -139,8 +139,8 @@ class Runner(Generic[App]):
             await self._call(hook, Finished(job, outcome, ms, error))
         return ending
 
-    def _doom(self, job: Job, past: Past) -> Outcome | None:
-        if past.doomed:
+    def _doom(self, job: Job, past: RetryState) -> Outcome | None:
+        if past.exhausted:
             return Dead(past.failures[-1].error)
         if self._lane.crashes is not None and job.crashes >= self._lane.crashes:
             return Dead(f"took its process down {job.crashes} times in a row")
@@ -159,26 +159,26 @@ class Runner(Generic[App]):
             return Retry("cancelled by something inside it"), cancelled
         except Exception as raised:
             error = TimeoutError(f"ran longer than {self._lane.timeout:g} s") if limit.expired() else raised
-            return judge(error), error
+            return classify_error(error), error
 
     async def _settle(
-        self, job: Job, payload: Payload, past: Past, outcome: Outcome, error: BaseException | None
+        self, job: Job, payload: Payload, past: RetryState, outcome: Outcome, error: BaseException | None
     ) -> tuple[Outcome, Ending]:
         match outcome:
             case Done():
                 return outcome, GONE
-            case Release():
+            case Snooze():
                 return outcome, FIRST if outcome.first else back_in(outcome.after)
             case Retry():
                 after = self._lane.backoff.delay(job.attempt, random) if outcome.after is None else outcome.after
                 past = past.failed(_now_ms(), outcome.error)
                 return outcome, back_in(after, self._remember(past))
             case Dead():
-                if not past.doomed:
-                    past = past.failed(_now_ms(), brief(error) if error else outcome.error, doomed=True)
+                if not past.exhausted:
+                    past = past.failed(_now_ms(), brief(error) if error else outcome.error, exhausted=True)
                 return await self._bury(job, payload, past, outcome)
 
-    async def _bury(self, job: Job, payload: Payload, past: Past, dead: Dead) -> tuple[Outcome, Ending]:
+    async def _bury(self, job: Job, payload: Payload, past: RetryState, dead: Dead) -> tuple[Outcome, Ending]:
         letter = DeadLetter(
             job.lane,
             job.id,
@@ -194,11 +194,11 @@ class Runner(Generic[App]):
         )
         try:
             async with asyncio.timeout(BURIAL_TIMEOUT):
-                await self._ledger.bury(letter)
+                await self._store.save_dead_letter(letter)
         except (Exception, asyncio.CancelledError) as error:
             # The job stays in the lane, given up but not run again, until its letter is written.
             log.warning("job.not_buried", error=type(error).__name__)
-            return Release(BURIAL_REST), back_in(BURIAL_REST, self._remember(past))
+            return Snooze(BURIAL_REST), back_in(BURIAL_REST, self._remember(past))
         return dead, GONE
 
     def _note(self, job: Job, outcome: Outcome, ms: float, error: BaseException | None) -> None:
@@ -207,7 +207,7 @@ class Runner(Generic[App]):
         if said is None:
             log.debug("job.ended", outcome=type(outcome).__name__, ms=round(ms, 1))
             return
-        # The message of a foreign exception may quote what it choked on: it goes to the ledger, not to the log.
+        # The message of a foreign exception may quote what it choked on: it goes to the store, not to the log.
         facts = {"error": said} if error is None or expected(error) else {"error": brief(error), "where": where(error)}
         tell = log.error if isinstance(outcome, Dead) else log.warning
         tell("job.failed", outcome=type(outcome).__name__, ms=round(ms, 1), **facts)

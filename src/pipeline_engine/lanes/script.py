@@ -10,7 +10,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from pipeline_engine.seams import seam
+from pipeline_engine.failpoints import failpoint
 
 _pack = msgspec.msgpack.Encoder().encode
 _FOLDER = files(__package__) / "scripts"
@@ -30,7 +30,7 @@ class Script:
         The answer is as redis-py gives it: integers, lists, and strings as bytes.
         """
         call = (self._digest, len(keys), *keys, _pack(ask), *more)
-        async with seam(self._seam):
+        async with failpoint(self._seam):
             try:
                 return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]
             except NoScriptError:

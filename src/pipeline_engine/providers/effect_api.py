@@ -22,7 +22,7 @@ from aiohttp import (
 )
 
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
-from pipeline_engine.seams import seam
+from pipeline_engine.failpoints import failpoint
 
 CONNECT = 5.0  # seconds for a connection
 PATIENCE = 20.0  # seconds for the whole call
@@ -40,7 +40,7 @@ class EffectApi:
     """One API: `async with EffectApi(...) as api`."""
 
     def __init__(self, name: str, base_url: str, patience: float = PATIENCE) -> None:
-        """`name` stands in messages and names the seam; `patience`: the seconds a call may take."""
+        """`name` stands in messages and names the failpoint; `patience`: the seconds a call may take."""
         self._name = name
         self._base_url = base_url.rstrip("/")
         self._patience = patience
@@ -76,7 +76,7 @@ class EffectApi:
         try:
             async with (
                 asyncio.timeout(self._patience),
-                seam(f"{self._name}.post"),
+                failpoint(f"{self._name}.post"),
                 self._session.post(url, headers=headers, allow_redirects=False, **request) as answer,
             ):
                 return answer.status, answer.headers, await _body(answer)

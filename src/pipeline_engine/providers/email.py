@@ -10,11 +10,11 @@ from typing import Self
 from aiosmtplib import SMTPException, SMTPResponseException
 
 from pipeline_engine.errors import EngineError, Permanent, Transient, Unknown
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.email_message import Mail, write_message
 from pipeline_engine.providers.smtp_pool import BROKEN, SmtpPool
 from pipeline_engine.providers.smtp_server import Sender, read_sender, read_smtp_url
-from pipeline_engine.seams import seam
 
 CONNECTIONS = 5
 PATIENCE = 20.0  # seconds
@@ -59,7 +59,7 @@ class Mailer:
             async with pool.lend(sender.address) as client:
                 await client.rcpt(recipient)
                 handed_over = True
-                async with seam("smtp.data"):
+                async with failpoint("smtp.data"):
                     await client.data(message)
         except (*BROKEN, Transient) as failure:
             raise told(failure, handed_over) from failure

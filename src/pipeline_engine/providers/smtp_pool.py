@@ -11,8 +11,8 @@ from typing import Self
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.smtp_server import SmtpServer
-from pipeline_engine.seams import seam
 
 LONGEST_IDLE = 30.0  # seconds; many servers hang up after a minute or more
 GOODBYE = 1.0  # seconds that the server gets to answer QUIT
@@ -85,7 +85,7 @@ class SmtpPool:
             timeout=self._patience,
         )
         try:
-            async with asyncio.timeout(self._patience), seam("smtp.connect"):
+            async with asyncio.timeout(self._patience), failpoint("smtp.connect"):
                 await client.connect()
                 await client.mail(sender)
         except BaseException:

@@ -13,9 +13,9 @@ from socketio.exceptions import BadNamespaceError
 from socketio.exceptions import TimeoutError as Unheard
 
 from pipeline_engine import logs
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.socket_client import SocketClient
 from pipeline_engine.providers.tokens import ServiceTokens
-from pipeline_engine.seams import seam
 
 PATIENCE = 5.0  # seconds for connecting, and again for an acknowledgement
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds from one attempt to connect to the next; doubles
@@ -85,7 +85,7 @@ class SocketService:
     ) -> None:
         await self._drop()
 
-    @seam("sockets.emit")
+    @failpoint("sockets.emit")
     async def emit(self, name: str, event_id: str, user_ids: Iterable[object], data: Mapping[str, Any]) -> Delivery:
         """Send one event and wait for its acknowledgement, for at most twice the patience."""
         client = await self._connected()
@@ -117,7 +117,7 @@ class SocketService:
 
     async def _connect(self) -> SocketClient | None:
         try:
-            async with seam("sockets.connect"):
+            async with failpoint("sockets.connect"):
                 return await SocketClient.connect(self._url, self._path, self._tokens.for_service(), self._patience)
         except Exception as failure:  # the library lets out whatever a strange answer makes it stumble over
             log.warning("sockets.away", reason=f"{type(failure).__name__}: {failure}", again_in=self._pause)

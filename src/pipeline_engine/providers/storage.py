@@ -15,9 +15,9 @@ from aiobotocore.config import AioConfig
 
 from pipeline_engine import logs
 from pipeline_engine.errors import Permanent, Transient
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.storage_errors import FAILURES, ObjectChanged, refuse_bad_key, told
 from pipeline_engine.providers.storage_upload import PART_BYTES, Upload, in_parts
-from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -204,7 +204,7 @@ class Storage:
         if self._client is None:
             raise Permanent("S3 is not set up: S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY are needed", "storage_unset")
         with self._in_our_words(key):
-            async with asyncio.timeout(self._call_timeout), seam(f"s3.{verb}"):
+            async with asyncio.timeout(self._call_timeout), failpoint(f"s3.{verb}"):
                 yield self._client
 
     @contextmanager

@@ -11,9 +11,9 @@ from bson import ObjectId
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import GIVEN_BACK, VANISHED, Lease, nobodys
+from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED, Lease, unclaimed
 
-NOBODYS: Document = nobodys("is_running")
+UNCLAIMED: Document = unclaimed("is_running")
 ACTIVE: Document = {"status": "ACTIVE", "module": "DEAL"}
 
 
@@ -27,7 +27,7 @@ RESTED = _over("next_at")
 BEGUN: Document = {"run.id": {"$exists": True}}
 READY: Document = {**ACTIVE, **NOT_PAUSED}
 
-CRASHES: Document = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]}
+CRASHES: Document = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
 
 
 class Automations:
@@ -49,14 +49,14 @@ class Automations:
         return await self._ready({"stage_id": {"$in": ids}})
 
     async def _ready(self, where: Document) -> list[Document]:
-        query = {**where, "$or": [READY, BEGUN], "$and": [NOBODYS, RESTED]}
+        query = {**where, "$or": [READY, BEGUN], "$and": [UNCLAIMED, RESTED]}
         found = await self._all.find(query, sort=[("_id", 1)])
         active = await self._active_accounts([one.get("account_id") for one in found])
         return [one for one in found if one.get("run") or str(one.get("account_id")) in active]
 
     async def begun(self) -> list[Document]:
         """Automations whose run waits for the next slice, or lost its holder."""
-        return await self._all.find({**BEGUN, "$and": [NOBODYS, RESTED]}, projection=["account_id", "type"])
+        return await self._all.find({**BEGUN, "$and": [UNCLAIMED, RESTED]}, projection=["account_id", "type"])
 
     async def _note_foreign_flags(self) -> None:
         unseen = {"is_running": True, "lease_until": None, "updatedAt": None, "flag_seen_at": None}
@@ -85,7 +85,7 @@ class Automations:
         """Take it for one slice, or None when it is not ready or somebody else's."""
         run = {"$ifNull": ["$run", {"$literal": {"id": str(ObjectId()), "told": False}}]}
         claim = self._lease.claim(is_running=True, run=run, crashes=CRASHES)
-        return await self._all.take({"_id": automation_id, "$or": [READY, BEGUN], **NOBODYS}, claim)
+        return await self._all.take({"_id": automation_id, "$or": [READY, BEGUN], **UNCLAIMED}, claim)
 
     async def reread(self, held: Mapping[str, Any]) -> Document | None:
         """The automation as it is now; None when the lease went to somebody else."""
@@ -96,14 +96,14 @@ class Automations:
         literal = {name: {"$literal": value} for name, value in values.items()}
         return await self._own.take(_as_held(held), [{"$set": {**literal, "updatedAt": "$$NOW"}}])
 
-    async def give_back(self, held: Mapping[str, Any], values: Mapping[str, Any]) -> Document | None:
+    async def release(self, held: Mapping[str, Any], values: Mapping[str, Any]) -> Document | None:
         """Let go of it; the run goes on with the next slice, or has ended when `values` clear `run`."""
-        return await self.change(held, {**values, **GIVEN_BACK, "is_running": False})
+        return await self.change(held, {**values, **RELEASED, "is_running": False})
 
     async def keep_watermark(self, seen: Mapping[str, Any], mark: Mapping[str, Any]) -> None:
         """After a look at an automation that nobody held; unless somebody has had it since."""
         query = {"_id": seen["_id"], "account_id": seen.get("account_id"), "token": seen.get("token")}
-        await self._own.update_one({**query, **NOBODYS}, {"$set": {"watermark": mark}})
+        await self._own.update_one({**query, **UNCLAIMED}, {"$set": {"watermark": mark}})
 
     async def get(self, automation_id: ObjectId) -> Document | None:
         return await self._all.find_one({"_id": automation_id})

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bson import ObjectId
 
 from pipeline_engine.clock import Clock
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.client import Document
-from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -113,7 +113,7 @@ class Changes:
     async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
         """An open stream: what becomes due from now on, as it happens."""
         try:
-            async with seam("mongo.watch"), self._database.watch(DUE, max_await_time_ms=1000) as stream:
+            async with failpoint("mongo.watch"), self._database.watch(DUE, max_await_time_ms=1000) as stream:
                 first = await stream.try_next()  # opens it
                 self._heard_since = self._clock.now()
                 yield self._told(stream, first)

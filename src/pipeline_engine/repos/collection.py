@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.client import Document
-from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorCollection
@@ -44,7 +44,7 @@ class Collection:
             raise AccountMissing(f"{self.raw.name}: a query or document without account_id")
 
     def _seam(self, verb: str) -> Any:
-        return seam(f"mongo.{self.raw.name}.{verb}")
+        return failpoint(f"mongo.{self.raw.name}.{verb}")
 
     async def find_one(self, query: Query, **options: Any) -> Document | None:
         self._check(query)

@@ -15,11 +15,11 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.adoption import adopt
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease, nobodys
+from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED, Lease, unclaimed
 
 FOREIGN_STEP_FLAG = timedelta(minutes=5)
 """The seed's: an `in_progress` of an older engine counts that long."""
-NOBODYS = nobodys("in_progress", FOREIGN_STEP_FLAG)
+UNCLAIMED = unclaimed("in_progress", FOREIGN_STEP_FLAG)
 
 
 class FunnelSteps:
@@ -66,7 +66,7 @@ class FunnelSteps:
 
     async def waiting(self, clones: Sequence[ObjectId], limit: int) -> list[ObjectId]:
         """Open steps of these clones that nobody holds, the oldest clone's first."""
-        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}, **NOBODYS}
+        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}, **UNCLAIMED}
         found = await self._all.find(query, limit=limit, sort=[("clone_id", 1)], projection=["_id"])
         return [one["_id"] for one in found]
 
@@ -78,15 +78,15 @@ class FunnelSteps:
     async def claim(self, step_id: ObjectId) -> Document | None:
         """Take an open step; an attempt that a crash or a shutdown ended is not counted as one that failed."""
         attempts = {"$add": [{"$ifNull": ["$failures", 0]}, 1]}
-        crashes = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]}
+        crashes = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
         claim = self._lease.claim(attempts=attempts, crashes=crashes, in_progress=True)
-        return await self._all.take({"_id": step_id, "clone_state": "open", **NOBODYS}, claim)
+        return await self._all.take({"_id": step_id, "clone_state": "open", **UNCLAIMED}, claim)
 
-    async def let_go(self, held: Mapping[str, Any]) -> None:
+    async def release_unchanged(self, held: Mapping[str, Any]) -> None:
         """Leave it as it was."""
         await self._set(held, {"in_progress": False})
 
-    async def give_back(self, held: Mapping[str, Any], error: str) -> None:
+    async def release(self, held: Mapping[str, Any], error: str) -> None:
         """Leave it open for another attempt."""
         changes = {"last_error": error, "failures": held["attempts"], "in_progress": False}
         await self._set(held, changes)
@@ -97,7 +97,7 @@ class FunnelSteps:
         return await self._set(held, {**changes, **over})
 
     async def _set(self, held: Mapping[str, Any], values: Document) -> bool:
-        update = {"$set": {**values, **GIVEN_BACK}, "$currentDate": {"updatedAt": True}}
+        update = {"$set": {**values, **RELEASED}, "$currentDate": {"updatedAt": True}}
         return await self._own.update_one(_held(held), update) == 1
 
     async def acquit(self, clone: Mapping[str, Any]) -> None:

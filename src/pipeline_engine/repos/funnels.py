@@ -14,11 +14,11 @@ from bson import ObjectId
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease, nobodys
+from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED, Lease, unclaimed
 
 ASKED_TO_END: Document = {"clone.cancel_requested": True}
 NOT_PLANNED: Document = {"clone.planned": {"$ne": True}}
-BEGINS: Document = {"$or": [{"pending": True}, {"in_progress": True}], **NOT_PLANNED, **nobodys("in_progress")}
+BEGINS: Document = {"$or": [{"pending": True}, {"in_progress": True}], **NOT_PLANNED, **unclaimed("in_progress")}
 DUE: Document = {"$or": [{**ASKED_TO_END, "$and": [FREE]}, BEGINS]}
 PLANNED: Document = {"in_progress": True, "clone.planned": True}
 OVER: Document = {"$ne": [{"$ifNull": ["$clone.finished_at", None]}, None]}
@@ -35,7 +35,7 @@ CLAIMED: Document = {
     # Somebody wants it once more: its events are others, and all its runs lie before it.
     "clone.generation": {"$add": [{"$ifNull": ["$clone.generation", 0]}, {"$cond": [OVER, 1, 0]}]},
     "clone.attempts": {"$cond": [OVER, 0, {"$ifNull": ["$clone.attempts", 0]}]},
-    "clone.crashes": {"$add": [{"$ifNull": ["$clone.crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]},
+    "clone.crashes": {"$add": [{"$ifNull": ["$clone.crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]},
 }
 
 
@@ -77,7 +77,7 @@ class Funnels:
 
     async def count_held(self) -> int:
         """How many clones somebody plans, or an older engine is at work on."""
-        return await self._all.count({"in_progress": True, **NOT_PLANNED, "$nor": [nobodys("in_progress")]})
+        return await self._all.count({"in_progress": True, **NOT_PLANNED, "$nor": [unclaimed("in_progress")]})
 
     async def planned(self) -> list[Document]:
         """Clones whose steps are being worked off, as far as anybody does."""
@@ -105,17 +105,17 @@ class Funnels:
 
     async def hand_to_steps(self, held: Mapping[str, Any]) -> Document | None:
         """Planning is over: nobody holds the funnel while its steps are worked off."""
-        return await self.change(held, {**GIVEN_BACK, "clone.planned": True, "clone.failures": 0, "clone.crashes": 0})
+        return await self.change(held, {**RELEASED, "clone.planned": True, "clone.failures": 0, "clone.crashes": 0})
 
-    async def give_back(self, held: Mapping[str, Any], values: Document) -> Document | None:
+    async def release(self, held: Mapping[str, Any], values: Document) -> Document | None:
         """Let go of it for whoever claims it next."""
-        return await self.change(held, {**values, **GIVEN_BACK, "in_progress": False})
+        return await self.change(held, {**values, **RELEASED, "in_progress": False})
 
     async def put_off(self, seen: Mapping[str, Any], seconds: float, values: Document) -> Document | None:
         """This run is over, the next one comes after its rest."""
         rest = {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": round(seconds * 1000)}}
         state = {"in_progress": False, "pending": True, "clone.planned": False, "clone.failures": 0, "clone.crashes": 0}
-        return await self.change(seen, {**values, **GIVEN_BACK, **state}, {"clone.next_at": rest})
+        return await self.change(seen, {**values, **RELEASED, **state}, {"clone.next_at": rest})
 
     async def end(
         self, seen: Mapping[str, Any], events_due: Sequence[Document], values: Document, complaint: str | None = None
@@ -133,7 +133,7 @@ class Funnels:
         told = {"events_due": list(events_due)}
         expressions: Document = {"clone.cancel_requested": "$$REMOVE", "clone.finished_at": "$$NOW"}
         expressions |= {"error": _added("error", complaint)} if complaint else {}
-        return await self.change(seen, {**values, **state, **told, **GIVEN_BACK}, expressions)
+        return await self.change(seen, {**values, **state, **told, **RELEASED}, expressions)
 
     async def tell_progress(self, seen: Mapping[str, Any], steps_done: int) -> None:
         """How far it is; also a sign of life for older engines."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from pipeline_engine import logs
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.lease import GIVEN_BACK, Lease
-from pipeline_engine.seams import seam
+from pipeline_engine.repos.lease import RELEASED, Lease
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -67,7 +67,7 @@ class Heartbeat:
             for name, ids in list(self._held.items()):  # a run may begin to hold something while we wait
                 mine = {"_id": {"$in": list(ids)}, "lease_owner": self._lease.owner}
                 if ids:
-                    async with seam(f"mongo.{name}.renew"):
+                    async with failpoint(f"mongo.{name}.renew"):
                         await self._database[name].update_many(mine, self._lease.renewal())
             if not any(self._held.values()):
                 await self._database.command("ping")
@@ -76,10 +76,10 @@ class Heartbeat:
         else:
             self._acknowledged = started
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Free everything that this process still holds: the last act before it ends."""
         for name, flag in LEASED.items():
             mine = {"lease_owner": self._lease.owner}
-            freed = {**GIVEN_BACK, flag: False} if flag else GIVEN_BACK
-            async with seam(f"mongo.{name}.give_back"):
+            freed = {**RELEASED, flag: False} if flag else RELEASED
+            async with failpoint(f"mongo.{name}.release"):
                 await self._database[name].update_many(mine, {"$set": freed})

@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, GIVEN_BACK, VANISHED, Lease
+from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED, Lease
 
 DUPLICATE_KEY = 11000
 FIGURES = ("created", "updated", "skipped", "failed")
@@ -59,21 +59,21 @@ class ImportChunks:
 
     async def claim(self, id: str) -> Document | None:
         """Take an open chunk; an attempt that a crash ended is not counted as one that failed."""
-        attempts = {"$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [VANISHED, 0, 1]}]}
-        crashes = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]}
+        attempts = {"$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [LEASE_EXPIRED, 0, 1]}]}
+        crashes = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
         query = {"_id": id, "state": "open", **FREE}
         return await self._all.take(query, self._lease.claim(attempts=attempts, crashes=crashes))
 
     async def end(self, held: Document, state: str, **result: Any) -> bool:
         """Record what became of the rows; False when the lease went to somebody else."""
         query = {"_id": held["_id"], "account_id": held["account_id"], "token": held["token"], "state": "open"}
-        update = {"$set": {**result, **GIVEN_BACK, "state": state}, "$currentDate": {"updatedAt": True}}
+        update = {"$set": {**result, **RELEASED, "state": state}, "$currentDate": {"updatedAt": True}}
         return await self._own.update_one(query, update) == 1
 
-    async def give_back(self, held: Document, error: str) -> None:
+    async def release(self, held: Document, error: str) -> None:
         """Leave it open for another attempt."""
         query = {"_id": held["_id"], "account_id": held["account_id"], "token": held["token"]}
-        await self._own.update_one(query, {"$set": {**GIVEN_BACK, "error": error}})
+        await self._own.update_one(query, {"$set": {**RELEASED, "error": error}})
 
     async def cancel_untouched(self, account_id: ObjectId, import_id: ObjectId) -> None:
         """Close the chunks that no run has ever claimed."""

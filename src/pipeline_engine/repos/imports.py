@@ -10,20 +10,20 @@ from bson import ObjectId
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import GIVEN_BACK, VANISHED, Lease, nobodys
+from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED, Lease, unclaimed
 
 OPEN = ("pending", "processing")
 RUNNING = "processing"
 """What a claim makes of the status."""
-NOBODYS: Document = nobodys("in_progress")
-DUE: Document = {"source": "deals", "status": {"$in": OPEN}, **NOBODYS}
-HELD: Document = {"source": "deals", "status": {"$in": OPEN}, "$nor": [NOBODYS]}
+UNCLAIMED: Document = unclaimed("in_progress")
+DUE: Document = {"source": "deals", "status": {"$in": OPEN}, **UNCLAIMED}
+HELD: Document = {"source": "deals", "status": {"$in": OPEN}, "$nor": [UNCLAIMED]}
 
 # A new attempt starts from `pending`; going on after a hand-over or a crash is the same attempt.
 ATTEMPTS: Document = {
     "$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [{"$eq": ["$status", "pending"]}, 1, 0]}],
 }
-CRASHES: Document = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [VANISHED, 1, 0]}]}
+CRASHES: Document = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
 
 
 class Imports:
@@ -64,14 +64,14 @@ class Imports:
         """Set fields of an import that this run holds; None when the lease went to somebody else."""
         return await self._set(held, changes)
 
-    async def give_back(self, held: Document, **changes: Any) -> None:
+    async def release(self, held: Document, **changes: Any) -> None:
         """Let go of it for whoever claims it next."""
-        await self._set(held, {**changes, **GIVEN_BACK, "in_progress": False})
+        await self._set(held, {**changes, **RELEASED, "in_progress": False})
 
     async def end(self, held: Document, status: str, events_due: Sequence[Document], **changes: Any) -> Document | None:
         """The one update that ends an import: its status, its figures and what has to be told of it."""
         final = {"status": status, "in_progress": False, "crashes": 0, "events_due": list(events_due)}
-        return await self._set(held, {**changes, **final, **GIVEN_BACK}, completed_at="$$NOW")
+        return await self._set(held, {**changes, **final, **RELEASED}, completed_at="$$NOW")
 
     async def _set(self, held: Document, values: Document, **expressions: Any) -> Document | None:
         # An import that has ended is held no more, though its token stays.
@@ -117,7 +117,7 @@ class Imports:
         gone = ["error", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
         # A new generation tells other events than the one that failed.
         generation = {"generation": {"$add": [{"$ifNull": ["$generation", 0]}, 1]}}
-        return await self._all.take(query, [{"$set": {**fresh, **generation, **GIVEN_BACK}}, {"$unset": gone}])
+        return await self._all.take(query, [{"$set": {**fresh, **generation, **RELEASED}}, {"$unset": gone}])
 
     async def with_events_due(self, limit: int) -> list[Document]:
         query = {"events_due.event_id": {"$exists": True}}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING, IndexModel
 
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.client import Document
-from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -105,7 +105,7 @@ INDEXES: dict[str, list[IndexModel]] = {
 }
 
 
-@seam("mongo.create_indexes")
+@failpoint("mongo.create_indexes")
 async def create_indexes(database: AsyncIOMotorDatabase[Document]) -> dict[str, list[str]]:
     """Create what is missing; returns the names of ours per collection. Doing it again changes nothing."""
     return {name: await _create(database, name, models) for name, models in INDEXES.items()}

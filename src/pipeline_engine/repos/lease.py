@@ -16,24 +16,24 @@ FREE: Document = {"$or": [{"lease_until": None}, {"$expr": {"$lt": ["$lease_unti
 
 # In a pipeline update: whether the last holder vanished (its lease ran out) instead of giving the document back.
 HELD: Document = {"$ne": [{"$ifNull": ["$lease_until", None]}, None]}
-VANISHED: Document = {"$and": [HELD, {"$lt": ["$lease_until", "$$NOW"]}]}
+LEASE_EXPIRED: Document = {"$and": [HELD, {"$lt": ["$lease_until", "$$NOW"]}]}
 
-GIVEN_BACK: Document = {"lease_until": None, "lease_owner": None}
+RELEASED: Document = {"lease_until": None, "lease_owner": None}
 
-FOREIGN_FLAG = timedelta(minutes=10)
+LEGACY_FLAG_COUNTS = timedelta(minutes=10)
 """So long a flag that an engine without leases has set counts after the document's last change."""
 
 
-def foreign_flag(flag: str, counts: timedelta = FOREIGN_FLAG) -> Document:
+def legacy_flag(flag: str, counts: timedelta = LEGACY_FLAG_COUNTS) -> Document:
     """A flag set without a lease is an older engine's; so long without a sign of life it counts for nothing."""
     edge = {"$dateSubtract": {"startDate": "$$NOW", "unit": "second", "amount": int(counts.total_seconds())}}
     seen = {"$ifNull": ["$updatedAt", "$flag_seen_at", "$$NOW"]}
     return {"$and": [{flag: True, "lease_until": None}, {"$expr": {"$gt": [seen, edge]}}]}
 
 
-def nobodys(flag: str, counts: timedelta = FOREIGN_FLAG) -> Document:
+def unclaimed(flag: str, counts: timedelta = LEGACY_FLAG_COUNTS) -> Document:
     """Free, and not flagged by an engine that has no leases."""
-    return {"$and": [FREE, {"$nor": [foreign_flag(flag, counts)]}]}
+    return {"$and": [FREE, {"$nor": [legacy_flag(flag, counts)]}]}
 
 
 @dataclass(frozen=True)

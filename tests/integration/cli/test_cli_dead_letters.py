@@ -10,7 +10,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain import dead_letters
 from pipeline_engine.errors import Permanent
-from pipeline_engine.lanes import Backoff, Context, Crew, Job, Lane
+from pipeline_engine.lanes import Backoff, Context, Job, Lane, WorkerPool
 
 LANE = Lane("deals.import", places=1, backoff=Backoff.fixed(0), attempts=2)
 PATIENCE = 20.0
@@ -31,7 +31,7 @@ class Patient:
 
 async def letter_of(app: App, status: str) -> ObjectId:
     async with asyncio.timeout(PATIENCE):
-        while not (letters := await app.ledger.letters(status)):
+        while not (letters := await app.job_store.letters(status)):
             await asyncio.sleep(0.02)
     return ObjectId(letters[0]["_id"])
 
@@ -40,8 +40,10 @@ async def letter_of(app: App, status: str) -> ObjectId:
 async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_letter(app: App) -> None:
     patient = Patient()
     handlers = {"import.plan": patient.run}
-    crew = Crew(app.settings.redis, app.queue, lanes=[LANE], handlers=handlers, app=app, ledger=app.ledger)
-    await crew.start()
+    worker_pool = WorkerPool(
+        app.settings.redis, app.queue, lanes=[LANE], handlers=handlers, app=app, store=app.job_store
+    )
+    await worker_pool.start()
     try:
         await app.queue.enqueue(LANE.name, "import.plan", "an id", id="the job")
         first = await letter_of(app, "dead")
@@ -56,9 +58,9 @@ async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_
             while len(patient.ran) < 5:
                 await asyncio.sleep(0.02)
     finally:
-        await crew.drain(grace=5)
+        await worker_pool.drain(grace=5)
     assert patient.ran[-1].attempt == 1
-    assert await app.ledger.dead_ids() == []
+    assert await app.job_store.dead_ids() == []
 
 
 async def test_a_crash_before_the_mark_puts_the_job_in_once(app: App) -> None:

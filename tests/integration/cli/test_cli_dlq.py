@@ -13,7 +13,7 @@ from tests.world import World
 NOW = datetime.now(UTC)
 
 
-def bury(world: World, hours: float = 1, **changes: object) -> ObjectId:
+def save_dead_letter(world: World, hours: float = 1, **changes: object) -> ObjectId:
     letter = {
         "lane": "deals.import",
         "job_id": f"job {ObjectId()}",
@@ -43,7 +43,11 @@ def waiting(engine: CommandLine, lane: str) -> str:
 @pytest.mark.covers("CL-09")
 def test_letters_are_listed_newest_first_and_shown_whole(engine: CommandLine, world: World) -> None:
     assert engine("dlq").stdout == "no dead letters\n"
-    old, new, done = bury(world, hours=5), bury(world, hours=1), bury(world, status="discarded")
+    old, new, done = (
+        save_dead_letter(world, hours=5),
+        save_dead_letter(world, hours=1),
+        save_dead_letter(world, status="discarded"),
+    )
 
     listed = engine("dlq", "list").stdout
     assert listed.index(str(new)) < listed.index(str(old))
@@ -58,7 +62,7 @@ def test_letters_are_listed_newest_first_and_shown_whole(engine: CommandLine, wo
 
 @pytest.mark.covers("CL-09")
 def test_a_letter_that_is_retried_is_back_in_its_lane_once(engine: CommandLine, world: World) -> None:
-    first, second = bury(world), bury(world)
+    first, second = save_dead_letter(world), save_dead_letter(world)
 
     ran = engine("dlq", "retry", first, second)
 
@@ -74,8 +78,8 @@ def test_a_letter_that_is_retried_is_back_in_its_lane_once(engine: CommandLine, 
 
 @pytest.mark.covers("CL-09")
 def test_all_are_retried_but_those_that_were_settled(engine: CommandLine, world: World) -> None:
-    letters = {bury(world) for _ in range(3)}
-    settled = bury(world, status="discarded")
+    letters = {save_dead_letter(world) for _ in range(3)}
+    settled = save_dead_letter(world, status="discarded")
 
     ran = engine("dlq", "retry", "--all")
 
@@ -85,18 +89,18 @@ def test_all_are_retried_but_those_that_were_settled(engine: CommandLine, world:
 
 
 def test_one_that_cannot_be_helped_keeps_none_of_the_others(engine: CommandLine, world: World) -> None:
-    nobodys, letter = ObjectId(), bury(world)
+    unclaimed, letter = ObjectId(), save_dead_letter(world)
 
-    ran = engine("dlq", "discard", nobodys, letter)
+    ran = engine("dlq", "discard", unclaimed, letter)
 
     assert (ran.returncode, ran.stdout) == (1, f"{letter} discarded\n")
-    assert ran.stderr == f"there is no dead letter {nobodys}\n"
+    assert ran.stderr == f"there is no dead letter {unclaimed}\n"
     assert statuses(world) == {letter: "discarded"}
     assert waiting(engine, "deals.import") == "0"
 
 
 def test_secrets_and_control_characters_do_not_reach_the_terminal(engine: CommandLine, world: World) -> None:
-    letter = bury(
+    letter = save_dead_letter(
         world, error="ConnectionError: smtp://bob:hunter2@mail \x1b[2J", traceback="at smtp://bob:hunter2@mail"
     )
 
@@ -124,8 +128,8 @@ def test_what_makes_no_sense_is_told(engine: CommandLine, words: list[str], reas
 
 
 def test_a_letter_that_nobody_has_cannot_be_shown(engine: CommandLine) -> None:
-    nobodys = ObjectId()
+    unclaimed = ObjectId()
 
-    ran = engine("dlq", "show", nobodys)
+    ran = engine("dlq", "show", unclaimed)
 
-    assert (ran.returncode, ran.stderr) == (1, f"there is no dead letter {nobodys}\n")
+    assert (ran.returncode, ran.stderr) == (1, f"there is no dead letter {unclaimed}\n")

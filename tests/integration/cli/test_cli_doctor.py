@@ -62,7 +62,7 @@ def test_each_server_that_is_away_is_one_line_and_the_others_are_still_checked(e
 
 
 def test_a_bucket_that_is_not_there_or_not_ours_fails(engine: CommandLine) -> None:
-    assert findings(engine("doctor", S3_BUCKET="nobodys"))["S3"][0] == "fails"
+    assert findings(engine("doctor", S3_BUCKET="unclaimed"))["S3"][0] == "fails"
     assert findings(engine("doctor", S3_SECRET_ACCESS_KEY="wrong"))["S3"][0] == "fails"
 
 

@@ -125,10 +125,10 @@ def test_an_id_that_is_none_and_one_that_nobody_has(engine: CommandLine, word: s
     assert (malformed.returncode, malformed.stdout) == (2, "")
     assert malformed.stderr == "ID: given 'no-id': an id has 24 hex digits\n"
 
-    nobodys = ObjectId()
-    unknown = engine("imports", word, nobodys)
+    unclaimed = ObjectId()
+    unknown = engine("imports", word, unclaimed)
     assert unknown.returncode == 1
-    assert unknown.stderr.endswith(f"there is no import {nobodys}\n")
+    assert unknown.stderr.endswith(f"there is no import {unclaimed}\n")
 
 
 def test_what_a_file_is_called_cannot_command_the_terminal(engine: CommandLine, world: World) -> None:

@@ -12,10 +12,10 @@ import pytest
 from redis.asyncio import Redis
 
 from pipeline_engine import logs
-from pipeline_engine.lanes import Crew, Handler, Lane, LaneQueue, connect
+from pipeline_engine.lanes import Handler, Lane, LaneQueue, WorkerPool, connect
 from tests.integration.lanes.stage import CODEC, Book
 
-Crews = Callable[..., Awaitable[Crew[None]]]
+Crews = Callable[..., Awaitable[WorkerPool[None]]]
 Said = Callable[[], str]
 
 
@@ -56,21 +56,21 @@ def book() -> Book:
 
 @pytest.fixture
 async def crews(redis_url: str, queue: LaneQueue, book: Book) -> AsyncIterator[Crews]:
-    """Start a crew on one lane: `await crews(lane, {"name": handler}, lease=..., ...)`.
+    """Start a worker_pool on one lane: `await crews(lane, {"name": handler}, lease=..., ...)`.
 
     It never polls unless the test says so: what happens, happens by events.
     """
-    started: list[Crew[None]] = []
+    started: list[WorkerPool[None]] = []
 
     async def start(
         lane: Lane, handlers: Mapping[str, Handler[None]], url: str = redis_url, **options: Any
-    ) -> Crew[None]:
-        options = {"queue": queue, "ledger": book, "look_every": 300.0, **options}
-        crew = Crew(url, lanes=[lane], handlers=handlers, app=None, **options)
-        started.append(crew)
-        await crew.start()
-        return crew
+    ) -> WorkerPool[None]:
+        options = {"queue": queue, "store": book, "look_every": 300.0, **options}
+        worker_pool = WorkerPool(url, lanes=[lane], handlers=handlers, app=None, **options)
+        started.append(worker_pool)
+        await worker_pool.start()
+        return worker_pool
 
     yield start
-    for crew in started:
-        await crew.drain(grace=0)
+    for worker_pool in started:
+        await worker_pool.drain(grace=0)

@@ -1,4 +1,4 @@
-"""A process with one crew, for tests that kill it: `python -m tests.integration.lanes.daemon URL PREFIX LEASE`.
+"""A process with one worker_pool, for tests that kill it: `python -m tests.integration.lanes.daemon URL PREFIX LEASE`.
 
 What ran is noted in the list `<prefix>ran` as `<function> <job id> <crashes>`, dead letters in `<prefix>buried`.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from pipeline_engine.lanes import Context, Crew, DeadLetter, HistoryRow, LaneQueue, connect
+from pipeline_engine.lanes import Context, DeadLetter, HistoryRow, LaneQueue, WorkerPool, connect
 from tests.integration.lanes.stage import CODEC, lane
 
 PLACES = 5
@@ -26,7 +26,7 @@ class RedisBook:
 
     async def record(self, rows: Sequence[HistoryRow]) -> None: ...
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def save_dead_letter(self, letter: DeadLetter) -> None:
         await self._redis.rpush(f"{self._prefix}buried", f"{letter.job_id} {letter.error}")  # type: ignore[misc]
 
 
@@ -52,12 +52,14 @@ async def main(url: str, prefix: str, lease: float) -> None:
 
         queue = LaneQueue(redis, CODEC, prefix)
         handlers = {"quick": quick, "hold": hold, "die": die}
-        crew = Crew(url, queue, [lane(PLACES)], handlers, None, RedisBook(redis, prefix), lease=lease, look_every=0.1)
+        worker_pool = WorkerPool(
+            url, queue, [lane(PLACES)], handlers, None, RedisBook(redis, prefix), lease=lease, look_every=0.1
+        )
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        await crew.start()
+        await worker_pool.start()
         await stop.wait()
-        await crew.drain(grace=0)
+        await worker_pool.drain(grace=0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests of the lanes share: a ledger in a list, a way to wait, a lane for a test."""
+"""What the tests of the lanes share: a store in a list, a way to wait, a lane for a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOON = Backoff("steps", (0.01,), jitter=0.0)
 
 
 class Book:
-    """A ledger that can be closed for a while."""
+    """A store that can be closed for a while."""
 
     def __init__(self) -> None:
         self.rows: list[HistoryRow] = []
@@ -26,14 +26,14 @@ class Book:
         self._open()
         self.rows.extend(rows)
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def save_dead_letter(self, letter: DeadLetter) -> None:
         self._open()
         self.letters.append(letter)
 
     def _open(self) -> None:
         if self.closed:
             self.refusals += 1
-            raise ConnectionError("the ledger is away")
+            raise ConnectionError("the store is away")
 
 
 def lane(places: int = 4, **rules: Any) -> Lane:

@@ -38,13 +38,13 @@ async def test_an_id_is_taken_once_while_it_waits_is_delayed_or_runs_and_again_a
     crews: Crews, queue: LaneQueue
 ) -> None:
     """arq refuses the id of a finished job as long as its result is kept."""
-    started, let_go = asyncio.Event(), asyncio.Event()
+    started, release_unchanged = asyncio.Event(), asyncio.Event()
     runs = Counter[str]()
 
     async def handler(context: Context[None]) -> None:
         runs[context.job.id] += 1
         started.set()
-        await let_go.wait()
+        await release_unchanged.wait()
 
     assert await queue.enqueue("test", "f", id="a", delay=0.05)
     assert not await queue.enqueue("test", "f", id="a"), "it is delayed"
@@ -53,7 +53,7 @@ async def test_an_id_is_taken_once_while_it_waits_is_delayed_or_runs_and_again_a
     await crews(lane(), {"f": handler})
     await until(lambda: runs == {"a": 1, "b": 1}, "both run")
     assert not await queue.enqueue("test", "f", id="b"), "it runs"
-    let_go.set()
+    release_unchanged.set()
     await until(lambda: _is_empty(queue), "both ended")
     assert await queue.enqueue("test", "f", id="b"), "it has ended"
     await until(lambda: runs == {"a": 1, "b": 2}, "it runs again")
@@ -126,7 +126,7 @@ async def test_a_delayed_job_runs_when_due_and_nobody_polls_for_it(crews: Crews,
 
 
 async def test_another_process_rings_the_doorbell(crews: Crews, queue: LaneQueue, redis: Redis) -> None:
-    """arq finds a job at its next poll. This crew looks every five minutes only."""
+    """arq finds a job at its next poll. This worker_pool looks every five minutes only."""
     ran = asyncio.Event()
 
     async def handler(_: Context[None]) -> None:
@@ -163,13 +163,13 @@ async def test_a_free_place_is_filled_at_once(crews: Crews, queue: LaneQueue) ->
 
 async def test_a_full_daemon_leaves_jobs_to_others(crews: Crews, queue: LaneQueue) -> None:
     """A semaphore inside an arq job holds the job in a worker that cannot run it, while another one idles."""
-    let_go = asyncio.Event()
+    release_unchanged = asyncio.Event()
     running = Counter[str]()
 
     def handler_of(name: str) -> Handler[None]:
         async def handler(_: Context[None]) -> None:
             running[name] += 1
-            await let_go.wait()
+            await release_unchanged.wait()
 
         return handler
 
@@ -180,17 +180,17 @@ async def test_a_full_daemon_leaves_jobs_to_others(crews: Crews, queue: LaneQueu
     await crews(lane(places=2), {"f": handler_of("second")})
     await until(lambda: running["second"] == 2, "the second is full")
     assert await _holds(queue, waiting=1, active=4)
-    let_go.set()
+    release_unchanged.set()
     await until(lambda: _is_empty(queue), "all ended")
 
 
 async def test_long_jobs_do_not_hide_waiting_ones(crews: Crews, queue: LaneQueue) -> None:
     """arq leaves running jobs in its queue and reads only the first so many: enough long ones hide the rest."""
-    let_go, seen = asyncio.Event(), Counter[str]()
+    release_unchanged, seen = asyncio.Event(), Counter[str]()
 
     async def long(_: Context[None]) -> None:
         seen["long"] += 1
-        await let_go.wait()
+        await release_unchanged.wait()
 
     async def short(_: Context[None]) -> None:
         seen["short"] += 1
@@ -198,7 +198,7 @@ async def test_long_jobs_do_not_hide_waiting_ones(crews: Crews, queue: LaneQueue
     await queue.enqueue_many("test", [NewJob("long") for _ in range(150)] + [NewJob("short") for _ in range(50)])
     await crews(lane(places=151), {"long": long, "short": short})
     await until(lambda: seen == {"long": 150, "short": 50}, "the one place left does all short jobs")
-    let_go.set()
+    release_unchanged.set()
 
 
 async def test_two_crews_share_a_thousand_jobs_and_none_runs_twice(crews: Crews, queue: LaneQueue) -> None:

@@ -1,4 +1,4 @@
-"""The end of a crew: nothing lost, nothing counted, always in time."""
+"""The end of a worker_pool: nothing lost, nothing counted, always in time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.integration.lanes.stage import CODEC, lane, until
 async def test_running_jobs_end_within_the_grace_and_nothing_new_starts(crews: Crews, queue: LaneQueue) -> None:
     """arq cancels at once."""
     ended: list[str] = []
-    let_go = asyncio.Event()
+    release_unchanged = asyncio.Event()
 
     async def handler(context: Context[None]) -> None:
-        await let_go.wait()
+        await release_unchanged.wait()
         ended.append(context.job.id)
 
-    crew = await crews(lane(places=2), {"f": handler})
+    worker_pool = await crews(lane(places=2), {"f": handler})
     await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b", "c")])
     await until(lambda: _holds(queue, active=2), "two run")
-    draining = asyncio.create_task(crew.drain(grace=10))
+    draining = asyncio.create_task(worker_pool.drain(grace=10))
     await asyncio.sleep(0)
-    let_go.set()
+    release_unchanged.set()
     await draining
     assert sorted(ended) == ["a", "b"]
     assert await _holds(queue, active=0, waiting=1)
@@ -38,18 +38,18 @@ async def test_what_the_grace_does_not_see_through_goes_to_the_head_of_the_line_
 ) -> None:
     """In arq a shutdown costs an attempt."""
     seen: list[tuple[str, int, int]] = []
-    let_go = asyncio.Event()
+    release_unchanged = asyncio.Event()
 
     async def handler(context: Context[None]) -> None:
         seen.append((context.job.id, context.job.attempt, context.job.crashes))
-        await let_go.wait()
+        await release_unchanged.wait()
 
-    crew = await crews(lane(places=1), {"f": handler})
+    worker_pool = await crews(lane(places=1), {"f": handler})
     await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b", "c")])
     await until(lambda: len(seen) == 1, "the first one runs")
-    await crew.drain(grace=0.05)
+    await worker_pool.drain(grace=0.05)
     assert await _holds(queue, active=0, waiting=3)
-    let_go.set()
+    release_unchanged.set()
     await crews(lane(places=1), {"f": handler})
     await until(lambda: len(seen) == 4, "all ran")
     assert seen == [("a", 1, 0), ("a", 1, 0), ("b", 1, 0), ("c", 1, 0)]
@@ -68,15 +68,15 @@ async def test_without_redis_it_ends_in_time_as_well(crews: Crews, own_redis: Se
             finally:
                 cancelled.set()
 
-        crew = await crews(lane(), {"f": handler}, url=own_redis.url, queue=queue)
+        worker_pool = await crews(lane(), {"f": handler}, url=own_redis.url, queue=queue)
         await queue.enqueue("test", "f", id="one")
-        await until(lambda: crew.stats()["test"].running == 1, "it runs")
+        await until(lambda: worker_pool.stats()["test"].running == 1, "it runs")
         if away == "stopped":
             await own_redis.stop()
         else:
             own_redis.program.pause()
         start = time.monotonic()
-        await crew.drain(grace=0.1)
+        await worker_pool.drain(grace=0.1)
         assert time.monotonic() - start < 5
         assert cancelled.is_set()
         if away == "hanging":
@@ -84,23 +84,23 @@ async def test_without_redis_it_ends_in_time_as_well(crews: Crews, own_redis: Se
 
 
 async def test_a_job_that_ignores_its_cancellation_does_not_hold_the_process(crews: Crews, queue: LaneQueue) -> None:
-    let_go = asyncio.Event()
+    release_unchanged = asyncio.Event()
 
     async def handler(_: Context[None]) -> None:
-        while not let_go.is_set():
+        while not release_unchanged.is_set():
             try:
-                await let_go.wait()
+                await release_unchanged.wait()
             except asyncio.CancelledError:
                 continue
 
-    crew = await crews(lane(), {"f": handler})
+    worker_pool = await crews(lane(), {"f": handler})
     await queue.enqueue("test", "f", id="one")
-    await until(lambda: crew.stats()["test"].running == 1, "it runs")
+    await until(lambda: worker_pool.stats()["test"].running == 1, "it runs")
     start = time.monotonic()
-    await crew.drain(grace=0)
+    await worker_pool.drain(grace=0)
     assert time.monotonic() - start < 5
     assert await _holds(queue, active=1), "its lease runs out, then others take it"
-    let_go.set()
+    release_unchanged.set()
 
 
 async def test_a_job_that_is_through_stays_through_when_the_end_comes_during_its_hook(
@@ -114,10 +114,10 @@ async def test_a_job_that_is_through_stays_through_when_the_end_comes_during_its
 
     async def handler(_: Context[None]) -> None: ...
 
-    crew = await crews(lane(), {"f": handler}, hooks=[hook])
+    worker_pool = await crews(lane(), {"f": handler}, hooks=[hook])
     await queue.enqueue("test", "f", id="one")
     await reached.wait()
-    await crew.drain(grace=0)
+    await worker_pool.drain(grace=0)
     assert await _holds(queue, active=0, waiting=0)
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from redis.asyncio import Redis
 
-from pipeline_engine.errors import Permanent, RateLimited, Stale, Transient, Unreachable
+from pipeline_engine.errors import LeaseLost, Permanent, RateLimited, Transient, Unreachable
 from pipeline_engine.lanes import (
     Backoff,
     Codec,
@@ -19,10 +19,10 @@ from pipeline_engine.lanes import (
     Finished,
     LaneQueue,
     Outcome,
-    Release,
     Retry,
+    Snooze,
+    classify_error,
     runner,
-    verdict,
 )
 from tests.integration.lanes.conftest import Crews, Said
 from tests.integration.lanes.stage import Book, lane, until
@@ -111,7 +111,7 @@ async def test_a_job_that_takes_too_long_is_retried(crews: Crews, queue: LaneQue
 async def test_what_is_not_the_jobs_fault_uses_no_attempt(
     crews: Crews, queue: LaneQueue, book: Book, raised: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdict, "REST", 0.01)
+    monkeypatch.setattr(classify_error, "REST", 0.01)
     attempts: list[int] = []
 
     async def handler(context: Context[None]) -> None:
@@ -141,7 +141,7 @@ async def test_what_no_repeat_can_help_is_not_repeated(crews: Crews, queue: Lane
 
     async def stale(_: Context[None]) -> None:
         runs["stale"] += 1
-        raise Stale("somebody else has it")
+        raise LeaseLost("somebody else has it")
 
     await crews(lane(), {"permanent": permanent, "dead": dead, "stale": stale})
     for function in ("permanent", "dead", "stale"):
@@ -157,7 +157,7 @@ async def test_what_no_repeat_can_help_is_not_repeated(crews: Crews, queue: Lane
 
 async def test_outcomes_are_values(crews: Crews, queue: LaneQueue) -> None:
     attempts: list[int] = []
-    answers: list[Outcome] = [Retry("not yet", after=0.01), Release(0.01), Release(), Done()]
+    answers: list[Outcome] = [Retry("not yet", after=0.01), Snooze(0.01), Snooze(), Done()]
 
     async def handler(context: Context[None]) -> Outcome:
         attempts.append(context.job.attempt)
@@ -264,9 +264,9 @@ async def test_a_planted_past_is_ignored(crews: Crews, queue: LaneQueue, redis: 
     for name, planted in (("a", b64encode(forged).decode()), ("b", "no base64 ÿ"), ("c", "c2hvcnQ=")):
         await queue.enqueue("test", "f", id=name)
         await redis.hset(queue.keys.stem("test") + "state", name, planted)  # type: ignore[misc]
-    crew = await crews(lane(), {"f": handler})
+    worker_pool = await crews(lane(), {"f": handler})
     await until(lambda: attempts == [1, 1, 1], "all ran")
-    assert crew.stats()["test"].refused == 3
+    assert worker_pool.stats()["test"].refused == 3
 
 
 async def test_a_handler_that_is_cancelled_from_inside_is_retried(crews: Crews, queue: LaneQueue) -> None:

@@ -34,10 +34,10 @@ async def test_completed_rows_go_through_a_ring_and_failed_ones_do_not_fall_out_
     book.closed = True
     await crews(lane(retention=Retention(completed_rows=10)), {"f": fail_once})
     await queue.enqueue_many("test", [NewJob("f") for _ in range(50)])
-    await until(lambda: book.refusals >= 2, "the ledger refused twice")
+    await until(lambda: book.refusals >= 2, "the store refused twice")
     await until(lambda: _is_empty(queue), "all ended")
     book.closed = False
-    await until(lambda: len(book.rows) == 60, "the rows come when the ledger is back")
+    await until(lambda: len(book.rows) == 60, "the rows come when the store is back")
     assert [row.outcome for row in book.rows].count("done") == 10
 
 

@@ -52,20 +52,20 @@ async def test_a_standstill_of_the_process_is_not_taken_for_its_end(
     crews: Crews, queue: LaneQueue, redis: Redis
 ) -> None:
     runs: list[str] = []
-    let_go = asyncio.Event()
+    release_unchanged = asyncio.Event()
 
     async def long(context: Context[None]) -> None:
         runs.append(context.job.id)
-        await let_go.wait()
+        await release_unchanged.wait()
 
     async def block(_: Context[None]) -> None:
-        await asyncio.sleep(LEASE)  # the crew has been connected for long enough to reap
+        await asyncio.sleep(LEASE)  # the worker_pool has been connected for long enough to reap
         time.sleep(2 * LEASE)  # noqa: ASYNC251 - that is the point
 
     await queue.enqueue_many("test", [NewJob("long", id="long"), NewJob("block", id="block")])
     await crews(lane(), {"long": long, "block": block}, lease=LEASE, look_every=0.01)
     await until(lambda: _holds(queue, active=1), "the standstill is over")
-    let_go.set()
+    release_unchanged.set()
     await until(lambda: _is_empty(queue), "both ended")
     assert runs == ["long"]
     assert not await redis.exists(queue.keys.stem("test") + "crashes")

@@ -1,4 +1,4 @@
-"""Redis stops, hangs, is emptied, is full, loses answers: no crew ends, no job is lost, none runs twice."""
+"""Redis stops, hangs, is emptied, is full, loses answers: no worker_pool ends, no job is lost, none runs twice."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ async def test_work_goes_on_when_a_stopped_redis_returns(
     crews: Crews, own_redis: Server, own_queue: LaneQueue, ran: Ran
 ) -> None:
     """A lost Redis ends arq's worker."""
-    crew = await crews(lane(), {"f": ran}, url=own_redis.url, queue=own_queue, look_every=0.2)
+    worker_pool = await crews(lane(), {"f": ran}, url=own_redis.url, queue=own_queue, look_every=0.2)
     await own_queue.enqueue("test", "f", id="before")
     await own_queue.enqueue("test", "f", id="later", delay=1.0)
     await until(lambda: ran.jobs == [("before", 0)], "it ran before")
     await own_redis.stop()
-    await until(lambda: crew.degraded, "the crew is degraded")
+    await until(lambda: worker_pool.degraded, "the worker_pool is degraded")
     with pytest.raises(Unreachable, match="REDIS_URL"):
         await own_queue.enqueue("test", "f")
     await own_redis.start()
     back = time.monotonic()
     await until(lambda: ("later", 0) in ran.jobs, "what was delayed meanwhile runs")
-    await until(lambda: not crew.degraded, "the crew is well again")
+    await until(lambda: not worker_pool.degraded, "the worker_pool is well again")
     assert time.monotonic() - back < RETURN
     await own_queue.enqueue("test", "f", id="after")
     await until(lambda: ("after", 0) in ran.jobs, "it ran after")
@@ -74,8 +74,8 @@ async def test_a_crew_starts_without_redis_and_works_when_it_comes(
 ) -> None:
     await own_queue.enqueue("test", "f", id="one")
     await own_redis.stop()
-    crew = await crews(lane(), {"f": ran}, url=own_redis.url, queue=own_queue)
-    await until(lambda: crew.degraded, "the crew is degraded")
+    worker_pool = await crews(lane(), {"f": ran}, url=own_redis.url, queue=own_queue)
+    await until(lambda: worker_pool.degraded, "the worker_pool is degraded")
     await own_redis.start()
     await until(lambda: ran.jobs == [("one", 0)], "it ran", patience=RETURN)
 
@@ -95,11 +95,11 @@ async def test_a_hanging_redis_freezes_nothing_and_no_running_job_loses_its_leas
     await until(lambda: ran.jobs == [("long", 0)], "it runs")
     own_redis.program.pause()
     hangs = time.monotonic()
-    await until(lambda: all(crew.degraded for crew in two), "both crews are degraded")
+    await until(lambda: all(worker_pool.degraded for worker_pool in two), "both crews are degraded")
     await until(lambda: time.monotonic() > hangs + 2 * lease, "the lease is over")
     own_redis.program.resume()
     back = time.monotonic()
-    await until(lambda: not any(crew.degraded for crew in two), "both crews are well again")
+    await until(lambda: not any(worker_pool.degraded for worker_pool in two), "both crews are well again")
     assert time.monotonic() - back < RETURN
     await until(lambda: time.monotonic() > back + 2 * lease, "there was time to take it for dead")
     ran.open.set()
@@ -138,7 +138,7 @@ async def test_a_full_redis_takes_nothing_new_but_what_it_holds_is_done(
     """`OOM command not allowed` ends arq's worker."""
     queue = LaneQueue(own, CODEC)
     ran.open.clear()
-    crew = await crews(lane(places=1), {"f": ran}, url=own_redis.url, queue=queue)
+    worker_pool = await crews(lane(places=1), {"f": ran}, url=own_redis.url, queue=queue)
     await queue.enqueue_many("test", [NewJob("f", id=str(number)) for number in range(3)])
     await until(lambda: len(ran.jobs) == 1, "one runs")
     await own.config_set("maxmemory", "1")
@@ -149,7 +149,7 @@ async def test_a_full_redis_takes_nothing_new_but_what_it_holds_is_done(
     await own.config_set("maxmemory", "0")
     await queue.enqueue("test", "f", id="more")
     await until(lambda: ("more", 0) in ran.jobs, "it takes more again", patience=RETURN)
-    await until(lambda: not crew.degraded, "the crew is well")
+    await until(lambda: not worker_pool.degraded, "the worker_pool is well")
 
 
 async def test_a_redis_that_became_a_replica_is_waited_for(
@@ -157,10 +157,10 @@ async def test_a_redis_that_became_a_replica_is_waited_for(
 ) -> None:
     """`READONLY` ends arq's worker."""
     queue = LaneQueue(own, CODEC)
-    crew = await crews(lane(), {"f": ran}, url=own_redis.url, queue=queue)
+    worker_pool = await crews(lane(), {"f": ran}, url=own_redis.url, queue=queue)
     await queue.enqueue("test", "f", id="one", delay=0.5)
     await own.replicaof("127.0.0.1", "1")
-    await until(lambda: crew.degraded, "the crew is degraded")
+    await until(lambda: worker_pool.degraded, "the worker_pool is degraded")
     assert not ran.jobs
     await own.replicaof("NO", "ONE")
     await until(lambda: ran.jobs == [("one", 0)], "it ran", patience=RETURN)
@@ -209,12 +209,14 @@ async def test_jobs_that_end_while_redis_is_away_are_settled_when_it_returns(
     queue = LaneQueue(own, CODEC)
     ran.open.clear()
     async with Proxy.before(own_redis.url) as proxy:
-        crew = await crews(lane(), {"f": ran}, url=proxy.instead_of(own_redis.url), queue=queue, lease=60.0)
+        worker_pool = await crews(lane(), {"f": ran}, url=proxy.instead_of(own_redis.url), queue=queue, lease=60.0)
         await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b")])
         await until(lambda: len(ran.jobs) == 2, "they run")
         await proxy.refuse()
         ran.open.set()
-        await until(lambda: crew.degraded and crew.stats()["test"].running == 0, "they ended, and nobody knows")
+        await until(
+            lambda: worker_pool.degraded and worker_pool.stats()["test"].running == 0, "they ended, and nobody knows"
+        )
         ended = time.monotonic()
         await until(lambda: time.monotonic() > ended + 0.3, "the worker has tried to say so")
         await proxy.accept()
@@ -223,7 +225,7 @@ async def test_jobs_that_end_while_redis_is_away_are_settled_when_it_returns(
 
 
 async def test_rings_that_were_missed_are_made_up_for(crews: Crews, own_redis: Server, own: Redis, ran: Ran) -> None:
-    """This crew looks every five minutes only, and the job comes while its doorbell is off."""
+    """This worker_pool looks every five minutes only, and the job comes while its doorbell is off."""
     queue, other = LaneQueue(own, CODEC), LaneQueue(own, CODEC)
     async with Proxy.before(own_redis.url) as proxy:
         await crews(lane(), {"f": ran}, url=proxy.instead_of(own_redis.url), queue=queue)

@@ -35,8 +35,8 @@ async def test_a_limited_lane_holds_no_place_and_spins_not(crews: Crews, queue: 
     async def handler(_: Context[None], number: int) -> None:
         ran.append(number)
 
-    crew = await crews(lane(places=3, rate=Rate(jobs=1, seconds=60)), {"f": handler})
+    worker_pool = await crews(lane(places=3, rate=Rate(jobs=1, seconds=60)), {"f": handler})
     await queue.enqueue_many("test", [NewJob("f", (i,)) for i in range(3)])
     await until(lambda: ran == [0], "one ran")
-    assert crew.stats()["test"].running == 0
+    assert worker_pool.stats()["test"].running == 0
     assert (await queue.counts(["test"]))["test"].waiting == 2

@@ -15,7 +15,7 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.errors import EngineError
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.indexes import missing_indexes
-from pipeline_engine.repos.ledger import Ledger
+from pipeline_engine.repos.job_store import MongoJobStore
 from pipeline_engine.repos.server import Server
 from pipeline_engine.repos.stuck import stuck_work
 from pipeline_engine.settings import Settings
@@ -88,7 +88,7 @@ async def _stuck(database: Database) -> list[Finding]:
 
 
 async def _letters(database: Database) -> list[Finding]:
-    count = await Ledger(database, Clock()).count_dead()
+    count = await MongoJobStore(database, Clock()).count_dead()
     if count:
         return [Finding.warning("dead letters", f"{count} wait for somebody: see `dlq`")]
     return [Finding.ok("dead letters", "none")]

@@ -26,7 +26,7 @@ def _nothing(_automation: Automation) -> dict[str, list[ObjectId]]:
 
 
 @dataclass(frozen=True)
-class Guarded:
+class UpdateDeal:
     """Changes the deal itself: effect and mark are one guarded update, so a replay matches nothing."""
 
     change: Callable[[Automation], DealChange]
@@ -37,7 +37,7 @@ class Guarded:
 
 
 @dataclass(frozen=True)
-class Written:
+class InsertDocument:
     """Writes one document per deal under an `_id` that a repeat makes again; then marks the deal."""
 
     collection: str
@@ -46,7 +46,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SendMessage:
     """Leaves the house: recorded before it is sent, and never sent again without being flagged."""
 
     channel: str
@@ -55,14 +55,14 @@ class Sent:
     points_at: Callable[[Automation], dict[str, list[ObjectId]]] = field(default=_nothing)
 
 
-Action = Guarded | Written | Sent
+Action = UpdateDeal | InsertDocument | SendMessage
 
 
 def needs(action: Action) -> tuple[str, ...] | None:
     """The fields of a deal that it has to know; None for all of them."""
-    return MARKS if isinstance(action, Guarded) else None
+    return MARKS if isinstance(action, UpdateDeal) else None
 
 
 def moves(action: Action) -> bool:
     """Whether it takes deals out of the stage."""
-    return isinstance(action, Guarded) and action.moves
+    return isinstance(action, UpdateDeal) and action.moves

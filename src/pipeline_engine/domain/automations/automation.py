@@ -80,7 +80,7 @@ def read_automation(document: Mapping[str, Any]) -> Automation:
 def seconds(document: Mapping[str, Any], field: str) -> timedelta:
     """A length of time out of the configuration; none given is zero. Raises: Permanent naming the field."""
     value = document.get(field) or 0
-    # Written so that NaN, which is neither more nor less than anything, is refused as well.
+    # InsertDocument so that NaN, which is neither more nor less than anything, is refused as well.
     if not isinstance(value, int | float) or not 0 <= value <= LONGEST.total_seconds():
         raise Permanent(f"{field} must be a number of seconds, from zero to ten years", "bad_automation")
     return timedelta(seconds=value)

@@ -11,15 +11,15 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Action, Guarded, Sent, Written, moves
+from pipeline_engine.domain.automations.action import Action, InsertDocument, SendMessage, UpdateDeal, moves
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.automations.closing import close, close_as_done
+from pipeline_engine.domain.automations.batch_log import close, close_as_done
 from pipeline_engine.domain.automations.loop_guard import CIRCLING, goes_round, with_move
 from pipeline_engine.domain.automations.marks import done_mark
 from pipeline_engine.domain.automations.matching import fresh
-from pipeline_engine.domain.automations.settling import Failure, done, entries, give_up, put_off
 from pipeline_engine.domain.automations.unit_key import unit_key
+from pipeline_engine.domain.automations.unit_outcomes import Failure, done, entries, give_up, put_off
 from pipeline_engine.domain.effects import Deliver, Delivered, GivenUp, Limited, NotYet, Result, send_all
 from pipeline_engine.errors import Permanent, RateLimited
 from pipeline_engine.ids import derived_id, object_id
@@ -47,7 +47,7 @@ class Worked:
 
 def most_at_once(app: App, automation: Automation) -> int:
     """So many deals may be worked off together; where a provider sets the pace, one batch."""
-    batches = 1 if isinstance(ACTIONS[automation.type], Sent) else SIDE_BY_SIDE
+    batches = 1 if isinstance(ACTIONS[automation.type], SendMessage) else SIDE_BY_SIDE
     return app.settings.automation_batch * batches
 
 
@@ -86,9 +86,9 @@ async def _open_log(
         {"target_stage_id": object_id(automation.config.get("target_stage_id"))} if moves(action) else {}
     )
     # What a run that finds the log open has to know; a mark that is part of the effect tells the rest.
-    if not isinstance(action, Guarded):
+    if not isinstance(action, UpdateDeal):
         about["units"] = [unit_key(automation, deal) for deal in deals]
-    if not isinstance(action, Guarded) or automation.reentry == "per_entry":
+    if not isinstance(action, UpdateDeal) or automation.reentry == "per_entry":
         about["entries"] = [deal["automation_starts"] for deal in deals]
     return await app.automation_logs.open(
         automation.account_id,
@@ -118,16 +118,16 @@ class _Acted:
 
 async def _act(app: App, automation: Automation, action: Action, deals: Sequence[Deal], until: float) -> _Acted:
     match action:
-        case Guarded():
+        case UpdateDeal():
             return _Acted(on_all=await _change(app, automation, action, deals))
-        case Written():
+        case InsertDocument():
             await _write(app, automation, action, deals)
-        case Sent():
+        case SendMessage():
             return _Acted(rest=await _send(app, automation, action, deals, until))
     return _Acted()
 
 
-async def _change(app: App, automation: Automation, action: Guarded, deals: Sequence[Deal]) -> bool:
+async def _change(app: App, automation: Automation, action: UpdateDeal, deals: Sequence[Deal]) -> bool:
     """Whether all of them were changed."""
     now = app.clock.now()
     change = action.change(automation) | done_mark(automation)
@@ -148,7 +148,7 @@ async def _stop_circling(app: App, automation: Automation, deals: Sequence[Deal]
     return [deal for deal in deals if deal["_id"] not in stopped]
 
 
-async def _write(app: App, automation: Automation, action: Written, deals: Sequence[Deal]) -> None:
+async def _write(app: App, automation: Automation, action: InsertDocument, deals: Sequence[Deal]) -> None:
     now = app.clock.now()
     deals = await _still_matching(app, automation, deals, now)
     documents = [_document(automation, action, deal, now) for deal in deals]
@@ -157,13 +157,15 @@ async def _write(app: App, automation: Automation, action: Written, deals: Seque
     await done(app, automation, entries(deal for place, deal in enumerate(deals) if place not in refused))
 
 
-def _document(automation: Automation, action: Written, deal: Deal, now: datetime) -> dict[str, Any]:
+def _document(automation: Automation, action: InsertDocument, deal: Deal, now: datetime) -> dict[str, Any]:
     own = {"account_id": automation.account_id, "automation": automation.id, "createdAt": now, "updatedAt": now}
     id = derived_id(action.collection, unit_key(automation, deal))
     return {"_id": id, **action.document(automation, deal, now), **own}
 
 
-async def _send(app: App, automation: Automation, action: Sent, deals: Sequence[Deal], until: float) -> float | None:
+async def _send(
+    app: App, automation: Automation, action: SendMessage, deals: Sequence[Deal], until: float
+) -> float | None:
     by_key = {unit_key(automation, deal): deal for deal in deals}
     composed = dict(zip(by_key, await action.compose(app, automation, deals), strict=True))
     results: dict[str, Result] = {key: _unsent(one) for key, one in composed.items() if isinstance(one, Exception)}

@@ -19,7 +19,7 @@ from pipeline_engine.domain.automations.matching import SETTLED
 from pipeline_engine.domain.automations.selection import FULL_LOOK, watermark
 from pipeline_engine.domain.explanation import Condition, Next, holds
 from pipeline_engine.logs import clean
-from pipeline_engine.repos.lease import FOREIGN_FLAG
+from pipeline_engine.repos.lease import LEGACY_FLAG_COUNTS
 
 Document = Mapping[str, Any]
 
@@ -86,9 +86,9 @@ def _free(document: Document, now: datetime) -> Condition:
         who = f"{document.get('lease_owner')}, lease until {_time(until)}"
         return Condition(name, who, False, Next("fires", now, f"in the run that is on ({who}), or in the next one"))
     sign = document.get("updatedAt") or document.get("flag_seen_at")
-    if document.get("is_running") is not True or until is not None or (sign and sign <= now - FOREIGN_FLAG):
+    if document.get("is_running") is not True or until is not None or (sign and sign <= now - LEGACY_FLAG_COUNTS):
         return Condition(name, "nobody", True)
-    over = sign + FOREIGN_FLAG if sign else None
+    over = sign + LEGACY_FLAG_COUNTS if sign else None
     return Condition(name, "is_running without a lease", False, Next("waits", over, "for another engine's is_running"))
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline_engine.domain.automations.automation import Automation, read_automation
-from pipeline_engine.errors import Stale
+from pipeline_engine.errors import LeaseLost
 from pipeline_engine.repos.automations import Automations
 
 
 class Hold:
-    """The automation as this run knows it. Every change is made only while it is still ours, else Stale is raised."""
+    """The automation as this run knows it. A change after the lease went to another run raises LeaseLost."""
 
     def __init__(self, automations: Automations, document: Mapping[str, Any]) -> None:
         """Raises: Permanent when the automation is malformed."""
@@ -31,9 +31,9 @@ class Hold:
         """Set fields."""
         self._keep(await self._automations.change(self.document, values))
 
-    async def give_back(self, **values: Any) -> None:
+    async def release(self, **values: Any) -> None:
         """Let go of it, setting fields; with `run=None` the run has ended, else it goes on with the next slice."""
-        if await self._automations.give_back(self.document, values) is None:
+        if await self._automations.release(self.document, values) is None:
             raise self._stale()
 
     def _keep(self, document: Mapping[str, Any] | None) -> None:
@@ -42,5 +42,5 @@ class Hold:
         self.document = document
         self.automation = read_automation(document)
 
-    def _stale(self) -> Stale:
-        return Stale(f"automation {self.document['_id']} was taken over")
+    def _stale(self) -> LeaseLost:
+        return LeaseLost(f"automation {self.document['_id']} was taken over")

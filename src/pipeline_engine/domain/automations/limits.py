@@ -8,20 +8,20 @@ from typing import Any
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.errors import Unreachable
-from pipeline_engine.lanes import Granted
+from pipeline_engine.lanes import Grant
 
 WITHOUT_REDIS = 1.0
 
 
-async def within_limit(app: App, automation: Automation, wanted: int) -> Granted:
+async def within_limit(app: App, automation: Automation, wanted: int) -> Grant:
     """How many of so many deals may be worked off now. Tokens are taken first: an attempt is never used up by this."""
     limit = limit_of(await app.accounts.get(automation.account_id), automation.type)
     if limit is None:
-        return Granted(wanted, 0.0)
+        return Grant(wanted, 0.0)
     try:
-        return await app.allowance.spend(str(automation.account_id), automation.type, limit, wanted)
+        return await app.rate_limiter.acquire(str(automation.account_id), automation.type, limit, wanted)
     except Unreachable:
-        return Granted(0, WITHOUT_REDIS)
+        return Grant(0, WITHOUT_REDIS)
 
 
 def limit_of(account: Mapping[str, Any], type: str) -> int | None:

@@ -12,19 +12,19 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations import brake
+from pipeline_engine.domain.automations import circuit_breaker
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.batch import most_at_once, work
-from pipeline_engine.domain.automations.closing import close_left_open
-from pipeline_engine.domain.automations.ending import begin_anew, end
+from pipeline_engine.domain.automations.batch_log import close_left_open
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.limits import within_limit
+from pipeline_engine.domain.automations.notify import tell
 from pipeline_engine.domain.automations.repeats import take_up_repeats
+from pipeline_engine.domain.automations.run_end import begin_anew, end
 from pipeline_engine.domain.automations.selection import Selection, anything_due, select
-from pipeline_engine.domain.automations.settling import AGAIN
-from pipeline_engine.domain.automations.telling import tell
-from pipeline_engine.errors import Permanent, Stale
-from pipeline_engine.lanes import Done, Outcome, Release
+from pipeline_engine.domain.automations.unit_outcomes import AGAIN
+from pipeline_engine.errors import LeaseLost, Permanent
+from pipeline_engine.lanes import Done, Outcome, Snooze
 from pipeline_engine.repos.client import is_away
 
 CRASHES = 5
@@ -46,14 +46,14 @@ async def run_slice(app: App, automation_id: ObjectId) -> Outcome | None:
     with app.heartbeat.holding("automations", automation_id):
         try:
             return await _slice(app, Hold(app.automations, held))
-        except Stale:
+        except LeaseLost:
             return None
         except Permanent as error:
             await _pause(app, held, str(error))
             return None
         except Exception as error:
             if not is_away(error):
-                await app.automations.give_back(held, {"crashes": held["crashes"] + 1})
+                await app.automations.release(held, {"crashes": held["crashes"] + 1})
             raise
 
 
@@ -75,8 +75,8 @@ async def _act(app: App, hold: Hold) -> Outcome:
         if outcome:
             return outcome
         if time.monotonic() >= until:
-            await hold.give_back()
-            return Release()
+            await hold.release()
+            return Snooze()
         # At the end of the line once more from its beginning: some may have become due behind us.
         selection = await (_go_on(app, hold, following) if following.deals else _begin(app, hold))
     return await (_nothing_left(app, hold, selection) if selection else end(app, hold))
@@ -95,7 +95,7 @@ async def _go_on(app: App, hold: Hold, selection: Selection) -> Selection | None
 
 
 async def _select(app: App, hold: Hold, behind: Selection | None = None) -> Selection:
-    most = 1 if brake.is_probing(hold) else most_at_once(app, hold.automation)
+    most = 1 if circuit_breaker.half_open(hold) else most_at_once(app, hold.automation)
     return await select(app, hold.automation, hold.document, most, behind.last if behind else None)
 
 
@@ -103,14 +103,14 @@ async def _work(app: App, hold: Hold, selection: Selection, until: float) -> Out
     """Some deals. Returns how the slice ends, if it has to end after this."""
     await _announce(app, hold, selection)
     if not app.heartbeat.trusted:
-        raise Stale(f"automation {hold.automation.id}: the lease may have run out")
+        raise LeaseLost(f"automation {hold.automation.id}: the lease may have run out")
     granted = await within_limit(app, hold.automation, len(selection.deals))
     if not granted.units:
         return await _put_to_rest(app, hold, granted.after)
     deals = selection.deals[: granted.units]
     worked = await work(app, hold.automation, hold.run_id, deals, until)
-    await brake.release(hold, worked)
-    if await brake.pull(app, hold, worked):
+    await circuit_breaker.reset(hold, worked)
+    if await circuit_breaker.trip(app, hold, worked):
         return await end(app, hold)
     if worked.done + worked.failed and hold.document["crashes"]:
         await hold.change(crashes=0)
@@ -119,8 +119,8 @@ async def _work(app: App, hold: Hold, selection: Selection, until: float) -> Out
 
 async def _put_to_rest(app: App, hold: Hold, seconds: float) -> Outcome:
     """A limit says, not before so many seconds. The place is somebody else's meanwhile."""
-    await hold.give_back(next_at=app.clock.now() + timedelta(seconds=seconds))
-    return Release(after=seconds) if seconds <= LONG else Done()
+    await hold.release(next_at=app.clock.now() + timedelta(seconds=seconds))
+    return Snooze(after=seconds) if seconds <= LONG else Done()
 
 
 async def _is_on(app: App, hold: Hold) -> bool:
@@ -151,19 +151,19 @@ async def _announce(app: App, hold: Hold, selection: Selection) -> None:
 
 async def _nothing_left(app: App, hold: Hold, selection: Selection) -> Outcome:
     if selection.again_at and selection.again_at <= selection.at + SOON:
-        await hold.give_back()
+        await hold.release()
         wait = (selection.again_at - app.clock.now()).total_seconds()
-        return Release(after=min(max(wait, 0.1), AGAIN))  # new deals do not wait for longer than that
+        return Snooze(after=min(max(wait, 0.1), AGAIN))  # new deals do not wait for longer than that
     await app.automation_units.forget_due(hold.automation.account_id, hold.automation.id, selection.at)
     changes = {"watermark": selection.watermark} if selection.watermark else {}
     ended = await end(app, hold, **changes)
     # A sweep that found a deal since then could not put this job into a lane where it still stood.
-    return Release() if await anything_due(app, hold.automation, {**hold.document, **changes}) else ended
+    return Snooze() if await anything_due(app, hold.automation, {**hold.document, **changes}) else ended
 
 
 async def _pause(app: App, held: Mapping[str, Any], reason: str) -> None:
     """It cannot run as it stands: looked at again after the pause, when somebody may have mended it."""
     log.warning("automation paused", automation=str(held["_id"]), reason=reason)
-    until = app.clock.now() + brake.PAUSE
+    until = app.clock.now() + circuit_breaker.PAUSE
     values = {"paused_until": until, "paused_reason": reason, "crashes": 0, "run": None}
-    await app.automations.give_back(held, values)
+    await app.automations.release(held, values)

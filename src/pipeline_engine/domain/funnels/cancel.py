@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.finish import end_cancelled
 from pipeline_engine.domain.funnels.look_up import look_up
 from pipeline_engine.errors import Permanent
-from pipeline_engine.lanes import Outcome, Release
+from pipeline_engine.lanes import Outcome, Snooze
 
 AGAIN = 1.0
 """Seconds until the next look whether the last step has stopped."""
@@ -33,8 +33,8 @@ async def cancel(app: App, funnel_id: ObjectId) -> None:
 async def clean_up(app: App, held: Mapping[str, Any]) -> Outcome | None:
     """Wait for the last step, then remove what was made: objects, then their records, forms, steps."""
     if await app.funnel_steps.stop(held):
-        await app.funnels.give_back(held, {})
-        return Release(after=AGAIN)
+        await app.funnels.release(held, {})
+        return Snooze(after=AGAIN)
     images = await app.images.of_clone(held)
     places = asyncio.Semaphore(AT_ONCE)
 

@@ -8,47 +8,47 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.blueprint import Blueprint
+from pipeline_engine.domain.funnels.clone_ids import clone_uuid
+from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.source import foreign_to
-from pipeline_engine.domain.funnels.twin import twin_uuid
 from pipeline_engine.errors import Permanent
 
 Document = Mapping[str, Any]
 
 
-async def copy_forms(app: App, blueprint: Blueprint, mentioned: Collection[str]) -> tuple[dict[str, str], list[str]]:
+async def copy_forms(app: App, clone_map: CloneMap, mentioned: Collection[str]) -> tuple[dict[str, str], list[str]]:
     """{form id: its clone's, or '' where there is none to copy}, and why there is none."""
     if not mentioned:
         return {}, []
-    sources = await _sources(app, blueprint, mentioned)
-    there = await app.forms.of_clone(blueprint.clone)
+    sources = await _sources(app, clone_map, mentioned)
+    there = await app.forms.of_clone(clone_map.clone)
     now = app.clock.now()
-    missing = [_copy(form, blueprint, now) for id, form in sources.items() if id not in there]
+    missing = [_copy(form, clone_map, now) for id, form in sources.items() if id not in there]
     if missing:
         await app.forms.add(missing)
-        there = await app.forms.of_clone(blueprint.clone)
+        there = await app.forms.of_clone(clone_map.clone)
     if lost := sorted(sources.keys() - there.keys()):
         raise Permanent(f"forms could not be copied, a unique index refuses them: {', '.join(lost)}", "form")
     new = {id: there.get(id.lower(), "") for id in mentioned}
     return new, [f"form {id}: there is none in this account" for id in sorted(new) if not new[id]]
 
 
-async def _sources(app: App, blueprint: Blueprint, mentioned: Collection[str]) -> dict[str, Document]:
+async def _sources(app: App, clone_map: CloneMap, mentioned: Collection[str]) -> dict[str, Document]:
     """The forms to copy by their secret id; where several have it, the source's own and then the oldest."""
     found = await app.forms.with_secrets(sorted({id.lower() for id in mentioned}))
-    foreign = await foreign_to(app, blueprint.owner, found)
-    own = str(blueprint.source.get("account_id"))
+    foreign = await foreign_to(app, clone_map.owner, found)
+    own = str(clone_map.source.get("account_id"))
     seen = [one for one in found if one not in foreign]
     seen.sort(key=lambda one: str(one.get("account_id")) == own)
     return {str(one["form_secret_id"]): one for one in seen}
 
 
-def _copy(form: Document, blueprint: Blueprint, now: object) -> dict[str, Any]:
-    clone, source = blueprint.clone, str(form["form_secret_id"])
+def _copy(form: Document, clone_map: CloneMap, now: object) -> dict[str, Any]:
+    clone, source = clone_map.clone, str(form["form_secret_id"])
     return {
         **form,
         "_id": ObjectId(),
-        "form_secret_id": twin_uuid(clone["_id"], source),
+        "form_secret_id": clone_uuid(clone["_id"], source),
         "source_form_id": source,
         "account_id": clone["account_id"],
         "funnel_id": clone["_id"],

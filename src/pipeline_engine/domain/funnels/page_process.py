@@ -11,9 +11,9 @@ from functools import lru_cache
 
 from pipeline_engine.domain.funnels.chat import chat_keys
 from pipeline_engine.domain.funnels.form_ids import form_ids
+from pipeline_engine.domain.funnels.leftovers import Proof
 from pipeline_engine.domain.funnels.page import Left, Mentions, Page, Part, Rewritten
 from pipeline_engine.domain.funnels.page_wire import Answer, Look, Request, Rewrite, decoded, encoded, pieces
-from pipeline_engine.domain.funnels.proof import Proof
 from pipeline_engine.domain.funnels.references import References
 from pipeline_engine.domain.funnels.rewrite import key_edits, replaced
 from pipeline_engine.providers.child_work import answer, messages

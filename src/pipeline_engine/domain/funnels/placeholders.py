@@ -9,9 +9,9 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.funnels.clone_ids import clone_step_id
 from pipeline_engine.domain.funnels.source import foreign_to, owner_of
-from pipeline_engine.domain.funnels.twin import twin_step
-from pipeline_engine.errors import Stale, Transient
+from pipeline_engine.errors import LeaseLost, Transient
 from pipeline_engine.ids import object_id
 
 Document = Mapping[str, Any]
@@ -28,7 +28,7 @@ OF_THE_MAKING = {
 async def freeze(app: App, held: Document, source: Document) -> Document:
     """Write down which steps the clone will have, in their order. Steps that the source gets later are none of it.
 
-    Returns the funnel. Raises: Stale.
+    Returns the funnel. Raises: LeaseLost.
     """
     if held["clone"].get("source_steps") is not None:
         return held
@@ -48,7 +48,7 @@ def in_order(listed: object, there: Sequence[ObjectId]) -> list[ObjectId]:
 
 
 async def make_placeholders(app: App, held: Document) -> Document:
-    """Make what is missing of steps and components, and list the steps in the funnel. Returns it. Raises: Stale."""
+    """Make what is missing of steps and components, and list the steps in the funnel. Returns it. Raises: LeaseLost."""
     sources: Sequence[ObjectId] = held["clone"]["source_steps"]
     await app.funnel_steps.adopt(held, sources)
     there = {one["original_step_id"]: one["_id"] for one in await app.funnel_steps.of_clone(held)}
@@ -81,7 +81,7 @@ def placeholder(source: Document, clone: Document, now: datetime) -> dict[str, A
     kept = {name: value for name, value in source.items() if name not in OF_THE_MAKING}
     return {
         **kept,
-        "_id": twin_step(clone["_id"], source["_id"]),
+        "_id": clone_step_id(clone["_id"], source["_id"]),
         "account_id": clone["account_id"],
         "funnel_id": clone["_id"],
         "original_step_id": source["_id"],
@@ -102,5 +102,5 @@ def placeholder(source: Document, clone: Document, now: datetime) -> dict[str, A
 
 def _ours(changed: Document | None) -> Document:
     if changed is None:
-        raise Stale("the clone was taken over")
+        raise LeaseLost("the clone was taken over")
     return changed

@@ -10,15 +10,15 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.cancel import clean_up
-from pipeline_engine.domain.funnels.desk import Desk
+from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.finish import end_run, fail, settle
 from pipeline_engine.domain.funnels.job import dispatch_steps
 from pipeline_engine.domain.funnels.placeholders import freeze, make_placeholders
 from pipeline_engine.domain.funnels.refusal import OriginalGone
 from pipeline_engine.domain.funnels.source import find_source
-from pipeline_engine.errors import Permanent, Stale
-from pipeline_engine.lanes import Outcome, Release
-from pipeline_engine.lanes.verdict import brief, expected, full, where
+from pipeline_engine.errors import LeaseLost, Permanent
+from pipeline_engine.lanes import Outcome, Snooze
+from pipeline_engine.lanes.classify_error import brief, expected, full, where
 from pipeline_engine.repos.client import is_away
 
 CRASHES = 3
@@ -27,15 +27,15 @@ CRASHES = 3
 log = logs.get(__name__)
 
 
-async def plan(app: App, desk: Desk, funnel_id: ObjectId) -> Outcome | None:
+async def plan(app: App, cache: CloneCache, funnel_id: ObjectId) -> Outcome | None:
     """Claim the funnel and plan its clone; None when that is done, or it is not due or somebody else's."""
     held = await app.funnels.claim(funnel_id)
     if held is None:
         return None
     with app.heartbeat.holding("funnels", funnel_id):
         try:
-            return await _plan(app, desk, held)
-        except Stale:
+            return await _plan(app, cache, held)
+        except LeaseLost:
             return None
         except Exception as error:
             if is_away(error):
@@ -43,7 +43,7 @@ async def plan(app: App, desk: Desk, funnel_id: ObjectId) -> Outcome | None:
             return await _after(app, held, error)
 
 
-async def _plan(app: App, desk: Desk, held: Mapping[str, Any]) -> Outcome | None:
+async def _plan(app: App, cache: CloneCache, held: Mapping[str, Any]) -> Outcome | None:
     if held["clone"].get("cancel_requested"):
         return await clean_up(app, held)
     if held["clone"]["crashes"] >= CRASHES:
@@ -54,11 +54,11 @@ async def _plan(app: App, desk: Desk, held: Mapping[str, Any]) -> Outcome | None
     await app.funnel_steps.reopen(held)
     planned = await app.funnels.hand_to_steps(held)
     if planned is None:
-        raise Stale(f"clone {held['_id']} was taken over")
+        raise LeaseLost(f"clone {held['_id']} was taken over")
     log.info("clone planned", funnel_id=str(held["_id"]), steps=held["clone"]["steps_total"])
     still_open = await app.funnel_steps.open_ids(planned)
     await dispatch_steps(app, [id for id in planned["steps"] if id in still_open])
-    await settle(app, planned, desk.progress)
+    await settle(app, planned, cache.progress)
     return None
 
 
@@ -74,5 +74,5 @@ async def _after(app: App, held: Mapping[str, Any], error: Exception) -> Outcome
     if failures >= app.settings.clone_attempts:
         await end_run(app, held, full(error))
         return None
-    await app.funnels.give_back(held, {"clone.failures": failures, "clone.error": full(error)})
-    return Release(after=app.settings.clone_retry_seconds)
+    await app.funnels.release(held, {"clone.failures": failures, "clone.error": full(error)})
+    return Snooze(after=app.settings.clone_retry_seconds)

@@ -11,10 +11,10 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.explanation import Condition, Next, next_of
-from pipeline_engine.domain.imports.belonging import refuse_foreign
+from pipeline_engine.domain.imports.coordinator import CRASHES
 from pipeline_engine.domain.imports.finish import figures
 from pipeline_engine.domain.imports.look_up import look_up
-from pipeline_engine.domain.imports.planner import CRASHES
+from pipeline_engine.domain.imports.ownership import refuse_foreign
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import read_key, read_request
 from pipeline_engine.domain.imports.retry import LATEST

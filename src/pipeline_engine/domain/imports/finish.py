@@ -14,7 +14,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.events import relay
 from pipeline_engine.domain.imports.error_csv import ErrorCsv
 from pipeline_engine.domain.imports.request import read_key
-from pipeline_engine.errors import Permanent, Stale
+from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.ids import object_id
 
 CHUNKS_KEPT = timedelta(days=30)
@@ -30,7 +30,7 @@ async def finish(app: App, held: Mapping[str, Any], status: str, error: str | No
     Every step may be repeated after a crash: the report and the error CSV have fixed names, and only the update that
     ends the import lets anybody know.
 
-    Raises: Stale when the import went to somebody else meanwhile.
+    Raises: LeaseLost when the import went to somebody else meanwhile.
     """
     account_id, import_id = object_id(held.get("account_id")), held["_id"]
     if account_id is None:
@@ -73,7 +73,7 @@ async def _end(
     events = _events(held, status, totals or {"created": 0, "failed": 0})
     ended = await app.imports.end(dict(held), status, events, **changes)
     if ended is None:
-        raise Stale(f"import {held['_id']} was taken over")
+        raise LeaseLost(f"import {held['_id']} was taken over")
     log.info("import ended", queue_id=str(held["_id"]), status=status, error=changes["error"], **dict(totals or {}))
     await relay.tell(app, app.imports, ended)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline_engine.errors import Stale
+from pipeline_engine.errors import LeaseLost
 from pipeline_engine.repos.imports import Imports
 
 
@@ -17,12 +17,12 @@ class Hold:
         self.document = dict(document)
 
     async def change(self, **changes: Any) -> None:
-        """Set fields; without any, just make sure. Raises: Stale when somebody else took the import over."""
+        """Set fields; without any, just make sure. Raises: LeaseLost when somebody else took the import over."""
         changed = await self._imports.change(self.document, changes)
         if changed is None:
-            raise Stale(f"import {self.document['_id']} was taken over")
+            raise LeaseLost(f"import {self.document['_id']} was taken over")
         self.document = changed
 
-    async def give_back(self, **changes: Any) -> None:
+    async def release(self, **changes: Any) -> None:
         """Let go of it for whoever claims it next."""
-        await self._imports.give_back(self.document, **changes)
+        await self._imports.release(self.document, **changes)

@@ -10,10 +10,10 @@ from aiocsv import AsyncReader
 
 from pipeline_engine.domain.imports.chunks import Piece
 from pipeline_engine.domain.imports.detect import Dialect
+from pipeline_engine.domain.imports.malformed import unfit_records
 from pipeline_engine.domain.imports.records import Record
 from pipeline_engine.domain.imports.row import Row, RowError
 from pipeline_engine.domain.imports.row_mapper import RowMapper
-from pipeline_engine.domain.imports.unfit import unfit_records
 
 AT_ONCE = 128 * 1024
 """So many characters are parsed before other tasks get their turn."""

@@ -9,14 +9,14 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.chunks import Chunk, Piece
 from pipeline_engine.domain.imports.deal import deal_id
-from pipeline_engine.domain.imports.desk import Desk
+from pipeline_engine.domain.imports.import_cache import ImportCache
+from pipeline_engine.domain.imports.import_context import ImportContext, read_context
 from pipeline_engine.domain.imports.parse import parse
-from pipeline_engine.domain.imports.recipe import Recipe, read_recipe
 from pipeline_engine.domain.imports.records import Kind
 from pipeline_engine.domain.imports.row import Row, RowError
-from pipeline_engine.errors import Stale
-from pipeline_engine.lanes import Outcome, Release
-from pipeline_engine.lanes.verdict import brief, expected, full, where
+from pipeline_engine.errors import LeaseLost
+from pipeline_engine.lanes import Outcome, Snooze
+from pipeline_engine.lanes.classify_error import brief, expected, full, where
 from pipeline_engine.repos.client import is_away
 
 CRASHES = 5
@@ -25,115 +25,115 @@ CRASHES = 5
 log = logs.get(__name__)
 
 
-async def run_chunk(app: App, desk: Desk, chunk_id: str) -> Outcome | None:
+async def run_chunk(app: App, cache: ImportCache, chunk_id: str) -> Outcome | None:
     """Claim the chunk and work it off; None when it is done or somebody else's."""
     held = await app.chunks.claim(chunk_id)
     if held is None:
-        desk.pieces.take(chunk_id)
+        cache.pieces.take(chunk_id)
         return None
     with app.heartbeat.holding("import_chunks", chunk_id):
         try:
-            await _work(app, desk, held)
-        except Stale:
+            await _work(app, cache, held)
+        except LeaseLost:
             return None
         except Exception as error:
             if is_away(error):
                 raise
-            return await _failed(app, desk, held, error)
+            return await _failed(app, cache, held, error)
     return None
 
 
-async def _failed(app: App, desk: Desk, held: Mapping[str, Any], error: Exception) -> Outcome | None:
+async def _failed(app: App, cache: ImportCache, held: Mapping[str, Any], error: Exception) -> Outcome | None:
     # Not the message of a foreign exception: it may quote a cell.
     facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
     log.warning("chunk attempt failed", chunk=held["_id"], attempt=held["attempts"], **facts)
     if held["attempts"] >= app.settings.import_attempts:
-        await _give_up(app, desk, held, "failed", full(error))
+        await _give_up(app, cache, held, "failed", full(error))
         return None
-    await app.chunks.give_back(dict(held), full(error))
-    return Release(after=app.settings.import_retry_seconds)
+    await app.chunks.release(dict(held), full(error))
+    return Snooze(after=app.settings.import_retry_seconds)
 
 
-async def _work(app: App, desk: Desk, held: Mapping[str, Any]) -> None:
+async def _work(app: App, cache: ImportCache, held: Mapping[str, Any]) -> None:
     if held["crashes"] >= CRASHES:
-        await _give_up(app, desk, held, "failed", f"{CRASHES} processes ended while they ran this chunk")
+        await _give_up(app, cache, held, "failed", f"{CRASHES} processes ended while they ran this chunk")
         return
-    recipe = await _recipe(app, desk, held)
-    if not await app.imports.may_go_on(held["queue_id"], recipe.account_ref):
-        await _give_up(app, desk, held, "cancelled")
+    context = await _context(app, cache, held)
+    if not await app.imports.may_go_on(held["queue_id"], context.account_ref):
+        await _give_up(app, cache, held, "cancelled")
         return
-    piece = desk.pieces.take(held["_id"]) or await _read(app, recipe, held)
-    rows, errors = await parse(piece, recipe.file.dialect, recipe.mapper)
+    piece = cache.pieces.take(held["_id"]) or await _read(app, context, held)
+    rows, errors = await parse(piece, context.file.dialect, context.mapper)
     if not app.heartbeat.trusted:
-        raise Stale(f"chunk {held['_id']}: the lease may have run out")
-    refused = await _insert(app, recipe, rows)
+        raise LeaseLost(f"chunk {held['_id']}: the lease may have run out")
+    refused = await _insert(app, context, rows)
     created = len(rows) - len(refused)
     errors = sorted([*errors, *refused])
     told = [error._asdict() for error in errors]
-    await _end(app, desk, held, "done", created=created, updated=0, skipped=0, failed=len(errors), errors=told)
+    await _end(app, cache, held, "done", created=created, updated=0, skipped=0, failed=len(errors), errors=told)
 
 
-async def close_chunk(app: App, desk: Desk, chunk_id: str) -> None:
+async def close_chunk(app: App, cache: ImportCache, chunk_id: str) -> None:
     """End a chunk that was begun and let go of; unless somebody has it again, no more of it is written."""
     if held := await app.chunks.claim(chunk_id):
-        await _give_up(app, desk, held, "cancelled")
+        await _give_up(app, cache, held, "cancelled")
 
 
-async def _give_up(app: App, desk: Desk, held: Mapping[str, Any], state: str, error: str | None = None) -> None:
+async def _give_up(app: App, cache: ImportCache, held: Mapping[str, Any], state: str, error: str | None = None) -> None:
     """End the chunk as it stands: what earlier attempts have written counts, the rest may be made up for by a retry."""
     first = held["first_row"]
     ids = [deal_id(held["queue_id"], row) for row in range(first, first + held["rows"])]
     created = await app.deals.count(held["account_id"], held["queue_id"], ids)
-    await _end(app, desk, held, state, created=created, error=error)
+    await _end(app, cache, held, state, created=created, error=error)
 
 
-async def _end(app: App, desk: Desk, held: Mapping[str, Any], state: str, **result: Any) -> None:
+async def _end(app: App, cache: ImportCache, held: Mapping[str, Any], state: str, **result: Any) -> None:
     if not await app.chunks.end(dict(held), state, **result):
-        raise Stale(f"chunk {held['_id']} was taken over")
-    desk.ended.add(held["queue_id"])
+        raise LeaseLost(f"chunk {held['_id']} was taken over")
+    cache.ended.add(held["queue_id"])
 
 
-async def _recipe(app: App, desk: Desk, held: Mapping[str, Any]) -> Recipe:
-    known = desk.recipes.get(held["queue_id"])
-    # A file that was replaced before its first row was written has another recipe.
+async def _context(app: App, cache: ImportCache, held: Mapping[str, Any]) -> ImportContext:
+    known = cache.contexts.get(held["queue_id"])
+    # A file that was replaced before its first row was written has another context.
     if known is None or known.file.etag != held["etag"]:
         queue = await app.imports.get(held["queue_id"])
         if queue is None:
-            raise Stale(f"import {held['queue_id']} is gone")
-        known = read_recipe(app, queue)
-        desk.recipes.keep(held["queue_id"], known)
+            raise LeaseLost(f"import {held['queue_id']} is gone")
+        known = read_context(app, queue)
+        cache.contexts.keep(held["queue_id"], known)
     return known
 
 
-async def _read(app: App, recipe: Recipe, held: Mapping[str, Any]) -> Piece:
+async def _read(app: App, context: ImportContext, held: Mapping[str, Any]) -> Piece:
     """The chunk out of the file, as another process cut it or this one has forgotten it."""
     chunk = Chunk(**{name: held[name] for name in Chunk._fields})._replace(kind=Kind(held["kind"]))
-    data = await app.storage.read(recipe.file.key, chunk.start, chunk.loaded, recipe.file.etag)
-    return Piece(chunk, chunk.records(data, recipe.file.dialect.separator), data)
+    data = await app.storage.read(context.file.key, chunk.start, chunk.loaded, context.file.etag)
+    return Piece(chunk, chunk.records(data, context.file.dialect.separator), data)
 
 
-async def _insert(app: App, recipe: Recipe, rows: Sequence[Row]) -> list[RowError]:
+async def _insert(app: App, context: ImportContext, rows: Sequence[Row]) -> list[RowError]:
     """Insert a deal per row; rows that an earlier attempt has inserted count as inserted."""
     if not rows:
         return []
-    stages = await recipe.stages.ids(row.stage for row in rows)
-    deals = recipe.maker.deals(rows, stages, app.clock.now())
+    stages = await context.stages.ids(row.stage for row in rows)
+    deals = context.maker.deals(rows, stages, app.clock.now())
     refused: list[RowError] = []
     salt = 0
     while deals:
         problems = await app.deals.insert(deals)
         refused += [_refused(rows, deals[place], why) for place, why in problems.items() if why]
         salt += 1
-        deals = await _strangers(app, recipe, [deals[place] for place, why in problems.items() if not why], salt)
+        deals = await _strangers(app, context, [deals[place] for place, why in problems.items() if not why], salt)
     return refused
 
 
-async def _strangers(app: App, recipe: Recipe, twins: list[dict[str, Any]], salt: int) -> list[dict[str, Any]]:
+async def _strangers(app: App, context: ImportContext, twins: list[dict[str, Any]], salt: int) -> list[dict[str, Any]]:
     """Of deals whose `_id` is taken, those where a stranger has it; they get another one."""
     if not twins:
         return []
     origins = await app.deals.origins([deal["_id"] for deal in twins])
-    import_id = recipe.request.id
+    import_id = context.request.id
     foreign = [deal for deal in twins if origins.get(deal["_id"]) != (import_id, deal["import_row"])]
     return [{**deal, "_id": deal_id(import_id, deal["import_row"], salt)} for deal in foreign]
 

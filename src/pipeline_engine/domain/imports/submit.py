@@ -9,9 +9,9 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.belonging import refuse_foreign
 from pipeline_engine.domain.imports.mapping import compile_mapping
 from pipeline_engine.domain.imports.object_key import import_key
+from pipeline_engine.domain.imports.ownership import refuse_foreign
 from pipeline_engine.domain.imports.request import read_request
 
 FOLDER = "imports/{account_id}/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_engine.domain.automations.action import Guarded
+from pipeline_engine.domain.automations.action import UpdateDeal
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.tags import tag_ids, tags_of
 from pipeline_engine.repos.deal_change import DealChange
@@ -12,4 +12,4 @@ def change(automation: Automation) -> DealChange:
     return DealChange(add={"tags": tags_of(automation)})
 
 
-ACTION = Guarded(change, points_at=tag_ids)
+ACTION = UpdateDeal(change, points_at=tag_ids)

@@ -9,7 +9,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Deal, Sent
+from pipeline_engine.domain.automations.action import Deal, SendMessage
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.effects import Deliver
 from pipeline_engine.domain.merge_fields import merge_fields
@@ -52,4 +52,4 @@ def points_at(automation: Automation) -> dict[str, list[ObjectId]]:
     return {"email_templates": [automation.reference("email_template_id")]}
 
 
-ACTION = Sent("email", compose, points_at)
+ACTION = SendMessage("email", compose, points_at)

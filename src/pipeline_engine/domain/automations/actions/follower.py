@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bson import ObjectId
 
-from pipeline_engine.domain.automations.action import Guarded
+from pipeline_engine.domain.automations.action import UpdateDeal
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
@@ -28,4 +28,4 @@ def points_at(automation: Automation) -> dict[str, list[ObjectId]]:
     return {"users": followers(automation)}
 
 
-ACTION = Guarded(change, points_at)
+ACTION = UpdateDeal(change, points_at)

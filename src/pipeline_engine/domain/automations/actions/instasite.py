@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Deal, Sent
+from pipeline_engine.domain.automations.action import Deal, SendMessage
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.on_behalf import on_behalf
 from pipeline_engine.domain.effects import Deliver
@@ -21,4 +21,4 @@ async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> li
     return [partial(app.crm_api.make_site, creator, str(deal["_id"]), str(template)) for deal in deals]
 
 
-ACTION = Sent("crm_api", compose)
+ACTION = SendMessage("crm_api", compose)

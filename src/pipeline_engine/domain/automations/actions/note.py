@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pipeline_engine.domain.automations.action import Written
+from pipeline_engine.domain.automations.action import InsertDocument
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.errors import Permanent
 
@@ -18,4 +18,4 @@ def document(automation: Automation, deal: Mapping[str, Any], _now: datetime) ->
     return {"deal_id": deal["_id"], "text": text, "created_by": automation.created_by}
 
 
-ACTION = Written("notes", document)
+ACTION = InsertDocument("notes", document)

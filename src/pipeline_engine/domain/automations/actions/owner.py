@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bson import ObjectId
 
-from pipeline_engine.domain.automations.action import Guarded
+from pipeline_engine.domain.automations.action import UpdateDeal
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.repos.deal_change import DealChange
 
@@ -17,4 +17,4 @@ def points_at(automation: Automation) -> dict[str, list[ObjectId]]:
     return {"users": [automation.reference("owner_id")]}
 
 
-ACTION = Guarded(change, points_at)
+ACTION = UpdateDeal(change, points_at)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pipeline_engine.domain.automations.action import Written
+from pipeline_engine.domain.automations.action import InsertDocument
 from pipeline_engine.domain.automations.automation import Automation, seconds
 from pipeline_engine.errors import Permanent
 
@@ -24,4 +24,4 @@ def document(automation: Automation, deal: Mapping[str, Any], now: datetime) -> 
     }
 
 
-ACTION = Written("reminders", document)
+ACTION = InsertDocument("reminders", document)

@@ -8,7 +8,7 @@ from functools import partial
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Deal, Sent
+from pipeline_engine.domain.automations.action import Deal, SendMessage
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.effects import Deliver
 from pipeline_engine.domain.merge_fields import merge_fields
@@ -56,4 +56,4 @@ def points_at(automation: Automation) -> dict[str, list[ObjectId]]:
     return {"sms_templates": [automation.reference("sms_template_id")]} if _template_id(automation) else {}
 
 
-ACTION = Sent("sms", compose, points_at)
+ACTION = SendMessage("sms", compose, points_at)

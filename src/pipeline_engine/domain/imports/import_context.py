@@ -8,29 +8,29 @@ from typing import Any
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.deal import DealMaker
-from pipeline_engine.domain.imports.opening import OpenFile, reopen
 from pipeline_engine.domain.imports.request import ImportRequest, read_request
 from pipeline_engine.domain.imports.row_mapper import RowMapper
-from pipeline_engine.domain.imports.stage_book import StageBook
+from pipeline_engine.domain.imports.source import OpenFile, reopen
+from pipeline_engine.domain.imports.stage_resolver import StageResolver
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ImportContext:
     account_ref: Any
     """`account_id` as the queue document spells it."""
     request: ImportRequest
     file: OpenFile
     mapper: RowMapper
     maker: DealMaker
-    stages: StageBook
+    stages: StageResolver
 
 
-def read_recipe(app: App, queue: Mapping[str, Any]) -> Recipe:
-    """The recipe of an import whose file was opened before."""
+def read_context(app: App, queue: Mapping[str, Any]) -> ImportContext:
+    """The context of an import whose file was opened before."""
     request = read_request(queue)
     file = reopen(queue, request)
     case = app.settings.stage_name_case
-    return Recipe(
+    return ImportContext(
         account_ref=queue["account_id"],
         request=request,
         file=file,
@@ -43,5 +43,5 @@ def read_recipe(app: App, queue: Mapping[str, Any]) -> Recipe:
             tags=request.tags,
             automations=request.runs_automations,
         ),
-        stages=StageBook(app.stages, request, first="stage_id" not in file.columns.fields),
+        stages=StageResolver(app.stages, request, first="stage_id" not in file.columns.fields),
     )

@@ -11,11 +11,11 @@ from pipeline_engine.ids import fingerprint, seconds_of
 NAMESPACE = UUID("9d0c7a52-5f6e-4b1e-8a37-0f6d2f0f6c11")
 
 
-def twin_uuid(clone_id: ObjectId, source: str) -> str:
+def clone_uuid(clone_id: ObjectId, source: str) -> str:
     """The uuid of what stands for `source`, a key or a secret id, in the clone."""
     return str(uuid5(NAMESPACE, f"{clone_id}:{source}"))
 
 
-def twin_step(clone_id: ObjectId, source_step: ObjectId) -> ObjectId:
+def clone_step_id(clone_id: ObjectId, source_step: ObjectId) -> ObjectId:
     """The id of the clone's step; it bears the time of the clone."""
     return ObjectId(seconds_of(clone_id.generation_time) + fingerprint(clone_id, source_step, size=8))

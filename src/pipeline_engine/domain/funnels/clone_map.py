@@ -18,11 +18,11 @@ from pipeline_engine.ids import fingerprint
 Document = Mapping[str, Any]
 
 MOST = 16
-"""Clones whose blueprint a process remembers."""
+"""Clones whose clone_map a process remembers."""
 
 
 @dataclass(frozen=True)
-class Blueprint:
+class CloneMap:
     """`images` are the source's records by key; those in `foreign` belong to an account that may not be seen."""
 
     clone: Document
@@ -52,14 +52,14 @@ class Blueprint:
         return {key for key in self.images if int.from_bytes(fingerprint(key, size=4)) % len(steps) == place}
 
 
-async def draw(app: App, clone: Document) -> Blueprint:
-    """Read what a blueprint needs. Raises: CloneRefused."""
+async def draw(app: App, clone: Document) -> CloneMap:
+    """Read what a clone_map needs. Raises: CloneRefused."""
     source, owner = await find_source(app, clone), owner_of(clone)
     steps = {one["original_step_id"]: one["_id"] for one in await app.funnel_steps.of_clone(clone)}
     images = await app.images.of_source(source["_id"])
     foreign = frozenset(one["key"] for one in await foreign_to(app, owner, images))
     parent = clone.get("parent_account") or (await app.accounts.get(owner)).get("parent_account")
-    return Blueprint(clone, source, owner, parent, steps, _by_key(images), foreign)
+    return CloneMap(clone, source, owner, parent, steps, _by_key(images), foreign)
 
 
 def _by_key(images: Iterable[Document]) -> dict[str, Document]:
@@ -70,14 +70,14 @@ def _by_key(images: Iterable[Document]) -> dict[str, Document]:
     return by_key
 
 
-class Blueprints:
+class CloneMaps:
     """Those drawn last. One that was drawn before its clone was taken up again is not used any more."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[ObjectId, int], Blueprint] = {}
+        self._kept: dict[tuple[ObjectId, int], CloneMap] = {}
         self._drawing = asyncio.Lock()  # the steps of a clone begin together, and one drawing serves them all
 
-    async def of(self, app: App, clone: Document) -> Blueprint:
+    async def of(self, app: App, clone: Document) -> CloneMap:
         """Raises: CloneRefused."""
         key = clone["_id"], clone["token"]
         async with self._drawing:

@@ -12,7 +12,7 @@ from pipeline_engine.domain.automations.action import moves
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.job import lane_of, run_of
-from pipeline_engine.domain.automations.telling import tell
+from pipeline_engine.domain.automations.notify import tell
 from pipeline_engine.lanes import Done
 
 log = logs.get(__name__)
@@ -25,7 +25,7 @@ async def end(app: App, hold: Hold, **changes: Any) -> Done:
         # From here on its figures stand: deals that are found after a crash belong to another run.
         await hold.change(run={**run, "ended": True})
         changes["last_run"] = await _tell(app, hold)
-    await hold.give_back(**changes, run=None, next_at=None, crashes=0)
+    await hold.release(**changes, run=None, next_at=None, crashes=0)
     if run["told"]:
         await _let_movers_go(app, hold)
     return Done()

@@ -12,15 +12,15 @@ from pymongo import ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
 from pipeline_engine.clock import Clock
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.client import Document
-from pipeline_engine.seams import seam
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
 
-class Ledger:
+class MongoJobStore:
     """Answers for the port that the lanes define; the shapes are theirs."""
 
     def __init__(self, database: AsyncIOMotorDatabase[Document], clock: Clock) -> None:
@@ -28,7 +28,7 @@ class Ledger:
         self._letters = database["dead_letters"]
         self._clock = clock
 
-    @seam("mongo.job_history.record")
+    @failpoint("mongo.job_history.record")
     async def record(self, rows: Sequence[Any]) -> None:
         """Keep rows of history, each once: 24 h and 1,000 of a lane; of those that failed 7 d and 5,000."""
         documents = [_history_document(msgspec.structs.asdict(row)) for row in rows]
@@ -39,8 +39,8 @@ class Ledger:
             await self._trim(lane, STATES["completed"], COMPLETED_ROWS)
             await self._trim(lane, STATES["failed"], FAILED_ROWS)
 
-    @seam("mongo.dead_letters.bury")
-    async def bury(self, letter: Any) -> None:
+    @failpoint("mongo.dead_letters.save_dead_letter")
+    async def save_dead_letter(self, letter: Any) -> None:
         """Keep a dead letter: one per death of a job, however often it is brought."""
         fields = msgspec.structs.asdict(letter)
         now = self._clock.now()

@@ -8,7 +8,7 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.batch import Worked
 from pipeline_engine.domain.automations.hold import Hold
-from pipeline_engine.domain.automations.telling import tell
+from pipeline_engine.domain.automations.notify import tell
 
 ENOUGH = 20
 """Effects before anything is concluded."""
@@ -22,23 +22,23 @@ def fails_mostly(succeeded: int, failed: int) -> bool:
     return succeeded + failed >= ENOUGH and failed * 2 > succeeded + failed
 
 
-def is_probing(hold: Hold) -> bool:
+def half_open(hold: Hold) -> bool:
     """After a pause one deal goes ahead of the others."""
     return bool(hold.document.get("brake"))
 
 
-async def release(hold: Hold, worked: Worked) -> None:
+async def reset(hold: Hold, worked: Worked) -> None:
     """The deal that went ahead came through: all go on."""
-    if is_probing(hold) and worked.done:
+    if half_open(hold) and worked.done:
         await hold.change(**RELEASED)
 
 
-async def pull(app: App, hold: Hold, worked: Worked) -> bool:
+async def trip(app: App, hold: Hold, worked: Worked) -> bool:
     """Pause the automation if most of this run fails, or the deal that went ahead. Returns whether it is paused now."""
     if not worked.failed:
         return False
     totals = await app.automation_logs.totals(hold.automation.account_id, hold.automation.id, hold.run_id)
-    if not is_probing(hold) and not fails_mostly(**totals):
+    if not half_open(hold) and not fails_mostly(**totals):
         return False
     until = app.clock.now() + PAUSE
     reason = f"{totals['failed']} of {sum(totals.values())} effects failed"

@@ -10,8 +10,8 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.blueprint import Blueprint
-from pipeline_engine.domain.funnels.desk import Desk
+from pipeline_engine.domain.funnels.clone_cache import CloneCache
+from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.forms import copy_forms
 from pipeline_engine.domain.funnels.images import copy_images
 from pipeline_engine.domain.funnels.page import Mentions, Page, Rewritten
@@ -26,7 +26,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Redrawn:
+class Rendered:
     """`errors` are what could not be copied; `counts` how many different references lead where."""
 
     html: str | None
@@ -35,7 +35,7 @@ class Redrawn:
     counts: dict[str, int]
 
 
-async def redraw(app: App, desk: Desk, blueprint: Blueprint, source_step: ObjectId) -> Redrawn:
+async def redraw(app: App, cache: CloneCache, clone_map: CloneMap, source_step: ObjectId) -> Rendered:
     """Copy what the page of a step mentions, and write the page anew, always from the source's own text.
 
     Raises: Permanent when the step is gone or something in it still leads to the source; Transient while somebody
@@ -43,7 +43,7 @@ async def redraw(app: App, desk: Desk, blueprint: Blueprint, source_step: Object
     """
     text = await _read(app, source_step)
     for _ in range(READS):
-        new = await _redrawn(app, desk, blueprint, source_step, *text)
+        new = await _redrawn(app, cache, clone_map, source_step, *text)
         # HTML and components are two documents: only when both are still the same do they belong together.
         if (now := await _read(app, source_step)) == text:
             return new
@@ -52,24 +52,24 @@ async def redraw(app: App, desk: Desk, blueprint: Blueprint, source_step: Object
 
 
 async def _redrawn(
-    app: App, desk: Desk, blueprint: Blueprint, source_step: ObjectId, html: str | None, page: Page
-) -> Redrawn:
-    keys = blueprint.image_keys
-    seen = await look(app, page, [*blueprint.ids, *keys])
-    wanted = (seen.references & keys.keys()) | blueprint.share(source_step)
-    missing = await copy_images(app, desk, blueprint, sorted(wanted))
-    forms, lost_forms = await copy_forms(app, blueprint, seen.forms)
-    chat_key, no_chat = await _chat_key(app, blueprint, seen)
+    app: App, cache: CloneCache, clone_map: CloneMap, source_step: ObjectId, html: str | None, page: Page
+) -> Rendered:
+    keys = clone_map.image_keys
+    seen = await look(app, page, [*clone_map.ids, *keys])
+    wanted = (seen.references & keys.keys()) | clone_map.share(source_step)
+    missing = await copy_images(app, cache, clone_map, sorted(wanted))
+    forms, lost_forms = await copy_forms(app, clone_map, seen.forms)
+    chat_key, no_chat = await _chat_key(app, clone_map, seen)
     images = {**keys, **dict.fromkeys(missing, "")}
-    new = await rewrite(app, page, {**blueprint.ids, **images, **forms}, chat_key)
+    new = await rewrite(app, page, {**clone_map.ids, **images, **forms}, chat_key)
     if new.left:
         raise Permanent(_what_is_left(new), "left")
     errors = [*missing.values(), *lost_forms, *no_chat]
-    return Redrawn(
+    return Rendered(
         html=None if html is None else new.page.html,
         components=new.page.components or "{}",
         errors=errors,
-        counts=_counts(blueprint, seen, images, forms, new.chat_set),
+        counts=_counts(clone_map, seen, images, forms, new.chat_set),
     )
 
 
@@ -85,9 +85,9 @@ async def _read(app: App, source_step: ObjectId) -> tuple[str | None, Page]:
     return html, Page(html or "", components or "")
 
 
-async def _chat_key(app: App, blueprint: Blueprint, seen: Mentions) -> tuple[str | None, list[str]]:
+async def _chat_key(app: App, clone_map: CloneMap, seen: Mentions) -> tuple[str | None, list[str]]:
     """The key of the preview domain's chat, where the source has one; and why there is none."""
-    if blueprint.source.get("live_chat_widget") is not True or not seen.chat:
+    if clone_map.source.get("live_chat_widget") is not True or not seen.chat:
         return None, []
     domain = app.settings.preview_domain
     if not domain:
@@ -102,10 +102,10 @@ def _what_is_left(new: Rewritten) -> str:
 
 
 def _counts(
-    blueprint: Blueprint, seen: Mentions, images: Mapping[str, str], forms: Mapping[str, str], chat_set: int
+    clone_map: CloneMap, seen: Mentions, images: Mapping[str, str], forms: Mapping[str, str], chat_set: int
 ) -> dict[str, int]:
     linked = Counter(
-        "funnel" if reference == str(blueprint.source["_id"]) else "images" if reference in images else "steps"
+        "funnel" if reference == str(clone_map.source["_id"]) else "images" if reference in images else "steps"
         for reference in seen.references
         if images.get(reference) != ""
     )

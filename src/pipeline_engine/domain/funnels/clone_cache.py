@@ -5,13 +5,13 @@ Nothing here is needed: a step of another process, or after a restart, reads the
 
 from __future__ import annotations
 
-from pipeline_engine.domain.funnels.blueprint import Blueprints
+from pipeline_engine.domain.funnels.clone_map import CloneMaps
 from pipeline_engine.domain.funnels.copies import Copies
 from pipeline_engine.domain.funnels.progress import Progress
 
 
-class Desk:
+class CloneCache:
     def __init__(self, copies_at_once: int) -> None:
         self.copies = Copies(copies_at_once)
-        self.blueprints = Blueprints()
+        self.clone_maps = CloneMaps()
         self.progress = Progress()

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from pipeline_engine import seams
+from pipeline_engine import failpoints
 from pipeline_engine.errors import ConfigError, Transient
-from pipeline_engine.seams import seam
+from pipeline_engine.failpoints import failpoint
 
 
 @pytest.fixture(autouse=True)
 def peace() -> Iterator[None]:
     yield
-    seams.disarm()
+    failpoints.disarm()
 
 
 class Shop:
@@ -28,19 +28,19 @@ class Shop:
     def __init__(self) -> None:
         self.sold: list[str] = []
 
-    @seam("shop.sell")
+    @failpoint("shop.sell")
     async def sell(self, thing: str) -> int:
         """Sell it."""
         self.sold.append(thing)
         return len(self.sold)
 
     async def count(self) -> int:
-        async with seam("shop.count"):
+        async with failpoint("shop.count"):
             return len(self.sold)
 
 
 def arm(log: Path | None = None, **plan: Any) -> None:
-    seams.arm(json.dumps(plan) if plan else None, str(log) if log else None)
+    failpoints.arm(json.dumps(plan) if plan else None, str(log) if log else None)
 
 
 async def test_unarmed_a_seam_changes_nothing() -> None:
@@ -52,7 +52,7 @@ async def test_unarmed_a_seam_changes_nothing() -> None:
 
 async def test_only_the_nth_call_of_the_named_seam_fails() -> None:
     shop = Shop()
-    arm(seam="shop.sell", nth=2, do="raise")
+    arm(failpoint="shop.sell", nth=2, do="raise")
     await shop.sell("hat")
     await shop.count()
     with pytest.raises(Transient, match=r"planned fault before call 2 of shop\.sell"):
@@ -63,7 +63,7 @@ async def test_only_the_nth_call_of_the_named_seam_fails() -> None:
 
 async def test_raise_after_carries_the_call_out() -> None:
     shop = Shop()
-    arm(seam="shop.sell", do="raise", when="after")
+    arm(failpoint="shop.sell", do="raise", when="after")
     with pytest.raises(Transient):
         await shop.sell("hat")
     assert shop.sold == ["hat"]
@@ -71,7 +71,7 @@ async def test_raise_after_carries_the_call_out() -> None:
 
 async def test_hang_holds_the_call_until_it_is_cancelled() -> None:
     shop = Shop()
-    arm(seam="shop.sell", do="hang")
+    arm(failpoint="shop.sell", do="hang")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await shop.sell("hat")
@@ -80,20 +80,20 @@ async def test_hang_holds_the_call_until_it_is_cancelled() -> None:
 
 async def test_delay_only_waits() -> None:
     shop = Shop()
-    arm(seam="shop.count", do="delay", seconds=0.05)
+    arm(failpoint="shop.count", do="delay", seconds=0.05)
     started = asyncio.get_running_loop().time()
     assert await shop.count() == 0
     assert asyncio.get_running_loop().time() - started >= 0.05
 
 
 async def test_a_dry_run_lists_every_call_and_how_it_ended(tmp_path: Path) -> None:
-    shop, log = Shop(), tmp_path / "seams"
+    shop, log = Shop(), tmp_path / "failpoints"
     arm(log)
     await shop.sell("hat")
     await shop.count()
     await shop.sell("coat")
     with pytest.raises(ZeroDivisionError):
-        async with seam("shop.count"):
+        async with failpoint("shop.count"):
             raise ZeroDivisionError
     assert log.read_text().splitlines() == [
         "shop.sell 1 before",
@@ -107,10 +107,10 @@ async def test_a_dry_run_lists_every_call_and_how_it_ended(tmp_path: Path) -> No
 
 
 async def test_calls_that_overlap_keep_their_numbers(tmp_path: Path) -> None:
-    log = tmp_path / "seams"
+    log = tmp_path / "failpoints"
     first_may_end = asyncio.Event()
 
-    @seam("slow")
+    @failpoint("slow")
     async def slow(wait: bool) -> None:
         if wait:
             await first_may_end.wait()
@@ -126,17 +126,17 @@ async def test_calls_that_overlap_keep_their_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_kill_ends_the_process_at_that_line(tmp_path: Path, when: str) -> None:
-    log = tmp_path / "seams"
+    log = tmp_path / "failpoints"
     program = """
 import asyncio, sys
-from pipeline_engine import seams
-seams.arm(sys.argv[1], sys.argv[2])
-@seams.seam("work")
+from pipeline_engine import failpoints
+failpoints.arm(sys.argv[1], sys.argv[2])
+@failpoints.failpoint("work")
 async def work(): print("done", flush=True)
 asyncio.run(work())
 asyncio.run(work())
 """
-    plan = json.dumps({"seam": "work", "nth": 2, "when": when, "do": "kill"})
+    plan = json.dumps({"failpoint": "work", "nth": 2, "when": when, "do": "kill"})
     ended = subprocess.run([sys.executable, "-c", program, plan, str(log)], capture_output=True, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert ended.stdout.count(b"done") == (1 if when == "before" else 2)
@@ -148,12 +148,12 @@ asyncio.run(work())
     [
         "{",
         "[]",
-        '{"seam": "x"}',
-        '{"seam": "x", "do": "explode"}',
-        '{"seam": "x", "do": "kill", "nth": 0}',
-        '{"seam": "x", "do": "kill", "whem": "after"}',
+        '{"failpoint": "x"}',
+        '{"failpoint": "x", "do": "explode"}',
+        '{"failpoint": "x", "do": "kill", "nth": 0}',
+        '{"failpoint": "x", "do": "kill", "whem": "after"}',
     ],
 )
 def test_a_plan_that_says_nothing_is_refused(plan: str) -> None:
     with pytest.raises(ConfigError, match="FAULT_PLAN"):
-        seams.arm(plan, None)
+        failpoints.arm(plan, None)

@@ -1,7 +1,8 @@
 """Seams: the named places where a call leaves the process. A test run can break one call of one of them on purpose.
 
-Every adapter puts `async with seam("s3.get"):` around its outside calls, or `@seam("sockets.emit")` on the method that
-makes them. Unarmed, that costs a comparison. Armed (only settings do that, and only with FAULT_TESTING=1), each call is
+Every adapter puts `async with failpoint("s3.get"):` around its outside calls, or
+`@failpoint("sockets.emit")` on the method that makes
+them. Unarmed, that costs a comparison. Armed (only settings do that, and only with FAULT_TESTING=1), each call is
 counted and written to FAULT_LOG, and the one that FAULT_PLAN names dies, fails, hangs or waits. So the list of points
 at which a kill can matter is complete by construction.
 """
@@ -31,10 +32,10 @@ When = Literal["before", "after"]
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens to one call. `raise` with `after`: it was carried out, and its answer got lost."""
 
-    seam: str
+    failpoint: str
     do: Literal["kill", "raise", "hang", "delay"]
     when: When = "before"
-    nth: Annotated[int, msgspec.Meta(ge=1)] = 1  # the n-th call of that seam in this process
+    nth: Annotated[int, msgspec.Meta(ge=1)] = 1  # the n-th call of that failpoint in this process
     seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # how long a `delay` is
 
 
@@ -52,14 +53,14 @@ class _Armed:
         if self._log:
             _append(self._log, f"{name} {nth} {when}\n")
         plan = self._plan
-        if plan and (plan.seam, plan.nth, plan.when) == (name, nth, when):
+        if plan and (plan.failpoint, plan.nth, plan.when) == (name, nth, when):
             await _strike(plan)
 
 
 _armed: _Armed | None = None
 
 
-class seam:  # noqa: N801  it stands where a keyword would
+class failpoint:  # noqa: N801  it stands where a keyword would
     """One place where a call leaves the process, named `<server>.<what>.<verb>`: a context manager and a decorator."""
 
     __slots__ = ("_nth", "name")
@@ -80,13 +81,13 @@ class seam:  # noqa: N801  it stands where a keyword would
             await _armed.reach(self.name, self._nth, "after")
 
     def __call__(self, call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        """The coroutine function with this seam around each of its calls."""
+        """The coroutine function with this failpoint around each of its calls."""
 
         @wraps(call)
         async def through(*args: P.args, **kwargs: P.kwargs) -> R:
             if _armed is None:
                 return await call(*args, **kwargs)
-            async with seam(self.name):  # a new one: calls overlap, and each has its own number
+            async with failpoint(self.name):  # a new one: calls overlap, and each has its own number
                 return await call(*args, **kwargs)
 
         return through
@@ -95,8 +96,8 @@ class seam:  # noqa: N801  it stands where a keyword would
 def arm(plan: str | None, log: str | None) -> None:
     """Count and log every call from now on, and do what the plan says.
 
-    `plan` is JSON, for example `{"seam": "s3.get", "nth": 3, "when": "after", "do": "kill"}`. `log` is a file to which
-    each call adds the lines `<seam> <nth> before` and, if it succeeded, `<seam> <nth> after`.
+    `plan` is JSON, for example `{"failpoint": "s3.get", "nth": 3, "when": "after", "do": "kill"}`.
+    `log` is a file to which each call adds the line `<failpoint> <nth> before` and, if it succeeded, `... after`.
 
     Raises: ConfigError when the plan is not such a text.
     """
@@ -119,7 +120,7 @@ async def _strike(plan: FaultPlan) -> None:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         case "raise":
-            raise Transient(f"planned fault {plan.when} call {plan.nth} of {plan.seam}")
+            raise Transient(f"planned fault {plan.when} call {plan.nth} of {plan.failpoint}")
         case "hang":
             await asyncio.get_running_loop().create_future()
         case "delay":

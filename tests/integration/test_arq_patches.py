@@ -13,9 +13,9 @@ from arq.cron import cron
 from arq.worker import Worker
 from redis.asyncio import ConnectionPool
 
+from pipeline_engine.arq_patches import make_arq_patient
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.lanes import Codec
-from pipeline_engine.patience import make_arq_patient
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -22,23 +22,25 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
         return {"attempt": self.attempt, "at": moment(self.at_ms), "error": self.error}
 
 
-class Past(msgspec.Struct, frozen=True, array_like=True):
-    """Attempts used, and the last failures, oldest first. `doomed`: given up, only its dead letter is unwritten yet."""
+class RetryState(msgspec.Struct, frozen=True, array_like=True):
+    """Attempts used, and the last failures, oldest first. `exhausted`: given up, its dead letter not written yet."""
 
     attempts: int = 0
     first_failed_ms: int = 0
     failures: tuple[Failure, ...] = ()
-    doomed: bool = False
+    exhausted: bool = False
 
     @property
     def attempt(self) -> int:
-        """The number of the attempt that comes now, or, for the doomed, of the one that was the last."""
-        return self.attempts + (not self.doomed)
+        """The number of the attempt that comes now, or, for the exhausted, of the one that was the last."""
+        return self.attempts + (not self.exhausted)
 
-    def failed(self, now_ms: int, error: str, doomed: bool = False) -> Past:
+    def failed(self, now_ms: int, error: str, exhausted: bool = False) -> RetryState:
         """The same with one more failed attempt."""
         failure = Failure(self.attempts + 1, now_ms, error)
-        return Past(self.attempts + 1, self.first_failed_ms or now_ms, (*self.failures, failure)[-REMEMBERED:], doomed)
+        return RetryState(
+            self.attempts + 1, self.first_failed_ms or now_ms, (*self.failures, failure)[-REMEMBERED:], exhausted
+        )
 
 
 def moment(ms: int) -> datetime:

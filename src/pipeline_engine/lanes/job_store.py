@@ -41,11 +41,11 @@ class DeadLetter(msgspec.Struct, frozen=True):
     errors: list[dict[str, Any]]
 
 
-class Ledger(Protocol):
+class JobStore(Protocol):
     """Implemented by the repositories."""
 
     async def record(self, rows: Sequence[HistoryRow]) -> None:
         """Keep these rows and trim each lane to its retention. May raise: the rows come again."""
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def save_dead_letter(self, letter: DeadLetter) -> None:
         """Keep the letter; then the job leaves the lane. May raise, and may be called again: one letter per job."""

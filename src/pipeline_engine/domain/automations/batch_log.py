@@ -9,10 +9,10 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Sent, Written, moves
+from pipeline_engine.domain.automations.action import InsertDocument, SendMessage, moves
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.automations.settling import done
+from pipeline_engine.domain.automations.unit_outcomes import done
 from pipeline_engine.ids import derived_id
 
 Document = Mapping[str, Any]
@@ -31,11 +31,11 @@ async def _took_effect(app: App, automation: Automation, log: Document) -> list[
     """Deals of the log for which the effect stands by itself, so that its mark may be missing."""
     deals = dict(zip(log.get("units", ()), log["deals"], strict=False))
     match ACTIONS.get(log["type"]):
-        case Written() as action:
+        case InsertDocument() as action:
             ids = {derived_id(action.collection, unit): deal for unit, deal in deals.items()}
             there = await app.written(action.collection).there(automation.account_id, automation.id, list(ids))
             return [ids[id] for id in there]
-        case Sent():
+        case SendMessage():
             await app.effects.doubt(automation.account_id, list(deals))
             records = await app.effects.of(automation.account_id, list(deals))
             return [deals[unit] for unit, record in records.items() if record["state"] == "sent"]

@@ -9,7 +9,7 @@ Key = TypeVar("Key", bound=Hashable)
 Kept = TypeVar("Kept")
 
 
-class Memory(Generic[Key, Kept]):
+class BoundedCache(Generic[Key, Kept]):
     """Keeps entries up to a total weight and forgets the oldest beyond it."""
 
     def __init__(self, most: int) -> None:

@@ -17,10 +17,10 @@ from pipeline_engine.lanes.connection import connect_for_listening, connect_once
 from pipeline_engine.lanes.health import Health
 from pipeline_engine.lanes.history import History
 from pipeline_engine.lanes.job import App, Handler, Hook
+from pipeline_engine.lanes.job_store import JobStore
 from pipeline_engine.lanes.lane import Lane
-from pipeline_engine.lanes.ledger import Ledger
-from pipeline_engine.lanes.persevere import persevere
 from pipeline_engine.lanes.queue import LaneQueue
+from pipeline_engine.lanes.run_forever import run_forever
 from pipeline_engine.lanes.runner import Runner
 from pipeline_engine.lanes.script import Script
 from pipeline_engine.lanes.worker import Worker
@@ -46,7 +46,7 @@ class LaneStats(msgspec.Struct, frozen=True):
     late: int
 
 
-class Crew(Generic[App]):
+class WorkerPool(Generic[App]):
     """`start`, then `drain`. In between nothing that Redis, a job or a hook does ends or blocks it."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Crew(Generic[App]):
         lanes: Sequence[Lane],
         handlers: Mapping[str, Handler[App]],
         app: App,
-        ledger: Ledger,
+        store: JobStore,
         hooks: Sequence[Hook] = (),
         lease: float = 15.0,
         look_every: float = 1.0,
@@ -69,10 +69,10 @@ class Crew(Generic[App]):
         self._functions = sorted(handlers)
         self._health = Health()
         self._renewed_at = monotonic()
-        self._history = History(lanes, ledger, self._redis, queue.keys)
+        self._history = History(lanes, store, self._redis, queue.keys)
         owner = daemon_id()
         self._runners = {
-            lane.name: Runner(lane, handlers, app, queue.codec, ledger, self._history, hooks) for lane in lanes
+            lane.name: Runner(lane, handlers, app, queue.codec, store, self._history, hooks) for lane in lanes
         }
         self._workers = {
             lane.name: Worker(lane, self._runners[lane.name], self._redis, queue.keys, owner, lease) for lane in lanes
@@ -93,12 +93,12 @@ class Crew(Generic[App]):
         }
 
     async def start(self) -> None:
-        """Begin. Does not wait for Redis: without it the crew starts degraded."""
+        """Begin. Does not wait for Redis: without it the worker_pool starts degraded."""
         self._queue.listen(self._wake)
         turns = {f"lane {name}": worker.turn for name, worker in self._workers.items()}
-        self._loops = [asyncio.create_task(persevere(name, self._health, turn)) for name, turn in turns.items()]
+        self._loops = [asyncio.create_task(run_forever(name, self._health, turn)) for name, turn in turns.items()]
         care = {"leases": self._renew, "look": self._look, "doorbell": self._listen, "history": self._flush}
-        self._care = [asyncio.create_task(persevere(name, self._health, turn)) for name, turn in care.items()]
+        self._care = [asyncio.create_task(run_forever(name, self._health, turn)) for name, turn in care.items()]
 
     async def drain(self, grace: float = 20.0) -> None:
         """Claim nothing more, let jobs end for up to `grace` seconds, cancel and give back the rest, say so to Redis.

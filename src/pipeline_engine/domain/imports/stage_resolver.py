@@ -11,7 +11,7 @@ from pipeline_engine.domain.imports.values import name_key
 from pipeline_engine.repos.stages import Stages
 
 
-class StageBook:
+class StageResolver:
     """Finds or makes stages; each name costs one question per process."""
 
     def __init__(self, stages: Stages, request: ImportRequest, *, first: bool) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline_engine.errors import ConfigError, Permanent, RateLimited, Stale, Transient, Unreachable
-from pipeline_engine.lanes import LANES, Dead, Done, Outcome, Release, Retry
-from pipeline_engine.lanes.verdict import REST, brief, full, judge, last_word, trace, where
+from pipeline_engine.errors import ConfigError, LeaseLost, Permanent, RateLimited, Transient, Unreachable
+from pipeline_engine.lanes import LANES, Dead, Done, Outcome, Retry, Snooze
+from pipeline_engine.lanes.classify_error import REST, brief, classify_error, full, last_word, trace, where
 
 LANE = LANES["deals.import"]
 
@@ -23,19 +23,19 @@ def raised(error: Exception) -> Exception:
     ("error", "outcome"),
     [
         (Transient("busy"), Retry("busy")),
-        (RateLimited(7.5), Release(7.5)),
-        (Unreachable("MongoDB is away"), Release(REST)),
-        (Stale("taken over"), Done()),
+        (RateLimited(7.5), Snooze(7.5)),
+        (Unreachable("MongoDB is away"), Snooze(REST)),
+        (LeaseLost("taken over"), Done()),
         (TimeoutError("ran longer than 5 s"), Retry("TimeoutError")),
     ],
 )
 def test_judgement(error: Exception, outcome: Outcome) -> None:
-    assert judge(error) == outcome
+    assert classify_error(error) == outcome
 
 
 @pytest.mark.parametrize("error", [Permanent("no such stage"), ConfigError("SMTP_URL is missing")])
 def test_what_no_repeat_can_help_is_dead_at_once(error: Exception) -> None:
-    verdict = judge(raised(error))
+    verdict = classify_error(raised(error))
     assert isinstance(verdict, Dead)
     assert str(error) in verdict.error
     assert "raise error" in verdict.traceback
@@ -46,14 +46,14 @@ def test_the_last_attempt_turns_a_retry_into_a_death() -> None:
     assert last_word(Retry("busy"), error, 2, LANE) == Retry("busy")
     assert last_word(Retry("busy"), error, 3, LANE) == Dead("busy", trace(error))
     assert last_word(Retry("busy"), None, 3, LANE) == Dead("busy")
-    assert last_word(Release(1), None, 99, LANE) == Release(1)
+    assert last_word(Snooze(1), None, 99, LANE) == Snooze(1)
     assert last_word(Done(), None, 99, LANE) == Done()
 
 
 def test_a_foreign_message_goes_no_further_than_the_ledger() -> None:
     error = raised(ValueError("cell: Jane Miller"))
     assert brief(error).startswith("ValueError at raised:")
-    assert where(error).startswith("test_lane_verdict.py:")
+    assert where(error).startswith("test_lane_classify_error.py:")
     assert full(error) == "ValueError: cell: Jane Miller"
     assert "Jane" not in brief(error) + where(error)
 

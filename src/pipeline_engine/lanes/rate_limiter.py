@@ -15,23 +15,23 @@ _spend = Script("spend")
 
 
 @dataclass(frozen=True)
-class Granted:
+class Grant:
     """So many may be done now; if that is none, some may in `after` seconds."""
 
     units: int
     after: float
 
 
-class Allowance:
+class RateLimiter:
     """No window of 60 s ever holds more than the limit. An emptied Redis forgets what was spent: one burst."""
 
     def __init__(self, redis: Redis, prefix: str = "pe:") -> None:
         self._redis = redis
         self._prefix = prefix
 
-    async def spend(self, account: str, name: str, limit: int, wanted: int) -> Granted:
+    async def acquire(self, account: str, name: str, limit: int, wanted: int) -> Grant:
         """Take up to `wanted` units out of `limit` per minute. Raises: Unreachable when Redis does not answer."""
         ask = {"wanted": wanted, "limit": limit, "window": round(WINDOW * 1000)}
         async with reachable():
             granted, wait_ms = await _spend(self._redis, [f"{self._prefix}spent:{account}:{name}"], ask)
-        return Granted(granted, wait_ms / 1000)
+        return Grant(granted, wait_ms / 1000)

@@ -13,7 +13,7 @@ from pipeline_engine.repos.collection import Collection
 DUPLICATE_KEY = 11000
 
 
-class Written:
+class DerivedDocuments:
     def __init__(self, collection: Collection) -> None:
         self._own = collection
 

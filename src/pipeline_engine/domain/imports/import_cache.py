@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from bson import ObjectId
 
+from pipeline_engine.domain.imports.bounded_cache import BoundedCache
 from pipeline_engine.domain.imports.chunks import Piece
 from pipeline_engine.domain.imports.ended import Ended
-from pipeline_engine.domain.imports.memory import Memory
-from pipeline_engine.domain.imports.recipe import Recipe
+from pipeline_engine.domain.imports.import_context import ImportContext
 from pipeline_engine.domain.imports.request import ImportRequest
 from pipeline_engine.providers.sockets import Sockets
 
@@ -25,14 +25,14 @@ PROGRESS_PAUSE = 1.0
 """Seconds between two progress events of an import."""
 
 
-class Desk:
+class ImportCache:
     def __init__(self) -> None:
-        self.pieces = Memory[str, Piece](PIECES)
-        self.recipes = Memory[ObjectId, Recipe](RECIPES)
+        self.pieces = BoundedCache[str, Piece](PIECES)
+        self.contexts = BoundedCache[ObjectId, ImportContext](RECIPES)
         self.ended = Ended()
         self.stopping = False
         """The daemon is about to end: planners hand over."""
-        self._told = Memory[ObjectId, float](RECIPES)
+        self._told = BoundedCache[ObjectId, float](RECIPES)
         """When progress was last told."""
         self._telling: dict[ObjectId, asyncio.Task[object]] = {}
 

@@ -10,19 +10,19 @@ from typing import Any
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.belonging import refuse_foreign
 from pipeline_engine.domain.imports.chunks import Piece
-from pipeline_engine.domain.imports.desk import Desk
 from pipeline_engine.domain.imports.ending import Ended, Ending, GoOn
 from pipeline_engine.domain.imports.finish import figures
 from pipeline_engine.domain.imports.hold import Hold
-from pipeline_engine.domain.imports.opening import OpenFile, open_file
+from pipeline_engine.domain.imports.import_cache import ImportCache
+from pipeline_engine.domain.imports.ownership import refuse_foreign
 from pipeline_engine.domain.imports.records import Kind
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import ImportRequest
+from pipeline_engine.domain.imports.source import OpenFile, open_file
 from pipeline_engine.domain.imports.sweep import LANE
 from pipeline_engine.domain.imports.values import name_key
-from pipeline_engine.errors import Stale, Unreachable
+from pipeline_engine.errors import LeaseLost, Unreachable
 from pipeline_engine.lanes import LANES, NewJob
 from pipeline_engine.repos.import_chunks import chunk_id
 
@@ -48,12 +48,12 @@ class _CancelRequested(Exception):
     """The user does not want the rest."""
 
 
-class Planner:
+class Coordinator:
     """One run over an import."""
 
-    def __init__(self, app: App, desk: Desk, hold: Hold, request: ImportRequest) -> None:
+    def __init__(self, app: App, cache: ImportCache, hold: Hold, request: ImportRequest) -> None:
         self._app = app
-        self._desk = desk
+        self._desk = cache
         self._hold = hold
         self._request = request
         self._id, self._account = request.id, request.account_id
@@ -64,12 +64,12 @@ class Planner:
         """Open chunks as far as this process knows; MongoDB is asked once a second."""
         self._known = _settled(hold.document.get("progress") or {})
         """Rows that were settled when a run last said so."""
-        self._ended = desk.ended.count(self._id)
+        self._ended = cache.ended.count(self._id)
 
     async def run(self) -> Ending:
         """Work until every row is settled, or something else has to come first.
 
-        Raises: Stale when somebody else took the import over, ImportRefused, and what storage and MongoDB raise.
+        Raises: LeaseLost when somebody else took the import over, ImportRefused, and what storage and MongoDB raise.
         """
         if self._hold.document.get("cancel_requested"):
             return Ended("cancelled")
@@ -140,7 +140,7 @@ class Planner:
 
     async def _write(self, pieces: Sequence[Piece], etag: str) -> None:
         if not self._app.heartbeat.trusted:
-            raise Stale(f"import {self._id}: the lease may have run out")
+            raise LeaseLost(f"import {self._id}: the lease may have run out")
         documents = [self._document(piece, etag) for piece in pieces]
         if not await self._app.chunks.add(documents):
             raise _SliceOver  # an earlier run has cut on meanwhile: take up from where it got

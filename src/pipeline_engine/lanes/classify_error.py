@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import traceback
 
-from pipeline_engine.errors import ConfigError, EngineError, Permanent, RateLimited, Stale, Transient, Unreachable
+from pipeline_engine.errors import ConfigError, EngineError, LeaseLost, Permanent, RateLimited, Transient, Unreachable
 from pipeline_engine.lanes.lane import Lane
-from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Release, Retry
+from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Retry, Snooze
 from pipeline_engine.logs import clean
 
 # A server that is away is not the job's fault: it comes back without having used an attempt.
@@ -16,14 +16,14 @@ LINES = 40
 FRAMES = 8
 
 
-def judge(error: Exception) -> Outcome:
+def classify_error(error: Exception) -> Outcome:
     """The outcome that an exception stands for, attempts not looked at."""
     match error:
         case RateLimited():
-            return Release(error.retry_after)
+            return Snooze(error.retry_after)
         case Unreachable():
-            return Release(REST)
-        case Stale():
+            return Snooze(REST)
+        case LeaseLost():
             return Done()
         case Permanent() | ConfigError():
             return Dead(full(error), trace(error))

@@ -17,7 +17,7 @@ log = logs.get(__name__)
 RECONNECT = Backoff.doubling(0.05, longest=1.0)
 
 
-async def persevere(name: str, health: Health, turn: Callable[[], Awaitable[bool]]) -> None:
+async def run_forever(name: str, health: Health, turn: Callable[[], Awaitable[bool]]) -> None:
     """Call `turn` until it says False. Errors are reported, waited off and never get out."""
     failures = 0
     while True:
