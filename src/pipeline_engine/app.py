@@ -1,18 +1,18 @@
-"""From settings to connections: opens and closes every adapter, and knows them all."""
+"""From settings to connections: opens and closes every adapter."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeAlias
 
 import pymongo
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from typing_extensions import TypeVar
 
 from pipeline_engine import failpoints, ids, lanes
 from pipeline_engine.clock import Clock
@@ -26,64 +26,46 @@ from pipeline_engine.providers.sms import Sms
 from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.tokens import ServiceTokens
-from pipeline_engine.repos.accounts import Accounts
-from pipeline_engine.repos.automation_deals import AutomationDeals
-from pipeline_engine.repos.automation_logs import AutomationLogs
-from pipeline_engine.repos.automation_units import AutomationUnits
-from pipeline_engine.repos.automations import Automations
 from pipeline_engine.repos.changes import Changes
 from pipeline_engine.repos.client import Document, connect
-from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.csv_imports import CsvImports
-from pipeline_engine.repos.deals import Deals
-from pipeline_engine.repos.derived_documents import DerivedDocuments
-from pipeline_engine.repos.effects import Effects
-from pipeline_engine.repos.events import Events
-from pipeline_engine.repos.forms import Forms
-from pipeline_engine.repos.funnel_steps import FunnelSteps
-from pipeline_engine.repos.funnels import Funnels
+from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.heartbeat import Heartbeat
-from pipeline_engine.repos.import_chunks import ImportChunks
-from pipeline_engine.repos.imports import Imports
-from pipeline_engine.repos.job_store import MongoJobStore
 from pipeline_engine.repos.lease import Lease
-from pipeline_engine.repos.references import References
 from pipeline_engine.repos.server import Server
-from pipeline_engine.repos.sites_images import SitesImages
-from pipeline_engine.repos.stages import Stages
-from pipeline_engine.repos.step_components import StepComponents
-from pipeline_engine.repos.support_tokens import SupportTokens
-from pipeline_engine.repos.suppressions import Suppressions
-from pipeline_engine.repos.templates import Templates
-from pipeline_engine.repos.users import Users
+from pipeline_engine.repos.shared_repos import SharedRepos
+from pipeline_engine.repos.store import Store
 from pipeline_engine.settings import Settings
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
-PATIENCE = 5.0
+FIRST_ANSWER_TIMEOUT = 5.0
 """Seconds that a server gets to answer for the first time."""
 PAGE_PROCESS = "pipeline_engine.domain.funnels.page_process"
-PAGE_PATIENCE = 120.0
+PAGE_TIMEOUT = 120.0
 """Seconds for one page; the processor time that it may use is far less, so only a stuck machine takes as long."""
-PAGE_TWINS = 2
-"""Processes for pages."""
+PAGE_PROCESSES = 2
+
+Repos = TypeVar("Repos", covariant=True, default=object)
+Bundle = TypeVar("Bundle")
+Specs: TypeAlias = Sequence[CollectionSpec]
 
 
 @dataclass(frozen=True)
-class App:
-    """Every connection of this process and everything that speaks through one."""
+class App(Generic[Repos]):
+    """Every connection of this process, and the repos of one system: `App[ImportRepos]` is what imports work with."""
 
-    settings: Settings
-    owner: str
-    clock: Clock
-    database: AsyncIOMotorDatabase[Document]
+    store: Store
+    collections: Specs
+    """Of the systems that are switched on, and those that systems share."""
     server: Server
     changes: Changes
     heartbeat: Heartbeat
     redis: Redis
     queue: lanes.LaneQueue
     rate_limiter: lanes.RateLimiter
+    stopping: asyncio.Event
+    """Set when the process begins to end: long runs hand over."""
     storage: Storage
     sockets: Sockets
     tokens: ServiceTokens | None
@@ -92,34 +74,33 @@ class App:
     crm_api: CrmApi
     renderer: Renderer
     pages: ChildProcess
-    accounts: Accounts
-    templates: Templates
-    suppressions: Suppressions
-    imports: Imports
-    chunks: ImportChunks
-    deals: Deals
-    stages: Stages
-    csv_imports: CsvImports
-    references: References
-    automations: Automations
-    automation_deals: AutomationDeals
-    automation_logs: AutomationLogs
-    automation_units: AutomationUnits
-    funnels: Funnels
-    funnel_steps: FunnelSteps
-    components: StepComponents
-    images: SitesImages
-    forms: Forms
-    support_tokens: SupportTokens
-    users: Users
-    effects: Effects
-    written: Callable[[str], DerivedDocuments]
-    events: Events
-    job_store: MongoJobStore
+    shared: SharedRepos
+    repos: Repos
+
+    @property
+    def settings(self) -> Settings:
+        return self.store.settings
+
+    @property
+    def clock(self) -> Clock:
+        return self.store.clock
+
+    @property
+    def owner(self) -> str:
+        """The name under which this process claims."""
+        return self.store.lease.owner
+
+    @property
+    def database(self) -> AsyncIOMotorDatabase[Document]:
+        return self.store.database
+
+    def with_repos(self, open_bundle: Callable[[Store], Bundle]) -> App[Bundle]:
+        """The same connections with a system's bundle of repos: `app.with_repos(ImportRepos.open)`."""
+        return replace(self, repos=open_bundle(self.store))  # type: ignore[return-value, arg-type]
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncIterator[App]:
+async def connect_app(settings: Settings, collections: Specs, lane_prefix: str | None = None) -> AsyncIterator[App]:
     """Connect to everything; `lane_prefix` gives the lanes keys of their own, which then vanish within the hour.
 
     Raises: Unreachable naming the server, ConfigError naming the setting.
@@ -129,36 +110,23 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             failpoints.arm(settings.fault_plan, settings.fault_log)
             stack.callback(failpoints.disarm)
         database = await open_mongo(settings, stack)
-        beats = await open_mongo(settings, stack, pool=2)
-        clock, owner, server = Clock(), ids.daemon_id(), Server(database)
+        heartbeat_database = await open_mongo(settings, stack, pool=2)
+        clock, server = Clock(), Server(database)
         clock.set(await server.now())
         redis = await open_redis(settings, stack)
-        key = settings.app_secret.get_secret_value().encode() if settings.app_secret else await server.digest_key()
-        queue = lanes.LaneQueue(
-            redis,
-            lanes.Codec(key),
-            prefix=lane_prefix or settings.redis_prefix,
-            ttl=3600 if lane_prefix else None,
-        )
+        lease = Lease(ids.daemon_id(), settings.lease_seconds)
+        store = Store(database, lease, clock, settings)
         tokens = _tokens(settings, clock)
-        lease = Lease(owner, settings.lease_seconds)
-
-        kept = timedelta(days=settings.automation_log_days)
-
-        def collection(name: str) -> Collection:
-            return Collection(database[name])
-
         yield App(
-            settings=settings,
-            owner=owner,
-            clock=clock,
-            database=database,
+            store=store,
+            collections=collections,
             server=server,
-            changes=Changes(database, clock),
-            heartbeat=Heartbeat(beats, lease, settings.heartbeat_seconds),
+            changes=Changes(database, clock, collections),
+            heartbeat=Heartbeat(heartbeat_database, lease, settings.heartbeat_seconds),
             redis=redis,
-            queue=queue,
+            queue=_queue(redis, await _digest_key(settings, server), settings, lane_prefix),
             rate_limiter=lanes.RateLimiter(redis, settings.redis_prefix),
+            stopping=asyncio.Event(),
             storage=await stack.enter_async_context(storage_of(settings)),
             sockets=await stack.enter_async_context(_sockets(settings, tokens)),
             tokens=tokens,
@@ -166,38 +134,27 @@ async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncI
             sms=await stack.enter_async_context(sms_of(settings)),
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
             renderer=await stack.enter_async_context(Renderer()),
-            pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_PATIENCE, PAGE_TWINS)),
-            accounts=Accounts(collection("_accounts")),
-            templates=Templates(collection("email_templates"), collection("sms_templates")),
-            suppressions=Suppressions(collection("suppressions")),
-            imports=Imports(collection("queues"), lease),
-            chunks=ImportChunks(collection("import_chunks"), lease),
-            deals=Deals(collection("deals")),
-            stages=Stages(collection("pipeline_stages")),
-            csv_imports=CsvImports(collection("csv_imports")),
-            references=References(database),
-            automations=Automations(collection("automations"), collection("_accounts"), lease),
-            automation_deals=AutomationDeals(collection("deals")),
-            automation_logs=AutomationLogs(collection("automation_logs"), clock, kept),
-            automation_units=AutomationUnits(collection("automation_units"), clock),
-            funnels=Funnels(collection("funnels"), lease),
-            funnel_steps=FunnelSteps(collection("funnel.step"), lease),
-            components=StepComponents(collection("funnel.step.components")),
-            images=SitesImages(collection("sites_images")),
-            forms=Forms(collection("forms")),
-            support_tokens=SupportTokens(collection("support_tokens")),
-            users=Users(collection("users")),
-            effects=Effects(collection("effects"), clock),
-            written=lambda name: DerivedDocuments(collection(name)),
-            events=Events(collection("crm_events"), collection("outbox"), clock),
-            job_store=MongoJobStore(database, clock),
+            pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),
+            shared=SharedRepos.open(store),
+            repos=None,
         )
+
+
+async def _digest_key(settings: Settings, server: Server) -> bytes:
+    if settings.app_secret:
+        return settings.app_secret.get_secret_value().encode()
+    return await server.digest_key()
+
+
+def _queue(redis: Redis, key: bytes, settings: Settings, lane_prefix: str | None) -> lanes.LaneQueue:
+    prefix, ttl = (lane_prefix, 3600) if lane_prefix else (settings.redis_prefix, None)
+    return lanes.LaneQueue(redis, lanes.Codec(key), prefix=prefix, ttl=ttl)
 
 
 async def open_mongo(
     settings: Settings, stack: AsyncExitStack, pool: int | None = None
 ) -> AsyncIOMotorDatabase[Document]:
-    """A database that answers; closed with the stack. Raises: as `open_app`."""
+    """A database that answers; closed with the stack. Raises: as `connect_app`."""
     try:
         client = connect(
             settings.mongo_url, timeout=settings.mongo_timeout, workers=settings.motor_max_workers, pool=pool
@@ -206,29 +163,30 @@ async def open_mongo(
         raise ConfigError(f"MONGO_URL: given (not shown): {error}") from None
     stack.callback(client.close)
     try:
-        with pymongo.timeout(PATIENCE):
+        with pymongo.timeout(FIRST_ANSWER_TIMEOUT):
             await client.admin.command("ping")
     except OperationFailure as error:
         raise ConfigError(f"MONGO_URL: MongoDB refuses us: {error.details and error.details.get('errmsg')}") from None
     except PyMongoError as error:
-        raise Unreachable(f"MongoDB at MONGO_URL does not answer within {PATIENCE:g} s: {_first_line(error)}") from None
+        raise Unreachable(_no_answer("MongoDB at MONGO_URL", error)) from None
     return client[settings.database]
 
 
 async def open_redis(settings: Settings, stack: AsyncExitStack) -> Redis:
-    """A Redis that answers; closed with the stack. Raises: as `open_app`."""
+    """A Redis that answers; closed with the stack. Raises: as `connect_app`."""
     redis = lanes.connect(settings.redis)
     stack.push_async_callback(redis.aclose)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(FIRST_ANSWER_TIMEOUT):
             await redis.ping()
     except (RedisError, OSError, TimeoutError) as error:
-        raise Unreachable(f"Redis at REDIS_URL does not answer within {PATIENCE:g} s: {_first_line(error)}") from None
+        raise Unreachable(_no_answer("Redis at REDIS_URL", error)) from None
     return redis
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+def _no_answer(server: str, error: BaseException) -> str:
+    reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+    return f"{server} does not answer within {FIRST_ANSWER_TIMEOUT:g} s: {reason}"
 
 
 def storage_of(settings: Settings) -> Storage:

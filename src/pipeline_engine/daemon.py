@@ -18,11 +18,11 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
-from pipeline_engine import gc_tuning, ids, logs, settings
-from pipeline_engine.app import PATIENCE, App, open_app
+from pipeline_engine import gc_tuning, ids, logs, settings, workers
+from pipeline_engine.app import FIRST_ANSWER_TIMEOUT, App
 from pipeline_engine.arq_patches import make_arq_patient
-from pipeline_engine.cron import TIMETABLE, cron_jobs
-from pipeline_engine.engine import Engine
+from pipeline_engine.cron import cron_jobs, timetable
+from pipeline_engine.engine import Engine, watched
 from pipeline_engine.errors import EngineError, Unreachable
 from pipeline_engine.lanes import Codec
 from pipeline_engine.redis_loss import notice
@@ -35,6 +35,10 @@ from pipeline_engine.watcher import watch
 CONFIG_ERROR, UNREACHABLE = 2, 3
 FRUGAL_POLL = 300.0
 POLL = 0.5
+REDIS_TIMEOUTS: dict[str, Any] = {
+    "socket_timeout": FIRST_ANSWER_TIMEOUT,
+    "socket_connect_timeout": FIRST_ANSWER_TIMEOUT,
+}
 
 log = logs.get(__name__)
 
@@ -44,8 +48,8 @@ class Daemon:
 
     def __init__(self, configured: Settings) -> None:
         self.settings = configured
-        self.sweeps = [sweep for sweep in TIMETABLE if sweep.enabled(configured)]
-        self.pokes = {sweep.name: Poke() for sweep in self.sweeps}
+        self.timetable = timetable(workers.enabled(configured), configured)
+        self.wake_ups = {row.name: Poke() for _, row in self.timetable}
         self._stack = AsyncExitStack()
         self._engine: Engine | None = None
         self._worker_task: asyncio.Task[Any] | None = None
@@ -56,37 +60,37 @@ class Daemon:
         logs.configure(self.settings.log_level, self.settings.log_style)
         self._take_over_signals()
         try:
-            app = await self._stack.enter_async_context(open_app(self.settings))
+            app = await self._stack.enter_async_context(workers.open_app(self.settings))
         except EngineError as error:
             _leave(error)
-        await create_indexes(app.database)
-        for sweep in TIMETABLE:
-            if sweep not in self.sweeps:
-                log.info("switched off", system=sweep.name)
+        await create_indexes(app.database, app.collections)
+        for system in workers.SYSTEMS:
+            if not system.enabled(self.settings):
+                log.info("system.switched_off", system=system.name, setting=system.switch)
         if self.settings.http_enabled:
             await self._open_door(app)
         self._engine = Engine(app)
         await self._engine.start()
         self._watch(app, self._engine)
         gc_tuning.collect_less()
-        log.info("daemon started", daemon=app.owner, sweeps=[sweep.name for sweep in self.sweeps])
+        log.info("daemon.started", daemon=app.owner, sweeps=list(self.wake_ups))
 
     def _watch(self, app: App, engine: Engine) -> None:
         alone = self.settings.profile == "frugal"
-        for sweep in self.sweeps:
-            sweeper = Sweeper(sweep, app, self.pokes[sweep.name], alone)
+        for sweep, scope in engine.sweeps():
+            sweeper = Sweeper(sweep, scope, self.wake_ups[sweep.name], alone)
             engine.watch(f"sweep {sweep.name}", sweeper.run)
-            if sweep.begun:
-                engine.watch(f"take up {sweep.name}", sweeper.take_up)
-        by_collection = {name: self.pokes[sweep.name] for sweep in self.sweeps for name in sweep.watches}
+            if sweep.find_abandoned:
+                engine.watch(f"take over {sweep.name}", sweeper.take_over)
+        by_collection = watched([sweep for sweep, _ in engine.sweeps()], self.wake_ups)
         engine.watch("watcher", partial(watch, app, by_collection))
-        engine.watch("amnesia", partial(notice, app, self.pokes.values()))
+        engine.watch("redis loss", partial(notice, app, self.wake_ups.values()))
 
     async def _open_door(self, app: App) -> None:
         from pipeline_engine.admin.server import listening  # a tenth of a second that most daemons need not spend
 
         try:
-            await self._stack.enter_async_context(listening(app, self.pokes))
+            await self._stack.enter_async_context(listening(app, self.wake_ups))
         except EngineError as error:
             _leave(error)
 
@@ -98,7 +102,7 @@ class Daemon:
             loop.add_signal_handler(name, self._on_signal, name)
 
     def _on_signal(self, name: signal.Signals) -> None:
-        log.info("stopping", signal=name.name)
+        log.info("daemon.stopping", signal=name.name)
         if self._worker_task and not self._ending:
             self._ending = asyncio.create_task(end(self._worker_task))
 
@@ -122,10 +126,10 @@ def worker_settings() -> type:
     queue_name = f"{configured.redis_prefix}cron:{ids.daemon_id()}"
     # Nobody else reads or writes this queue, so its key lives no longer than the process.
     codec = Codec(secrets.token_bytes(32))
-    pool = ConnectionPool.from_url(configured.redis, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+    pool = ConnectionPool.from_url(configured.redis, **REDIS_TIMEOUTS)
     names = {
         "functions": [],
-        "cron_jobs": cron_jobs(daemon.sweeps, configured, daemon.pokes),
+        "cron_jobs": cron_jobs(daemon.timetable, daemon.wake_ups),
         "queue_name": queue_name,
         "redis_pool": ArqRedis(pool, codec.serialize, codec.deserialize, queue_name),
         "job_serializer": codec.serialize,
@@ -143,10 +147,10 @@ def worker_settings() -> type:
 
 def _ping(url: str) -> None:
     try:
-        with blocking.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as redis:
+        with blocking.Redis.from_url(url, **REDIS_TIMEOUTS) as redis:
             redis.ping()
     except (RedisError, OSError) as error:
-        raise Unreachable(f"Redis at REDIS_URL does not answer within {PATIENCE:g} s: {error}") from None
+        raise Unreachable(f"Redis at REDIS_URL does not answer within {FIRST_ANSWER_TIMEOUT:g} s: {error}") from None
 
 
 def _leave(error: EngineError) -> NoReturn:

@@ -1,57 +1,69 @@
-"""The engine in one process: worker pool, heartbeat and clock. Daemon and run-once both start one."""
+"""The engine in one process: systems, worker pool, heartbeat and clock. Daemon and run-once both start one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from pipeline_engine import logs
+from pipeline_engine import logs, workers
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.clone_cache import CloneCache
-from pipeline_engine.domain.imports.import_cache import ImportCache
-from pipeline_engine.lanes import LANES, Hook, Lane, WorkerPool
+from pipeline_engine.errors import Unreachable
+from pipeline_engine.lanes import Context, Handler, Hook, JobKind, Outcome, WorkerPool
+from pipeline_engine.repos.client import is_away
 from pipeline_engine.supervise import end, supervise
-from pipeline_engine.workers import automations, funnels, imports
+from pipeline_engine.workers.sweep import Sweep
+from pipeline_engine.workers.system import System
 
-FRUGAL_LOOK = 300.0
-LOOK = 1.0
-ENDING = 3.0
-"""Seconds of the grace that are left for what follows the last job: 20 s of grace end within 25."""
-GOODBYE = 2.0
-"""Seconds that giving leases back may take; after that they run out by themselves."""
+FRUGAL_LOOK_SECONDS = 300.0
+LOOK_SECONDS = 1.0
+AFTER_LAST_JOB_SECONDS = 3.0
+"""Of the grace, for what follows the last job: 20 s of grace end within 25."""
+RELEASE_TIMEOUT = 2.0
+"""Seconds that releasing leases may take; after that they run out by themselves."""
 
 log = logs.get(__name__)
 
 
 class Engine:
+    """The systems that are switched on, with their lanes open. `start`, then `stop`."""
+
     def __init__(self, app: App, hooks: Sequence[Hook] = ()) -> None:
-        self._app = app
-        lanes = enabled_lanes(app)
-        self.lanes = [lane.name for lane in lanes]
-        self._import_cache = ImportCache()
+        self.app = app
         self._tasks: list[asyncio.Task[None]] = []
+        self.scopes = {system.name: app.with_repos(system.open_repos) for system in workers.SYSTEMS}
+        """The app with each system's own repos."""
+        systems = workers.enabled(app.settings)
+        lanes = [lane for system in systems for lane in system.lanes]
+        self.lanes = [lane.name for lane in lanes]
         self.worker_pool = WorkerPool(
             app.settings.redis,
             app.queue,
             lanes=lanes,
             handlers={
-                **imports.handlers(self._import_cache),
-                **automations.handlers(),
-                **funnels.handlers(CloneCache(app.settings.clone_copies)),
+                name: handler
+                for system in systems
+                for name, handler in _handlers(system, self.scopes[system.name]).items()
             },
             app=app,
-            store=app.job_store,
+            store=app.shared.job_store,
             hooks=hooks,
             lease=app.settings.lease_seconds,
-            look_every=FRUGAL_LOOK if app.settings.profile == "frugal" else LOOK,
+            look_every=FRUGAL_LOOK_SECONDS if app.settings.profile == "frugal" else LOOK_SECONDS,
         )
 
+    def sweeps(self) -> list[tuple[Sweep[Any], App[Any]]]:
+        """The sweeps of the systems that are switched on, each with the app that it needs."""
+        systems = workers.enabled(self.app.settings)
+        return [(sweep, self.scopes[system.name]) for system in systems for sweep in system.sweeps]
+
     async def start(self) -> None:
-        self.watch("heartbeat", self._app.heartbeat.run)
-        self.watch("clock", partial(keep_time, self._app))
+        """Open the lanes and keep leases and clock going."""
+        self.watch("heartbeat", self.app.heartbeat.run)
+        self.watch("clock", partial(keep_time, self.app))
         await self.worker_pool.start()
 
     def watch(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
@@ -59,15 +71,40 @@ class Engine:
         self._tasks.append(asyncio.create_task(supervise(name, loop), name=name))
 
     async def stop(self) -> None:
-        """Claim nothing more, let what runs come to its end within the grace, give every lease back."""
-        self._import_cache.stopping = True
-        await self.worker_pool.drain(max(0.0, self._app.settings.shutdown_grace - ENDING))
+        """Claim nothing more, let what runs come to its end within the grace, release every lease."""
+        self.app.stopping.set()
+        await self.worker_pool.drain(max(0.0, self.app.settings.shutdown_grace - AFTER_LAST_JOB_SECONDS))
         await end(*self._tasks)
         try:
-            async with asyncio.timeout(GOODBYE):
-                await self._app.heartbeat.release()
+            async with asyncio.timeout(RELEASE_TIMEOUT):
+                await self.app.heartbeat.release()
         except (PyMongoError, TimeoutError) as error:
-            log.warning("leases not given back, they will run out", error=error)
+            log.warning("leases.not_released", error=error, consequence="they run out by themselves")
+
+
+def _handlers(system: System[Any], app: App[Any]) -> dict[str, Handler[App]]:
+    cache = system.new_cache(app.settings)
+    return {kind.name: _handler(kind, partial(run, app, cache)) for kind, run in system.handlers.items()}
+
+
+def _handler(kind: JobKind[Any], run: Callable[[Any], Awaitable[Outcome | None]]) -> Handler[App]:
+    """The job's function. A job that finds MongoDB away comes back without having used up an attempt."""
+
+    async def handle(_context: Context[App], id: str) -> Outcome | None:
+        try:
+            return await run(kind.read_id(id))
+        except Exception as error:
+            if is_away(error):
+                raise Unreachable(f"MongoDB: {error}") from error
+            raise
+
+    return handle
+
+
+def watched(sweeps: Sequence[Sweep[Any]], wake_ups: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """{collection: the wake-ups of every sweep that watches it}."""
+    collections = {name for sweep in sweeps for name in sweep.watches}
+    return {name: [wake_ups[sweep.name] for sweep in sweeps if name in sweep.watches] for name in collections}
 
 
 async def keep_time(app: App) -> None:
@@ -75,14 +112,3 @@ async def keep_time(app: App) -> None:
     while True:
         app.clock.set(await app.server.now())
         await asyncio.sleep(app.settings.clock_refresh_seconds)
-
-
-def enabled_lanes(app: App) -> list[Lane]:
-    """The lanes of the systems that are switched on."""
-    switched_on = {
-        "deals.import": app.settings.qm_deals,
-        "deals.automations": app.settings.qm_deals_automations,
-        "funnels_clone": app.settings.qm_funnels_clone,
-    }
-    names = tuple(name for name, on in switched_on.items() if on)
-    return [lane for lane in LANES.values() if lane.name.startswith(names)]

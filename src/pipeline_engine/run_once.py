@@ -8,19 +8,22 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pipeline_engine import logs
-from pipeline_engine.app import App, open_app
-from pipeline_engine.cron import TIMETABLE, Sweep
+from pipeline_engine import logs, workers
+from pipeline_engine.app import App
 from pipeline_engine.engine import Engine
 from pipeline_engine.errors import ConfigError, Unreachable
 from pipeline_engine.lanes import Finished
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
+from pipeline_engine.workers.sweep import Sweep
 
-LOOK = 0.1
-"""Seconds between two looks whether the lanes are empty."""
+LOOK_SECONDS = 0.1
+"""Between two looks whether the lanes are empty."""
+EVENTS_TIMEOUT = 10.0
+"""Seconds that the events of this pass get to leave before it ends without them."""
 
 log = logs.get(__name__)
 
@@ -39,23 +42,31 @@ class Result:
     skipped: str | None = None
 
 
-def chosen(names: Sequence[str], settings: Settings) -> list[Sweep]:
-    """The sweeps of these names; all that are switched on when none is named.
+@dataclass(frozen=True)
+class Pass:
+    """The results of the sweeps, and how many events could not be delivered; those stay for a daemon."""
+
+    results: list[Result]
+    events_waiting: int
+
+
+def chosen(names: Sequence[str], settings: Settings) -> list[str]:
+    """The names of sweeps, checked; those of all enabled systems when none is named.
 
     Raises: ConfigError naming what is no sweep.
     """
-    known = {sweep.name: sweep for sweep in TIMETABLE}
+    known = workers.sweeps()
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"no such sweep: {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in names] or [sweep for sweep in TIMETABLE if sweep.enabled(settings)]
+    return list(names) or [name for name, (system, _) in known.items() if system.enabled(settings)]
 
 
-async def run_once(settings: Settings, names: Sequence[str]) -> list[Result]:
+async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
     """Run the sweeps and work off what they dispatched; retries are waited for, future due times are not."""
-    sweeps = chosen(names, settings)
+    wanted = chosen(names, settings)
     prefix = f"{settings.redis_prefix}once:{secrets.token_hex(6)}:"
-    async with open_app(settings, lane_prefix=prefix) as app:
-        await create_indexes(app.database)
+    async with workers.open_app(settings, lane_prefix=prefix) as app:
+        await create_indexes(app.database, app.collections)
         ran: Counter[str] = Counter()
 
         async def count(finished: Finished) -> None:
@@ -64,49 +75,70 @@ async def run_once(settings: Settings, names: Sequence[str]) -> list[Result]:
         engine = Engine(app, hooks=[count])
         await engine.start()
         try:
-            return [await _run(app, engine, sweep, ran) for sweep in sweeps]
+            results = [await _run(engine, name, ran) for name in wanted]
+            return Pass(results, await _carry_events(engine))
         finally:
             await engine.stop()
 
 
-async def _run(app: App, engine: Engine, sweep: Sweep, ran: Counter[str]) -> Result:
-    if not sweep.enabled(app.settings):
-        return Result(sweep.name, skipped="switched off")
-    started = time.monotonic()
-    before = ran.total()
-    held = await sweep.held(app)
-    units: set[str] = set()
-    # A sweep looks only so far ahead. What it finds a second time has had its turn.
-    find = sweep.find_all or sweep.find
-    while fresh := [unit for unit in await find(app) if unit.id not in units]:
-        units.update(unit.id for unit in fresh)
-        await dispatch(app, fresh)
-        await _until_empty(app, engine)
-    outcomes = Counter((await sweep.outcomes(app, list(units))).values())
+async def _run(engine: Engine, name: str, ran: Counter[str]) -> Result:
+    system, sweep = workers.sweeps()[name]
+    app = engine.scopes[system.name]
+    if not system.enabled(app.settings):
+        return Result(name, skipped="switched off")
+    started, before = time.monotonic(), ran.total()
+    claimed = await sweep.count_claimed(app)
+    units = await _work_off(engine, app, sweep)
+    outcomes = Counter((await sweep.outcomes(app, units)).values())
     return Result(
-        name=sweep.name,
-        units=len(units) + held,
+        name=name,
+        units=len(units) + claimed,
         jobs=ran.total() - before,
         succeeded=outcomes["succeeded"],
         failed=outcomes["failed"],
-        busy=len(units) + held - outcomes["succeeded"] - outcomes["failed"],
+        busy=len(units) + claimed - outcomes["succeeded"] - outcomes["failed"],
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-async def _until_empty(app: App, engine: Engine) -> None:
+async def _work_off(engine: Engine, app: App[Any], sweep: Sweep[Any]) -> list[str]:
+    """Sweep until nothing new is found, and wait for what was dispatched. Returns the ids of the units."""
+    units: set[str] = set()
+    # A sweep finds only so many units at a time. What it finds a second time has had its turn.
+    find = sweep.find_due_now or sweep.find
+    while fresh := [unit for unit in await find(app) if unit.id not in units]:
+        units.update(unit.id for unit in fresh)
+        await dispatch(app, fresh)
+        await _until_empty(engine, app)
+    return list(units)
+
+
+async def _carry_events(engine: Engine) -> int:
+    """Deliver what the units of this pass caused. Returns how many events are still waiting after `EVENTS_TIMEOUT`."""
+    app = engine.app
+    try:
+        async with asyncio.timeout(EVENTS_TIMEOUT):
+            for sweep, scope in engine.sweeps():
+                if sweep.carries_events:
+                    await _work_off(engine, scope, sweep)
+    except TimeoutError:
+        log.warning("events.not_delivered_in_time", seconds=EVENTS_TIMEOUT)
+    return await app.shared.events.count_waiting()
+
+
+async def _until_empty(engine: Engine, app: App[Any]) -> None:
     """Wait until nothing waits, runs or is to be retried in the lanes of this run."""
     asked: Sequence[str] = engine.lanes
     while True:
         try:
             counts = await app.queue.counts(asked)
         except Unreachable as error:
-            log.warning("Redis is away, waiting for it", error=error)
+            log.warning("redis.unreachable", error=error)
             await asyncio.sleep(1)
             continue
         busy = [lane for lane, count in counts.items() if count.unfinished]
         if not busy and asked == engine.lanes:
             return
         if busy:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_SECONDS)
         asked = busy or engine.lanes  # what runs may have filled another lane

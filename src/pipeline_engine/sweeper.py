@@ -1,4 +1,4 @@
-"""Runs one sweep whenever it is poked, and dispatches what it found."""
+"""Runs one sweep whenever it is woken, and dispatches what it found."""
 
 from __future__ import annotations
 
@@ -7,52 +7,51 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.cron import Sweep
 from pipeline_engine.domain.unit import Unit
-from pipeline_engine.lanes import NewJob
+from pipeline_engine.lanes import JobKind
 from pipeline_engine.supervise import Poke
+from pipeline_engine.workers.sweep import Sweep
 
-DEBOUNCE = 0.2
-"""Seconds between two sweeps, however often they are poked; the first poke after a rest is heard at once."""
-
-log = logs.get(__name__)
+DEBOUNCE_SECONDS = 0.2
+"""Between two sweeps, however often they are woken; the first wake-up after a rest is heard at once."""
 
 
 class Sweeper:
-    """Pokes that come while it sweeps make it sweep once more, and no more than that."""
+    """Wake-ups that come while it sweeps make it sweep once more, and no more than that."""
 
-    def __init__(self, sweep: Sweep, app: App, poke: Poke, alone: bool = False) -> None:
-        """`alone`: nothing pokes it by the clock, so it looks by itself."""
-        self._poke = poke
+    def __init__(self, sweep: Sweep[Any], app: App, wake_up: Poke, alone: bool = False) -> None:
+        """`alone`: no cron wakes it, so it sweeps by itself as often as its row says."""
+        self._wake_up = wake_up
         self._sweep = sweep
         self._app = app
         self._longest = sweep.every(app.settings) if alone else None
 
     async def run(self) -> None:
-        """Sweep at once, then after every poke."""
+        """Sweep at once, then after every wake-up."""
         places = None
         while True:
             await dispatch(self._app, await self._find(places))
-            await asyncio.sleep(DEBOUNCE)
-            places = await self._poke.wait(self._longest)
+            await asyncio.sleep(DEBOUNCE_SECONDS)
+            places = await self._wake_up.wait(self._longest)
 
     async def _find(self, places: frozenset[Any] | None) -> Sequence[Unit]:
-        near = self._sweep.near
-        return await (self._sweep.find(self._app) if places is None or near is None else near(self._app, places))
+        find_due_in = self._sweep.find_due_in
+        if places is None or find_due_in is None:
+            return await self._sweep.find(self._app)
+        return await find_due_in(self._app, places)
 
-    async def take_up(self) -> None:
-        """Between sweeps, dispatch what a vanished run has left."""
-        while self._sweep.begun:
-            await dispatch(self._app, await self._sweep.begun(self._app))
+    async def take_over(self) -> None:
+        """Between sweeps, dispatch what a vanished process has left."""
+        while self._sweep.find_abandoned:
+            await dispatch(self._app, await self._sweep.find_abandoned(self._app))
             await asyncio.sleep(self._app.settings.heartbeat_seconds)
 
 
 async def dispatch(app: App, units: Sequence[Unit]) -> int:
     """Put the jobs of the units into their lanes. Returns how many are new there."""
-    jobs: dict[str, list[NewJob]] = defaultdict(list)
+    ids: dict[JobKind[Any], list[Any]] = defaultdict(list)
     for unit in units:
-        if unit.lane and unit.job:
-            jobs[unit.lane].append(unit.job)
-    return sum([await app.queue.enqueue_many(lane, batch) for lane, batch in jobs.items()])
+        for kind, id in unit.jobs:
+            ids[kind].append(id)
+    return sum([await kind.enqueue(app.queue, some) for kind, some in ids.items()])

@@ -1,9 +1,9 @@
-"""Hears of changes that make work due, so that nobody has to wait for cron."""
+"""Wakes sweeps when a change in MongoDB makes work due, so that users do not wait for cron."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,22 +12,24 @@ from pipeline_engine.app import App
 
 log = logs.get(__name__)
 
+Wake = Callable[[Any], None]
 
-async def watch(app: App, pokes: Mapping[str, Callable[[Any], None]]) -> None:
-    """Poke what watches a collection whenever something in it became due; `pokes` is by collection."""
+
+async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]]) -> None:
+    """Wake everything that watches a collection whenever a document in it becomes due; `wake_ups` is by collection."""
     if not await app.server.has_change_streams():
-        log.info("no change streams on a standalone MongoDB: work is found by the timetable alone")
+        log.info("change_stream.unavailable", reason="MongoDB is a standalone server: the timetable alone finds work")
         await asyncio.Event().wait()
-    async with app.changes.listen() as heard:
-        for rung in pokes.values():
-            rung(None)  # of what came before, nobody tells
-        async for change in heard:
-            if poke := pokes.get(change.collection):
-                poke(change.stage)
+    async with app.changes.listen() as changes:
+        for wake in {wake for several in wake_ups.values() for wake in several}:
+            wake(None)  # the stream says nothing of what came before it
+        async for change in changes:
+            for wake in wake_ups.get(change.collection, ()):
+                wake(change.place)
                 if (wait := _wait(app, change.at)) > 0:
-                    asyncio.get_running_loop().call_later(wait, poke, change.stage)
+                    asyncio.get_running_loop().call_later(wait, wake, change.place)
 
 
 def _wait(app: App, moment: datetime | None) -> float:
-    """Seconds until then, the millisecond over in which MongoDB's times end."""
+    """Seconds until then, and the millisecond over in which MongoDB's times end."""
     return (moment - app.clock.now()).total_seconds() + 0.001 if moment else 0.0

@@ -13,7 +13,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import open_app
+from pipeline_engine.workers import open_app
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.domain.events import relay
 from pipeline_engine.errors import Transient

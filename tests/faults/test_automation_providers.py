@@ -10,7 +10,8 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
+from pipeline_engine.workers import open_app
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.domain.events import relay
 from pipeline_engine.lanes import Snooze

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import open_app
+from pipeline_engine.workers import open_app
 
 
 @pytest.mark.covers("R-02")

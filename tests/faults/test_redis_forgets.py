@@ -10,7 +10,7 @@ import pytest
 from bson import ObjectId
 from redis import Redis as Client
 
-from pipeline_engine.app import open_app
+from pipeline_engine.workers import open_app
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.redis_loss import notice

@@ -10,7 +10,8 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
+from pipeline_engine.workers import open_app
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.run_once import Result, run_once
 from pipeline_engine.settings import Settings
@@ -34,7 +35,7 @@ async def app(configured: Settings) -> AsyncIterator[App]:
 async def listening(app: App) -> AsyncIterator[App]:
     """An engine that hears of changes, as the daemon does."""
     task = asyncio.create_task(watch(app, {}))
-    await until(lambda: app.changes.told_since(ObjectId()) is not None, "the change stream is open", 10)
+    await until(lambda: app.changes.complete_since(ObjectId()) is not None, "the change stream is open", 10)
     yield app
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -17,7 +17,7 @@ from jose import jwt
 
 from pipeline_engine.admin import server
 from pipeline_engine.admin.server import listening
-from pipeline_engine.app import open_app
+from pipeline_engine.workers import open_app
 from pipeline_engine.cron import TIMETABLE
 from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.errors import ConfigError

@@ -10,7 +10,8 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
+from pipeline_engine.workers import open_app
 from pipeline_engine.domain.automations.action import SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
+from pipeline_engine.workers import open_app
 from pipeline_engine.settings import Settings
 from tests.automations import ago, automation_of, due, logs_of, run
 from tests.world import World

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
+from pipeline_engine.workers import open_app
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.run import CRASHES, run_slice
@@ -41,7 +42,7 @@ async def test_of_many_claims_one_succeeds(world: World, configured: Settings, a
     assert len(won) == 1
     held = automation_of(world, automation)
     assert (held["is_running"], held["token"]) == (True, 1)
-    await Hold(app.automations, won[0]).release(run=None)
+    await Hold(app.repos.automations, won[0]).release(run=None)
     free = automation_of(world, automation)
     assert (free["is_running"], free["lease_until"], free["lease_owner"]) == (False, None, None)
 
@@ -61,11 +62,11 @@ async def test_two_engines_at_once_write_one_note_per_deal(world: World, configu
 
 async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: App) -> None:
     automation = world.automation("add_tag", tag=TAG)
-    held = await app.automations.claim(automation)
+    held = await app.repos.automations.claim(automation)
     assert held
-    old = Hold(app.automations, held)
+    old = Hold(app.repos.automations, held)
     set_on(world, automation, lease_until=ago(seconds=1))
-    assert await app.automations.claim(automation)
+    assert await app.repos.automations.claim(automation)
     before = automation_of(world, automation)
 
     for act in (old.refresh(), old.change(run=None), old.release(run=None)):
@@ -79,7 +80,7 @@ async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: A
 async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world: World, app: App) -> None:
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal()
-    assert await app.automations.claim(automation)
+    assert await app.repos.automations.claim(automation)
     assert await sweep.begun(app) == []
     await run_slice(app, automation)
     assert tagged(world, TAG) == set()
@@ -111,7 +112,7 @@ async def test_a_flag_that_another_engine_set_counts_for_ten_minutes(
     world.deal()
 
     assert await due(app) == (set() if counts else {automation})
-    assert (await app.automations.claim(automation) is None) is counts
+    assert (await app.repos.automations.claim(automation) is None) is counts
     # Without a time of its own the flag gets one, or it would count for ever.
     noted = automation_of(world, automation)
     assert noted["updatedAt"] or noted["flag_seen_at"]
@@ -134,7 +135,7 @@ async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal()
     for _ in range(CRASHES + 1):
-        assert await app.automations.claim(automation)
+        assert await app.repos.automations.claim(automation)
         set_on(world, automation, lease_until=ago(seconds=1))
     assert automation_of(world, automation)["crashes"] == CRASHES
 
@@ -152,7 +153,7 @@ async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(
 async def test_a_crash_is_forgotten_once_the_run_gets_on(world: World, app: App) -> None:
     automation = world.automation("add_tag", tag=TAG)
     world.deal()
-    assert await app.automations.claim(automation)
+    assert await app.repos.automations.claim(automation)
     set_on(world, automation, lease_until=ago(seconds=1))
 
     await run(app, automation)

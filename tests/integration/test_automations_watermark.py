@@ -29,9 +29,9 @@ def settle(world: World, automation: ObjectId, deals: int) -> None:
 async def all_is_heard(world: World, listening: App) -> None:
     """The change stream has told of everything up to now."""
     marker = ObjectId()
-    before = listening.changes.told_since(marker)
+    before = listening.changes.complete_since(marker)
     world.deal(stage_id=marker)
-    await until(lambda: listening.changes.told_since(marker) != before, "the change stream tells of the marker", 30)
+    await until(lambda: listening.changes.complete_since(marker) != before, "the change stream tells of the marker", 30)
 
 
 async def documents_read(world: World, app: App) -> int:

@@ -85,14 +85,14 @@ async def test_a_step_that_runs_is_waited_for_and_writes_nothing_more(world: Wor
     clone, desk = new_clone(world, Original(world, steps=2)), CloneCache(2)
     await plan(app, desk, clone)
     running, waiting = steps_of(world, clone)
-    held = await app.funnel_steps.claim(running["_id"])
+    held = await app.repos.funnel_steps.claim(running["_id"])
     assert held
 
     await cancel(app, clone)
     assert isinstance(await plan(app, desk, clone), Snooze)
     assert await run_step(app, desk, waiting["_id"]) is None
     assert made(world, clone) > 0
-    await app.funnel_steps.release_unchanged(held)
+    await app.repos.funnel_steps.release_unchanged(held)
     assert await run_step(app, desk, running["_id"]) is None
     assert await plan(app, desk, clone) is None
 
@@ -124,11 +124,11 @@ async def test_cancelling_does_not_wait_for_a_place_of_the_account(world: World,
     for clone in busy:
         await plan(app, CloneCache(1), clone)
     unwanted = new_clone(world, original)
-    assert await app.funnels.due(3) == []
+    assert await app.repos.funnels.due(3) == []
 
     await cancel(app, unwanted)
 
-    assert [one["_id"] for one in await app.funnels.due(3)] == [unwanted]
+    assert [one["_id"] for one in await app.repos.funnels.due(3)] == [unwanted]
 
 
 async def test_what_has_ended_well_is_neither_cancelled_nor_tried_again(

@@ -286,9 +286,9 @@ async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: W
     original = Original(world, steps=1)
     clone, desk = new_clone(world, original), CloneCache(2)
     await plan(app, desk, clone)
-    held = await app.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
+    held = await app.repos.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
     assert held
-    await app.funnel_steps.end(held, "done", raw_html="x", processed={})
+    await app.repos.funnel_steps.end(held, "done", raw_html="x", processed={})
     assert funnel_of(world, clone)["in_progress"] is True
 
     await begun(app)
@@ -304,10 +304,10 @@ async def test_whoever_sees_the_end_it_is_told_once(world: World, app: App) -> N
 
     clone = new_clone(world, Original(world, steps=1))
     await plan(app, CloneCache(2), clone)
-    held = await app.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
+    held = await app.repos.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
     assert held
     planned = funnel_of(world, clone)
-    await app.funnel_steps.end(held, "done", raw_html="x", processed={})
+    await app.repos.funnel_steps.end(held, "done", raw_html="x", processed={})
 
     await asyncio.gather(*(settle(app, planned) for _ in range(10)))
 
@@ -321,10 +321,10 @@ async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
 ) -> None:
     """As if the process had died between the end of the clone and its announcement."""
     clone = new_clone(world, ObjectId())
-    held = await app.funnels.claim(clone)
+    held = await app.repos.funnels.claim(clone)
     assert held
     event = {"event_id": "funnel_cloning_completed:x", "to": "socket", "event": "funnel_cloning_completed"}
-    await app.funnels.end(held, [{**event, "user_ids": [], "data": {"funnel_id": str(clone)}}], {"clone.error": None})
+    await app.repos.funnels.end(held, [{**event, "user_ids": [], "data": {"funnel_id": str(clone)}}], {"clone.error": None})
     assert events(world, "funnel_cloning_completed") == []
 
     for _ in range(2):
@@ -360,8 +360,8 @@ async def test_a_crash_in_the_middle_of_planning_never_makes_a_partial_clone(
 @pytest.mark.covers("FC-12")
 async def test_a_clone_whose_planner_vanished_is_found_between_two_looks(world: World, app: App) -> None:
     clone, other = (new_clone(world, Original(world)) for _ in range(2))
-    assert await app.funnels.claim(clone)
-    assert await app.funnels.claim(other)
+    assert await app.repos.funnels.claim(clone)
+    assert await app.repos.funnels.claim(other)
     assert await begun(app) == []
     over = {"lease_until": datetime.now(UTC) - timedelta(seconds=1)}
     world.db["funnels"].update_one({"_id": clone}, {"$set": over})
@@ -451,15 +451,15 @@ async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App
     clone = new_clone(world, Original(world, steps=1))
     await plan(app, CloneCache(1), clone)
     (step,) = steps_of(world, clone)
-    slow = await app.funnel_steps.claim(step["_id"])
+    slow = await app.repos.funnel_steps.claim(step["_id"])
     world.db["funnel.step"].update_one({"_id": step["_id"]}, {"$set": {"lease_until": datetime(2020, 1, 1)}})  # noqa: DTZ001
-    heir = await app.funnel_steps.claim(step["_id"])
+    heir = await app.repos.funnel_steps.claim(step["_id"])
     assert slow
     assert heir
     funnel = funnel_of(world, clone)
 
-    assert await app.components.write(funnel, heir, "[new]", []) is True
-    assert await app.components.write(funnel, slow, "[old]", []) is False
-    assert await app.funnel_steps.end(slow, "done", raw_html="old") is False
-    assert await app.funnel_steps.end(heir, "done", raw_html="new") is True
+    assert await app.repos.components.write(funnel, heir, "[new]", []) is True
+    assert await app.repos.components.write(funnel, slow, "[old]", []) is False
+    assert await app.repos.funnel_steps.end(slow, "done", raw_html="old") is False
+    assert await app.repos.funnel_steps.end(heir, "done", raw_html="new") is True
     assert components_of(world, step)["components"] == "[new]"

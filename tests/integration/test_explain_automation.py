@@ -121,7 +121,7 @@ async def test_what_moves_the_deal_waits_for_the_others(app: App, world: World) 
 
 async def test_a_deal_that_counts_as_settled_is_seen_at_the_next_full_look(app: App, world: World) -> None:
     automation = world.automation("add_tag", tag=ObjectId())
-    document = await app.automations.get(automation)
+    document = await app.repos.automations.get(automation)
     assert document is not None
     looked_at = NOW.replace(microsecond=0) - timedelta(minutes=20)
     shape = read_automation(document).shape

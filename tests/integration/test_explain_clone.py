@@ -54,7 +54,7 @@ async def test_steps_that_are_open_are_named_with_who_holds_them(app: App, world
     clone = new_clone(world, Original(world, steps=3))
     await plan(app, CloneCache(1), clone)
     first, second, third = steps_of(world, clone)
-    await app.funnel_steps.claim(first["_id"])
+    await app.repos.funnel_steps.claim(first["_id"])
     world.db["funnel.step"].update_one({"_id": second["_id"]}, {"$set": {"clone_state": "failed", "last_error": "why"}})
 
     found = await explain(app, clone)

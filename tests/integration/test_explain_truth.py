@@ -151,13 +151,13 @@ async def test_of_an_automation_the_conditions_say_what_the_sweep_asks(app: App,
     ]
     made = [world.automation("add_tag", **case) for case in cases]
 
-    ready = {one["_id"] for one in await app.automations.ready()}
+    ready = {one["_id"] for one in await app.repos.automations.ready()}
 
     assert 5 < len(ready) < len(cases)
     for id, case in zip(made, cases, strict=True):
-        document = await app.automations.get(id)
+        document = await app.repos.automations.get(id)
         assert document is not None
-        active = await app.automations.account_is_active(ObjectId(document["account_id"]))
+        active = await app.repos.automations.account_is_active(ObjectId(document["account_id"]))
         conditions = of_automation(document, read_automation(document), active, app.clock.now())
         assert holds(conditions) == (id in ready), case
     inactive.close()

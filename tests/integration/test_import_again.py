@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
+from pipeline_engine.workers import open_app
 from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.plan import plan

@@ -120,12 +120,12 @@ async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
 ) -> None:
     """As if the process had died between the end of the import and its announcement."""
     queue_id = world.submit(SAMPLE)
-    held = await app.imports.claim(queue_id)
+    held = await app.repos.imports.claim(queue_id)
     assert held is not None
     result = {"queue_id": str(queue_id), "status": "completed", "added": 0, "failed": 0}
     common = {"user_id": world.user, "type": "import.completed", "data": result}
     due = [{"event_id": "import.completed:x", "to": "crm_events", **common}]
-    await app.imports.end(held, "completed", due)
+    await app.repos.imports.end(held, "completed", due)
     assert list(world.db["crm_events"].find()) == []
 
     for _ in range(2):
@@ -154,10 +154,10 @@ async def test_an_event_that_was_told_before_the_crash_is_not_told_twice(
 async def test_an_event_that_became_due_meanwhile_is_not_forgotten(world: World, app: App) -> None:
     first, second = ({"event_id": f"e{n}", "to": "crm_events"} for n in (1, 2))
     queue_id = world.queue("a.csv", events_due=[first])
-    (read,) = await app.imports.with_events_due(10)
+    (read,) = await app.repos.imports.with_events_due(10)
     world.db["queues"].update_one({"_id": queue_id}, {"$push": {"events_due": second}})
 
-    await app.imports.events_told(read)
+    await app.repos.imports.events_told(read)
 
     assert world.import_of(queue_id)["events_due"] == [first, second]
 

@@ -148,5 +148,5 @@ async def test_of_two_daemons_one_delivers(world: World, app: App, run_imports: 
     await run_imports()
     message = outbox(world)
 
-    assert await app.events.attempt(message, again_in=30)
-    assert not await app.events.attempt(message, again_in=30)
+    assert await app.shared.events.attempt(message, again_in=30)
+    assert not await app.shared.events.attempt(message, again_in=30)

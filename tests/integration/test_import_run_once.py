@@ -49,7 +49,7 @@ async def test_what_others_hold_is_not_touched_and_counts_as_busy(
     world: World, app: App, run_imports: RunImports
 ) -> None:
     held, flagged, free = world.submit(SAMPLE), world.submit(SAMPLE, in_progress=True), world.submit(SAMPLE)
-    assert await app.imports.claim(held) is not None
+    assert await app.repos.imports.claim(held) is not None
     before = world.import_of(held), world.import_of(flagged)
 
     result = await run_imports()
@@ -62,7 +62,7 @@ async def test_what_others_hold_is_not_touched_and_counts_as_busy(
 async def test_what_another_takes_meanwhile_is_busy(world: World, app: App) -> None:
     queue_id = world.submit(SAMPLE)
     units = await sweep.find(app)
-    await app.imports.claim(queue_id)
+    await app.repos.imports.claim(queue_id)
 
     assert await sweep.outcomes(app, [unit.id for unit in units]) == {str(queue_id): "busy"}
 

@@ -157,7 +157,7 @@ async def test_fifty_chunks_that_need_the_same_new_stages_make_each_once(world: 
 async def test_fifty_who_ask_at_once_get_one_stage(world: World, app: App) -> None:
     def ask(n: int) -> Any:
         name = f"{' ' * n}Brand New"
-        return app.stages.find_or_create(world.account, world.pipeline, name_key(name), name, world.user)
+        return app.repos.stages.find_or_create(world.account, world.pipeline, name_key(name), name, world.user)
 
     ids = await asyncio.gather(*map(ask, range(50)))
 
@@ -169,9 +169,9 @@ async def test_giving_keys_again_or_twice_at_once_changes_nothing(world: World, 
     for name in ("Won", "won", "Lost", "", "Straße"):
         crm_stage(world, name)
 
-    await asyncio.gather(*[app.stages.give_keys(world.account, world.pipeline, name_key) for _ in range(10)])
+    await asyncio.gather(*[app.repos.stages.give_keys(world.account, world.pipeline, name_key) for _ in range(10)])
     first = list(world.db["pipeline_stages"].find())
-    await app.stages.give_keys(world.account, world.pipeline, name_key)
+    await app.repos.stages.give_keys(world.account, world.pipeline, name_key)
 
     assert list(world.db["pipeline_stages"].find()) == first
     keys = [stage.get("name_key") for stage in sorted(first, key=lambda stage: str(stage["_id"]))]

@@ -17,7 +17,7 @@ from tests.world import World
 
 async def held_import(world: World, app: App) -> ObjectId:
     queue_id = world.queue("a.csv")
-    assert await app.imports.claim(queue_id) is not None
+    assert await app.repos.imports.claim(queue_id) is not None
     return queue_id
 
 

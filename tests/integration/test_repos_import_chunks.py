@@ -39,9 +39,9 @@ async def states(app: App) -> list[str]:
 
 
 async def test_a_chunk_that_another_planner_has_cut_is_not_written_again(app: App) -> None:
-    assert await app.chunks.add([chunk(0), chunk(1)])
+    assert await app.repos.chunks.add([chunk(0), chunk(1)])
 
-    assert not await app.chunks.add([chunk(1, rows=99), chunk(2)])
+    assert not await app.repos.chunks.add([chunk(1, rows=99), chunk(2)])
 
     stored = await app.database["import_chunks"].find().sort("n").to_list(None)
     assert [(one["n"], one["rows"]) for one in stored] == [(0, 10), (1, 10)]
@@ -49,7 +49,7 @@ async def test_a_chunk_that_another_planner_has_cut_is_not_written_again(app: Ap
 
 @pytest.mark.covers("R-02")
 async def test_a_row_job_that_was_too_slow_ends_nothing(app: App) -> None:
-    await app.chunks.add([chunk(0)])
+    await app.repos.chunks.add([chunk(0)])
     slow = daemon(app, "slow", 0.05)
     stale = await begun(slow, 0)
     heir = await eventually(partial(daemon(app, "heir").claim, chunk_id(IMPORT, 0)), "the lease ran out")
@@ -64,18 +64,18 @@ async def test_a_row_job_that_was_too_slow_ends_nothing(app: App) -> None:
 
 
 async def test_what_is_done_is_not_done_again(app: App) -> None:
-    await app.chunks.add([chunk(0)])
-    held = await begun(app.chunks, 0)
-    assert await app.chunks.end(held, "done", created=10)
+    await app.repos.chunks.add([chunk(0)])
+    held = await begun(app.repos.chunks, 0)
+    assert await app.repos.chunks.end(held, "done", created=10)
 
-    assert await app.chunks.claim(chunk_id(IMPORT, 0)) is None
-    assert not await app.chunks.end(held, "failed")
+    assert await app.repos.chunks.claim(chunk_id(IMPORT, 0)) is None
+    assert not await app.repos.chunks.end(held, "failed")
     assert await states(app) == ["done"]
 
 
 async def test_totals_are_sums_over_what_has_ended(app: App) -> None:
     done = {"state": "done", "created": 7, "updated": 1, "skipped": 1, "failed": 1}
-    await app.chunks.add(
+    await app.repos.chunks.add(
         [
             chunk(0, **done),
             chunk(1, **done),
@@ -85,37 +85,37 @@ async def test_totals_are_sums_over_what_has_ended(app: App) -> None:
         ]
     )
 
-    assert await app.chunks.totals(ACCOUNT, IMPORT) == {"created": 18, "updated": 2, "skipped": 2, "failed": 2}
-    assert await app.chunks.totals(ObjectId(), IMPORT) == {"created": 0, "updated": 0, "skipped": 0, "failed": 0}
+    assert await app.repos.chunks.totals(ACCOUNT, IMPORT) == {"created": 18, "updated": 2, "skipped": 2, "failed": 2}
+    assert await app.repos.chunks.totals(ObjectId(), IMPORT) == {"created": 0, "updated": 0, "skipped": 0, "failed": 0}
 
 
 async def test_errors_come_in_the_order_of_the_file(app: App) -> None:
-    await app.chunks.add([chunk(n, failed=2, errors=[{"row": 10 * n + 1}, {"row": 10 * n + 2}]) for n in (2, 0, 10)])
+    await app.repos.chunks.add([chunk(n, failed=2, errors=[{"row": 10 * n + 1}, {"row": 10 * n + 2}]) for n in (2, 0, 10)])
 
-    rows = [error["row"] async for error in app.chunks.errors(ACCOUNT, IMPORT)]
+    rows = [error["row"] async for error in app.repos.chunks.errors(ACCOUNT, IMPORT)]
 
     assert rows == [1, 2, 21, 22, 101, 102]
 
 
 async def test_only_chunks_that_nobody_ever_began_are_closed_unseen(app: App) -> None:
-    await app.chunks.add([chunk(0), chunk(1), chunk(2), chunk(3, state="done")])
-    await begun(app.chunks, 0)
-    await app.chunks.release(await begun(app.chunks, 1), "will be tried again")
+    await app.repos.chunks.add([chunk(0), chunk(1), chunk(2), chunk(3, state="done")])
+    await begun(app.repos.chunks, 0)
+    await app.repos.chunks.release(await begun(app.repos.chunks, 1), "will be tried again")
 
-    await app.chunks.cancel_untouched(ACCOUNT, IMPORT)
+    await app.repos.chunks.cancel_untouched(ACCOUNT, IMPORT)
 
     assert await states(app) == ["open", "open", "cancelled", "done"]
-    assert await app.chunks.open_ids(ACCOUNT, IMPORT) == [chunk_id(IMPORT, 1)]
-    assert await app.chunks.open(ACCOUNT, IMPORT) == 2
+    assert await app.repos.chunks.open_ids(ACCOUNT, IMPORT) == [chunk_id(IMPORT, 1)]
+    assert await app.repos.chunks.open(ACCOUNT, IMPORT) == 2
 
 
 async def test_a_retry_gives_chunks_all_their_attempts_again(app: App) -> None:
     gone = datetime.now(UTC) + timedelta(days=30)
     used = {"attempts": 3, "crashes": 2, "expires_at": gone}
     states_before = ("failed", "cancelled", "done", "open")
-    await app.chunks.add([chunk(n, state=state, **used) for n, state in enumerate(states_before)])
+    await app.repos.chunks.add([chunk(n, state=state, **used) for n, state in enumerate(states_before)])
 
-    assert await app.chunks.reopen(ACCOUNT, IMPORT, "cancelled", "failed") == 2
+    assert await app.repos.chunks.reopen(ACCOUNT, IMPORT, "cancelled", "failed") == 2
 
     assert await states(app) == ["open", "open", "done", "open"]
     stored = await app.database["import_chunks"].find().sort("n").to_list(None)

@@ -32,7 +32,7 @@ async def claimed(imports: Imports, queue_id: ObjectId) -> Document:
 
 
 async def due(app: App) -> list[ObjectId]:
-    return [one["_id"] for one in await app.imports.due(limit=100)]
+    return [one["_id"] for one in await app.repos.imports.due(limit=100)]
 
 
 @pytest.mark.covers("DI-02", "DI-X1", "R-02")
@@ -80,12 +80,12 @@ async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App
 async def test_what_has_ended_is_held_no_more(world: World, app: App) -> None:
     """Though the token is still the holder's, a late failure must not bring the import back to life."""
     queue_id = world.queue("a.csv")
-    held = await claimed(app.imports, queue_id)
-    await app.imports.end(held, "completed", [])
+    held = await claimed(app.repos.imports, queue_id)
+    await app.repos.imports.end(held, "completed", [])
     before = world.import_of(queue_id)
 
-    await app.imports.release(held, status="pending")
-    assert await app.imports.end(held, "failed", []) is None
+    await app.repos.imports.release(held, status="pending")
+    assert await app.repos.imports.end(held, "failed", []) is None
 
     assert world.import_of(queue_id) == before
     assert await due(app) == []
@@ -93,9 +93,9 @@ async def test_what_has_ended_is_held_no_more(world: World, app: App) -> None:
 
 async def test_what_is_given_back_is_free_at_once(world: World, app: App) -> None:
     queue_id = world.queue("a.csv")
-    held = await claimed(app.imports, queue_id)
+    held = await claimed(app.repos.imports, queue_id)
 
-    await app.imports.release(held)
+    await app.repos.imports.release(held)
 
     stored = world.import_of(queue_id)
     assert (stored["in_progress"], stored["lease_until"], stored["lease_owner"]) == (False, None, None)
@@ -106,9 +106,9 @@ async def test_what_is_given_back_is_free_at_once(world: World, app: App) -> Non
 async def test_only_a_new_beginning_is_an_attempt(world: World, app: App) -> None:
     queue_id = world.queue("a.csv")
     for attempt in (1, 2, 3):
-        held = await claimed(app.imports, queue_id)
+        held = await claimed(app.repos.imports, queue_id)
         assert held["attempts"] == attempt
-        await app.imports.release(held, status="pending", error="$did not work")
+        await app.repos.imports.release(held, status="pending", error="$did not work")
 
     assert world.import_of(queue_id)["error"] == "$did not work"
 
@@ -120,7 +120,7 @@ async def test_an_older_engines_flag_counts_for_ten_minutes(world: World, app: A
     queue_id = world.queue("a.csv", in_progress=True, updatedAt=seen)
 
     assert (await due(app) == [queue_id]) is free
-    assert (await app.imports.claim(queue_id) is not None) is free
+    assert (await app.repos.imports.claim(queue_id) is not None) is free
 
 
 async def test_a_flag_without_a_time_counts_from_when_we_first_saw_it(world: World, app: App) -> None:
@@ -133,7 +133,7 @@ async def test_a_flag_without_a_time_counts_from_when_we_first_saw_it(world: Wor
 
     world.db["queues"].update_one({"_id": queue_id}, {"$set": {"flag_seen_at": seen - timedelta(minutes=10)}})
     assert await due(app) == [queue_id]
-    assert await app.imports.claim(queue_id) is not None
+    assert await app.repos.imports.claim(queue_id) is not None
 
 
 @pytest.mark.covers("DI-02", "DI-04")
@@ -154,7 +154,7 @@ async def test_what_is_not_ours_or_not_open_is_left_alone(world: World, app: App
     before = world.import_of(queue_id)
 
     assert await due(app) == []
-    assert await app.imports.claim(queue_id) is None
+    assert await app.repos.imports.claim(queue_id) is None
 
     assert world.import_of(queue_id) == before
 
@@ -174,20 +174,20 @@ async def test_a_heap_of_one_account_does_not_hide_anothers_import(world: World,
     late = neighbour.queue("a.csv")
     neighbour.close()
 
-    assert late in [one["_id"] for one in await app.imports.due(limit=2)]
+    assert late in [one["_id"] for one in await app.repos.imports.due(limit=2)]
 
 
 async def test_cancelling_is_a_wish_until_somebody_ends_it(world: World, app: App) -> None:
     queue_id = world.queue("a.csv")
 
-    asked = await app.imports.request_cancel(queue_id)
+    asked = await app.repos.imports.request_cancel(queue_id)
 
     assert asked is not None
     assert (asked["status"], asked["cancel_requested"]) == ("pending", True)
     assert await due(app) == [queue_id]
-    held = await claimed(app.imports, queue_id)
-    await app.imports.end(held, "cancelled", [])
-    assert await app.imports.request_cancel(queue_id) is None
+    held = await claimed(app.repos.imports, queue_id)
+    await app.repos.imports.end(held, "cancelled", [])
+    assert await app.repos.imports.request_cancel(queue_id) is None
 
 
 async def test_the_looks_of_a_sweep_are_answered_by_an_index(world: World, app: App) -> None:

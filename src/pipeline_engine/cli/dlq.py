@@ -36,7 +36,7 @@ def show_all(limit: Annotated[int, typer.Option(min=1, help="How many, the newes
     """The jobs that were given up and about which nobody has decided yet."""
     rows = [
         (one["_id"], one["lane"], one["function"], one["attempts"], one["last_failed_at"], logs.clean(one["error"]))
-        for one in session.with_app(lambda app: app.job_store.letters(limit=limit))
+        for one in session.with_app(lambda app: app.shared.job_store.letters(limit=limit))
     ]
     screen = Screen()
     screen.table(COLUMNS, rows) if rows else screen.line("no dead letters")
@@ -46,7 +46,7 @@ def show_all(limit: Annotated[int, typer.Option(min=1, help="How many, the newes
 def show(id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Everything about one dead letter."""
     letter_id = read_id(id)
-    letter = session.with_app(lambda app: app.job_store.letter(letter_id))
+    letter = session.with_app(lambda app: app.shared.job_store.letter(letter_id))
     if letter is None:
         session.leave(f"there is no dead letter {id}", session.FAILED)
     _print(letter)
@@ -74,7 +74,7 @@ def _settle(change: Change, word: str, ids: Sequence[str] | None) -> None:
     chosen = [read_id(id) for id in ids or ()]
 
     async def work(app: App) -> bool:
-        return all([await _done(change(app, id), f"{id} {word}") for id in chosen or await app.job_store.dead_ids()])
+        return all([await _done(change(app, id), f"{id} {word}") for id in chosen or await app.shared.job_store.dead_ids()])
 
     if not session.with_app(work):
         raise typer.Exit(session.FAILED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+from pipeline_engine import workers
 from pipeline_engine.app import open_mongo
 from pipeline_engine.cli import session
 from pipeline_engine.cli.screen import Screen
@@ -19,4 +20,5 @@ def command() -> None:
 
 async def _create() -> dict[str, list[str]]:
     async with AsyncExitStack() as stack:
-        return await create_indexes(await open_mongo(session.configured(), stack))
+        configured = session.configured()
+        return await create_indexes(await open_mongo(configured, stack), workers.collections(configured))

@@ -35,7 +35,7 @@ def show() -> None:
 
 async def _rows(app: App) -> list[tuple[object, ...]]:
     held = await app.queue.counts(list(LANES))
-    past = {lane: await app.job_store.counts(lane) for lane in LANES}
+    past = {lane: await app.shared.job_store.counts(lane) for lane in LANES}
     return [
         (
             lane,
@@ -74,7 +74,7 @@ def clean(
 ) -> None:
     """Remove old rows of a lane's history; jobs that wait or run stay."""
     known, age = _known(lane), read_duration(older_than, "--older-than")
-    removed = session.with_app(lambda app: app.job_store.clean(known, state, age))
+    removed = session.with_app(lambda app: app.shared.job_store.clean(known, state, age))
     Screen().line(f"{lane}: {removed} {state} rows older than {older_than} removed")
 
 

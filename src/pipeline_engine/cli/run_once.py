@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipeline_engine import gc_tuning
 from pipeline_engine.cli import session
-from pipeline_engine.run_once import Result, run_once
+from pipeline_engine.run_once import Pass, Result, run_once
 
 COLUMNS = ("sweep", "units", "jobs", "succeeded", "failed", "busy", "seconds")
 
@@ -24,16 +24,19 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Run sweeps once and work off what they dispatched. Exit code 1: a job ended in failure."""
-    results = asyncio.run(_work(sweeps or []))
-    ok = not any(result.failed for result in results)
+    done = asyncio.run(_work(sweeps or []))
+    ok = not any(result.failed for result in done.results)
     if as_json:
-        print(json.dumps({"ok": ok, "sweeps": [_row(result) for result in results]}))  # noqa: T201
+        rows = [_row(result) for result in done.results]
+        print(json.dumps({"ok": ok, "sweeps": rows, "events_waiting": done.events_waiting}))  # noqa: T201
     else:
-        Console().print(_table(results))
+        Console().print(_table(done.results))
+        if done.events_waiting:
+            Console().print(f"{done.events_waiting} socket events could not be delivered yet: a daemon goes on with them")
     raise typer.Exit(0 if ok else session.FAILED)
 
 
-async def _work(sweeps: Sequence[str]) -> list[Result]:
+async def _work(sweeps: Sequence[str]) -> Pass:
     gc_tuning.collect_less()
     return await run_once(session.configured(), sweeps)
 

@@ -12,10 +12,11 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from pipeline_engine import logs, settings
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
 from pipeline_engine.errors import ConfigError, EngineError, Transient, Unreachable
 from pipeline_engine.repos.client import is_away
 from pipeline_engine.settings import Settings
+from pipeline_engine.workers import open_app
 
 FAILED, USAGE, UNREACHABLE = 1, 2, 3
 

@@ -23,17 +23,17 @@ async def retry(app: App, letter_id: ObjectId) -> None:
     letter = await _dead(app, letter_id)
     job = NewJob(letter["function"], tuple(letter["args"]), letter.get("kwargs", {}), id=f"retry:{letter_id}")
     await app.queue.enqueue_many(letter["lane"], [job])
-    await app.job_store.mark(letter_id, "retried")
+    await app.shared.job_store.mark(letter_id, "retried")
 
 
 async def discard(app: App, letter_id: ObjectId) -> None:
     """Let the job go. Raises: Permanent `not_found` or `settled`."""
     await _dead(app, letter_id)
-    await app.job_store.mark(letter_id, "discarded")
+    await app.shared.job_store.mark(letter_id, "discarded")
 
 
 async def _dead(app: App, letter_id: ObjectId) -> Mapping[str, Any]:
-    letter = await app.job_store.letter(letter_id)
+    letter = await app.shared.job_store.letter(letter_id)
     if letter is None:
         raise Permanent(f"there is no dead letter {letter_id}", "not_found")
     if letter["status"] != "dead":

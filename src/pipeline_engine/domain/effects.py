@@ -80,7 +80,7 @@ async def send_all(
 
     Raises: LeaseLost when the lease may have run out.
     """
-    known = await app.effects.of(account_id, list(units))
+    known = await app.shared.effects.of(account_id, list(units))
     sending = _Sending(app, account_id, channel, units, still, known, asyncio.Semaphore(places))
     results = sending.settled()
     keys = [key for key in units if key not in results]
@@ -126,7 +126,7 @@ class _Sending:
         """Some units together: re-check, record, call, record."""
         if not self.app.heartbeat.trusted:
             raise LeaseLost("the lease may have run out")
-        effects, wanted = self.app.effects, await self.still(keys)
+        effects, wanted = self.app.shared.effects, await self.still(keys)
         begun = await effects.begin(self.account_id, self.channel, {key: self.known.get(key) for key in wanted})
         ended = dict(zip(begun, await asyncio.gather(*(self._one(*unit) for unit in begun.items())), strict=True))
         await effects.end(self.account_id, {key: (begun[key], change) for key, (_, change) in ended.items()})

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline_engine.domain.explanation import Condition, Next
-from pipeline_engine.repos.lease import LEGACY_FLAG_COUNTS
+from pipeline_engine.repos.collection_spec import LEGACY_FLAG_COUNTS
 
 
 def is_free(name: str, document: Mapping[str, Any], now: datetime) -> Condition:

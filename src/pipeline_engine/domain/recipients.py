@@ -19,7 +19,7 @@ async def recipients(
     """For each given value the address to write to, or why there is none. No message repeats an address."""
     read_ones = [_read(channel, one, read) for one in given]
     names = [_names(one, original) for one, original in zip(read_ones, given, strict=True)]
-    suppressed = await app.suppressions.among(account_id, channel, set().union(*names))
+    suppressed = await app.shared.suppressions.among(account_id, channel, set().union(*names))
     refusal = _refusal(channel, "is suppressed", "suppressed")
     return [refusal if names_of & suppressed else one for one, names_of in zip(read_ones, names, strict=True)]
 

@@ -6,24 +6,29 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import Any
 
-from pipeline_engine.lanes import NewJob
+from pipeline_engine.lanes import JobKind
 
 
 @dataclass(frozen=True)
 class Unit:
-    """`id` names it for people and programs; without a job it was done by the sweep itself."""
+    """What a system counts: an import, an automation, a funnel. `jobs` are the kinds and ids to be dispatched for it."""
 
     id: str
     account: str
-    lane: str | None = None
-    job: NewJob | None = None
+    jobs: tuple[tuple[JobKind[Any], Any], ...] = ()
+
+    @classmethod
+    def of(cls, kind: JobKind[Any], id: Any, account: object) -> Unit:
+        """A unit that is one job."""
+        return cls(str(id), str(account), ((kind, id),))
 
 
-def fair(units: Iterable[Unit], most: int) -> list[Unit]:
-    """The first `most` units when every account in turn gives its oldest: none waits for another's heap."""
+def fair(units: Iterable[Unit], limit: int) -> list[Unit]:
+    """The first `limit` units when every account in turn gives its oldest: no account waits for another's heap."""
     heaps: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
         heaps[unit.account].append(unit)
     rounds = chain.from_iterable(zip_longest(*heaps.values()))
-    return [unit for unit in rounds if unit is not None][:most]
+    return [unit for unit in rounds if unit is not None][:limit]

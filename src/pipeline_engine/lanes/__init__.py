@@ -35,6 +35,7 @@ from pipeline_engine.lanes.backoff import Backoff
 from pipeline_engine.lanes.codec import Codec, Refused
 from pipeline_engine.lanes.connection import connect
 from pipeline_engine.lanes.job import Context, Finished, Handler, Hook, Job, NewJob, Priority
+from pipeline_engine.lanes.job_kind import JobKind
 from pipeline_engine.lanes.job_store import DeadLetter, HistoryRow, JobStore
 from pipeline_engine.lanes.lane import Lane
 from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Retry, Snooze
@@ -42,11 +43,9 @@ from pipeline_engine.lanes.queue import Counts, LaneQueue
 from pipeline_engine.lanes.rate import Rate
 from pipeline_engine.lanes.rate_limiter import Grant, RateLimiter
 from pipeline_engine.lanes.retention import Retention
-from pipeline_engine.lanes.table import LANES
 from pipeline_engine.lanes.worker_pool import LaneStats, WorkerPool
 
 __all__ = [
-    "LANES",
     "Backoff",
     "Codec",
     "Context",
@@ -60,6 +59,7 @@ __all__ = [
     "HistoryRow",
     "Hook",
     "Job",
+    "JobKind",
     "JobStore",
     "Lane",
     "LaneQueue",

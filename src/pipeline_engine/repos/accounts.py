@@ -8,12 +8,15 @@ from bson import ObjectId
 
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.store import Store
+
+ACCOUNTS = CollectionSpec("_accounts")
 
 
 class Accounts:
-    def __init__(self, collection: Collection) -> None:
-        self._all = collection.everywhere  # the account is the document itself
+    def __init__(self, store: Store) -> None:
+        self._all = store.collection(ACCOUNTS).everywhere  # the account is the document itself
 
     async def get(self, account_id: ObjectId) -> Document:
         """The account's document; an empty one where the CRM keeps none."""

@@ -11,8 +11,9 @@ from pymongo.errors import DuplicateKeyError, WriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.deal_change import DealChange
+from pipeline_engine.repos.deals import DEALS
+from pipeline_engine.repos.store import Store
 
 ENTRY = [("automation_starts", 1), ("_id", 1)]
 """The order in which deals entered; the index has it too."""
@@ -28,8 +29,8 @@ class Changed:
 
 
 class AutomationDeals:
-    def __init__(self, collection: Collection) -> None:
-        self._own = collection
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(DEALS)
 
     async def any(self, query: Mapping[str, Any]) -> bool:
         return await self._own.find_one(query, projection=["_id"]) is not None

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bson import ObjectId
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-
-if TYPE_CHECKING:
-    from motor.motor_asyncio import AsyncIOMotorDatabase
+from pipeline_engine.repos.store import Store
 
 MOST = 100
 """Documents of each kind, the newest."""
 
 
 class AutomationHistory:
-    def __init__(self, database: AsyncIOMotorDatabase[Document]) -> None:
-        self._deals = Collection(database["deals"]).everywhere
-        self._logs = Collection(database["automation_logs"])
-        self._units = Collection(database["automation_units"])
-        self._effects = Collection(database["effects"])
+    def __init__(self, store: Store) -> None:
+        self._deals = store.collection("deals").everywhere
+        self._logs = store.collection("automation_logs")
+        self._units = store.collection("automation_units")
+        self._effects = store.collection("effects")
 
     async def deal(self, deal_id: ObjectId) -> Document | None:
         """The deal, whosever it is: that it belongs to another account may be the answer."""

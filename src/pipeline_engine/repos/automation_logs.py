@@ -8,19 +8,28 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.clock import Clock
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
+from pipeline_engine.repos.store import Store
 
 WHILE_OPEN = ("units", "entries")
 """Fields that only whoever finds the log open has to know."""
 
+AUTOMATION_LOGS = CollectionSpec(
+    "automation_logs",
+    indexes=(
+        index("account_id", "automation", "run_id"),
+        index("account_id", "automation", "state"),
+        index("expires_at", expireAfterSeconds=0, **having("expires_at")),
+    ),
+)
+
 
 class AutomationLogs:
-    def __init__(self, collection: Collection, clock: Clock, kept: timedelta) -> None:
-        self._own = collection
-        self._clock = clock
-        self._kept = kept
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(AUTOMATION_LOGS)
+        self._clock = store.clock
+        self._kept = timedelta(days=store.settings.automation_log_days)
 
     async def open(self, account_id: ObjectId, deals: Sequence[ObjectId], **fields: Any) -> Document:
         """Write down what is about to be tried."""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bson import ObjectId
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
-
-if TYPE_CHECKING:
-    from motor.motor_asyncio import AsyncIOMotorDatabase
+from pipeline_engine.repos.store import Store
 
 
 class AutomationOutlook:
-    def __init__(self, database: AsyncIOMotorDatabase[Document]) -> None:
-        self._all = Collection(database["automations"]).everywhere
+    def __init__(self, store: Store) -> None:
+        self._all = store.collection("automations").everywhere
 
     async def switched_on(self, account_id: ObjectId | None) -> list[Document]:
         """Of one account, or of all; oldest first."""

@@ -9,9 +9,14 @@ from datetime import datetime
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from pipeline_engine.clock import Clock
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.store import Store
+
+AUTOMATION_UNITS = CollectionSpec(
+    "automation_units",
+    indexes=(index("account_id", "automation_id", "state", "next_at"),),
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ class Unit:
 
 
 class AutomationUnits:
-    def __init__(self, collection: Collection, clock: Clock) -> None:
-        self._own = collection
-        self._clock = clock
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(AUTOMATION_UNITS)
+        self._clock = store.clock
 
     async def pending(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
         """Units that will be tried again, the next one first."""

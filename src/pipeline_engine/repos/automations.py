@@ -4,17 +4,46 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from bson import ObjectId
 
 from pipeline_engine.ids import either, object_id
+from pipeline_engine.repos.accounts import ACCOUNTS
+from pipeline_engine.repos.changes import became
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED, Lease, unclaimed
+from pipeline_engine.repos.collection_spec import (
+    LEASE_OWNER_INDEX,
+    CollectionSpec,
+    LeaseSpec,
+    StuckQuestion,
+    having,
+    index,
+    longer_ago,
+)
+from pipeline_engine.repos.leased import Leased
+from pipeline_engine.repos.store import Store
 
-UNCLAIMED: Document = unclaimed("is_running")
+HOUR = 3600
 ACTIVE: Document = {"status": "ACTIVE", "module": "DEAL"}
+
+AUTOMATIONS = CollectionSpec(
+    "automations",
+    indexes=(
+        index("status", "module"),
+        index("account_id", "stage_id"),
+        index("run.id", **having("run.id")),
+        LEASE_OWNER_INDEX,
+    ),
+    lease=LeaseSpec(flag="is_running"),
+    wakes=became("status", "ACTIVE"),
+    stuck=(
+        StuckQuestion(
+            "automations that got nothing done for an hour",
+            {"is_running": True, "lease_owner": {"$gt": ""}, **longer_ago("$updatedAt", HOUR)},
+        ),
+    ),
+)
 
 
 def _over(field: str) -> Document:
@@ -23,24 +52,30 @@ def _over(field: str) -> Document:
 
 NOT_PAUSED = _over("paused_until")
 RESTED = _over("next_at")
-# What has begun is to be ended, also when the automation was switched off meanwhile.
+# A run that has begun is to be ended, also when the automation was switched off meanwhile.
 BEGUN: Document = {"run.id": {"$exists": True}}
 READY: Document = {**ACTIVE, **NOT_PAUSED}
 
-CRASHES: Document = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
 
+class Automations(Leased):
+    spec = AUTOMATIONS
+    due: ClassVar[Document] = {"$or": [READY, BEGUN]}
 
-class Automations:
-    def __init__(self, collection: Collection, accounts: Collection, lease: Lease) -> None:
-        self._all = collection.everywhere
-        self._own = collection
-        self._accounts = accounts.everywhere
-        self._lease = lease
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._accounts = store.collection(ACCOUNTS).everywhere
+
+    def claim_changes(self) -> Document:
+        return {"run": {"$ifNull": ["$run", {"$literal": {"id": str(ObjectId()), "told": False}}]}}
+
+    @property
+    def due_flagged(self) -> Document:
+        return ACTIVE
 
     async def ready(self) -> list[Document]:
         """Automations of active accounts that may run now, oldest first; whether a deal matches is another question.
         Those with a `run` have begun, and go on or are ended."""
-        await self._note_foreign_flags()
+        await self.note_legacy_flags()
         return await self._ready({})
 
     async def ready_in(self, stages: Iterable[Any]) -> list[Document]:
@@ -49,18 +84,14 @@ class Automations:
         return await self._ready({"stage_id": {"$in": ids}})
 
     async def _ready(self, where: Document) -> list[Document]:
-        query = {**where, "$or": [READY, BEGUN], "$and": [UNCLAIMED, RESTED]}
+        query = {**where, "$or": [READY, BEGUN], "$and": [self.unclaimed, RESTED]}
         found = await self._all.find(query, sort=[("_id", 1)])
         active = await self._active_accounts([one.get("account_id") for one in found])
         return [one for one in found if one.get("run") or str(one.get("account_id")) in active]
 
-    async def begun(self) -> list[Document]:
+    async def abandoned(self) -> list[Document]:
         """Automations whose run waits for the next slice, or lost its holder."""
-        return await self._all.find({**BEGUN, "$and": [UNCLAIMED, RESTED]}, projection=["account_id", "type"])
-
-    async def _note_foreign_flags(self) -> None:
-        unseen = {"is_running": True, "lease_until": None, "updatedAt": None, "flag_seen_at": None}
-        await self._all.update_many({**ACTIVE, **unseen}, [{"$set": {"flag_seen_at": "$$NOW"}}])
+        return await self._all.find({**BEGUN, "$and": [self.unclaimed, RESTED]}, projection=["account_id", "type"])
 
     async def _active_accounts(self, ids: Sequence[Any]) -> set[str]:
         known = {id for value in ids if (id := object_id(value))}
@@ -81,37 +112,18 @@ class Automations:
         query = {"account_id": either(account_id), "stage_id": either(stage_id)}
         return await self._own.find({**query, **READY})
 
-    async def claim(self, automation_id: ObjectId) -> Document | None:
-        """Take it for one slice, or None when it is not ready or somebody else's."""
-        run = {"$ifNull": ["$run", {"$literal": {"id": str(ObjectId()), "told": False}}]}
-        claim = self._lease.claim(is_running=True, run=run, crashes=CRASHES)
-        return await self._all.take({"_id": automation_id, "$or": [READY, BEGUN], **UNCLAIMED}, claim)
+    def attempt_of(self, held: Mapping[str, Any]) -> int:
+        """Attempts in a row that ended in the middle, this one included."""
+        return int(held["crashes"]) + 1
+
+    async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
+        await self.release(held, {"crashes": self.attempt_of(held)})
 
     async def reread(self, held: Mapping[str, Any]) -> Document | None:
         """The automation as it is now; None when the lease went to somebody else."""
-        return await self._own.find_one(_as_held(held))
-
-    async def change(self, held: Mapping[str, Any], values: Mapping[str, Any]) -> Document | None:
-        """Set fields of an automation that this run holds; None when the lease went to somebody else."""
-        literal = {name: {"$literal": value} for name, value in values.items()}
-        return await self._own.take(_as_held(held), [{"$set": {**literal, "updatedAt": "$$NOW"}}])
-
-    async def release(self, held: Mapping[str, Any], values: Mapping[str, Any]) -> Document | None:
-        """Let go of it; the run goes on with the next slice, or has ended when `values` clear `run`."""
-        return await self.change(held, {**values, **RELEASED, "is_running": False})
+        return await self._own.find_one(self._held(held))
 
     async def keep_watermark(self, seen: Mapping[str, Any], mark: Mapping[str, Any]) -> None:
         """After a look at an automation that nobody held; unless somebody has had it since."""
         query = {"_id": seen["_id"], "account_id": seen.get("account_id"), "token": seen.get("token")}
-        await self._own.update_one({**query, **UNCLAIMED}, {"$set": {"watermark": mark}})
-
-    async def get(self, automation_id: ObjectId) -> Document | None:
-        return await self._all.find_one({"_id": automation_id})
-
-    async def states(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
-        found = await self._all.find({"_id": {"$in": list(ids)}}, projection=["run", "paused_until", "brake"])
-        return {one["_id"]: one for one in found}
-
-
-def _as_held(held: Mapping[str, Any]) -> Document:
-    return {"_id": held["_id"], "account_id": held.get("account_id"), "token": held["token"]}
+        await self._own.update_one({**query, **self.unclaimed}, {"$set": {"watermark": mark}})

@@ -2,143 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from bson import ObjectId
-
 from pipeline_engine.clock import Clock
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection_spec import CollectionSpec, PlaceSpec
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
 
-def _changed(collection: str, field: str) -> Document:
-    return {"ns.coll": collection, f"updateDescription.updatedFields.{field}": {"$exists": True}}
+def became(field: str, value: object) -> tuple[Document, Document]:
+    """Filters: a document was inserted with the value in the field, or its field was changed to it."""
+    return {f"fullDocument.{field}": value}, {f"updateDescription.updatedFields.{field}": value}
 
 
-def _pushed(field: str) -> Document:
-    """Something was added to a list that was there: told as the field `<list>.<place>`, which no path reaches."""
+def changed(field: str) -> Document:
+    """A filter: the field was changed."""
+    return {f"updateDescription.updatedFields.{field}": {"$exists": True}}
+
+
+def pushed(field: str) -> Document:
+    """A filter: something was added to a list. MongoDB names it `<list>.<index>`, which no path reaches."""
     fields = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
     begins = {"$eq": [{"$indexOfCP": ["$$this.k", f"{field}."]}, 0]}
     return {"$expr": {"$anyElementTrue": {"$map": {"input": fields, "in": begins}}}}
 
 
-# Watermarks rest on the time of entry being the time of the change; these deals are the exception.
-ENTERED: Document = {
-    "$ifNull": ["$fullDocument.automation_starts", "$updateDescription.updatedFields.automation_starts"]
-}
-MOVED: Document = {"$ifNull": ["$fullDocument.stage_id", "$updateDescription.updatedFields.stage_id"]}
-HAPPENED: Document = {"$ifNull": ["$wallTime", "$$NOW"]}  # servers before 6.0 do not say when
-LATE: Document = {
-    "$and": [
-        {"$eq": ["$ns.coll", "deals"]},
-        {"$ne": [{"$ifNull": [ENTERED, MOVED, None]}, None]},
-        {
-            "$lt": [
-                {"$ifNull": [ENTERED, None]},
-                {"$dateSubtract": {"startDate": HAPPENED, "unit": "second", "amount": 30}},
-            ]
-        },
-    ]
-}
-# Not long before the change that tells of it, or later: by our clock that time may not have come yet. Other times are
-# not sent: a date may be one that Python cannot hold.
-AROUND: Document = {
-    "$and": [
-        {"$gt": [ENTERED, {"$dateSubtract": {"startDate": HAPPENED, "unit": "second", "amount": 5}}]},
-        {"$lt": [ENTERED, {"$dateAdd": {"startDate": HAPPENED, "unit": "second", "amount": 60}}]},
-    ]
-}
-NEAR: Document = {"$cond": [AROUND, ENTERED, "$$REMOVE"]}
-
-DUE: list[Document] = [
-    {
-        "$match": {
-            "operationType": {"$in": ["insert", "update", "replace"]},
-            "$or": [
-                {"ns.coll": "queues", "fullDocument.source": "deals", "fullDocument.status": "pending"},
-                {"ns.coll": "queues", "updateDescription.updatedFields.status": "pending"},
-                {"ns.coll": "queues", "updateDescription.updatedFields.cancel_requested": True},
-                {"ns.coll": "outbox", "operationType": "insert"},
-                {"ns.coll": "funnels", "fullDocument.pending": True},
-                {"ns.coll": "funnels", "updateDescription.updatedFields.pending": True},
-                # One was taken, or has ended: the next may come.
-                _changed("funnels", "in_progress"),
-                {"ns.coll": "automations", "fullDocument.status": "ACTIVE"},
-                {"ns.coll": "automations", "updateDescription.updatedFields.status": "ACTIVE"},
-                # Of the deals that an import inserts its chunk tells, once.
-                {"ns.coll": "deals", "operationType": "insert", "fullDocument.import_id": {"$exists": False}},
-                *(_changed("deals", field) for field in ("stage_id", "automation_starts", "retry_automations")),
-                {"ns.coll": "deals", **_pushed("retry_automations")},
-                {"ns.coll": "import_chunks", "updateDescription.updatedFields.state": "done"},
-            ],
-        }
-    },
-    {"$project": {"ns.coll": 1, "documentKey": 1, "late": LATE, "stage": MOVED, "entered": NEAR}},
-]
+INSERTED: Document = {"operationType": "insert"}
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something in a collection became due; in `deals` often one stage is known in which it did, and when."""
+    """Something in a collection became due; where its spec names a place, often there only, and when."""
 
     collection: str
-    stage: Any = None
+    place: Any = None
     at: datetime | None = None
 
 
 class Changes:
-    """Hears of changes, one stream at a time."""
+    """Listens to changes of the specs' collections, one stream at a time."""
 
-    def __init__(self, database: AsyncIOMotorDatabase[Document], clock: Clock) -> None:
+    def __init__(self, database: AsyncIOMotorDatabase[Document], clock: Clock, specs: Sequence[CollectionSpec]) -> None:
         self._database = database
         self._clock = clock
+        self._pipeline = _pipeline(specs)
+        self._places = {spec.name: spec.place for spec in specs if spec.place}
         self._late: dict[str, datetime] = {}
-        self._heard_since: datetime | None = None
+        self._open_since: datetime | None = None
 
-    def told_since(self, stage_id: ObjectId) -> datetime | None:
-        """From when on we would have heard of every deal that enters the stage and says that it did so long ago; None
-        while nobody listens. Such a deal was the last thing that we did hear of, or the stream was opened then."""
-        if self._heard_since is None:
+    def complete_since(self, place: Any) -> datetime | None:
+        """Since when every document that became due in the place, and claims that it did so long ago, has been seen;
+        None while no stream is open. The last such document was seen then, or the stream was opened then."""
+        if self._open_since is None:
             return None
-        return max(self._heard_since, self._late.get(str(stage_id), self._heard_since))
+        return max(self._open_since, self._late.get(str(place), self._open_since))
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
         """An open stream: what becomes due from now on, as it happens."""
         try:
-            async with failpoint("mongo.watch"), self._database.watch(DUE, max_await_time_ms=1000) as stream:
+            async with (
+                failpoint("mongo.watch"),
+                self._database.watch(self._pipeline, max_await_time_ms=1000) as stream,
+            ):
                 first = await stream.try_next()  # opens it
-                self._heard_since = self._clock.now()
-                yield self._told(stream, first)
+                self._open_since = self._clock.now()
+                yield self._due(stream, first)
         finally:
-            self._heard_since = None
+            self._open_since = None
 
-    async def _told(self, stream: Any, change: Mapping[str, Any] | None) -> AsyncIterator[Change]:
+    async def _due(self, stream: Any, change: Mapping[str, Any] | None) -> AsyncIterator[Change]:
         while True:
             if change is not None:
-                await self._note(change)
-                yield _due(change)
+                collection, at = change["ns"]["coll"], change.get("due_at")
+                if change.get("is_late"):
+                    await self._note_late(self._places[collection], change)
+                yield Change(collection, change.get("place"), at if isinstance(at, datetime) else None)
             change = await stream.next()
 
-    async def _note(self, change: Mapping[str, Any]) -> None:
-        if change["late"]:
-            stage = change.get("stage") or await self._stage_of(change["documentKey"]["_id"])
-            self._late[str(stage)] = self._clock.now()
+    async def _note_late(self, spec: PlaceSpec, change: Mapping[str, Any]) -> None:
+        place = change.get("place")
+        if place is None:
+            collection = self._database[change["ns"]["coll"]]
+            document = await collection.find_one({"_id": change["documentKey"]["_id"]}, projection=[spec.field])
+            place = document and document.get(spec.field)
+        self._late[str(place)] = self._clock.now()
 
-    async def _stage_of(self, deal_id: Any) -> Any:
-        deal = await self._database["deals"].find_one({"_id": deal_id}, projection=["stage_id"])
-        return deal and deal.get("stage_id")
+
+NOTHING: list[Document] = [{"operationType": "none"}]
 
 
-def _due(change: Mapping[str, Any]) -> Change:
-    collection, entered = change["ns"]["coll"], change.get("entered")
-    if collection != "deals":
-        return Change(collection)
-    return Change(collection, change.get("stage"), entered if isinstance(entered, datetime) else None)
+def _pipeline(specs: Sequence[CollectionSpec]) -> list[Document]:
+    wakes = [{"$and": [{"ns.coll": spec.name}, clause]} for spec in specs for clause in spec.wakes]
+    places = [(spec.name, spec.place) for spec in specs if spec.place]
+    details = {name: _where(places, name) for name in ("place", "due_at", "is_late")} if places else {}
+    return [
+        {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, "$or": wakes or NOTHING}},
+        {"$project": {"ns.coll": 1, "documentKey": 1, **details}},
+    ]
+
+
+def _where(places: Sequence[tuple[str, PlaceSpec]], name: str) -> Document:
+    branches = [{"case": {"$eq": ["$ns.coll", coll]}, "then": getattr(spec, name)} for coll, spec in places]
+    return {"$switch": {"branches": branches, "default": "$$REMOVE"}}

@@ -8,12 +8,18 @@ from bson import ObjectId
 
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.store import Store
+
+CSV_IMPORTS = CollectionSpec(
+    "csv_imports",
+    indexes=(index("queue_id"),),
+)
 
 
 class CsvImports:
-    def __init__(self, collection: Collection) -> None:
-        self._own = collection
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(CSV_IMPORTS)
 
     async def write(
         self, account_id: ObjectId, import_id: ObjectId, logs: Sequence[Document], **fields: object

@@ -7,16 +7,57 @@ from collections.abc import Sequence
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
+from pipeline_engine.repos.changes import INSERTED, changed, pushed
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, PlaceSpec, index
+from pipeline_engine.repos.store import Store
 
 DUPLICATE_KEY = 11000
 
+# Watermarks rest on the time of entry being the time of the change; late deals are the exception.
+ENTERED: Document = {
+    "$ifNull": ["$fullDocument.automation_starts", "$updateDescription.updatedFields.automation_starts"]
+}
+STAGE: Document = {"$ifNull": ["$fullDocument.stage_id", "$updateDescription.updatedFields.stage_id"]}
+HAPPENED: Document = {"$ifNull": ["$wallTime", "$$NOW"]}  # servers before 6.0 do not send it
+
+
+def _around(seconds: int) -> Document:
+    return {"$dateAdd": {"startDate": HAPPENED, "unit": "second", "amount": seconds}}
+
+
+IS_LATE: Document = {
+    "$and": [
+        {"$ne": [{"$ifNull": [ENTERED, STAGE, None]}, None]},
+        {"$lt": [{"$ifNull": [ENTERED, None]}, _around(-30)]},
+    ]
+}
+# A time of entry just after the change may not have come yet by the engine's clock. Other times are not sent: Python
+# cannot hold every date.
+DUE_AT: Document = {
+    "$cond": [{"$and": [{"$gt": [ENTERED, _around(-5)]}, {"$lt": [ENTERED, _around(60)]}]}, ENTERED, "$$REMOVE"]
+}
+
+DEALS = CollectionSpec(
+    "deals",
+    indexes=(
+        index("account_id", "stage_id", "automation_starts", "_id"),
+        index("retry_automations", partialFilterExpression={"retry_automations.0": {"$exists": True}}),
+    ),
+    wakes=(
+        # Of the deals that an import inserts, its chunk gives notice once.
+        {**INSERTED, "fullDocument.import_id": {"$exists": False}},
+        *(changed(field) for field in ("stage_id", "automation_starts", "retry_automations")),
+        pushed("retry_automations"),
+    ),
+    place=PlaceSpec("stage_id", place=STAGE, due_at=DUE_AT, is_late=IS_LATE),
+)
+
 
 class Deals:
-    def __init__(self, collection: Collection) -> None:
-        self._own = collection
-        self._all = collection.everywhere
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(DEALS)
+        self._all = store.collection(DEALS).everywhere
 
     async def insert(self, deals: Sequence[Document]) -> dict[int, str]:
         """Insert what is not there yet. Returns {place in `deals`: why} for what the server refused; an `_id` that is

@@ -8,14 +8,14 @@ from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.store import Store
 
 DUPLICATE_KEY = 11000
 
 
 class DerivedDocuments:
-    def __init__(self, collection: Collection) -> None:
-        self._own = collection
+    def __init__(self, store: Store, collection: str) -> None:
+        self._own = store.collection(collection)
 
     async def insert(self, documents: Sequence[Document]) -> dict[int, str]:
         """Insert what is not there yet. Returns {place in `documents`: why} for what the server refused, or whose id is

@@ -10,17 +10,22 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from pipeline_engine.clock import Clock
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec
+from pipeline_engine.repos.store import Store
 
 KEPT = timedelta(days=180)
 
+EFFECTS = CollectionSpec(
+    "effects",
+    indexes=(EXPIRY_INDEX,),
+)
+
 
 class Effects:
-    def __init__(self, collection: Collection, clock: Clock) -> None:
-        self._own = collection
-        self._clock = clock
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(EFFECTS)
+        self._clock = store.clock
 
     async def of(self, account_id: ObjectId, keys: Sequence[str]) -> dict[str, Document]:
         found = await self._own.find({"_id": {"$in": list(keys)}, "account_id": account_id})

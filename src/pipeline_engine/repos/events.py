@@ -7,18 +7,24 @@ from datetime import timedelta
 
 from pymongo.errors import DuplicateKeyError
 
-from pipeline_engine.clock import Clock
+from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, index
+from pipeline_engine.repos.store import Store
 
 KEPT = timedelta(days=7)
 
 
+CRM_EVENTS = CollectionSpec("crm_events", indexes=(index("status", "occurred_at"),))
+OUTBOX = CollectionSpec("outbox", indexes=(index("state", "next_at"), EXPIRY_INDEX), wakes=(INSERTED,))
+
+
 class Events:
-    def __init__(self, crm_events: Collection, outbox: Collection, clock: Clock) -> None:
-        self._crm_events = crm_events
-        self._outbox = outbox
-        self._clock = clock
+    def __init__(self, store: Store) -> None:
+        self._crm_events = store.collection(CRM_EVENTS)
+        self._outbox = store.collection(OUTBOX)
+        self._clock = store.clock
 
     async def publish(self, event: Document) -> None:
         """Insert a CRM event; one with the same `_id` is the same event."""
@@ -39,6 +45,15 @@ class Events:
     async def states(self, ids: Sequence[str]) -> dict[str, str]:
         found = await self._outbox.everywhere.find({"_id": {"$in": list(ids)}}, projection=["state"])
         return {message["_id"]: message["state"] for message in found}
+
+    async def message(self, id: str) -> Document | None:
+        """A socket event whose time has come; None when it was delivered, given up or put off."""
+        due = {"_id": id, "state": "waiting", "next_at": {"$lte": self._clock.now()}}
+        return await self._outbox.everywhere.find_one(due)
+
+    async def count_waiting(self) -> int:
+        """How many socket events are still to be delivered, over all accounts."""
+        return await self._outbox.everywhere.count({"state": "waiting"})
 
     async def attempt(self, message: Document, again_in: float) -> bool:
         """Count an attempt before it is made; False when another daemon has just made it."""

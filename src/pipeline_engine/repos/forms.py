@@ -6,13 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
+from pipeline_engine.repos.store import Store
+
+FORMS = CollectionSpec(
+    "forms",
+    indexes=(
+        index("funnel_id", "source_form_id", name="clone_form", unique=True, **having("source_form_id")),
+        index("form_secret_id"),
+    ),
+)
 
 
 class Forms:
-    def __init__(self, collection: Collection) -> None:
-        self._all = collection.everywhere
-        self._own = collection
+    def __init__(self, store: Store) -> None:
+        self._all = store.collection(FORMS).everywhere
+        self._own = store.collection(FORMS)
 
     async def with_secrets(self, secret_ids: Sequence[str]) -> list[Document]:
         """Whosever they are, oldest first."""

@@ -5,35 +5,44 @@ Ours bear `clone_id`, the funnel that they are made for, and `clone_state`: open
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from bson import ObjectId
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.adoption import adopt
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED, Lease, unclaimed
+from pipeline_engine.repos.collection_spec import LEASE_OWNER_INDEX, CollectionSpec, LeaseSpec, having, index
+from pipeline_engine.repos.lease import FREE, released
+from pipeline_engine.repos.leased import Leased
 
-FOREIGN_STEP_FLAG = timedelta(minutes=5)
-"""The seed's: an `in_progress` of an older engine counts that long."""
-UNCLAIMED = unclaimed("in_progress", FOREIGN_STEP_FLAG)
+FUNNEL_STEPS = CollectionSpec(
+    "funnel.step",
+    indexes=(
+        index("funnel_id", "original_step_id", name="clone_step", unique=True, **having("clone_id")),
+        index("funnel_id"),
+        index("clone_state", "clone_id", **having("clone_id")),
+        LEASE_OWNER_INDEX,
+    ),
+    lease=LeaseSpec(flag="in_progress", legacy_flag_counts=timedelta(minutes=5)),  # the seed's
+)
 
 
-class FunnelSteps:
-    def __init__(self, collection: Collection, lease: Lease) -> None:
-        self._all = collection.everywhere
-        self._own = collection
-        self._lease = lease
+class FunnelSteps(Leased):
+    spec = FUNNEL_STEPS
+    due: ClassVar[Document] = {"clone_state": "open"}
+    running: ClassVar[Document] = {"clone_state": "open"}
+
+    def claim_changes(self) -> Document:
+        """An attempt that a crash or a shutdown ended is not counted as one that failed."""
+        return {"attempts": {"$add": [{"$ifNull": ["$failures", 0]}, 1]}}
 
     async def of_source(self, funnel_id: ObjectId) -> list[Document]:
         """The steps of any funnel, oldest first, without their pages."""
         return await self._all.find({"funnel_id": either(funnel_id)}, sort=[("_id", 1)], projection={"raw_html": 0})
-
-    async def get(self, step_id: ObjectId) -> Document | None:
-        return await self._all.find_one({"_id": step_id})
 
     async def existing(self, ids: Sequence[ObjectId]) -> set[ObjectId]:
         return {one["_id"] for one in await self._all.find({"_id": {"$in": list(ids)}}, projection=["_id"])}
@@ -64,41 +73,33 @@ class FunnelSteps:
         fresh = {"clone_state": "open", "pending": True, "failures": 0, "crashes": 0}
         await self._own.update_many({**_of(clone), "clone_state": "failed"}, {"$set": fresh})
 
-    async def waiting(self, clones: Sequence[ObjectId], limit: int) -> list[ObjectId]:
-        """Open steps of these clones that nobody holds, the oldest clone's first."""
-        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}, **UNCLAIMED}
-        found = await self._all.find(query, limit=limit, sort=[("clone_id", 1)], projection=["_id"])
-        return [one["_id"] for one in found]
+    async def waiting(self, clones: Sequence[ObjectId], limit: int) -> dict[ObjectId, list[ObjectId]]:
+        """{clone: its open steps that no run holds}, at most `limit` steps in all, the oldest clone's first."""
+        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}, **self.unclaimed}
+        found = await self._all.find(query, limit=limit, sort=[("clone_id", 1)], projection=["clone_id"])
+        steps: dict[ObjectId, list[ObjectId]] = defaultdict(list)
+        for one in found:
+            steps[one["clone_id"]].append(one["_id"])
+        return steps
 
     async def with_open_ones(self, clones: Sequence[ObjectId]) -> set[ObjectId]:
         """Those of the clones that have an open step."""
         query = {"clone_state": "open", "clone_id": {"$in": list(clones)}}
         return {one["_id"] for one in await self._all.aggregate(query, {"$group": {"_id": "$clone_id"}})}
 
-    async def claim(self, step_id: ObjectId) -> Document | None:
-        """Take an open step; an attempt that a crash or a shutdown ended is not counted as one that failed."""
-        attempts = {"$add": [{"$ifNull": ["$failures", 0]}, 1]}
-        crashes = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
-        claim = self._lease.claim(attempts=attempts, crashes=crashes, in_progress=True)
-        return await self._all.take({"_id": step_id, "clone_state": "open", **UNCLAIMED}, claim)
-
     async def release_unchanged(self, held: Mapping[str, Any]) -> None:
         """Leave it as it was."""
-        await self._set(held, {"in_progress": False})
+        await self.write(held, released(self.lease_spec))
 
-    async def release(self, held: Mapping[str, Any], error: str) -> None:
+    async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
         """Leave it open for another attempt."""
-        changes = {"last_error": error, "failures": held["attempts"], "in_progress": False}
-        await self._set(held, changes)
+        failed = {"last_error": error, "failures": held["attempts"]}
+        await self.write(held, {**failed, **released(self.lease_spec)})
 
     async def end(self, held: Mapping[str, Any], state: str, **changes: Any) -> bool:
-        """Done or failed. False when the lease went to somebody else."""
-        over = {"clone_state": state, "pending": state != "done", "in_progress": False}
-        return await self._set(held, {**changes, **over})
-
-    async def _set(self, held: Mapping[str, Any], values: Document) -> bool:
-        update = {"$set": {**values, **RELEASED}, "$currentDate": {"updatedAt": True}}
-        return await self._own.update_one(_held(held), update) == 1
+        """Done or failed. False when another run has the step now."""
+        over = {"clone_state": state, "pending": state != "done"}
+        return await self.write(held, {**changes, **over, **released(self.lease_spec)})
 
     async def acquit(self, clone: Mapping[str, Any]) -> None:
         """Some process got one of them done: those that died before are counted no more."""
@@ -130,8 +131,3 @@ def _of(clone: Mapping[str, Any]) -> Document:
 
 def _literal(values: Document) -> Document:
     return {name: {"$literal": value} for name, value in values.items()}
-
-
-def _held(held: Mapping[str, Any]) -> Document:
-    token = {"token": held["token"], "clone_state": "open"}
-    return {"_id": held["_id"], "account_id": held.get("account_id"), **token}

@@ -7,54 +7,96 @@ what the CRM and older engines see of that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from bson import ObjectId
 
 from pipeline_engine.ids import either
+from pipeline_engine.repos.changes import became, changed
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED, Lease, unclaimed
+from pipeline_engine.repos.collection_spec import (
+    EVENTS_DUE_INDEX,
+    LEASE_OWNER_INDEX,
+    CollectionSpec,
+    LeaseSpec,
+    StuckQuestion,
+    having,
+    index,
+    longer_ago,
+)
+from pipeline_engine.repos.lease import FREE, RELEASED
+from pipeline_engine.repos.leased import Leased
 
+HALF_AN_HOUR = 1800
 ASKED_TO_END: Document = {"clone.cancel_requested": True}
 NOT_PLANNED: Document = {"clone.planned": {"$ne": True}}
-BEGINS: Document = {"$or": [{"pending": True}, {"in_progress": True}], **NOT_PLANNED, **unclaimed("in_progress")}
-DUE: Document = {"$or": [{**ASKED_TO_END, "$and": [FREE]}, BEGINS]}
+BEGINS: Document = {"$or": [{"pending": True}, {"in_progress": True}], **NOT_PLANNED}
 PLANNED: Document = {"in_progress": True, "clone.planned": True}
 OVER: Document = {"$ne": [{"$ifNull": ["$clone.finished_at", None]}, None]}
 
-CLAIMED: Document = {
-    "in_progress": True,
-    "pending": True,
-    "clone.planned": False,
-    "clone_failed": "$$REMOVE",
-    "original_funnel_deleted": "$$REMOVE",
-    "clone.next_at": "$$REMOVE",
-    "clone.started_at": {"$cond": [OVER, "$$NOW", {"$ifNull": ["$clone.started_at", "$$NOW"]}]},
-    "clone.finished_at": None,
-    # Somebody wants it once more: its events are others, and all its runs lie before it.
-    "clone.generation": {"$add": [{"$ifNull": ["$clone.generation", 0]}, {"$cond": [OVER, 1, 0]}]},
-    "clone.attempts": {"$cond": [OVER, 0, {"$ifNull": ["$clone.attempts", 0]}]},
-    "clone.crashes": {"$add": [{"$ifNull": ["$clone.crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]},
-}
+FUNNELS = CollectionSpec(
+    "funnels",
+    indexes=(
+        index("pending", "updatedAt", partialFilterExpression={"pending": True}),
+        index("in_progress", "updatedAt", partialFilterExpression={"in_progress": True}),
+        index("clone.cancel_requested", **having("clone.cancel_requested")),
+        LEASE_OWNER_INDEX,
+        EVENTS_DUE_INDEX,
+    ),
+    lease=LeaseSpec(flag="in_progress"),
+    wakes=(*became("pending", True), changed("in_progress")),  # a clone that ends makes room for the next
+    stuck=(
+        StuckQuestion(
+            "clones that run for over half an hour", {**PLANNED, **longer_ago("$clone.started_at", HALF_AN_HOUR)}
+        ),
+    ),
+    has_events_due=True,
+)
 
 
-class Funnels:
-    def __init__(self, collection: Collection, lease: Lease) -> None:
-        self._all = collection.everywhere
-        self._own = collection
-        self._lease = lease
+class Funnels(Leased):
+    spec = FUNNELS
+    due: ClassVar[Document] = BEGINS
+    running: ClassVar[Document] = {"in_progress": True}
+    crashes = "clone.crashes"
 
-    async def due(self, limit: int, resting: bool = False) -> list[Document]:
+    @property
+    def claimable(self) -> Document:
+        """Clones that are to begin, or to be cancelled, which an older engine's flag does not hold up."""
+        return {"$or": [{**ASKED_TO_END, "$and": [FREE]}, {"$and": [self.due, self.unclaimed]}]}
+
+    @property
+    def due_flagged(self) -> Document:
+        return {}
+
+    def claim_changes(self) -> Document:
+        """A clone that was over and is asked for once more gets other events, and all its runs lie before it."""
+        return {
+            "pending": True,
+            "clone.planned": False,
+            "clone_failed": "$$REMOVE",
+            "original_funnel_deleted": "$$REMOVE",
+            "clone.next_at": "$$REMOVE",
+            "clone.started_at": {"$cond": [OVER, "$$NOW", {"$ifNull": ["$clone.started_at", "$$NOW"]}]},
+            "clone.finished_at": None,
+            "clone.generation": {"$add": [{"$ifNull": ["$clone.generation", 0]}, {"$cond": [OVER, 1, 0]}]},
+            "clone.attempts": {"$cond": [OVER, 0, {"$ifNull": ["$clone.attempts", 0]}]},
+        }
+
+    def _held(self, held: Mapping[str, Any]) -> Document:
+        """The token says who planned last; steps are worked off under it, while no run holds the funnel."""
+        return {**super()._held(held), "clone.planned": held["clone"].get("planned")}
+
+    async def find_due(self, limit: int, resting: bool = False) -> list[Document]:
         """`{_id, account_id}` of clones that somebody should claim now.
 
         No account has a second one under way while another waits, nor more than `limit` at any time; then the oldest
         come first, those that failed once last. Those that rest after a failed run only come when they are asked for;
         those that are to be cancelled come before all.
         """
-        await self._note_foreign_flags()
+        await self.note_legacy_flags()
         rested = {"$or": [{"clone.next_at": None}, {"$expr": {"$lte": ["$clone.next_at", "$$NOW"]}}]}
-        begin = {"$and": [DUE] if resting else [DUE, {"$or": [ASKED_TO_END, rested]}]}
+        begin = {"$and": [self.claimable] if resting else [self.claimable, {"$or": [ASKED_TO_END, rested]}]}
         under_way = [{"$match": {"in_progress": True, "$nor": [begin]}}, _in_order(waits=False)]
         turn = {
             "partitionBy": {"$toString": "$account_id"},
@@ -71,51 +113,38 @@ class Funnels:
             {"$limit": limit},
         )
 
-    async def _note_foreign_flags(self) -> None:
-        unseen = {"in_progress": True, "lease_until": None, "updatedAt": None, "flag_seen_at": None}
-        await self._all.update_many(unseen, [{"$set": {"flag_seen_at": "$$NOW"}}])
-
-    async def count_held(self) -> int:
+    async def count_claimed(self) -> int:
         """How many clones somebody plans, or an older engine is at work on."""
-        return await self._all.count({"in_progress": True, **NOT_PLANNED, "$nor": [unclaimed("in_progress")]})
+        return await self._all.count({"in_progress": True, **NOT_PLANNED, "$nor": [self.unclaimed]})
 
     async def planned(self) -> list[Document]:
         """Clones whose steps are being worked off, as far as anybody does."""
         return await self._all.find(PLANNED, sort=[("_id", 1)], projection=["account_id"])
 
-    async def vanished(self) -> list[Document]:
+    async def abandoned(self) -> list[Document]:
         """Clones whose holder vanished while it planned them or cleared them away."""
         query = {"in_progress": True, **NOT_PLANNED, "lease_until": {"$ne": None}, **FREE}
         return await self._all.find(query, sort=[("_id", 1)], projection=["account_id"])
-
-    async def claim(self, funnel_id: ObjectId) -> Document | None:
-        """Take the funnel for this process, or None when it is not due or somebody else's."""
-        return await self._all.take({"_id": funnel_id, **DUE}, self._lease.claim(**CLAIMED))
-
-    async def change(
-        self, seen: Mapping[str, Any], values: Document, expressions: Document | None = None
-    ) -> Document | None:
-        """Set fields, to literal values and to expressions, of a clone that nobody has taken or ended since it was
-        read; None when somebody has."""
-        query = {"_id": seen["_id"], "account_id": seen.get("account_id"), "token": seen["token"], "in_progress": True}
-        planned = {"clone.planned": seen["clone"].get("planned")}
-        literal = {name: {"$literal": value} for name, value in values.items()}
-        update = {**literal, **(expressions or {}), "updatedAt": "$$NOW"}
-        return await self._own.take({**query, **planned}, [{"$set": update}])
 
     async def hand_to_steps(self, held: Mapping[str, Any]) -> Document | None:
         """Planning is over: nobody holds the funnel while its steps are worked off."""
         return await self.change(held, {**RELEASED, "clone.planned": True, "clone.failures": 0, "clone.crashes": 0})
 
-    async def release(self, held: Mapping[str, Any], values: Document) -> Document | None:
-        """Let go of it for whoever claims it next."""
-        return await self.change(held, {**values, **RELEASED, "in_progress": False})
+    def attempt_of(self, held: Mapping[str, Any]) -> int:
+        return int(held["clone"].get("failures", 0)) + 1
 
-    async def put_off(self, seen: Mapping[str, Any], seconds: float, values: Document) -> Document | None:
+    def crashes_of(self, held: Mapping[str, Any]) -> int:
+        return int(held["clone"]["crashes"])
+
+    async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
+        """Planning failed: release the clone for another attempt of this run."""
+        await self.release(held, {"clone.failures": self.attempt_of(held), "clone.error": error})
+
+    async def rest(self, seen: Mapping[str, Any], seconds: float, values: Document) -> Document | None:
         """This run is over, the next one comes after its rest."""
         rest = {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": round(seconds * 1000)}}
         state = {"in_progress": False, "pending": True, "clone.planned": False, "clone.failures": 0, "clone.crashes": 0}
-        return await self.change(seen, {**values, **RELEASED, **state}, {"clone.next_at": rest})
+        return await self.change(seen, {**values, **RELEASED, **state}, **{"clone.next_at": rest})
 
     async def end(
         self, seen: Mapping[str, Any], events_due: Sequence[Document], values: Document, complaint: str | None = None
@@ -133,19 +162,11 @@ class Funnels:
         told = {"events_due": list(events_due)}
         expressions: Document = {"clone.cancel_requested": "$$REMOVE", "clone.finished_at": "$$NOW"}
         expressions |= {"error": _added("error", complaint)} if complaint else {}
-        return await self.change(seen, {**values, **state, **told, **RELEASED}, expressions)
+        return await self.change(seen, {**values, **state, **told, **RELEASED}, **expressions)
 
     async def tell_progress(self, seen: Mapping[str, Any], steps_done: int) -> None:
         """How far it is; also a sign of life for older engines."""
         await self.change(seen, {"clone.steps_done": steps_done})
-
-    async def get(self, funnel_id: Any) -> Document | None:
-        return await self._all.find_one({"_id": funnel_id})
-
-    async def states(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
-        """{_id: in_progress and clone} of those that are there."""
-        wanted = {"in_progress": 1, "clone": 1}
-        return {one["_id"]: one for one in await self._all.find({"_id": {"$in": list(ids)}}, projection=wanted)}
 
     async def count_under_way(self, account_id: Any, but: ObjectId) -> int:
         """The account's clones that somebody plans or whose steps are worked off, one not counted."""
@@ -168,16 +189,6 @@ class Funnels:
         ended_badly = {"in_progress": {"$ne": True}, "clone.error": {"$type": "string"}}
         update = [{"$set": {"pending": True, "clone.next_at": "$$REMOVE", "updatedAt": "$$NOW"}}]
         return await self._all.take({"_id": funnel_id, **ended_badly}, update)
-
-    async def with_events_due(self, limit: int) -> list[Document]:
-        query = {"events_due.event_id": {"$exists": True}}
-        return await self._all.find(query, limit=limit, projection=["account_id", "events_due"])
-
-    async def events_told(self, document: Document) -> None:
-        """Forget the events that were due when `document` was read."""
-        account_id, due = document.get("account_id"), document["events_due"]
-        query = {"_id": document["_id"], "account_id": account_id, "events_due": due}
-        await self._own.update_one(query, {"$unset": {"events_due": ""}})
 
 
 def _in_order(waits: bool) -> Document:

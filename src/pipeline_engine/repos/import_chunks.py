@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
+from pipeline_engine.repos.changes import became
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED, Lease
+from pipeline_engine.repos.collection_spec import (
+    EXPIRY_INDEX,
+    LEASE_OWNER_INDEX,
+    CollectionSpec,
+    LeaseSpec,
+    StuckQuestion,
+    index,
+    longer_ago,
+)
+from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED
+from pipeline_engine.repos.leased import Leased
 
 DUPLICATE_KEY = 11000
+HOUR = 3600
 FIGURES = ("created", "updated", "skipped", "failed")
 
 
@@ -21,11 +32,34 @@ def chunk_id(import_id: ObjectId, n: int) -> str:
     return f"{import_id}:{n}"
 
 
-class ImportChunks:
-    def __init__(self, collection: Collection, lease: Lease) -> None:
-        self._all = collection.everywhere
-        self._own = collection
-        self._lease = lease
+IMPORT_CHUNKS = CollectionSpec(
+    "import_chunks",
+    indexes=(
+        index("queue_id", "n", unique=True),
+        index("state", "lease_until"),
+        index("queue_id", "state"),
+        LEASE_OWNER_INDEX,
+        EXPIRY_INDEX,
+    ),
+    lease=LeaseSpec(),
+    wakes=(became("state", "done")[1],),
+    stuck=(
+        StuckQuestion(
+            "chunks held for over an hour",
+            {"state": "open", "lease_until": {"$type": "date"}, **longer_ago("$updatedAt", HOUR)},
+        ),
+    ),
+)
+
+
+class ImportChunks(Leased):
+    spec = IMPORT_CHUNKS
+    due: ClassVar[Document] = {"state": "open"}
+    running: ClassVar[Document] = {"state": "open"}
+
+    def claim_changes(self) -> Document:
+        """An attempt that a crash ended is not counted as one that failed."""
+        return {"attempts": {"$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [LEASE_EXPIRED, 0, 1]}]}}
 
     async def add(self, chunks: Sequence[Document]) -> bool:
         """Write new open chunks. False when another planner has already written one of them."""
@@ -57,23 +91,13 @@ class ImportChunks:
         found = await self._own.find(query, limit=1, sort=[("n", 1)], projection=["first_row", "error"])
         return found[0] if found else None
 
-    async def claim(self, id: str) -> Document | None:
-        """Take an open chunk; an attempt that a crash ended is not counted as one that failed."""
-        attempts = {"$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [LEASE_EXPIRED, 0, 1]}]}
-        crashes = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
-        query = {"_id": id, "state": "open", **FREE}
-        return await self._all.take(query, self._lease.claim(attempts=attempts, crashes=crashes))
+    async def end(self, held: Mapping[str, Any], state: str, **result: Any) -> bool:
+        """Record what became of the rows; False when another run has the chunk now."""
+        return await self.write(held, {**result, **RELEASED, "state": state})
 
-    async def end(self, held: Document, state: str, **result: Any) -> bool:
-        """Record what became of the rows; False when the lease went to somebody else."""
-        query = {"_id": held["_id"], "account_id": held["account_id"], "token": held["token"], "state": "open"}
-        update = {"$set": {**result, **RELEASED, "state": state}, "$currentDate": {"updatedAt": True}}
-        return await self._own.update_one(query, update) == 1
-
-    async def release(self, held: Document, error: str) -> None:
+    async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
         """Leave it open for another attempt."""
-        query = {"_id": held["_id"], "account_id": held["account_id"], "token": held["token"]}
-        await self._own.update_one(query, {"$set": {**RELEASED, "error": error}})
+        await self.write(held, {**RELEASED, "error": error})
 
     async def cancel_untouched(self, account_id: ObjectId, import_id: ObjectId) -> None:
         """Close the chunks that no run has ever claimed."""

@@ -2,94 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from bson import ObjectId
 
 from pipeline_engine.ids import either
+from pipeline_engine.repos.changes import became
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED, Lease, unclaimed
+from pipeline_engine.repos.collection_spec import (
+    EVENTS_DUE_INDEX,
+    LEASE_OWNER_INDEX,
+    CollectionSpec,
+    LeaseSpec,
+    StuckQuestion,
+    index,
+    longer_ago,
+)
+from pipeline_engine.repos.lease import RELEASED
+from pipeline_engine.repos.leased import Leased
 
+HOUR = 3600
 OPEN = ("pending", "processing")
 RUNNING = "processing"
 """What a claim makes of the status."""
-UNCLAIMED: Document = unclaimed("in_progress")
-DUE: Document = {"source": "deals", "status": {"$in": OPEN}, **UNCLAIMED}
-HELD: Document = {"source": "deals", "status": {"$in": OPEN}, "$nor": [UNCLAIMED]}
+IS_OPEN: Document = {"source": "deals", "status": {"$in": OPEN}}
+# An import rests between two attempts, unless its user does not want the rest of it.
+RESTED: Document = {"$or": [{"next_at": None}, {"cancel_requested": True}, {"$expr": {"$lte": ["$next_at", "$$NOW"]}}]}
 
-# A new attempt starts from `pending`; going on after a hand-over or a crash is the same attempt.
-ATTEMPTS: Document = {
-    "$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [{"$eq": ["$status", "pending"]}, 1, 0]}],
-}
-CRASHES: Document = {"$add": [{"$ifNull": ["$crashes", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
+QUEUES = CollectionSpec(
+    "queues",
+    indexes=(
+        index("source", "status", "lease_until"),
+        LEASE_OWNER_INDEX,
+        EVENTS_DUE_INDEX,
+        index("account_id", "source", "createdAt"),
+    ),
+    lease=LeaseSpec(flag="in_progress"),
+    wakes=(
+        {"fullDocument.source": "deals", "fullDocument.status": "pending"},
+        became("status", "pending")[1],
+        became("cancel_requested", True)[1],
+    ),
+    stuck=(
+        StuckQuestion(
+            "imports that run for over an hour",
+            {"source": "deals", "status": RUNNING, **longer_ago("$started_at", HOUR)},
+        ),
+    ),
+    has_events_due=True,
+)
 
 
-class Imports:
-    def __init__(self, collection: Collection, lease: Lease) -> None:
-        self._all = collection.everywhere
-        self._own = collection
-        self._lease = lease
+class Imports(Leased):
+    spec = QUEUES
+    due: ClassVar[Document] = {**IS_OPEN, "$and": [RESTED]}
+    # An import that has ended is held no more, though its token stays.
+    running: ClassVar[Document] = {"status": RUNNING}
 
-    async def due(self, limit: int) -> list[Document]:
+    def claim_changes(self) -> Document:
+        """A new attempt starts from `pending`; going on after a hand-over or a crash is the same attempt."""
+        is_new = {"$cond": [{"$eq": ["$status", "pending"]}, 1, 0]}
+        attempts = {"$add": [{"$ifNull": ["$attempts", 0]}, is_new]}
+        started = {"$ifNull": ["$started_at", "$$NOW"]}
+        return {"status": RUNNING, "started_at": started, "attempts": attempts, "next_at": "$$REMOVE"}
+
+    async def find_due(self, limit: int) -> list[Document]:
         """`{_id, account_id}` of imports that somebody should claim now, every account's oldest first."""
-        await self._note_foreign_flags()
+        await self.note_legacy_flags()
         turn = {"partitionBy": "$account_id", "sortBy": {"_id": 1}, "output": {"turn": {"$documentNumber": {}}}}
         return await self._all.aggregate(
-            DUE,
+            self.claimable,
             {"$project": {"account_id": 1}},
             {"$setWindowFields": turn},
             {"$sort": {"turn": 1, "_id": 1}},
             {"$limit": limit},
         )
 
-    async def count_held(self) -> int:
-        """How many open imports somebody is at work on."""
-        return await self._all.count(HELD)
+    async def count_claimed(self) -> int:
+        """How many open imports a run, or an older engine, is at work on."""
+        return await self._all.count({**IS_OPEN, "$nor": [self.unclaimed]})
 
-    async def _note_foreign_flags(self) -> None:
-        query = {"source": "deals", "status": {"$in": OPEN}, "in_progress": True, "lease_until": None}
-        unseen = {"updatedAt": None, "flag_seen_at": None}
-        await self._all.update_many({**query, **unseen}, [{"$set": {"flag_seen_at": "$$NOW"}}])
+    async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
+        """The pause until the next attempt stands in the document: a lost Redis or process does not shorten it."""
+        rest = {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": round(seconds * 1000)}}
+        await self.release(held, {"status": "pending", "error": error}, next_at=rest)
 
-    async def claim(self, import_id: ObjectId) -> Document | None:
-        """Take the import for this process, or None when it is not due or somebody else's."""
-        started = {"$ifNull": ["$started_at", "$$NOW"]}
-        changes = {"status": RUNNING, "in_progress": True, "started_at": started}
-        claim = self._lease.claim(**changes, attempts=ATTEMPTS, crashes=CRASHES)
-        return await self._all.take({**DUE, "_id": import_id}, claim)
-
-    async def change(self, held: Document, changes: Document) -> Document | None:
-        """Set fields of an import that this run holds; None when the lease went to somebody else."""
-        return await self._set(held, changes)
-
-    async def release(self, held: Document, **changes: Any) -> None:
-        """Let go of it for whoever claims it next."""
-        await self._set(held, {**changes, **RELEASED, "in_progress": False})
-
-    async def end(self, held: Document, status: str, events_due: Sequence[Document], **changes: Any) -> Document | None:
+    async def end(
+        self, held: Mapping[str, Any], status: str, events_due: Sequence[Document], **changes: Any
+    ) -> Document | None:
         """The one update that ends an import: its status, its figures and what has to be told of it."""
         final = {"status": status, "in_progress": False, "crashes": 0, "events_due": list(events_due)}
-        return await self._set(held, {**changes, **final, **RELEASED}, completed_at="$$NOW")
-
-    async def _set(self, held: Document, values: Document, **expressions: Any) -> Document | None:
-        # An import that has ended is held no more, though its token stays.
-        query = {"_id": held["_id"], "account_id": held.get("account_id"), "token": held["token"], "status": RUNNING}
-        # A value may begin with "$"; only what is meant as an expression may be read as one.
-        literal = {name: {"$literal": value} for name, value in values.items()}
-        return await self._own.take(query, [{"$set": {**literal, **expressions, "updatedAt": "$$NOW"}}])
+        return await self.change(held, {**changes, **final, **RELEASED}, completed_at="$$NOW")
 
     async def submit(self, queue: Document) -> None:
         """Insert a new import."""
         await self._own.insert_one(queue)
 
     async def get(self, import_id: ObjectId) -> Document | None:
+        """The queue document; None also when the queue is not one of deals."""
         return await self._all.find_one({"_id": import_id, "source": "deals"})
-
-    async def states(self, ids: Sequence[ObjectId]) -> dict[ObjectId, str]:
-        found = await self._all.find({"_id": {"$in": list(ids)}}, projection=["status"])
-        return {one["_id"]: one["status"] for one in found}
 
     async def may_go_on(self, import_id: ObjectId, account_id: Any) -> bool:
         """Whether rows of this import may still be written; also between two attempts at the rest of its file."""
@@ -114,16 +126,7 @@ class Imports:
         query = {"_id": import_id, "source": "deals", "status": {"$in": ["failed", "cancelled"]}}
         fresh = {"status": "pending", "in_progress": False, "attempts": 0, "crashes": 0, "updatedAt": "$$NOW"}
         fresh["reopen"] = True
-        gone = ["error", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
+        gone = ["error", "next_at", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
         # A new generation tells other events than the one that failed.
         generation = {"generation": {"$add": [{"$ifNull": ["$generation", 0]}, 1]}}
         return await self._all.take(query, [{"$set": {**fresh, **generation, **RELEASED}}, {"$unset": gone}])
-
-    async def with_events_due(self, limit: int) -> list[Document]:
-        query = {"events_due.event_id": {"$exists": True}}
-        return await self._all.find(query, limit=limit, projection=["account_id", "events_due"])
-
-    async def events_told(self, document: Document) -> None:
-        """Forget the events that were due when `document` was read."""
-        query = {"_id": document["_id"], "account_id": document["account_id"], "events_due": document["events_due"]}
-        await self._own.update_one(query, {"$unset": {"events_due": ""}})

@@ -15,9 +15,14 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, index
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
+
+
+JOB_HISTORY = CollectionSpec("job_history", indexes=(index("lane", "outcome", "at"), EXPIRY_INDEX))
+DEAD_LETTERS = CollectionSpec("dead_letters", indexes=(index("status", "last_failed_at"), index("lane", "job_id")))
 
 
 class MongoJobStore:

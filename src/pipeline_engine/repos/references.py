@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-
-if TYPE_CHECKING:
-    from motor.motor_asyncio import AsyncIOMotorDatabase
+from pipeline_engine.repos.store import Store
 
 
 class References:
     """Looks over all accounts on purpose: that is the question."""
 
-    def __init__(self, database: AsyncIOMotorDatabase[Document]) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     async def account_is_active(self, account_id: ObjectId) -> bool:
         account = await self._all("_accounts").find_one({"_id": either(account_id)}, projection=["active"])
@@ -32,7 +30,7 @@ class References:
         return sorted(str(one["_id"]) for one in found if not _belongs(one, account_id))
 
     def _all(self, collection: str) -> Collection:
-        return Collection(self._database[collection], tenant=False)
+        return self._store.collection(collection).everywhere
 
 
 def _belongs(document: Document, account_id: ObjectId) -> bool:

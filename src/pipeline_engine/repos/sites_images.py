@@ -9,13 +9,19 @@ from bson import ObjectId
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
+from pipeline_engine.repos.store import Store
+
+SITES_IMAGES = CollectionSpec(
+    "sites_images",
+    indexes=(index("ref_id", "source_key", name="clone_image", unique=True, **having("clone_id")), index("ref_id")),
+)
 
 
 class SitesImages:
-    def __init__(self, collection: Collection) -> None:
-        self._all = collection.everywhere
-        self._own = collection
+    def __init__(self, store: Store) -> None:
+        self._all = store.collection(SITES_IMAGES).everywhere
+        self._own = store.collection(SITES_IMAGES)
 
     async def of_source(self, funnel_id: ObjectId) -> list[Document]:
         """The images of any funnel that have a key, oldest first."""

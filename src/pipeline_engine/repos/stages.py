@@ -9,12 +9,21 @@ from pymongo.errors import DuplicateKeyError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
+from pipeline_engine.repos.store import Store
+
+PIPELINE_STAGES = CollectionSpec(
+    "pipeline_stages",
+    indexes=(
+        index("account_id", "pipeline_id", "name_key", unique=True, **having("name_key")),
+        index("pipeline_id", "name_key"),
+    ),
+)
 
 
 class Stages:
-    def __init__(self, collection: Collection) -> None:
-        self._own = collection
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(PIPELINE_STAGES)
 
     async def of_pipeline(self, account_id: ObjectId, pipeline_id: ObjectId) -> list[Document]:
         """The stages with their keys, in the order in which people see them."""

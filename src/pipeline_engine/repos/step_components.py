@@ -10,13 +10,19 @@ from bson import ObjectId
 from pipeline_engine.ids import derived_id, either
 from pipeline_engine.repos.adoption import adopt
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
+from pipeline_engine.repos.store import Store
+
+STEP_COMPONENTS = CollectionSpec(
+    "funnel.step.components",
+    indexes=(index("step_id", name="clone_components", unique=True, **having("clone_id")), index("step_id")),
+)
 
 
 class StepComponents:
-    def __init__(self, collection: Collection) -> None:
-        self._all = collection.everywhere
-        self._own = collection
+    def __init__(self, store: Store) -> None:
+        self._all = store.collection(STEP_COMPONENTS).everywhere
+        self._own = store.collection(STEP_COMPONENTS)
 
     async def of_source(self, step_id: ObjectId) -> Document | None:
         """Of any step; the oldest where there are several."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.store import Store
+
+SUPPORT_TOKENS = CollectionSpec(
+    "support_tokens",
+    indexes=(index("domain"),),
+)
 
 
 class SupportTokens:
-    def __init__(self, collection: Collection) -> None:
-        self._all = collection.everywhere
+    def __init__(self, store: Store) -> None:
+        self._all = store.collection(SUPPORT_TOKENS).everywhere
 
     async def of_domain(self, domain: str) -> str | None:
         """The key, None where there is none."""

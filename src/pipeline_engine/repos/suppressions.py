@@ -8,14 +8,20 @@ from typing import Literal
 from bson import ObjectId
 
 from pipeline_engine.ids import either
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.store import Store
 
 Channel = Literal["email", "sms"]
 
+SUPPRESSIONS = CollectionSpec(
+    "suppressions",
+    indexes=(index("account_id", "address", "channel"),),
+)
+
 
 class Suppressions:
-    def __init__(self, collection: Collection) -> None:
-        self._own = collection
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(SUPPRESSIONS)
 
     async def among(self, account_id: ObjectId, channel: Channel, addresses: Iterable[str]) -> set[str]:
         """Those of the addresses that are suppressed for the channel or altogether, in lower case.

@@ -6,13 +6,13 @@ from bson import ObjectId
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.store import Store
 
 
 class Templates:
-    def __init__(self, email: Collection, sms: Collection) -> None:
-        self._email = email
-        self._sms = sms
+    def __init__(self, store: Store) -> None:
+        self._email = store.collection("email_templates")
+        self._sms = store.collection("sms_templates")
 
     async def email(self, account_id: ObjectId, template_id: ObjectId) -> Document | None:
         """{subject, html, text}, or None when this account has no such template."""

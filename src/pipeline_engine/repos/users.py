@@ -5,12 +5,18 @@ from __future__ import annotations
 from bson import ObjectId
 
 from pipeline_engine.ids import either
-from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.store import Store
+
+USERS = CollectionSpec(
+    "users",
+    indexes=(index("account"),),
+)
 
 
 class Users:
-    def __init__(self, collection: Collection) -> None:
-        self._all = collection.everywhere  # they name their account `account`
+    def __init__(self, store: Store) -> None:
+        self._all = store.collection(USERS).everywhere  # they name their account `account`
 
     async def active(self, account_id: ObjectId) -> list[str]:
         """The ids of those who may look on."""

@@ -1,1 +1,49 @@
-"""Job names to domain functions, one thin file per system. No rules here."""
+"""The systems of this engine, one row each. No rules here.
+
+Everything else reads `SYSTEMS` when it needs it, so a system that is added here is known everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pipeline_engine.app import App, connect_app
+from pipeline_engine.lanes import Lane
+from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.shared_repos import SHARED_COLLECTIONS
+from pipeline_engine.settings import Settings
+from pipeline_engine.workers import automations, events, funnels, imports
+from pipeline_engine.workers.sweep import Sweep
+from pipeline_engine.workers.system import System
+
+SYSTEMS: tuple[System[Any], ...] = (imports.SYSTEM, automations.SYSTEM, funnels.SYSTEM, events.SYSTEM)
+
+
+def enabled(settings: Settings) -> list[System[Any]]:
+    """The systems that the settings switch on."""
+    return [system for system in SYSTEMS if system.enabled(settings)]
+
+
+def lanes() -> dict[str, Lane]:
+    """Every lane of every system, by name."""
+    return {lane.name: lane for system in SYSTEMS for lane in system.lanes}
+
+
+def sweeps() -> dict[str, tuple[System[Any], Sweep[Any]]]:
+    """Every sweep of every system, by name."""
+    return {sweep.name: (system, sweep) for system in SYSTEMS for sweep in system.sweeps}
+
+
+def collections(settings: Settings) -> tuple[CollectionSpec, ...]:
+    """The collections of the systems that are switched on, and those that systems share, each once."""
+    own = [spec for system in enabled(settings) for spec in system.collections]
+    return tuple(dict.fromkeys([*own, *SHARED_COLLECTIONS]))
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncIterator[App]:
+    """Connect to everything that the enabled systems need. Raises: as `connect_app`."""
+    async with connect_app(settings, collections(settings), lane_prefix) as app:
+        yield app

@@ -1,18 +1,30 @@
-"""Deal automations."""
+"""Deal automations: actions on deals in a pipeline stage."""
 
 from __future__ import annotations
 
-from bson import ObjectId
-
-from pipeline_engine.app import App
-from pipeline_engine.domain.automations.job import RUN
+from pipeline_engine.domain.automations import sweep
+from pipeline_engine.domain.automations.jobs import SLICE
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.lanes import Context, Handler, Outcome
-from pipeline_engine.workers.resting import resting
+from pipeline_engine.repos.automation_repos import AUTOMATION_COLLECTIONS, AutomationRepos
+from pipeline_engine.workers.sweep import Sweep
+from pipeline_engine.workers.system import System
 
-
-def handlers() -> dict[str, Handler[App]]:
-    async def automation_run(context: Context[App], automation_id: str) -> Outcome | None:
-        return await run_slice(context.app, ObjectId(automation_id))
-
-    return {RUN: resting(automation_run)}
+SYSTEM = System(
+    name="deal automations",
+    switch="QM_DEALS_AUTOMATIONS",
+    collections=AUTOMATION_COLLECTIONS,
+    open_repos=AutomationRepos.open,
+    handlers=dict.fromkeys(SLICE.values(), run_slice),
+    sweeps=(
+        Sweep(
+            "deals.automations",
+            every=lambda settings: settings.automation_sweep_seconds,
+            find=sweep.find,
+            find_due_in=sweep.find_due_in,
+            find_abandoned=sweep.find_abandoned,
+            outcomes=sweep.outcomes,
+            watches=frozenset({"automations", "deals", "import_chunks"}),
+        ),
+    ),
+    triggers={"/api/trigger/deals/automations": "deals.automations"},
+)

@@ -1,23 +1,34 @@
-"""Funnel cloning."""
+"""Funnel cloning, in two tiers: the funnel is planned, then its steps are cloned."""
 
 from __future__ import annotations
 
-from bson import ObjectId
-
-from pipeline_engine.app import App
+from pipeline_engine.domain.funnels import sweep
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
-from pipeline_engine.domain.funnels.job import PLAN, STEP
-from pipeline_engine.domain.funnels.plan import plan
-from pipeline_engine.domain.funnels.step import run_step
-from pipeline_engine.lanes import Context, Handler, Outcome
-from pipeline_engine.workers.resting import resting
+from pipeline_engine.domain.funnels.jobs import CLONE, END, STEP
+from pipeline_engine.domain.funnels.plan import run_plan
+from pipeline_engine.domain.funnels.step import run_end, run_step
+from pipeline_engine.repos.funnel_repos import FUNNEL_COLLECTIONS, FunnelRepos
+from pipeline_engine.workers.sweep import Sweep
+from pipeline_engine.workers.system import System
 
-
-def handlers(cache: CloneCache) -> dict[str, Handler[App]]:
-    async def funnel_plan(context: Context[App], funnel_id: str) -> Outcome | None:
-        return await plan(context.app, cache, ObjectId(funnel_id))
-
-    async def funnel_step(context: Context[App], step_id: str) -> Outcome | None:
-        return await run_step(context.app, cache, ObjectId(step_id))
-
-    return {PLAN: resting(funnel_plan), STEP: resting(funnel_step)}
+SYSTEM = System(
+    name="funnel cloning",
+    switch="QM_FUNNELS_CLONE",
+    collections=FUNNEL_COLLECTIONS,
+    open_repos=FunnelRepos.open,
+    handlers={CLONE: run_plan, STEP: run_step, END: run_end},
+    new_cache=lambda settings: CloneCache(settings.clone_copies),
+    sweeps=(
+        Sweep(
+            "funnels.clone",
+            every=lambda settings: settings.funnel_sweep_seconds,
+            find=sweep.find,
+            find_due_now=sweep.find_due_now,
+            find_abandoned=sweep.find_abandoned,
+            outcomes=sweep.outcomes,
+            count_claimed=sweep.count_claimed,
+            watches=frozenset({"funnels"}),
+        ),
+    ),
+    triggers={"/api/trigger/funnels/funnelClone": "funnels.clone"},
+)

@@ -1,24 +1,32 @@
-"""Deal import."""
+"""Deal import: CSV files from S3 become deals."""
 
 from __future__ import annotations
 
-from bson import ObjectId
-
-from pipeline_engine.app import App
-from pipeline_engine.domain.imports.coordinator import ROWS
+from pipeline_engine.domain.imports import sweep
 from pipeline_engine.domain.imports.import_cache import ImportCache
-from pipeline_engine.domain.imports.plan import plan
+from pipeline_engine.domain.imports.jobs import IMPORT, ROWS
+from pipeline_engine.domain.imports.plan import run_import
 from pipeline_engine.domain.imports.rows import run_chunk
-from pipeline_engine.domain.imports.sweep import PLAN
-from pipeline_engine.lanes import Context, Handler, Outcome
-from pipeline_engine.workers.resting import resting
+from pipeline_engine.repos.import_repos import IMPORT_COLLECTIONS, ImportRepos
+from pipeline_engine.workers.sweep import Sweep
+from pipeline_engine.workers.system import System
 
-
-def handlers(cache: ImportCache) -> dict[str, Handler[App]]:
-    async def import_plan(context: Context[App], import_id: str) -> Outcome | None:
-        return await plan(context.app, cache, ObjectId(import_id))
-
-    async def import_rows(context: Context[App], chunk_id: str) -> Outcome | None:
-        return await run_chunk(context.app, cache, chunk_id)
-
-    return {PLAN: resting(import_plan), ROWS: resting(import_rows)}
+SYSTEM = System(
+    name="deal import",
+    switch="QM_DEALS",
+    collections=IMPORT_COLLECTIONS,
+    open_repos=ImportRepos.open,
+    handlers={IMPORT: run_import, ROWS: run_chunk},
+    new_cache=lambda _settings: ImportCache(),
+    sweeps=(
+        Sweep(
+            "deals.import",
+            every=lambda settings: settings.import_sweep_seconds,
+            find=sweep.find,
+            outcomes=sweep.outcomes,
+            count_claimed=sweep.count_claimed,
+            watches=frozenset({"queues"}),
+        ),
+    ),
+    triggers={"/api/trigger/deals/import": "deals.import"},
+)

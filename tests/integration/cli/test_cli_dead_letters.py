@@ -31,7 +31,7 @@ class Patient:
 
 async def letter_of(app: App, status: str) -> ObjectId:
     async with asyncio.timeout(PATIENCE):
-        while not (letters := await app.job_store.letters(status)):
+        while not (letters := await app.shared.job_store.letters(status)):
             await asyncio.sleep(0.02)
     return ObjectId(letters[0]["_id"])
 
@@ -41,7 +41,7 @@ async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_
     patient = Patient()
     handlers = {"import.plan": patient.run}
     worker_pool = WorkerPool(
-        app.settings.redis, app.queue, lanes=[LANE], handlers=handlers, app=app, store=app.job_store
+        app.settings.redis, app.queue, lanes=[LANE], handlers=handlers, app=app, store=app.shared.job_store
     )
     await worker_pool.start()
     try:
@@ -60,7 +60,7 @@ async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_
     finally:
         await worker_pool.drain(grace=5)
     assert patient.ran[-1].attempt == 1
-    assert await app.job_store.dead_ids() == []
+    assert await app.shared.job_store.dead_ids() == []
 
 
 async def test_a_crash_before_the_mark_puts_the_job_in_once(app: App) -> None:

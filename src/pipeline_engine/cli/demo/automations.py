@@ -8,11 +8,12 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
 from pipeline_engine.cli.demo.stage import Facts, Stage
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.repos.client import Document
 from pipeline_engine.run_once import run_once
+from pipeline_engine.workers import open_app
 
 STAGE, NEXT = "negotiation", "closed won"
 TEMPLATE = {"subject": "About {{ deal.name }}", "html": "<p>Dear {{ deal.contact_name }}, shall we sign?</p>"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
 from pipeline_engine.cli.demo.sample_deals import sample_deals
 from pipeline_engine.cli.demo.stage import Facts, Stage
 from pipeline_engine.cli.imports.follow import follow, rows_done, seconds_taken
@@ -17,6 +17,7 @@ from pipeline_engine.domain.imports.submit import NewImport, submit
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import Permanent
 from pipeline_engine.run_once import run_once
+from pipeline_engine.workers import open_app
 
 SHOWN = 3
 """So many errors are told."""

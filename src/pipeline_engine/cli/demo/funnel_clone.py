@@ -8,11 +8,12 @@ from uuid import uuid4
 
 from bson import ObjectId
 
-from pipeline_engine.app import App, open_app
+from pipeline_engine.app import App
 from pipeline_engine.cli.demo.stage import Facts, Stage
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import Permanent
 from pipeline_engine.run_once import run_once
+from pipeline_engine.workers import open_app
 
 STEPS, IMAGES = 5, 12
 DOMAIN = "preview.sample.example"

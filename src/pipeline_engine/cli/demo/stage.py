@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline_engine.app import open_app
 from pipeline_engine.cli.demo.sample_crm import SampleCrm
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.settings import Settings
+from pipeline_engine.workers import open_app
 
 Facts = Sequence[tuple[str, object]]
 """What a step tells in the summary, as names and values."""
@@ -26,5 +26,5 @@ class Stage:
 
     async def set_up(self) -> None:
         async with open_app(self.settings) as app:
-            await create_indexes(app.database)
+            await create_indexes(app.database, app.collections)
             await self.crm.insert(app.database)

@@ -15,6 +15,7 @@ from pipeline_engine.domain.automations.action import Action, InsertDocument, Se
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.batch_log import close, close_as_done
+from pipeline_engine.domain.automations.jobs import SLICE
 from pipeline_engine.domain.automations.loop_guard import CIRCLING, goes_round, with_move
 from pipeline_engine.domain.automations.marks import done_mark
 from pipeline_engine.domain.automations.matching import fresh
@@ -23,7 +24,7 @@ from pipeline_engine.domain.automations.unit_outcomes import Failure, done, entr
 from pipeline_engine.domain.effects import Deliver, Delivered, GivenUp, Limited, NotYet, Result, send_all
 from pipeline_engine.errors import Permanent, RateLimited
 from pipeline_engine.ids import derived_id, object_id
-from pipeline_engine.lanes import LANES
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 Deal = Mapping[str, Any]
 
@@ -45,13 +46,13 @@ class Worked:
         return cls(sum(one.done for one in batches), sum(one.failed for one in batches), max(rests, default=None))
 
 
-def most_at_once(app: App, automation: Automation) -> int:
+def most_at_once(app: App[AutomationRepos], automation: Automation) -> int:
     """So many deals may be worked off together; where a provider sets the pace, one batch."""
     batches = 1 if isinstance(ACTIONS[automation.type], SendMessage) else SIDE_BY_SIDE
     return app.settings.automation_batch * batches
 
 
-async def work(app: App, automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
+async def work(app: App[AutomationRepos], automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
     """Work off deals that match. Sends nothing more after `until`, a time of the monotonic clock."""
     size = app.settings.automation_batch
     batches = [deals[at : at + size] for at in range(0, len(deals), size)]
@@ -67,7 +68,7 @@ def _or_raise(result: Worked | BaseException) -> Worked:
     return result
 
 
-async def _work(app: App, automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
+async def _work(app: App[AutomationRepos], automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
     action, acted = ACTIONS[automation.type], _Acted()
     log = await _open_log(app, automation, action, run_id, deals)
     try:
@@ -80,7 +81,7 @@ async def _work(app: App, automation: Automation, run_id: str, deals: Sequence[D
 
 
 async def _open_log(
-    app: App, automation: Automation, action: Action, run_id: str, deals: Sequence[Deal]
+    app: App[AutomationRepos], automation: Automation, action: Action, run_id: str, deals: Sequence[Deal]
 ) -> Mapping[str, Any]:
     about: dict[str, Any] = (
         {"target_stage_id": object_id(automation.config.get("target_stage_id"))} if moves(action) else {}
@@ -90,7 +91,7 @@ async def _open_log(
         about["units"] = [unit_key(automation, deal) for deal in deals]
     if not isinstance(action, UpdateDeal) or automation.reentry == "per_entry":
         about["entries"] = [deal["automation_starts"] for deal in deals]
-    return await app.automation_logs.open(
+    return await app.repos.automation_logs.open(
         automation.account_id,
         [deal["_id"] for deal in deals],
         user=automation.created_by,
@@ -102,9 +103,9 @@ async def _open_log(
     )
 
 
-async def _refuse_foreign(app: App, automation: Automation, action: Action) -> None:
+async def _refuse_foreign(app: App[AutomationRepos], automation: Automation, action: Action) -> None:
     for collection, ids in action.points_at(automation).items():
-        if foreign := await app.references.foreign(collection, ids, automation.account_id):
+        if foreign := await app.shared.references.foreign(collection, ids, automation.account_id):
             raise Permanent(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")
 
 
@@ -116,7 +117,7 @@ class _Acted:
     rest: float | None = None
 
 
-async def _act(app: App, automation: Automation, action: Action, deals: Sequence[Deal], until: float) -> _Acted:
+async def _act(app: App[AutomationRepos], automation: Automation, action: Action, deals: Sequence[Deal], until: float) -> _Acted:
     match action:
         case UpdateDeal():
             return _Acted(on_all=await _change(app, automation, action, deals))
@@ -127,7 +128,7 @@ async def _act(app: App, automation: Automation, action: Action, deals: Sequence
     return _Acted()
 
 
-async def _change(app: App, automation: Automation, action: UpdateDeal, deals: Sequence[Deal]) -> bool:
+async def _change(app: App[AutomationRepos], automation: Automation, action: UpdateDeal, deals: Sequence[Deal]) -> bool:
     """Whether all of them were changed."""
     now = app.clock.now()
     change = action.change(automation) | done_mark(automation)
@@ -135,12 +136,12 @@ async def _change(app: App, automation: Automation, action: UpdateDeal, deals: S
         change |= with_move()
     going = await _stop_circling(app, automation, deals, now) if action.moves else deals
     by_id = {deal["_id"]: deal for deal in going}
-    changed = await app.automation_deals.change(fresh(automation, now), list(by_id), change)
+    changed = await app.repos.automation_deals.change(fresh(automation, now), list(by_id), change)
     await give_up(app, automation, [Failure(by_id[id], why, 1) for id, why in changed.refused.items()])
     return changed.everything and len(going) == len(deals)
 
 
-async def _stop_circling(app: App, automation: Automation, deals: Sequence[Deal], now: datetime) -> Sequence[Deal]:
+async def _stop_circling(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal], now: datetime) -> Sequence[Deal]:
     """The deals that may be moved on; those that automations move round and round are given up."""
     circling = [deal for deal in deals if automation.reentry == "per_entry" and goes_round(deal, now)]
     await give_up(app, automation, [Failure(deal, CIRCLING, 0) for deal in circling])
@@ -148,11 +149,11 @@ async def _stop_circling(app: App, automation: Automation, deals: Sequence[Deal]
     return [deal for deal in deals if deal["_id"] not in stopped]
 
 
-async def _write(app: App, automation: Automation, action: InsertDocument, deals: Sequence[Deal]) -> None:
+async def _write(app: App[AutomationRepos], automation: Automation, action: InsertDocument, deals: Sequence[Deal]) -> None:
     now = app.clock.now()
     deals = await _still_matching(app, automation, deals, now)
     documents = [_document(automation, action, deal, now) for deal in deals]
-    refused = await app.written(action.collection).insert(documents)
+    refused = await app.repos.derived(action.collection).insert(documents)
     await give_up(app, automation, [Failure(deals[place], why, 1) for place, why in refused.items()])
     await done(app, automation, entries(deal for place, deal in enumerate(deals) if place not in refused))
 
@@ -164,13 +165,13 @@ def _document(automation: Automation, action: InsertDocument, deal: Deal, now: d
 
 
 async def _send(
-    app: App, automation: Automation, action: SendMessage, deals: Sequence[Deal], until: float
+    app: App[AutomationRepos], automation: Automation, action: SendMessage, deals: Sequence[Deal], until: float
 ) -> float | None:
     by_key = {unit_key(automation, deal): deal for deal in deals}
     composed = dict(zip(by_key, await action.compose(app, automation, deals), strict=True))
     results: dict[str, Result] = {key: _unsent(one) for key, one in composed.items() if isinstance(one, Exception)}
     units: dict[str, Deliver] = {key: one for key, one in composed.items() if not isinstance(one, Exception)}
-    places = LANES[f"deals.automations.{automation.type}"].places
+    places = SLICE[automation.type].lane.places
 
     async def still(keys: Collection[str]) -> set[str]:
         return await _still_due(app, automation, {by_key[key]["_id"]: key for key in keys})
@@ -184,7 +185,7 @@ def _unsent(error: Exception) -> Result:
     return Limited(error.retry_after) if isinstance(error, RateLimited) else GivenUp(str(error), 0)
 
 
-async def _settle(app: App, automation: Automation, deals: Mapping[str, Deal], results: Mapping[str, Result]) -> None:
+async def _settle(app: App[AutomationRepos], automation: Automation, deals: Mapping[str, Deal], results: Mapping[str, Result]) -> None:
     sent, lost, again = [], [], []
     for key, result in results.items():
         match result:
@@ -201,17 +202,17 @@ async def _settle(app: App, automation: Automation, deals: Mapping[str, Deal], r
     await put_off(app, automation, again)
 
 
-async def _still_due(app: App, automation: Automation, keys: Mapping[ObjectId, str]) -> set[str]:
+async def _still_due(app: App[AutomationRepos], automation: Automation, keys: Mapping[ObjectId, str]) -> set[str]:
     """The moment before the call: the keys of the deals that still match, if the automation is still switched on."""
     query = {**fresh(automation, app.clock.now()), "_id": {"$in": list(keys)}}
     is_on, deals = await asyncio.gather(
-        app.automations.is_on(automation.account_id, automation.id),
-        app.automation_deals.matching(query, limit=0, fields=["_id"]),
+        app.repos.automations.is_on(automation.account_id, automation.id),
+        app.repos.automation_deals.matching(query, limit=0, fields=["_id"]),
     )
     return {keys[deal["_id"]] for deal in deals} if is_on else set()
 
 
-async def _still_matching(app: App, automation: Automation, deals: Sequence[Deal], now: datetime) -> list[Deal]:
+async def _still_matching(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal], now: datetime) -> list[Deal]:
     """The moment before the effect: a deal that was moved, done or deleted meanwhile is left alone."""
     ids = [deal["_id"] for deal in deals]
-    return list(await app.automation_deals.matching({**fresh(automation, now), "_id": {"$in": ids}}, limit=0))
+    return list(await app.repos.automation_deals.matching({**fresh(automation, now), "_id": {"$in": ids}}, limit=0))

@@ -14,42 +14,43 @@ from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.unit_outcomes import done
 from pipeline_engine.ids import derived_id
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 Document = Mapping[str, Any]
 
 
-async def close_left_open(app: App, automation: Automation) -> None:
+async def close_left_open(app: App[AutomationRepos], automation: Automation) -> None:
     """Finish what earlier runs of the automation, which ended in the middle, have begun to write down."""
-    for log in await app.automation_logs.left_open(automation.account_id, automation.id):
+    for log in await app.repos.automation_logs.left_open(automation.account_id, automation.id):
         happened = set(await _took_effect(app, automation, log))
         entered = {deal: entry for deal, entry in _entries(log).items() if deal in happened}
         await done(app, automation, entered)
         await close(app, automation, log)
 
 
-async def _took_effect(app: App, automation: Automation, log: Document) -> list[ObjectId]:
+async def _took_effect(app: App[AutomationRepos], automation: Automation, log: Document) -> list[ObjectId]:
     """Deals of the log for which the effect stands by itself, so that its mark may be missing."""
     deals = dict(zip(log.get("units", ()), log["deals"], strict=False))
     match ACTIONS.get(log["type"]):
         case InsertDocument() as action:
             ids = {derived_id(action.collection, unit): deal for unit, deal in deals.items()}
-            there = await app.written(action.collection).there(automation.account_id, automation.id, list(ids))
+            there = await app.repos.derived(action.collection).there(automation.account_id, automation.id, list(ids))
             return [ids[id] for id in there]
         case SendMessage():
-            await app.effects.doubt(automation.account_id, list(deals))
-            records = await app.effects.of(automation.account_id, list(deals))
+            await app.shared.effects.doubt(automation.account_id, list(deals))
+            records = await app.shared.effects.of(automation.account_id, list(deals))
             return [deals[unit] for unit, record in records.items() if record["state"] == "sent"]
     return []
 
 
-async def close_as_done(app: App, automation: Automation, log: Document) -> tuple[int, int]:
+async def close_as_done(app: App[AutomationRepos], automation: Automation, log: Document) -> tuple[int, int]:
     """Write down that all deals of the batch were done, which the server has just said. Returns as `close`."""
     return await _write_down(app, automation, log, log["deals"], {})
 
 
-async def close(app: App, automation: Automation, log: Document) -> tuple[int, int]:
+async def close(app: App[AutomationRepos], automation: Automation, log: Document) -> tuple[int, int]:
     """Write down which deals of the batch were done and which failed. Returns how many of each."""
-    deals = await app.automation_deals.marks(automation.account_id, log["deals"])
+    deals = await app.repos.automation_deals.marks(automation.account_id, log["deals"])
     entries = _entries(log)
     settled = [deal for deal in deals if _is_of(entries.get(deal["_id"]), automation, deal)]
     happened = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
@@ -59,14 +60,14 @@ async def close(app: App, automation: Automation, log: Document) -> tuple[int, i
 
 
 async def _write_down(
-    app: App, automation: Automation, log: Document, happened: Sequence[ObjectId], broken: Mapping[ObjectId, str]
+    app: App[AutomationRepos], automation: Automation, log: Document, happened: Sequence[ObjectId], broken: Mapping[ObjectId, str]
 ) -> tuple[int, int]:
     tag = _tag(automation)
     success = [{"deal": deal, **tag} for deal in happened]
     failed = [{"deal": deal, **tag, "message": message} for deal, message in broken.items()]
     if happened and moves(ACTIONS[log["type"]]):
-        await app.events.publish(_moved(automation, log, happened))
-    await app.automation_logs.close(dict(log), success, failed)
+        await app.shared.events.publish(_moved(automation, log, happened))
+    await app.repos.automation_logs.close(dict(log), success, failed)
     return len(success), len(failed)
 
 
@@ -83,8 +84,8 @@ def _entries(log: Document) -> dict[ObjectId, datetime]:
     return dict(zip(log["deals"], log.get("entries", ()), strict=False))
 
 
-async def _messages(app: App, automation: Automation, deals: Sequence[ObjectId]) -> dict[ObjectId, str]:
-    parked = await app.automation_units.parked(automation.account_id, automation.id, deals) if deals else []
+async def _messages(app: App[AutomationRepos], automation: Automation, deals: Sequence[ObjectId]) -> dict[ObjectId, str]:
+    parked = await app.repos.automation_units.parked(automation.account_id, automation.id, deals) if deals else []
     return {unit["deal_id"]: unit["last_error"] for unit in parked}
 
 

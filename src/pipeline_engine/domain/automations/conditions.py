@@ -19,7 +19,7 @@ from pipeline_engine.domain.automations.matching import SETTLED
 from pipeline_engine.domain.automations.selection import FULL_LOOK, watermark
 from pipeline_engine.domain.explanation import Condition, Next, holds
 from pipeline_engine.logs import clean
-from pipeline_engine.repos.lease import LEGACY_FLAG_COUNTS
+from pipeline_engine.repos.collection_spec import LEGACY_FLAG_COUNTS
 
 Document = Mapping[str, Any]
 

@@ -18,6 +18,7 @@ from pipeline_engine.domain.explanation import Condition, Next, next_of
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.automation_history import AutomationHistory
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 Document = Mapping[str, Any]
 
@@ -34,16 +35,16 @@ class Explanation:
     next: Next
 
 
-async def explain(app: App, automation_id: ObjectId, deal_id: ObjectId) -> Explanation:
+async def explain(app: App[AutomationRepos], automation_id: ObjectId, deal_id: ObjectId) -> Explanation:
     """Raises: Permanent `not_found` naming what does not exist."""
-    written = AutomationHistory(app.database)
-    document, deal = await app.automations.get(automation_id), await written.deal(deal_id)
+    written = app.repos.automation_history
+    document, deal = await app.repos.automations.get(automation_id), await written.deal(deal_id)
     if document is None or deal is None:
         missing = f"automation {automation_id}" if document is None else f"deal {deal_id}"
         raise Permanent(f"there is no {missing}", "not_found")
     automation, now = read_or_fault(document), app.clock.now()
     account_id = document.get("account_id")
-    active = await app.automations.account_is_active(object_id(account_id) or account_id)
+    active = await app.repos.automations.account_is_active(object_id(account_id) or account_id)
     conditions = of_automation(document, automation, active, now)
     history: Sequence[Past] = ()
     if isinstance(automation, Automation):
@@ -65,11 +66,11 @@ def read_or_fault(document: Document) -> Automation | str:
         return str(error)
 
 
-async def _siblings(app: App, automation: Automation) -> list[Automation]:
+async def _siblings(app: App[AutomationRepos], automation: Automation) -> list[Automation]:
     """The others of the stage, for which an automation that moves the deal away has to wait."""
     if not moves_deals(automation):
         return []
-    found = await app.automations.siblings(automation.account_id, automation.stage_id)
+    found = await app.repos.automations.siblings(automation.account_id, automation.stage_id)
     others = [one for document in found if isinstance(one := read_or_fault(document), Automation)]
     return [one for one in others if one.type in ACTIONS and not moves_deals(one)]
 

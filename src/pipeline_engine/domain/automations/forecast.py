@@ -19,6 +19,7 @@ from pipeline_engine.domain.automations.matching import flagged, fresh
 from pipeline_engine.domain.explanation import Condition, Next, next_of
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.automation_outlook import AutomationOutlook
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 Document = Mapping[str, Any]
 
@@ -91,7 +92,7 @@ class Plan:
         )
 
 
-async def forecast(app: App, ahead: timedelta, account_id: ObjectId | None, most: int) -> Forecast:
+async def forecast(app: App[AutomationRepos], ahead: timedelta, account_id: ObjectId | None, most: int) -> Forecast:
     """At most `most` firings from now on. Moves are followed into the next stage; each pair is told once."""
     now = app.clock.now()
     plans = await _plans(app, account_id, now)
@@ -111,27 +112,27 @@ async def forecast(app: App, ahead: timedelta, account_id: ObjectId | None, most
     return Forecast(now, min(until, listed[most].at) if len(listed) > most else until, cut, listed[:most])
 
 
-async def _plans(app: App, account_id: ObjectId | None, now: datetime) -> list[Plan]:
-    documents = await AutomationOutlook(app.database).switched_on(account_id)
+async def _plans(app: App[AutomationRepos], account_id: ObjectId | None, now: datetime) -> list[Plan]:
+    documents = await app.repos.automation_outlook.switched_on(account_id)
     read = [(document, read_or_fault(document)) for document in documents]
     found = [(document, one) for document, one in read if isinstance(one, Automation)]
     accounts = {one.account_id for _, one in found}
-    active = {account for account in accounts if await app.automations.account_is_active(account)}
+    active = {account for account in accounts if await app.repos.automations.account_is_active(account)}
     plans = []
     for document, one in found:
         if one.account_id in active:
-            units = await app.automation_units.pending(one.account_id, one.id)
+            units = await app.repos.automation_units.pending(one.account_id, one.id)
             plans.append(Plan(document, one, of_automation(document, one, True, now), units))
     return plans
 
 
 async def _deals(
-    app: App, automation: Automation, now: datetime, until: datetime, most: int
+    app: App[AutomationRepos], automation: Automation, now: datetime, until: datetime, most: int
 ) -> tuple[dict[ObjectId, Document], datetime]:
     """Deals that will match by then, and the time up to which there are no others."""
     found: dict[ObjectId, Document] = {}
     for query in (fresh(automation, until), flagged(automation, until)):
-        some = await app.automation_deals.matching(query, most + 1)
+        some = await app.repos.automation_deals.matching(query, most + 1)
         if len(some) > most:
             until = min(until, max(now, some[-1]["automation_starts"] + automation.delay))
         found |= {deal["_id"]: {name: deal[name] for name in DEAL_FIELDS if name in deal} for deal in some}

@@ -9,13 +9,14 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Grant
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 WITHOUT_REDIS = 1.0
 
 
-async def within_limit(app: App, automation: Automation, wanted: int) -> Grant:
+async def within_limit(app: App[AutomationRepos], automation: Automation, wanted: int) -> Grant:
     """How many of so many deals may be worked off now. Tokens are taken first: an attempt is never used up by this."""
-    limit = limit_of(await app.accounts.get(automation.account_id), automation.type)
+    limit = limit_of(await app.shared.accounts.get(automation.account_id), automation.type)
     if limit is None:
         return Grant(wanted, 0.0)
     try:

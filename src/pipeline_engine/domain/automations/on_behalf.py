@@ -6,13 +6,14 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.claims import Identity
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def on_behalf(app: App, automation: Automation) -> Identity:
+async def on_behalf(app: App[AutomationRepos], automation: Automation) -> Identity:
     """Raises: Permanent when the automation has no creator."""
     if not automation.created_by:
         raise Permanent("the automation has no created_by, and the CRM's internal API wants a user", "bad_automation")
-    account = await app.accounts.get(automation.account_id)
+    account = await app.shared.accounts.get(automation.account_id)
     parent = account.get("parent_account")
     return Identity(
         uid=str(automation.created_by),

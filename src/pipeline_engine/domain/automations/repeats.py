@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.automations.hold import Hold
+from pipeline_engine.domain.automations.automation_claim import AutomationClaim
 from pipeline_engine.domain.automations.matching import flagged
 from pipeline_engine.domain.automations.unit_key import unit_key
+from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.deal_change import DealChange
 
 LISTS = ("retry_automations", "automation_triggered", "automation_failed", "skip_automations")
 
 
-async def take_up_repeats(app: App, hold: Hold) -> None:
+async def take_up_repeats(app: App[AutomationRepos], claim: AutomationClaim) -> None:
     """Consume flags, each by one guarded update.
 
     The watermark goes first: the deals may have entered long ago, and a crash in between must not hide them.
     """
-    automation = hold.automation
+    automation = claim.automation
     query = flagged(automation, app.clock.now())
-    while deals := await app.automation_deals.matching(query, app.settings.automation_batch):
-        await hold.change(watermark=None)
-        await app.automation_units.settle(automation.account_id, [unit_key(automation, deal) for deal in deals])
-        changed = await app.automation_deals.change(query, [deal["_id"] for deal in deals], new_generation(automation))
+    while deals := await app.repos.automation_deals.matching(query, app.settings.automation_batch):
+        await claim.change(watermark=None)
+        await app.repos.automation_units.settle(automation.account_id, [unit_key(automation, deal) for deal in deals])
+        changed = await app.repos.automation_deals.change(query, [deal["_id"] for deal in deals], new_generation(automation))
         if changed.refused:
             return  # they stay flagged
 

@@ -13,6 +13,7 @@ from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation
 from pipeline_engine.domain.automations.matching import flagged, fresh, others_first
 from pipeline_engine.errors import Permanent
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 FULL_LOOK = timedelta(hours=1)
 """After so long, after every edit, and where no change stream is heard, all deals of the stage are looked at, not only
@@ -42,16 +43,16 @@ class Selection:
 
 
 async def select(
-    app: App, automation: Automation, held: Mapping[str, Any], limit: int, behind: Mapping[str, Any] | None = None
+    app: App[AutomationRepos], automation: Automation, held: Mapping[str, Any], limit: int, behind: Mapping[str, Any] | None = None
 ) -> Selection:
     """Deals that match now, those that wait for another attempt excepted; `behind`: only those that come after it."""
     now = app.clock.now()
     known = _still_true(app, held, automation, now)
     query = {**fresh(automation, now, known), **await _others(app, automation, now)}
-    pending = await app.automation_units.pending(automation.account_id, automation.id)
+    pending = await app.repos.automation_units.pending(automation.account_id, automation.id)
     waiting = [unit for unit in pending if unit["next_at"] > now]
     later, fields = [unit["deal_id"] for unit in waiting], needs(ACTIONS[automation.type])
-    deals = await app.automation_deals.matching(query, limit, later, behind, fields)
+    deals = await app.repos.automation_deals.matching(query, limit, later, behind, fields)
     # A mover's deals leave the stage, and what still waits for others must not be lost from sight.
     keep = not (behind or waiting or moves(ACTIONS[automation.type]))
     mark = _mark(automation, now, held["watermark"]["looked_at"] if known else now)
@@ -59,16 +60,16 @@ async def select(
     return Selection(now, deals, query, again_at, full=not (behind or known), watermark=mark if keep else None)
 
 
-async def anything_due(app: App, automation: Automation, document: Mapping[str, Any]) -> bool:
+async def anything_due(app: App[AutomationRepos], automation: Automation, document: Mapping[str, Any]) -> bool:
     """Whether a run would find something to do; `document` is the automation as it stands while nobody holds it."""
     now = app.clock.now()
     if automation.until(now) < automation.since:
         return False  # createdAt + delay has not passed
-    if await app.automation_deals.any(flagged(automation, now)):
+    if await app.repos.automation_deals.any(flagged(automation, now)):
         return True
     selection = await select(app, automation, document, limit=1)
     if not selection.deals and selection.full and selection.watermark:
-        await app.automations.keep_watermark(document, selection.watermark)
+        await app.repos.automations.keep_watermark(document, selection.watermark)
     return bool(selection.deals)
 
 
@@ -81,9 +82,9 @@ def watermark(held: Mapping[str, Any], automation: Automation, now: datetime) ->
     return settled
 
 
-def _still_true(app: App, held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
+def _still_true(app: App[AutomationRepos], held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
     """The watermark, if since the last full look we would have heard of deals that enter with a time long past."""
-    settled, since = watermark(held, automation, now), app.changes.told_since(automation.stage_id)
+    settled, since = watermark(held, automation, now), app.changes.complete_since(automation.stage_id)
     return settled if settled and since and held["watermark"]["looked_at"] >= since else None
 
 
@@ -91,10 +92,10 @@ def _mark(automation: Automation, now: datetime, looked_at: datetime) -> dict[st
     return {"shape": automation.shape, "settled_until": automation.until(now) - LAG, "looked_at": looked_at}
 
 
-async def _others(app: App, automation: Automation, now: datetime) -> dict[str, Any]:
+async def _others(app: App[AutomationRepos], automation: Automation, now: datetime) -> dict[str, Any]:
     if not moves(ACTIONS[automation.type]):
         return {}
-    stage = await app.automations.siblings(automation.account_id, automation.stage_id)
+    stage = await app.repos.automations.siblings(automation.account_id, automation.stage_id)
     return others_first([one for document in stage if (one := _to_wait_for(document))], now)
 
 

@@ -13,41 +13,42 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import read_automation
-from pipeline_engine.domain.automations.job import unit_of
+from pipeline_engine.domain.automations.jobs import unit_of
 from pipeline_engine.domain.automations.selection import anything_due
 from pipeline_engine.domain.unit import Unit, fair
 from pipeline_engine.errors import Permanent
+from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.client import is_away
 
-MOST = 1000
-AT_ONCE = 16
+MAX_FOUND = 1000
+MAX_CONCURRENT_LOOKS = 16
 
 log = logs.get(__name__)
 
 
-async def find(app: App) -> list[Unit]:
+async def find(app: App[AutomationRepos]) -> list[Unit]:
     """Ready automations of active accounts with at least one matching deal, every account in turn."""
-    return await _due(app, await app.automations.ready())
+    return await _due(app, await app.repos.automations.ready())
 
 
-async def near(app: App, stages: Collection[Any]) -> list[Unit]:
+async def find_due_in(app: App[AutomationRepos], stages: Collection[Any]) -> list[Unit]:
     """The same for the automations of some stages, into which deals have just come."""
-    return await _due(app, await app.automations.ready_in(stages))
+    return await _due(app, await app.repos.automations.ready_in(stages))
 
 
-async def _due(app: App, automations: Sequence[Mapping[str, Any]]) -> list[Unit]:
+async def _due(app: App[AutomationRepos], automations: Sequence[Mapping[str, Any]]) -> list[Unit]:
     ready = [one for one in automations if str(one.get("type")) in ACTIONS]
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(MAX_CONCURRENT_LOOKS)
 
     async def is_due(document: Mapping[str, Any]) -> bool:
         async with gate:
             return await _is_due(app, document)
 
     due = await asyncio.gather(*map(is_due, ready))
-    return fair((unit_of(one) for one, is_due in zip(ready, due, strict=True) if is_due), MOST)
+    return fair((unit_of(one) for one, is_due in zip(ready, due, strict=True) if is_due), MAX_FOUND)
 
 
-async def _is_due(app: App, document: Mapping[str, Any]) -> bool:
+async def _is_due(app: App[AutomationRepos], document: Mapping[str, Any]) -> bool:
     """One automation that cannot be asked does not keep the others from being found."""
     if document.get("run"):
         return True  # what has begun is to be ended
@@ -58,20 +59,20 @@ async def _is_due(app: App, document: Mapping[str, Any]) -> bool:
     except Exception as error:
         if is_away(error):
             raise
-        log.warning("automation cannot be looked at", automation=str(document["_id"]), exc_info=True)
+        log.warning("automation.look_failed", automation=str(document["_id"]), exc_info=True)
         return False
 
 
-async def begun(app: App) -> list[Unit]:
+async def find_abandoned(app: App[AutomationRepos]) -> list[Unit]:
     """Automations whose run waits for its next slice. Most are in their lane already; one whose process vanished is
     not."""
-    return [unit_of(one) for one in await app.automations.begun() if str(one.get("type")) in ACTIONS]
+    return [unit_of(one) for one in await app.repos.automations.abandoned() if str(one.get("type")) in ACTIONS]
 
 
-async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:
+async def outcomes(app: App[AutomationRepos], ids: Sequence[str]) -> dict[str, str]:
     """{automation id: succeeded|failed|busy}. Deals that failed do not make the automation fail; one that could not
     run at all has failed."""
-    states = await app.automations.states([ObjectId(id) for id in ids])
+    states = await app.repos.automations.states([ObjectId(id) for id in ids], "run", "paused_until", "brake")
     now = app.clock.now()
     return {str(id): _outcome(state, now) for id, state in states.items()}
 

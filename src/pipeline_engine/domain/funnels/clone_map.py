@@ -14,6 +14,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.image_key import image_key
 from pipeline_engine.domain.funnels.source import find_source, foreign_to, owner_of
 from pipeline_engine.ids import fingerprint
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
@@ -52,13 +53,13 @@ class CloneMap:
         return {key for key in self.images if int.from_bytes(fingerprint(key, size=4)) % len(steps) == place}
 
 
-async def draw(app: App, clone: Document) -> CloneMap:
+async def draw(app: App[FunnelRepos], clone: Document) -> CloneMap:
     """Read what a clone_map needs. Raises: CloneRefused."""
     source, owner = await find_source(app, clone), owner_of(clone)
-    steps = {one["original_step_id"]: one["_id"] for one in await app.funnel_steps.of_clone(clone)}
-    images = await app.images.of_source(source["_id"])
+    steps = {one["original_step_id"]: one["_id"] for one in await app.repos.funnel_steps.of_clone(clone)}
+    images = await app.repos.images.of_source(source["_id"])
     foreign = frozenset(one["key"] for one in await foreign_to(app, owner, images))
-    parent = clone.get("parent_account") or (await app.accounts.get(owner)).get("parent_account")
+    parent = clone.get("parent_account") or (await app.shared.accounts.get(owner)).get("parent_account")
     return CloneMap(clone, source, owner, parent, steps, _by_key(images), foreign)
 
 
@@ -77,7 +78,7 @@ class CloneMaps:
         self._kept: dict[tuple[ObjectId, int], CloneMap] = {}
         self._drawing = asyncio.Lock()  # the steps of a clone begin together, and one drawing serves them all
 
-    async def of(self, app: App, clone: Document) -> CloneMap:
+    async def of(self, app: App[FunnelRepos], clone: Document) -> CloneMap:
         """Raises: CloneRefused."""
         key = clone["_id"], clone["token"]
         async with self._drawing:

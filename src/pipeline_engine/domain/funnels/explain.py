@@ -18,6 +18,7 @@ from pipeline_engine.domain.funnels.source import find_source
 from pipeline_engine.domain.funnels.status import Status, status_of
 from pipeline_engine.domain.is_free import is_free
 from pipeline_engine.logs import clean
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
@@ -52,7 +53,7 @@ class Explanation:
     next: Next
 
 
-async def explain(app: App, funnel_id: ObjectId) -> Explanation:
+async def explain(app: App[FunnelRepos], funnel_id: ObjectId) -> Explanation:
     """Raises: Permanent `not_found`."""
     funnel, now = await look_up(app, funnel_id), app.clock.now()
     clone = funnel.get("clone") or {}
@@ -67,15 +68,15 @@ async def explain(app: App, funnel_id: ObjectId) -> Explanation:
         error=clean(clone["error"]) if clone.get("error") else None,
         conditions=conditions,
         steps=steps,
-        warnings=clone.get("warnings") or await app.components.errors(funnel),
+        warnings=clone.get("warnings") or await app.repos.components.errors(funnel),
         manifest=clone.get("manifest") or {},
         next=next_of(conditions, ends if clone.get("planned") else due),
     )
 
 
-async def _steps(app: App, funnel: Document) -> list[Document]:
+async def _steps(app: App[FunnelRepos], funnel: Document) -> list[Document]:
     """In the order of the funnel."""
-    found = await app.funnel_steps.of_clone(funnel, *STEP_FIELDS)
+    found = await app.repos.funnel_steps.of_clone(funnel, *STEP_FIELDS)
     listed = funnel.get("steps")
     place = {id: n for n, id in enumerate(listed if isinstance(listed, list) else []) if isinstance(id, ObjectId)}
     return sorted(found, key=lambda one: place.get(one["_id"], len(place)))
@@ -87,7 +88,7 @@ def _step(one: Document) -> Step:
     return Step(one["_id"], one["original_step_id"], one["clone_state"], *times, error)
 
 
-async def _conditions(app: App, funnel: Document, steps: Counter[str], now: datetime) -> list[Condition]:
+async def _conditions(app: App[FunnelRepos], funnel: Document, steps: Counter[str], now: datetime) -> list[Condition]:
     if status_of(funnel) in ("completed", "failed", "cancelled", "not a clone"):
         return [Condition("has not ended", status_of(funnel), False, _ended(funnel))]
     clone, most = funnel.get("clone") or {}, app.settings.funnels_per_run
@@ -99,7 +100,7 @@ async def _conditions(app: App, funnel: Document, steps: Counter[str], now: date
     if clone.get("planned"):
         return [*first, _open_steps(steps)]
     refusal = await _refusal(app, funnel)
-    others = await app.funnels.count_under_way(funnel.get("account_id"), funnel["_id"])
+    others = await app.repos.funnels.count_under_way(funnel.get("account_id"), funnel["_id"])
     refused = Next("fails", None, f"the next run refuses it: {refusal}")
     crowded = Next("waits", None, f"for one of the account's {others} clones under way to end")
     return [
@@ -114,7 +115,7 @@ async def _conditions(app: App, funnel: Document, steps: Counter[str], now: date
 ENDS = Next("ends", None, "as cancelled, and what it has copied is removed")
 
 
-async def _refusal(app: App, funnel: Document) -> str | None:
+async def _refusal(app: App[FunnelRepos], funnel: Document) -> str | None:
     try:
         await find_source(app, funnel)
     except CloneRefused as error:

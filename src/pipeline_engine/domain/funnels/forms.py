@@ -12,30 +12,31 @@ from pipeline_engine.domain.funnels.clone_ids import clone_uuid
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.source import foreign_to
 from pipeline_engine.errors import Permanent
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
 
-async def copy_forms(app: App, clone_map: CloneMap, mentioned: Collection[str]) -> tuple[dict[str, str], list[str]]:
+async def copy_forms(app: App[FunnelRepos], clone_map: CloneMap, mentioned: Collection[str]) -> tuple[dict[str, str], list[str]]:
     """{form id: its clone's, or '' where there is none to copy}, and why there is none."""
     if not mentioned:
         return {}, []
     sources = await _sources(app, clone_map, mentioned)
-    there = await app.forms.of_clone(clone_map.clone)
+    there = await app.repos.forms.of_clone(clone_map.clone)
     now = app.clock.now()
     missing = [_copy(form, clone_map, now) for id, form in sources.items() if id not in there]
     if missing:
-        await app.forms.add(missing)
-        there = await app.forms.of_clone(clone_map.clone)
+        await app.repos.forms.add(missing)
+        there = await app.repos.forms.of_clone(clone_map.clone)
     if lost := sorted(sources.keys() - there.keys()):
         raise Permanent(f"forms could not be copied, a unique index refuses them: {', '.join(lost)}", "form")
     new = {id: there.get(id.lower(), "") for id in mentioned}
     return new, [f"form {id}: there is none in this account" for id in sorted(new) if not new[id]]
 
 
-async def _sources(app: App, clone_map: CloneMap, mentioned: Collection[str]) -> dict[str, Document]:
+async def _sources(app: App[FunnelRepos], clone_map: CloneMap, mentioned: Collection[str]) -> dict[str, Document]:
     """The forms to copy by their secret id; where several have it, the source's own and then the oldest."""
-    found = await app.forms.with_secrets(sorted({id.lower() for id in mentioned}))
+    found = await app.repos.forms.with_secrets(sorted({id.lower() for id in mentioned}))
     foreign = await foreign_to(app, clone_map.owner, found)
     own = str(clone_map.source.get("account_id"))
     seen = [one for one in found if one not in foreign]

@@ -13,37 +13,38 @@ from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.ids import derived_id
 from pipeline_engine.providers.storage_errors import ObjectMissing
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
 
-async def copy_images(app: App, cache: CloneCache, clone_map: CloneMap, wanted: Collection[str]) -> dict[str, str]:
+async def copy_images(app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, wanted: Collection[str]) -> dict[str, str]:
     """See to it that these images are there for the clone. Returns {source key: why} of those that cannot be.
 
     Raises: what the storage raises, when all that could be copied is; LeaseLost when the lease may have run out.
     """
     refused = {key: f"image {key}: it belongs to another account" for key in wanted if key in clone_map.foreign}
-    there = {one["source_key"]: one["uploaded"] for one in await app.images.of_clone(clone_map.clone)}
+    there = {one["source_key"]: one["uploaded"] for one in await app.repos.images.of_clone(clone_map.clone)}
     wanted = [key for key in wanted if key not in refused and not there.get(key)]
     if not wanted:
         return refused
     now = app.clock.now()
-    await app.images.add([_record(app, clone_map, key, now) for key in wanted if key not in there])
+    await app.repos.images.add([_record(app, clone_map, key, now) for key in wanted if key not in there])
     if not app.heartbeat.trusted:
         raise LeaseLost("the lease may have run out")
     return {**refused, **await _copy(app, cache, clone_map, wanted)}
 
 
-async def _copy(app: App, cache: CloneCache, clone_map: CloneMap, wanted: Collection[str]) -> dict[str, str]:
+async def _copy(app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, wanted: Collection[str]) -> dict[str, str]:
     new, token = clone_map.image_keys, clone_map.clone["token"]
     results = await asyncio.gather(
         *(cache.copies.copy(app.storage, key, new[key], token) for key in wanted), return_exceptions=True
     )
     ends = dict(zip(wanted, results, strict=True))
     if copied := [key for key, error in ends.items() if error is None]:
-        await app.images.uploaded(clone_map.clone, copied)
+        await app.repos.images.uploaded(clone_map.clone, copied)
     if gone := [key for key, error in ends.items() if _is_gone(error)]:
-        await app.images.drop(clone_map.clone, gone)
+        await app.repos.images.drop(clone_map.clone, gone)
     for error in results:
         if error is not None and not _is_gone(error):
             raise error
@@ -55,7 +56,7 @@ def _is_gone(error: object) -> bool:
     return isinstance(error, ObjectMissing) or (isinstance(error, Permanent) and error.code == "bad_key")
 
 
-def _record(app: App, clone_map: CloneMap, source_key: str, now: object) -> dict[str, Any]:
+def _record(app: App[FunnelRepos], clone_map: CloneMap, source_key: str, now: object) -> dict[str, Any]:
     image, key, clone = clone_map.images[source_key], clone_map.image_keys[source_key], clone_map.clone
     about = {"bucket": app.storage.bucket, **_moved(image.get("additionalInfo"), source_key, key)}
     return {

@@ -9,11 +9,12 @@ from pipeline_engine.domain.funnels.page import Mentions, Page, Rewritten
 from pipeline_engine.domain.funnels.page_wire import PIECE, Answer, Look, Request, Rewrite, decoded, encoded, pieces
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.child_process import ChildProcess, Died, Pipe, TookTooLong
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 LONGEST = 32 * 1024 * 1024  # characters of a page's texts together
 
 
-async def look(app: App, page: Page, references: Collection[str]) -> Mentions:
+async def look(app: App[FunnelRepos], page: Page, references: Collection[str]) -> Mentions:
     """Which of the references the page mentions, in whatever encoding; and the id of every `/userform/<id>`.
 
     Raises: Permanent when the page is too large or takes too long, Transient when the process cannot be had.
@@ -24,7 +25,7 @@ async def look(app: App, page: Page, references: Collection[str]) -> Mentions:
     return answer.mentions
 
 
-async def rewrite(app: App, page: Page, replacements: Mapping[str, str], chat_key: str | None) -> Rewritten:
+async def rewrite(app: App[FunnelRepos], page: Page, replacements: Mapping[str, str], chat_key: str | None) -> Rewritten:
     """The page with every reference replaced ('' empties it) and the key of its chat widgets set, if there is one.
 
     Raises: as `look`.

@@ -13,6 +13,7 @@ from pipeline_engine.domain.funnels.clone_ids import clone_step_id
 from pipeline_engine.domain.funnels.source import foreign_to, owner_of
 from pipeline_engine.errors import LeaseLost, Transient
 from pipeline_engine.ids import object_id
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
@@ -25,7 +26,7 @@ OF_THE_MAKING = {
 }  # fmt: skip
 
 
-async def freeze(app: App, held: Document, source: Document) -> Document:
+async def freeze(app: App[FunnelRepos], held: Document, source: Document) -> Document:
     """Write down which steps the clone will have, in their order. Steps that the source gets later are none of it.
 
     Returns the funnel. Raises: LeaseLost.
@@ -33,11 +34,11 @@ async def freeze(app: App, held: Document, source: Document) -> Document:
     if held["clone"].get("source_steps") is not None:
         return held
     owner = owner_of(held)
-    steps = await app.funnel_steps.of_source(source["_id"])
+    steps = await app.repos.funnel_steps.of_source(source["_id"])
     foreign = [one["_id"] for one in await foreign_to(app, owner, steps)]
     frozen = in_order(source.get("steps"), [one["_id"] for one in steps if one["_id"] not in foreign])
     values = {"clone.source_steps": frozen, "clone.steps_total": len(frozen), "clone.steps_done": 0}
-    return _ours(await app.funnels.change(held, values))
+    return _ours(await app.repos.funnels.change(held, values))
 
 
 def in_order(listed: object, there: Sequence[ObjectId]) -> list[ObjectId]:
@@ -47,30 +48,30 @@ def in_order(listed: object, there: Sequence[ObjectId]) -> list[ObjectId]:
     return list(dict.fromkeys([*wanted, *there]))
 
 
-async def make_placeholders(app: App, held: Document) -> Document:
+async def make_placeholders(app: App[FunnelRepos], held: Document) -> Document:
     """Make what is missing of steps and components, and list the steps in the funnel. Returns it. Raises: LeaseLost."""
     sources: Sequence[ObjectId] = held["clone"]["source_steps"]
-    await app.funnel_steps.adopt(held, sources)
-    there = {one["original_step_id"]: one["_id"] for one in await app.funnel_steps.of_clone(held)}
+    await app.repos.funnel_steps.adopt(held, sources)
+    there = {one["original_step_id"]: one["_id"] for one in await app.repos.funnel_steps.of_clone(held)}
     missing = [id for id in sources if id not in there]
     if missing:
-        found = {one["_id"]: one for one in await app.funnel_steps.of_source(held["original_funnel_id"])}
+        found = {one["_id"]: one for one in await app.repos.funnel_steps.of_source(held["original_funnel_id"])}
         now = app.clock.now()
-        await app.funnel_steps.add([placeholder(found.get(id, {"_id": id}), held, now) for id in missing])
-        there = {one["original_step_id"]: one["_id"] for one in await app.funnel_steps.of_clone(held)}
+        await app.repos.funnel_steps.add([placeholder(found.get(id, {"_id": id}), held, now) for id in missing])
+        there = {one["original_step_id"]: one["_id"] for one in await app.repos.funnel_steps.of_clone(held)}
     if lost := [str(id) for id in sources if id not in there]:
         raise Transient(f"steps could not be made, something else has their ids: {', '.join(lost)}")
     steps = [there[id] for id in sources]
-    await app.components.prepare(held, steps, app.clock.now())
+    await app.repos.components.prepare(held, steps, app.clock.now())
     await _clear_strays(app, held)
-    return _ours(await app.funnels.change(held, {"steps": steps}))
+    return _ours(await app.repos.funnels.change(held, {"steps": steps}))
 
 
-async def _clear_strays(app: App, held: Document) -> None:
+async def _clear_strays(app: App[FunnelRepos], held: Document) -> None:
     """Components of an older engine's double steps, which are gone."""
-    if strays := await app.components.strays(held):
-        there = await app.funnel_steps.existing(strays)
-        await app.components.remove_strays(held, [step for step in strays if step not in there])
+    if strays := await app.repos.components.strays(held):
+        there = await app.repos.funnel_steps.existing(strays)
+        await app.repos.components.remove_strays(held, [step for step in strays if step not in there])
 
 
 def placeholder(source: Document, clone: Document, now: datetime) -> dict[str, Any]:

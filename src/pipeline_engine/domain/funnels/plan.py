@@ -2,77 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, Failure, run_claimed
 from pipeline_engine.domain.funnels.cancel import clean_up
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.finish import end_run, fail, settle
-from pipeline_engine.domain.funnels.job import dispatch_steps
+from pipeline_engine.domain.funnels.jobs import dispatch_steps
 from pipeline_engine.domain.funnels.placeholders import freeze, make_placeholders
 from pipeline_engine.domain.funnels.refusal import OriginalGone
 from pipeline_engine.domain.funnels.source import find_source
-from pipeline_engine.errors import LeaseLost, Permanent
-from pipeline_engine.lanes import Outcome, Snooze
-from pipeline_engine.lanes.classify_error import brief, expected, full, where
-from pipeline_engine.repos.client import is_away
+from pipeline_engine.errors import Permanent
+from pipeline_engine.lanes import Outcome
+from pipeline_engine.repos.funnel_repos import FunnelRepos
+from pipeline_engine.repos.funnels import Funnels
 
-CRASHES = 3
-"""So many processes may die while they plan one clone."""
+MAX_CRASHES = 3
+
+PlanClaim = Claim[Funnels]
 
 log = logs.get(__name__)
 
 
-async def plan(app: App, cache: CloneCache, funnel_id: ObjectId) -> Outcome | None:
-    """Claim the funnel and plan its clone; None when that is done, or it is not due or somebody else's."""
-    held = await app.funnels.claim(funnel_id)
-    if held is None:
-        return None
-    with app.heartbeat.holding("funnels", funnel_id):
-        try:
-            return await _plan(app, cache, held)
-        except LeaseLost:
-            return None
-        except Exception as error:
-            if is_away(error):
-                raise
-            return await _after(app, held, error)
+async def run_plan(app: App[FunnelRepos], cache: CloneCache, funnel_id: ObjectId) -> Outcome | None:
+    """Claim the funnel and plan its clone; None when that is done, or it is not due, or another run has it."""
+    run = ClaimedRun(
+        noun="clone",
+        work=partial(_plan, app, cache),
+        give_up=partial(_give_up, app),
+        attempts=app.settings.clone_attempts,
+        pause=app.settings.clone_retry_seconds,
+        crashes=MAX_CRASHES,
+    )
+    return await run_claimed(app, app.repos.funnels, funnel_id, run, PlanClaim)
 
 
-async def _plan(app: App, cache: CloneCache, held: Mapping[str, Any]) -> Outcome | None:
+async def _plan(app: App[FunnelRepos], cache: CloneCache, claim: PlanClaim) -> Outcome | None:
+    held = claim.document
     if held["clone"].get("cancel_requested"):
         return await clean_up(app, held)
-    if held["clone"]["crashes"] >= CRASHES:
-        await end_run(app, held, f"{CRASHES} processes ended while they planned this clone")
-        return None
     source = await find_source(app, held)
     held = await make_placeholders(app, await freeze(app, held, source))
-    await app.funnel_steps.reopen(held)
-    planned = await app.funnels.hand_to_steps(held)
+    await app.repos.funnel_steps.reopen(held)
+    planned = await app.repos.funnels.hand_to_steps(held)
     if planned is None:
-        raise LeaseLost(f"clone {held['_id']} was taken over")
-    log.info("clone planned", funnel_id=str(held["_id"]), steps=held["clone"]["steps_total"])
-    still_open = await app.funnel_steps.open_ids(planned)
+        raise claim.lost()
+    log.info("clone.planned", funnel_id=str(held["_id"]), steps=held["clone"]["steps_total"])
+    still_open = await app.repos.funnel_steps.open_ids(planned)
     await dispatch_steps(app, [id for id in planned["steps"] if id in still_open])
     await settle(app, planned, cache.progress)
     return None
 
 
-async def _after(app: App, held: Mapping[str, Any], error: Exception) -> Outcome | None:
-    """Another attempt, unless none is left or none can help."""
-    facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
-    log.warning("clone cannot be planned", funnel_id=str(held["_id"]), **facts)
-    if isinstance(error, Permanent):
-        gone = isinstance(error, OriginalGone)
-        await fail(app, held, str(error), **({"original_funnel_deleted": True} if gone else {}))
-        return None
-    failures = held["clone"].get("failures", 0) + 1
-    if failures >= app.settings.clone_attempts:
-        await end_run(app, held, full(error))
-        return None
-    await app.funnels.release(held, {"clone.failures": failures, "clone.error": full(error)})
-    return Snooze(after=app.settings.clone_retry_seconds)
+async def _give_up(app: App[FunnelRepos], claim: PlanClaim, failure: Failure) -> Outcome | None:
+    """What no attempt can mend ends the clone; else only this run has failed, and another may follow."""
+    error = failure.error
+    if isinstance(error, Permanent) and error.code != CRASHED:
+        gone = {"original_funnel_deleted": True} if isinstance(error, OriginalGone) else {}
+        await fail(app, claim.document, str(error), **gone)
+    else:
+        await end_run(app, claim.document, failure.message)
+    return None

@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.ids import object_id
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 PAUSE = 1.0
 """Seconds between two events of a clone."""
@@ -21,7 +22,7 @@ class Progress:
         self._told: dict[ObjectId, float] = {}
         self._telling: dict[ObjectId, asyncio.Task[object]] = {}
 
-    async def tell(self, app: App, planned: Mapping[str, Any], done: int) -> None:
+    async def tell(self, app: App[FunnelRepos], planned: Mapping[str, Any], done: int) -> None:
         """Straight by socket, unless the last time is a moment ago or still on its way."""
         now, funnel_id = time.monotonic(), planned["_id"]
         self._told = {id: at for id, at in self._told.items() if now < at + PAUSE}
@@ -29,10 +30,10 @@ class Progress:
         if funnel_id in self._told or funnel_id in self._telling or not account_id:
             return
         self._told[funnel_id] = now
-        await app.funnels.tell_progress(planned, done)
+        await app.repos.funnels.tell_progress(planned, done)
         data = {"funnel_id": str(funnel_id), "steps_done": done, "steps_total": planned["clone"]["steps_total"]}
         event_id = f"funnel_cloning_progress:{funnel_id}:{planned['token']}:{done}"
-        users = await app.users.active(account_id)
+        users = await app.shared.users.active(account_id)
         # In the background: a socket service that hangs must not hold the step's place.
         task = asyncio.ensure_future(app.sockets.emit("funnel_cloning_progress", event_id, users, data))
         self._telling[funnel_id] = task

@@ -17,6 +17,7 @@ from pipeline_engine.domain.funnels.images import copy_images
 from pipeline_engine.domain.funnels.page import Mentions, Page, Rewritten
 from pipeline_engine.domain.funnels.pages import look, rewrite
 from pipeline_engine.errors import Permanent, Transient
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ class Rendered:
     counts: dict[str, int]
 
 
-async def redraw(app: App, cache: CloneCache, clone_map: CloneMap, source_step: ObjectId) -> Rendered:
+async def redraw(app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, source_step: ObjectId) -> Rendered:
     """Copy what the page of a step mentions, and write the page anew, always from the source's own text.
 
     Raises: Permanent when the step is gone or something in it still leads to the source; Transient while somebody
@@ -52,7 +53,7 @@ async def redraw(app: App, cache: CloneCache, clone_map: CloneMap, source_step: 
 
 
 async def _redrawn(
-    app: App, cache: CloneCache, clone_map: CloneMap, source_step: ObjectId, html: str | None, page: Page
+    app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, source_step: ObjectId, html: str | None, page: Page
 ) -> Rendered:
     keys = clone_map.image_keys
     seen = await look(app, page, [*clone_map.ids, *keys])
@@ -73,11 +74,11 @@ async def _redrawn(
     )
 
 
-async def _read(app: App, source_step: ObjectId) -> tuple[str | None, Page]:
-    step = await app.funnel_steps.get(source_step)
+async def _read(app: App[FunnelRepos], source_step: ObjectId) -> tuple[str | None, Page]:
+    step = await app.repos.funnel_steps.get(source_step)
     if step is None:
         raise Permanent(f"the original step {source_step} is gone", "step_gone")
-    kept = await app.components.of_source(source_step) or {}
+    kept = await app.repos.components.of_source(source_step) or {}
     html, components = step.get("raw_html"), kept.get("components")
     for name, text in (("raw_html", html), ("components", components)):
         if not isinstance(text, str | None):
@@ -85,14 +86,14 @@ async def _read(app: App, source_step: ObjectId) -> tuple[str | None, Page]:
     return html, Page(html or "", components or "")
 
 
-async def _chat_key(app: App, clone_map: CloneMap, seen: Mentions) -> tuple[str | None, list[str]]:
+async def _chat_key(app: App[FunnelRepos], clone_map: CloneMap, seen: Mentions) -> tuple[str | None, list[str]]:
     """The key of the preview domain's chat, where the source has one; and why there is none."""
     if clone_map.source.get("live_chat_widget") is not True or not seen.chat:
         return None, []
     domain = app.settings.preview_domain
     if not domain:
         return None, ["chat: PREVIEW_DOMAIN is not set, the page keeps the original's key"]
-    key = await app.support_tokens.of_domain(domain)
+    key = await app.repos.support_tokens.of_domain(domain)
     return key, [] if key else [f"chat: there is no token for the domain {domain}, the page keeps the original's key"]
 
 

@@ -3,48 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import Claim, ClaimedRun, Failure, run_claimed
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.finish import settle
 from pipeline_engine.domain.funnels.placeholders import PROCESSED
 from pipeline_engine.domain.funnels.render import Rendered, redraw
-from pipeline_engine.errors import LeaseLost, Permanent
-from pipeline_engine.lanes import Outcome, Snooze
-from pipeline_engine.lanes.classify_error import brief, expected, full, where
-from pipeline_engine.repos.client import is_away
+from pipeline_engine.errors import LeaseLost
+from pipeline_engine.lanes import Outcome
+from pipeline_engine.repos.funnel_repos import FunnelRepos
+from pipeline_engine.repos.funnel_steps import FunnelSteps
 
-CRASHES = 5
-"""So many processes in a row may die on a step, none of the steps that were held with it getting done in between. More
-than three, for the others are not to blame."""
+MAX_CRASHES = 5
+"""In a row, none of the steps that were held with it getting done in between. More than three, for the others are not to
+blame."""
+
+StepClaim = Claim[FunnelSteps]
+Document = Mapping[str, Any]
 
 log = logs.get(__name__)
 
-Document = Mapping[str, Any]
+
+async def run_step(app: App[FunnelRepos], cache: CloneCache, step_id: ObjectId) -> Outcome | None:
+    """Claim the step and clone it; None when it has ended, its clone does not go on, or another run has it."""
+    run = ClaimedRun(
+        noun="step",
+        work=partial(_work, app, cache),
+        give_up=partial(_give_up, app, cache),
+        attempts=app.settings.clone_attempts,
+        pause=app.settings.clone_retry_seconds,
+        crashes=MAX_CRASHES,
+    )
+    return await run_claimed(app, app.repos.funnel_steps, step_id, run, StepClaim)
 
 
-async def run_step(app: App, cache: CloneCache, step_id: ObjectId) -> Outcome | None:
-    """Claim the step and clone it; None when it has ended or is somebody else's."""
-    held = await app.funnel_steps.claim(step_id)
-    if held is None:
-        return None
-    clone = await app.funnels.get(held["clone_id"])
-    if clone is None or not _goes_on(clone):
-        await app.funnel_steps.release_unchanged(held)
-        return None
-    with app.heartbeat.holding("funnel.step", step_id):
-        try:
-            outcome = await _attempt(app, cache, held, clone)
-        except LeaseLost:
-            await app.funnel_steps.release_unchanged(held)
-            return None
+async def _work(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim) -> Outcome | None:
+    held = claim.document
+    clone = await app.repos.funnels.get(held["clone_id"])
+    try:
+        if clone is None or not _goes_on(clone):
+            raise claim.lost()
+        clone_map = await cache.clone_maps.of(app, clone)
+        await _write(app, clone_map, claim, await redraw(app, cache, clone_map, held["original_step_id"]))
+    except LeaseLost:
+        await app.repos.funnel_steps.release_unchanged(held)
+        raise
     await settle(app, clone, cache.progress)
-    return outcome
+    return None
 
 
 def _goes_on(clone: Document) -> bool:
@@ -53,41 +65,33 @@ def _goes_on(clone: Document) -> bool:
     return bool(state.get("planned")) and clone.get("in_progress") is True and not state.get("cancel_requested")
 
 
-async def _attempt(app: App, cache: CloneCache, held: Document, clone: Document) -> Outcome | None:
-    try:
-        if held["crashes"] >= CRASHES:
-            raise Permanent(f"{CRASHES} processes ended while they ran this step", "poison")
-        clone_map = await cache.clone_maps.of(app, clone)
-        await _write(app, clone_map, held, await redraw(app, cache, clone_map, held["original_step_id"]))
-    except LeaseLost:
-        raise
-    except Exception as error:
-        if is_away(error):
-            raise
-        return await _failed(app, held, error)
+async def _write(app: App[FunnelRepos], clone_map: CloneMap, claim: StepClaim, new: Rendered) -> None:
+    """Components, then the step: only with its page is it done."""
+    held = claim.document
+    now = await app.repos.funnels.get(clone_map.clone["_id"])
+    if now is None or now["token"] != clone_map.clone["token"] or not _goes_on(now):
+        raise LeaseLost(f"step {held['_id']}: its clone does not go on")
+    claim.check()
+    if not await app.repos.components.write(clone_map.clone, held, new.components, new.errors):
+        raise claim.lost()
+    changes = {"raw_html": new.html, "processed": dict(PROCESSED), "clone_counts": new.counts, "last_error": None}
+    if not await app.repos.funnel_steps.end(held, "done", **changes):
+        raise claim.lost()
+    if held["crashes"]:
+        await app.repos.funnel_steps.acquit(clone_map.clone)
+    log.info("step.cloned", funnel_id=str(held["clone_id"]), step_id=str(held["_id"]), **new.counts)
+
+
+async def _give_up(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim, failure: Failure) -> Outcome | None:
+    held = claim.document
+    await app.repos.funnel_steps.end(held, "failed", last_error=failure.message, failures=held["attempts"])
+    if clone := await app.repos.funnels.get(held["clone_id"]):
+        await settle(app, clone, cache.progress)
     return None
 
 
-async def _write(app: App, clone_map: CloneMap, held: Document, new: Rendered) -> None:
-    """Components, then the step: only with its page is it done."""
-    now = await app.funnels.get(clone_map.clone["_id"])
-    if now is None or now["token"] != clone_map.clone["token"] or not _goes_on(now) or not app.heartbeat.trusted:
-        raise LeaseLost(f"step {held['_id']}: its clone does not go on")
-    if not await app.components.write(clone_map.clone, held, new.components, new.errors):
-        raise LeaseLost(f"step {held['_id']} was taken over")
-    changes = {"raw_html": new.html, "processed": dict(PROCESSED), "clone_counts": new.counts, "last_error": None}
-    if not await app.funnel_steps.end(held, "done", **changes):
-        raise LeaseLost(f"step {held['_id']} was taken over")
-    if held["crashes"]:
-        await app.funnel_steps.acquit(clone_map.clone)
-    log.info("step cloned", funnel_id=str(held["clone_id"]), step_id=str(held["_id"]), **new.counts)
-
-
-async def _failed(app: App, held: Document, error: Exception) -> Outcome | None:
-    facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
-    log.warning("step attempt failed", step_id=str(held["_id"]), attempt=held["attempts"], **facts)
-    if isinstance(error, Permanent) or held["attempts"] >= app.settings.clone_attempts:
-        await app.funnel_steps.end(held, "failed", last_error=full(error), failures=held["attempts"])
-        return None
-    await app.funnel_steps.release(held, full(error))
-    return Snooze(after=app.settings.clone_retry_seconds)
+async def run_end(app: App[FunnelRepos], cache: CloneCache, funnel_id: ObjectId) -> None:
+    """End a clone whose last step was done by a process that vanished before it could do that; else change nothing."""
+    found = await app.repos.funnels.get(funnel_id)
+    if found and (found.get("clone") or {}).get("planned"):
+        await settle(app, found, cache.progress)

@@ -1,4 +1,4 @@
-"""Finds funnels that somebody should plan, and sees to it that what was planned goes on."""
+"""Finds funnels that are due to be planned, and clones under way whose steps or end a vanished process has left."""
 
 from __future__ import annotations
 
@@ -9,66 +9,67 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.finish import settle
-from pipeline_engine.domain.funnels.job import STEPS, dispatch_steps, unit_of
+from pipeline_engine.domain.funnels.jobs import CLONE, END, STEP
 from pipeline_engine.domain.unit import Unit
-from pipeline_engine.lanes import LANES
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 
-AHEAD = 40 * LANES[STEPS].places
+MAX_STEPS_FOUND = 40 * STEP.lane.places
 
 log = logs.get(__name__)
 
 
-async def find(app: App) -> list[Unit]:
+async def find(app: App[FunnelRepos]) -> list[Unit]:
     """Clones that are due, and those under way."""
-    return [*await _planned(app), *await _due(app, resting=False)]
+    return [*await _under_way(app), *await _due(app, resting=False)]
 
 
-async def find_all(app: App) -> list[Unit]:
+async def find_due_now(app: App[FunnelRepos]) -> list[Unit]:
     """The same, with those that rest after a failed run."""
-    return [*await _planned(app), *await _due(app, resting=True)]
+    return [*await _under_way(app), *await _due(app, resting=True)]
 
 
-async def _due(app: App, resting: bool) -> list[Unit]:
-    found = await app.funnels.due(app.settings.funnels_per_run, resting)
+async def find_abandoned(app: App[FunnelRepos]) -> list[Unit]:
+    """Clones under way, and those whose planning run vanished with its process."""
+    return [*await _under_way(app), *map(_clone, await app.repos.funnels.abandoned())]
+
+
+async def _due(app: App[FunnelRepos], resting: bool) -> list[Unit]:
+    found = await app.repos.funnels.find_due(app.settings.funnels_per_run, resting)
     if not found:
-        log.debug("no funnel to be cloned found")
-    return [unit_of(one) for one in found]
+        log.debug("funnels.none_due")
+    return [_clone(one) for one in found]
 
 
-async def begun(app: App) -> list[Unit]:
-    """Clones under way, and those that nobody plans any more: a process vanished, and the next look may be far."""
-    return [*await _planned(app), *map(unit_of, await app.funnels.vanished())]
+def _clone(funnel: Mapping[str, Any]) -> Unit:
+    return Unit.of(CLONE, funnel["_id"], funnel.get("account_id"))
 
 
-async def _planned(app: App) -> list[Unit]:
-    """Clones that are planned: their open steps are dispatched, and those without any are ended. Most of the steps are
-    in their lane already; after a crash or a loss of Redis they are not."""
-    planned = await app.funnels.planned()
-    if planned:
-        ids = [one["_id"] for one in planned]
-        await dispatch_steps(app, await app.funnel_steps.waiting(ids, AHEAD))
-        at_work = await app.funnel_steps.with_open_ones(ids)
-        for one in planned:
-            if one["_id"] not in at_work:
-                await _settle(app, one["_id"])
-    return [Unit(str(one["_id"]), str(one.get("account_id"))) for one in planned]
+async def _under_way(app: App[FunnelRepos]) -> list[Unit]:
+    """Planned clones with their open steps, or, without any, with the job that ends them. Most of these jobs are in their
+    lane already; after a crash or a loss of Redis they are not."""
+    planned = await app.repos.funnels.planned()
+    if not planned:
+        return []
+    ids = [one["_id"] for one in planned]
+    waiting = await app.repos.funnel_steps.waiting(ids, MAX_STEPS_FOUND)
+    at_work = await app.repos.funnel_steps.with_open_ones(ids)
+    return [_planned(one, waiting.get(one["_id"], ()), one["_id"] in at_work) for one in planned]
 
 
-async def _settle(app: App, funnel_id: ObjectId) -> None:
-    found = await app.funnels.get(funnel_id)
-    if found and (found.get("clone") or {}).get("planned"):
-        await settle(app, found)
+def _planned(funnel: Document, steps: Sequence[ObjectId], has_open_steps: bool) -> Unit:
+    jobs = [(STEP, step) for step in steps] if has_open_steps else [(END, funnel["_id"])]
+    return Unit(str(funnel["_id"]), str(funnel.get("account_id")), tuple(jobs))
 
 
-async def held(app: App) -> int:
+async def count_claimed(app: App[FunnelRepos]) -> int:
     """How many a daemon plans, or an older engine is at work on."""
-    return await app.funnels.count_held()
+    return await app.repos.funnels.count_claimed()
 
 
-async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:
+async def outcomes(app: App[FunnelRepos], ids: Sequence[str]) -> dict[str, str]:
     """{funnel id: succeeded|failed|busy}. One whose run failed has failed, though another run may follow."""
-    states = await app.funnels.states([ObjectId(id) for id in ids])
+    states = await app.repos.funnels.states([ObjectId(id) for id in ids], "in_progress", "clone")
     return {str(id): _outcome(state) for id, state in states.items()}
 
 

@@ -10,24 +10,23 @@ from typing import Any
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import Claim
 from pipeline_engine.domain.imports.chunks import Piece
 from pipeline_engine.domain.imports.ending import Ended, Ending, GoOn
 from pipeline_engine.domain.imports.finish import figures
-from pipeline_engine.domain.imports.hold import Hold
 from pipeline_engine.domain.imports.import_cache import ImportCache
+from pipeline_engine.domain.imports.jobs import IMPORT, ROWS
 from pipeline_engine.domain.imports.ownership import refuse_foreign
 from pipeline_engine.domain.imports.records import Kind
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import ImportRequest
 from pipeline_engine.domain.imports.source import OpenFile, open_file
-from pipeline_engine.domain.imports.sweep import LANE
 from pipeline_engine.domain.imports.values import name_key
-from pipeline_engine.errors import LeaseLost, Unreachable
-from pipeline_engine.lanes import LANES, NewJob
+from pipeline_engine.errors import Unreachable
 from pipeline_engine.repos.import_chunks import chunk_id
+from pipeline_engine.repos.import_repos import ImportRepos
+from pipeline_engine.repos.imports import Imports
 
-ROWS = "import.rows"
-ROWS_LANE = LANES["deals.import.rows"].name
 CRASHES = 3
 """So many processes may die on an import that gets nothing done in between."""
 PIECE = 64 * 1024
@@ -51,10 +50,10 @@ class _CancelRequested(Exception):
 class Coordinator:
     """One run over an import."""
 
-    def __init__(self, app: App, cache: ImportCache, hold: Hold, request: ImportRequest) -> None:
+    def __init__(self, app: App[ImportRepos], cache: ImportCache, claim: Claim[Imports], request: ImportRequest) -> None:
         self._app = app
-        self._desk = cache
-        self._hold = hold
+        self._cache = cache
+        self._claim = claim
         self._request = request
         self._id, self._account = request.id, request.account_id
         self._started = self._ticked = self._dispatched = time.monotonic()
@@ -62,7 +61,7 @@ class Coordinator:
         self._bytes = 0
         self._open = 0
         """Open chunks as far as this process knows; MongoDB is asked once a second."""
-        self._known = _settled(hold.document.get("progress") or {})
+        self._known = _settled(claim.document.get("progress") or {})
         """Rows that were settled when a run last said so."""
         self._ended = cache.ended.count(self._id)
 
@@ -71,13 +70,13 @@ class Coordinator:
 
         Raises: LeaseLost when somebody else took the import over, ImportRefused, and what storage and MongoDB raise.
         """
-        if self._hold.document.get("cancel_requested"):
+        if self._claim.document.get("cancel_requested"):
             return Ended("cancelled")
         await self._refuse_poison()
         await refuse_foreign(self._app, self._request)
-        file = await open_file(self._app, self._hold.document, self._request)
-        await self._hold.change(**file.stored, error=None)
-        await self._app.stages.give_keys(self._account, self._request.pipeline_id, name_key)
+        file = await open_file(self._app, self._claim.document, self._request)
+        await self._claim.change(**file.stored, error=None)
+        await self._app.repos.stages.give_keys(self._account, self._request.pipeline_id, name_key)
         return await self._work(file)
 
     async def _work(self, file: OpenFile) -> Ending:
@@ -95,14 +94,14 @@ class Coordinator:
 
     async def _refuse_poison(self) -> None:
         # A process may have died before it could say what it got done.
-        if self._hold.document.get("crashes", 0) >= CRASHES and _settled(await self._figures()) <= self._known:
+        if self._claim.document.get("crashes", 0) >= CRASHES and _settled(await self._figures()) <= self._known:
             raise ImportRefused(f"gave up: {CRASHES} processes ended while they ran this import", "poison")
 
     async def _take_up(self) -> None:
         """Go on where the last run ended: its open chunks are dispatched again, after a retry the others as well."""
-        if self._hold.document.get("reopen"):
-            await self._app.chunks.reopen(self._account, self._id, "cancelled", "failed")
-            await self._hold.change(reopen=False)
+        if self._claim.document.get("reopen"):
+            await self._app.repos.chunks.reopen(self._account, self._id, "cancelled", "failed")
+            await self._claim.change(reopen=False)
         await self._recount()
         await self._dispatch_open()
         await self._look()
@@ -110,7 +109,7 @@ class Coordinator:
 
     async def _cut(self, file: OpenFile) -> str | None:
         """Cut what is not cut yet. Returns why the rest of the file cannot be imported, if so."""
-        last = await self._app.chunks.last(self._account, self._id)
+        last = await self._app.repos.chunks.last(self._account, self._id)
         cutter = file.cutter(last, self._app.settings.import_chunk_rows)
         start = last["end"] if last else file.header.start
         self._bytes, self._rows = start, last["first_row"] + last["rows"] - 1 if last else 0
@@ -139,13 +138,12 @@ class Coordinator:
         return _unclosed(last._asdict()) if last and last.kind is Kind.UNCLOSED else None
 
     async def _write(self, pieces: Sequence[Piece], etag: str) -> None:
-        if not self._app.heartbeat.trusted:
-            raise LeaseLost(f"import {self._id}: the lease may have run out")
+        self._claim.check()
         documents = [self._document(piece, etag) for piece in pieces]
-        if not await self._app.chunks.add(documents):
+        if not await self._app.repos.chunks.add(documents):
             raise _SliceOver  # an earlier run has cut on meanwhile: take up from where it got
         for piece, document in zip(pieces, documents, strict=True):
-            self._desk.pieces.keep(document["_id"], piece, len(piece.data))
+            self._cache.pieces.keep(document["_id"], piece, len(piece.data))
         last = pieces[-1].chunk
         self._bytes, self._rows = last.end, last.first_row + last.rows - 1
         self._open += len(pieces)
@@ -159,14 +157,14 @@ class Coordinator:
 
     async def _dispatch(self, chunk_ids: Sequence[str]) -> None:
         try:
-            await self._app.queue.enqueue_many(ROWS_LANE, [NewJob(ROWS, (id,), id=id) for id in chunk_ids])
+            await ROWS.enqueue(self._app.queue, chunk_ids)
             self._dispatched = time.monotonic()
         except Unreachable as error:
             # The chunks stand in MongoDB: they are dispatched again until somebody has done them.
             log.warning("chunks not dispatched", queue_id=str(self._id), error=error)
 
     async def _dispatch_open(self) -> None:
-        await self._dispatch(await self._app.chunks.open_ids(self._account, self._id))
+        await self._dispatch(await self._app.repos.chunks.open_ids(self._account, self._id))
 
     async def _settle(self) -> None:
         """Wait for the last chunk."""
@@ -175,12 +173,12 @@ class Coordinator:
         while self._open or await self._take_back():
             await self._wait(below=1)
             await self._recount()
-        if broken := await self._app.chunks.broken(self._account, self._id):
+        if broken := await self._app.repos.chunks.broken(self._account, self._id):
             raise ImportRefused(f"rows from {broken['first_row']} on could not be written: {broken['error']}", "rows")
 
     async def _take_back(self) -> int:
         """Open chunks again that a row job gave up because it had seen this import as ended before its retry."""
-        reopened = await self._app.chunks.reopen(self._account, self._id, "cancelled")
+        reopened = await self._app.repos.chunks.reopen(self._account, self._id, "cancelled")
         if reopened:
             await self._dispatch_open()
             await self._recount()
@@ -191,14 +189,14 @@ class Coordinator:
             await self._tick()
             if self._still_open() < below:
                 return
-            await self._desk.ended.wait(self._id, TICK)
+            await self._cache.ended.wait(self._id, TICK)
 
     def _still_open(self) -> int:
-        return self._open - (self._desk.ended.count(self._id) - self._ended)
+        return self._open - (self._cache.ended.count(self._id) - self._ended)
 
     async def _recount(self) -> None:
-        ended = self._desk.ended.count(self._id)
-        self._open = await self._app.chunks.open(self._account, self._id)
+        ended = self._cache.ended.count(self._id)
+        self._open = await self._app.repos.chunks.open(self._account, self._id)
         self._ended = ended
 
     async def _tick(self) -> None:
@@ -213,9 +211,9 @@ class Coordinator:
         self._ticked = time.monotonic()
         await self._recount()
         await self._progress()
-        if self._hold.document.get("cancel_requested"):
+        if self._claim.document.get("cancel_requested"):
             raise _CancelRequested
-        if self._desk.stopping:
+        if self._app.stopping.is_set():
             raise _SliceOver
         if self._open and time.monotonic() > self._dispatched + REDISPATCH:
             await self._dispatch_open()
@@ -224,7 +222,7 @@ class Coordinator:
         if time.monotonic() < self._started + self._app.settings.import_slice_seconds:
             return False
         try:
-            return (await self._app.queue.counts([LANE.name]))[LANE.name].waiting > 0
+            return (await self._app.queue.counts([IMPORT.lane.name]))[IMPORT.lane.name].waiting > 0
         except Unreachable:
             return False
 
@@ -233,11 +231,11 @@ class Coordinator:
         progress = {**read, **await self._figures()}
         # An import that gets on is no poison, however many processes died on the way.
         calm = {"crashes": 0} if _settled(progress) > self._known else {}
-        await self._hold.change(progress=progress, **calm)
-        self._desk.tell_progress(self._app.sockets, self._request, progress)
+        await self._claim.change(progress=progress, **calm)
+        self._cache.tell_progress(self._app.sockets, self._request, progress)
 
     async def _figures(self) -> dict[str, int]:
-        return figures(await self._app.chunks.totals(self._account, self._id))
+        return figures(await self._app.repos.chunks.totals(self._account, self._id))
 
 
 def _settled(progress: Mapping[str, int]) -> int:

@@ -1,4 +1,4 @@
-"""How a run over an import can end, as values."""
+"""How a run over an import can end, as values. A failed attempt is an exception."""
 
 from __future__ import annotations
 
@@ -11,13 +11,6 @@ class GoOn:
 
 
 @dataclass(frozen=True, slots=True)
-class TryAgain:
-    """The attempt failed, and another one is left."""
-
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
 class Ended:
     """The import is over, as completed, failed or cancelled."""
 
@@ -25,4 +18,4 @@ class Ended:
     error: str | None = None
 
 
-Ending = GoOn | TryAgain | Ended
+Ending = GoOn | Ended

@@ -22,6 +22,7 @@ from pipeline_engine.domain.is_free import is_free
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.chunk_states import ChunkStates
+from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import OPEN
 
 Document = Mapping[str, Any]
@@ -63,14 +64,14 @@ class Explanation:
     next: Next
 
 
-async def explain(app: App, import_id: ObjectId) -> Explanation:
+async def explain(app: App[ImportRepos], import_id: ObjectId) -> Explanation:
     """Raises: Permanent `not_found`."""
     queue, now = await look_up(app, import_id), app.clock.now()
     account_id = object_id(queue.get("account_id"))
     states = ChunkStates(app.database)
     counts = await states.counts(account_id, import_id) if account_id else []
     begun = await states.begun(account_id, import_id, SHOWN) if account_id else []
-    done = figures(await app.chunks.totals(account_id, import_id)) if account_id else {}
+    done = figures(await app.repos.chunks.totals(account_id, import_id)) if account_id else {}
     refusal = await _refusal(app, queue) if queue["status"] in OPEN else None
     lost = next((one["chunks"] for one in counts if one["_id"] == "failed"), 0)
     conditions = conditions_of(queue, refusal, lost, app.settings.import_retry_seconds, now)
@@ -88,7 +89,7 @@ async def explain(app: App, import_id: ObjectId) -> Explanation:
     )
 
 
-async def _refusal(app: App, queue: Document) -> str | None:
+async def _refusal(app: App[ImportRepos], queue: Document) -> str | None:
     """Why a run would refuse it before it has read a byte."""
     try:
         request = read_request(queue)

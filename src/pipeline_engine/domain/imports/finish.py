@@ -16,6 +16,8 @@ from pipeline_engine.domain.imports.error_csv import ErrorCsv
 from pipeline_engine.domain.imports.request import read_key
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.ids import object_id
+from pipeline_engine.repos.import_repos import ImportRepos
+from pipeline_engine.repos.imports import QUEUES
 
 CHUNKS_KEPT = timedelta(days=30)
 MOST_CELLS, SHOWN, LOG_BYTES = 64, 256, 8 * 1024**2
@@ -24,7 +26,7 @@ MOST_CELLS, SHOWN, LOG_BYTES = 64, 256, 8 * 1024**2
 log = logs.get(__name__)
 
 
-async def finish(app: App, held: Mapping[str, Any], status: str, error: str | None = None) -> None:
+async def finish(app: App[ImportRepos], held: Mapping[str, Any], status: str, error: str | None = None) -> None:
     """End the import that this run holds as completed, failed or cancelled.
 
     Every step may be repeated after a crash: the report and the error CSV have fixed names, and only the update that
@@ -36,10 +38,10 @@ async def finish(app: App, held: Mapping[str, Any], status: str, error: str | No
     if account_id is None:
         await _end(app, held, status, {"error": error})
         return
-    totals = await app.chunks.totals(account_id, import_id)
+    totals = await app.repos.chunks.totals(account_id, import_id)
     error_key = await _write_errors(app, held, account_id) if totals["failed"] else None
     first = await _first_errors(app, account_id, held) if totals["failed"] else []
-    await app.csv_imports.write(
+    await app.repos.csv_imports.write(
         account_id,
         import_id,
         first,
@@ -52,7 +54,7 @@ async def finish(app: App, held: Mapping[str, Any], status: str, error: str | No
     )
     if status == "completed" and held["additional_data"].get("delete_csv"):
         await _delete_file(app, held)
-    await app.chunks.expire(account_id, import_id, app.clock.now() + CHUNKS_KEPT)
+    await app.repos.chunks.expire(account_id, import_id, app.clock.now() + CHUNKS_KEPT)
     progress = {f"progress.{name}": value for name, value in figures(totals).items()}
     await _end(app, held, status, {"error": error, "error_csv_key": error_key, **progress}, totals)
 
@@ -68,14 +70,14 @@ def figures(totals: Mapping[str, int]) -> dict[str, int]:
 
 
 async def _end(
-    app: App, held: Mapping[str, Any], status: str, changes: dict[str, Any], totals: Mapping[str, int] | None = None
+    app: App[ImportRepos], held: Mapping[str, Any], status: str, changes: dict[str, Any], totals: Mapping[str, int] | None = None
 ) -> None:
     events = _events(held, status, totals or {"created": 0, "failed": 0})
-    ended = await app.imports.end(dict(held), status, events, **changes)
+    ended = await app.repos.imports.end(held, status, events, **changes)
     if ended is None:
         raise LeaseLost(f"import {held['_id']} was taken over")
     log.info("import ended", queue_id=str(held["_id"]), status=status, error=changes["error"], **dict(totals or {}))
-    await relay.tell(app, app.imports, ended)
+    await relay.pass_on(app, QUEUES, ended)
 
 
 def _events(held: Mapping[str, Any], status: str, totals: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -89,10 +91,10 @@ def _events(held: Mapping[str, Any], status: str, totals: Mapping[str, int]) -> 
     return events
 
 
-async def _first_errors(app: App, account_id: Any, held: Mapping[str, Any]) -> list[dict[str, Any]]:
+async def _first_errors(app: App[ImportRepos], account_id: Any, held: Mapping[str, Any]) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     room = LOG_BYTES
-    async for error in app.chunks.errors(account_id, held["_id"]):
+    async for error in app.repos.chunks.errors(account_id, held["_id"]):
         records.append(_log_record(error))
         room -= len(bson.encode(records[-1]))
         if len(records) == app.settings.import_log_rows or room < 0:
@@ -113,7 +115,7 @@ def _log_record(error: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _write_errors(app: App, held: Mapping[str, Any], account_id: Any) -> str | None:
+async def _write_errors(app: App[ImportRepos], held: Mapping[str, Any], account_id: Any) -> str | None:
     key = error_key(read_key(held), str(held["_id"]))
     try:
         await app.storage.put_stream(key, _error_lines(app, held, account_id))
@@ -124,7 +126,7 @@ async def _write_errors(app: App, held: Mapping[str, Any], account_id: Any) -> s
     return key
 
 
-async def _delete_file(app: App, held: Mapping[str, Any]) -> None:
+async def _delete_file(app: App[ImportRepos], held: Mapping[str, Any]) -> None:
     try:
         await app.storage.delete(read_key(held))
     except Permanent as refused:
@@ -136,8 +138,8 @@ def error_key(key: str, import_id: str) -> str:
     return f"{key.removesuffix('.csv')}.errors-{import_id}.csv"
 
 
-async def _error_lines(app: App, held: Mapping[str, Any], account_id: Any) -> AsyncIterator[bytes]:
+async def _error_lines(app: App[ImportRepos], held: Mapping[str, Any], account_id: Any) -> AsyncIterator[bytes]:
     report = ErrorCsv(held["plan"]["columns"])
     yield report.header()
-    async for error in app.chunks.errors(account_id, held["_id"]):
+    async for error in app.repos.chunks.errors(account_id, held["_id"]):
         yield report.line(error)

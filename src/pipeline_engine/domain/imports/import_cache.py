@@ -30,8 +30,6 @@ class ImportCache:
         self.pieces = BoundedCache[str, Piece](PIECES)
         self.contexts = BoundedCache[ObjectId, ImportContext](RECIPES)
         self.ended = Ended()
-        self.stopping = False
-        """The daemon is about to end: planners hand over."""
         self._told = BoundedCache[ObjectId, float](RECIPES)
         """When progress was last told."""
         self._telling: dict[ObjectId, asyncio.Task[object]] = {}

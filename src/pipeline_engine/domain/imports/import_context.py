@@ -12,6 +12,7 @@ from pipeline_engine.domain.imports.request import ImportRequest, read_request
 from pipeline_engine.domain.imports.row_mapper import RowMapper
 from pipeline_engine.domain.imports.source import OpenFile, reopen
 from pipeline_engine.domain.imports.stage_resolver import StageResolver
+from pipeline_engine.repos.import_repos import ImportRepos
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ImportContext:
     stages: StageResolver
 
 
-def read_context(app: App, queue: Mapping[str, Any]) -> ImportContext:
+def read_context(app: App[ImportRepos], queue: Mapping[str, Any]) -> ImportContext:
     """The context of an import whose file was opened before."""
     request = read_request(queue)
     file = reopen(queue, request)
@@ -43,5 +44,5 @@ def read_context(app: App, queue: Mapping[str, Any]) -> ImportContext:
             tags=request.tags,
             automations=request.runs_automations,
         ),
-        stages=StageResolver(app.stages, request, first="stage_id" not in file.columns.fields),
+        stages=StageResolver(app.repos.stages, request, first="stage_id" not in file.columns.fields),
     )

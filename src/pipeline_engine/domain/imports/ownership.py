@@ -6,11 +6,12 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import ImportRequest
 from pipeline_engine.ids import object_id
+from pipeline_engine.repos.import_repos import ImportRepos
 
 
-async def refuse_foreign(app: App, request: ImportRequest) -> None:
+async def refuse_foreign(app: App[ImportRepos], request: ImportRequest) -> None:
     """Raises: ImportRefused naming what belongs to somebody else, or that the account is switched off."""
-    if not await app.references.account_is_active(request.account_id):
+    if not await app.shared.references.account_is_active(request.account_id):
         raise ImportRefused("the account is not active", "account_inactive")
     pointed_at = {
         "users": [request.user_id],
@@ -19,5 +20,5 @@ async def refuse_foreign(app: App, request: ImportRequest) -> None:
         "tags": [tag for tag in map(object_id, request.tags) if tag],
     }
     for collection, ids in pointed_at.items():
-        if foreign := await app.references.foreign(collection, ids, request.account_id):
+        if foreign := await app.shared.references.foreign(collection, ids, request.account_id):
             raise ImportRefused(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")

@@ -1,101 +1,95 @@
-"""Runs one import: claims it, lets the planner work, and does what its ending asks for."""
+"""Runs one import: claims it, lets the coordinator work, and does what its ending asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import Claim, ClaimedRun, Failure, run_claimed
 from pipeline_engine.domain.imports.coordinator import TICK, Coordinator
-from pipeline_engine.domain.imports.ending import Ended, Ending, GoOn, TryAgain
+from pipeline_engine.domain.imports.ending import Ended, Ending, GoOn
 from pipeline_engine.domain.imports.finish import finish
-from pipeline_engine.domain.imports.hold import Hold
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 from pipeline_engine.domain.imports.request import MISSING_KEY, read_request
 from pipeline_engine.domain.imports.rows import close_chunk
-from pipeline_engine.errors import LeaseLost, Transient
+from pipeline_engine.errors import Transient
 from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Outcome, Snooze
-from pipeline_engine.lanes.classify_error import brief, expected, full, where
-from pipeline_engine.repos.client import is_away
+from pipeline_engine.repos.import_repos import ImportRepos
+from pipeline_engine.repos.imports import Imports
 
-WORTH_ANOTHER_TRY = {MISSING_KEY, UNREADABLE}
+WORTH_ANOTHER_ATTEMPT = {MISSING_KEY, UNREADABLE}
 """Of all refusals the seed tries these again: the upload may not be through yet."""
+
+ImportClaim = Claim[Imports]
 
 log = logs.get(__name__)
 
 
-async def plan(app: App, cache: ImportCache, import_id: ObjectId) -> Outcome | None:
-    """Run the import until it has ended, fails, or has to let others go first.
+async def run_import(app: App[ImportRepos], cache: ImportCache, import_id: ObjectId) -> Outcome | None:
+    """Run the import until it has ended, its attempt has failed, or others come first; None when another run has it.
 
-    Raises: LeaseLost when somebody else took it over, and what MongoDB raises when it is away.
+    Raises: what MongoDB raises when it is away.
     """
-    held = await app.imports.claim(import_id)
-    if held is None:
-        return None  # somebody else's, or no longer due
-    hold = Hold(app.imports, held)
-    with app.heartbeat.holding("queues", import_id):
-        try:
-            return await _settle(app, cache, hold, await _run(app, cache, hold))
-        finally:
-            cache.ended.forget(import_id)
-
-
-async def _run(app: App, cache: ImportCache, hold: Hold) -> Ending:
+    run = ClaimedRun(
+        noun="import",
+        work=partial(_work, app, cache),
+        give_up=partial(_give_up, app, cache),
+        attempts=app.settings.import_attempts,
+        pause=app.settings.import_retry_seconds,
+        is_hopeless=_is_hopeless,
+    )
     try:
-        return await Coordinator(app, cache, hold, read_request(hold.document)).run()
-    except LeaseLost:
-        raise
-    except Exception as error:
-        if is_away(error):
-            raise
-        return _after(error, hold.document, app.settings.import_attempts)
+        return await run_claimed(app, app.repos.imports, import_id, run, ImportClaim)
+    finally:
+        cache.ended.forget(import_id)
 
 
-def _after(error: Exception, held: Mapping[str, Any], attempts: int) -> Ending:
-    """Another attempt, unless none is left or none can help."""
-    # Not the message of a foreign exception: it may quote a cell.
-    facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
-    log.warning("import attempt failed", queue_id=str(held["_id"]), attempt=held["attempts"], **facts)
-    hopeless = isinstance(error, ImportRefused) and error.code not in WORTH_ANOTHER_TRY
-    last = held["attempts"] >= attempts
-    return Ended("failed", full(error)) if hopeless or last else TryAgain(full(error))
+async def _work(app: App[ImportRepos], cache: ImportCache, claim: ImportClaim) -> Outcome | None:
+    ending = await Coordinator(app, cache, claim, read_request(claim.document)).run()
+    return await _settle(app, cache, claim, ending)
 
 
-async def _settle(app: App, cache: ImportCache, hold: Hold, ending: Ending) -> Outcome | None:
+async def _give_up(app: App[ImportRepos], cache: ImportCache, claim: ImportClaim, failure: Failure) -> Outcome | None:
+    return await _settle(app, cache, claim, Ended("failed", failure.message))
+
+
+def _is_hopeless(error: Exception) -> bool:
+    return isinstance(error, ImportRefused) and error.code not in WORTH_ANOTHER_ATTEMPT
+
+
+async def _settle(app: App[ImportRepos], cache: ImportCache, claim: ImportClaim, ending: Ending) -> Outcome | None:
     match ending:
         case GoOn():
-            await hold.release()
+            await claim.release()
             return Snooze()
-        case TryAgain(error):
-            await hold.release(status="pending", error=error)
-            return Snooze(after=app.settings.import_retry_seconds)
         case Ended(status, error):
-            await _close_chunks(app, cache, hold)
-            return await _finish(app, hold, status, error)
+            await _close_chunks(app, cache, claim)
+            return await _finish(app, claim, status, error)
 
 
-async def _close_chunks(app: App, cache: ImportCache, hold: Hold) -> None:
-    """Before the figures are told: what runs may end, nothing else starts."""
-    account_id, import_id = object_id(hold.document.get("account_id")), hold.document["_id"]
-    while account_id and await app.chunks.open(account_id, import_id):
-        await hold.change()
-        await app.chunks.cancel_untouched(account_id, import_id)
-        for chunk in await app.chunks.open_ids(account_id, import_id):
+async def _close_chunks(app: App[ImportRepos], cache: ImportCache, claim: ImportClaim) -> None:
+    """Before the totals are computed: chunks that run may end, no other starts."""
+    account_id, import_id = object_id(claim.document.get("account_id")), claim.document["_id"]
+    chunks = app.repos.chunks
+    while account_id and await chunks.open(account_id, import_id):
+        await claim.change()
+        await chunks.cancel_untouched(account_id, import_id)
+        for chunk in await chunks.open_ids(account_id, import_id):
             await close_chunk(app, cache, chunk)
         await cache.ended.wait(import_id, TICK)
 
 
-async def _finish(app: App, hold: Hold, status: str, error: str | None) -> Outcome | None:
+async def _finish(app: App[ImportRepos], claim: ImportClaim, status: str, error: str | None) -> Outcome | None:
     try:
-        await finish(app, hold.document, status, error)
+        await finish(app, claim.document, status, error)
     except Transient as unwritten:
         # Without its error CSV the report would not be whole: the storage is asked again until it answers.
-        log.warning("import cannot be ended yet", queue_id=str(hold.document["_id"]), error=unwritten)
-        await hold.release()
-        return Snooze(after=app.settings.import_retry_seconds)
+        log.warning("import.not_ended_yet", queue_id=str(claim.document["_id"]), error=unwritten)
+        await claim.release()
+        return Snooze(app.settings.import_retry_seconds)
     return None

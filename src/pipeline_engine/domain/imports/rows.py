@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, Failure, run_claimed
 from pipeline_engine.domain.imports.chunks import Chunk, Piece
 from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
@@ -14,58 +15,53 @@ from pipeline_engine.domain.imports.import_context import ImportContext, read_co
 from pipeline_engine.domain.imports.parse import parse
 from pipeline_engine.domain.imports.records import Kind
 from pipeline_engine.domain.imports.row import Row, RowError
-from pipeline_engine.errors import LeaseLost
-from pipeline_engine.lanes import Outcome, Snooze
-from pipeline_engine.lanes.classify_error import brief, expected, full, where
-from pipeline_engine.repos.client import is_away
+from pipeline_engine.errors import LeaseLost, Permanent
+from pipeline_engine.lanes import Outcome
+from pipeline_engine.repos.import_chunks import ImportChunks
+from pipeline_engine.repos.import_repos import ImportRepos
 
-CRASHES = 5
+MAX_CRASHES = 5
 """So many processes may die on a chunk. More than three, for the other chunks of a killed process are not to blame."""
 
-log = logs.get(__name__)
 
 
-async def run_chunk(app: App, cache: ImportCache, chunk_id: str) -> Outcome | None:
-    """Claim the chunk and work it off; None when it is done or somebody else's."""
-    held = await app.chunks.claim(chunk_id)
-    if held is None:
+async def run_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> Outcome | None:
+    """Claim the chunk and work it off; None when it is done or another run has it."""
+    run = ClaimedRun(
+        noun="chunk",
+        work=partial(_work, app, cache),
+        give_up=partial(_end_failed, app, cache),
+        attempts=app.settings.import_attempts,
+        pause=app.settings.import_retry_seconds,
+        crashes=MAX_CRASHES,
+        is_hopeless=_is_hopeless,
+    )
+    try:
+        return await run_claimed(app, app.repos.chunks, chunk_id, run, Claim[ImportChunks])
+    finally:
         cache.pieces.take(chunk_id)
-        return None
-    with app.heartbeat.holding("import_chunks", chunk_id):
-        try:
-            await _work(app, cache, held)
-        except LeaseLost:
-            return None
-        except Exception as error:
-            if is_away(error):
-                raise
-            return await _failed(app, cache, held, error)
+
+
+def _is_hopeless(error: Exception) -> bool:
+    return isinstance(error, Permanent) and error.code == CRASHED
+
+
+async def _end_failed(
+    app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportChunks], failure: Failure
+) -> Outcome | None:
+    await _give_up(app, cache, claim.document, "failed", failure.message)
     return None
 
 
-async def _failed(app: App, cache: ImportCache, held: Mapping[str, Any], error: Exception) -> Outcome | None:
-    # Not the message of a foreign exception: it may quote a cell.
-    facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
-    log.warning("chunk attempt failed", chunk=held["_id"], attempt=held["attempts"], **facts)
-    if held["attempts"] >= app.settings.import_attempts:
-        await _give_up(app, cache, held, "failed", full(error))
-        return None
-    await app.chunks.release(dict(held), full(error))
-    return Snooze(after=app.settings.import_retry_seconds)
-
-
-async def _work(app: App, cache: ImportCache, held: Mapping[str, Any]) -> None:
-    if held["crashes"] >= CRASHES:
-        await _give_up(app, cache, held, "failed", f"{CRASHES} processes ended while they ran this chunk")
-        return
+async def _work(app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportChunks]) -> None:
+    held = claim.document
     context = await _context(app, cache, held)
-    if not await app.imports.may_go_on(held["queue_id"], context.account_ref):
+    if not await app.repos.imports.may_go_on(held["queue_id"], context.account_ref):
         await _give_up(app, cache, held, "cancelled")
         return
     piece = cache.pieces.take(held["_id"]) or await _read(app, context, held)
     rows, errors = await parse(piece, context.file.dialect, context.mapper)
-    if not app.heartbeat.trusted:
-        raise LeaseLost(f"chunk {held['_id']}: the lease may have run out")
+    claim.check()
     refused = await _insert(app, context, rows)
     created = len(rows) - len(refused)
     errors = sorted([*errors, *refused])
@@ -73,31 +69,31 @@ async def _work(app: App, cache: ImportCache, held: Mapping[str, Any]) -> None:
     await _end(app, cache, held, "done", created=created, updated=0, skipped=0, failed=len(errors), errors=told)
 
 
-async def close_chunk(app: App, cache: ImportCache, chunk_id: str) -> None:
+async def close_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> None:
     """End a chunk that was begun and let go of; unless somebody has it again, no more of it is written."""
-    if held := await app.chunks.claim(chunk_id):
+    if held := await app.repos.chunks.claim(chunk_id):
         await _give_up(app, cache, held, "cancelled")
 
 
-async def _give_up(app: App, cache: ImportCache, held: Mapping[str, Any], state: str, error: str | None = None) -> None:
+async def _give_up(app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any], state: str, error: str | None = None) -> None:
     """End the chunk as it stands: what earlier attempts have written counts, the rest may be made up for by a retry."""
     first = held["first_row"]
     ids = [deal_id(held["queue_id"], row) for row in range(first, first + held["rows"])]
-    created = await app.deals.count(held["account_id"], held["queue_id"], ids)
+    created = await app.repos.deals.count(held["account_id"], held["queue_id"], ids)
     await _end(app, cache, held, state, created=created, error=error)
 
 
-async def _end(app: App, cache: ImportCache, held: Mapping[str, Any], state: str, **result: Any) -> None:
-    if not await app.chunks.end(dict(held), state, **result):
+async def _end(app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any], state: str, **result: Any) -> None:
+    if not await app.repos.chunks.end(held, state, **result):
         raise LeaseLost(f"chunk {held['_id']} was taken over")
     cache.ended.add(held["queue_id"])
 
 
-async def _context(app: App, cache: ImportCache, held: Mapping[str, Any]) -> ImportContext:
+async def _context(app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any]) -> ImportContext:
     known = cache.contexts.get(held["queue_id"])
     # A file that was replaced before its first row was written has another context.
     if known is None or known.file.etag != held["etag"]:
-        queue = await app.imports.get(held["queue_id"])
+        queue = await app.repos.imports.get(held["queue_id"])
         if queue is None:
             raise LeaseLost(f"import {held['queue_id']} is gone")
         known = read_context(app, queue)
@@ -105,14 +101,14 @@ async def _context(app: App, cache: ImportCache, held: Mapping[str, Any]) -> Imp
     return known
 
 
-async def _read(app: App, context: ImportContext, held: Mapping[str, Any]) -> Piece:
+async def _read(app: App[ImportRepos], context: ImportContext, held: Mapping[str, Any]) -> Piece:
     """The chunk out of the file, as another process cut it or this one has forgotten it."""
     chunk = Chunk(**{name: held[name] for name in Chunk._fields})._replace(kind=Kind(held["kind"]))
     data = await app.storage.read(context.file.key, chunk.start, chunk.loaded, context.file.etag)
     return Piece(chunk, chunk.records(data, context.file.dialect.separator), data)
 
 
-async def _insert(app: App, context: ImportContext, rows: Sequence[Row]) -> list[RowError]:
+async def _insert(app: App[ImportRepos], context: ImportContext, rows: Sequence[Row]) -> list[RowError]:
     """Insert a deal per row; rows that an earlier attempt has inserted count as inserted."""
     if not rows:
         return []
@@ -121,18 +117,18 @@ async def _insert(app: App, context: ImportContext, rows: Sequence[Row]) -> list
     refused: list[RowError] = []
     salt = 0
     while deals:
-        problems = await app.deals.insert(deals)
+        problems = await app.repos.deals.insert(deals)
         refused += [_refused(rows, deals[place], why) for place, why in problems.items() if why]
         salt += 1
         deals = await _strangers(app, context, [deals[place] for place, why in problems.items() if not why], salt)
     return refused
 
 
-async def _strangers(app: App, context: ImportContext, twins: list[dict[str, Any]], salt: int) -> list[dict[str, Any]]:
+async def _strangers(app: App[ImportRepos], context: ImportContext, twins: list[dict[str, Any]], salt: int) -> list[dict[str, Any]]:
     """Of deals whose `_id` is taken, those where a stranger has it; they get another one."""
     if not twins:
         return []
-    origins = await app.deals.origins([deal["_id"] for deal in twins])
+    origins = await app.repos.deals.origins([deal["_id"] for deal in twins])
     import_id = context.request.id
     foreign = [deal for deal in twins if origins.get(deal["_id"]) != (import_id, deal["import_row"])]
     return [{**deal, "_id": deal_id(import_id, deal["import_row"], salt)} for deal in foreign]

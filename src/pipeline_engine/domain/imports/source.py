@@ -18,6 +18,7 @@ from pipeline_engine.domain.imports.object_key import import_key
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import ImportRequest, read_key
 from pipeline_engine.providers.storage import ObjectInfo
+from pipeline_engine.repos.import_repos import ImportRepos
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class OpenFile:
         )
 
 
-async def open_file(app: App, held: Mapping[str, Any], request: ImportRequest) -> OpenFile:
+async def open_file(app: App[ImportRepos], held: Mapping[str, Any], request: ImportRequest) -> OpenFile:
     """Raises: ImportRefused, ObjectMissing, or Transient from the storage."""
     key = import_key(read_key(held), request.account_id, app.settings.import_key_prefix)
-    last = await app.chunks.last(request.account_id, request.id)
+    last = await app.repos.chunks.last(request.account_id, request.id)
     if "plan" in held and _is_cut(held["plan"], last):
         return reopen(held, request)  # the file itself may be gone by now: an earlier run ended just after deleting it
     info = await app.storage.head(key)
@@ -81,7 +82,7 @@ def reopen(held: Mapping[str, Any], request: ImportRequest) -> OpenFile:
     return OpenFile(read_key(held), plan["etag"], plan["size"], dialect, header, columns)
 
 
-async def _look(app: App, info: ObjectInfo, request: ImportRequest) -> OpenFile:
+async def _look(app: App[ImportRepos], info: ObjectInfo, request: ImportRequest) -> OpenFile:
     reach = ENOUGH
     while True:
         head = await app.storage.read(info.key, 0, min(reach, info.size), info.etag) if info.size else b""

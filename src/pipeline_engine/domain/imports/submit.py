@@ -13,6 +13,7 @@ from pipeline_engine.domain.imports.mapping import compile_mapping
 from pipeline_engine.domain.imports.object_key import import_key
 from pipeline_engine.domain.imports.ownership import refuse_foreign
 from pipeline_engine.domain.imports.request import read_request
+from pipeline_engine.repos.import_repos import ImportRepos
 
 FOLDER = "imports/{account_id}/"
 """Where files go when IMPORT_KEY_PREFIX names no place."""
@@ -32,7 +33,7 @@ class NewImport:
     client_id: ObjectId | None = None
 
 
-async def submit(app: App, wanted: NewImport, file: AsyncIterator[bytes]) -> ObjectId:
+async def submit(app: App[ImportRepos], wanted: NewImport, file: AsyncIterator[bytes]) -> ObjectId:
     """Upload the file, then insert the pending queue document. Returns its id.
 
     Raises: ImportRefused when the mapping or a reference is wrong; nothing is stored then. What the storage raises.
@@ -46,7 +47,7 @@ async def submit(app: App, wanted: NewImport, file: AsyncIterator[bytes]) -> Obj
     await refuse_foreign(app, read_request(queue))
     await app.storage.put_stream(key, file, "text/csv")
     now = app.clock.now()
-    await app.imports.submit({**queue, "createdAt": now, "updatedAt": now})
+    await app.repos.imports.submit({**queue, "createdAt": now, "updatedAt": now})
     return queue_id
 
 

@@ -1,4 +1,4 @@
-"""Finds imports that somebody should claim."""
+"""Finds imports that are due."""
 
 from __future__ import annotations
 
@@ -7,30 +7,26 @@ from collections.abc import Sequence
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.imports.jobs import IMPORT
 from pipeline_engine.domain.unit import Unit
-from pipeline_engine.lanes import LANES, NewJob
+from pipeline_engine.repos.import_repos import ImportRepos
 
-PLAN = "import.plan"
-LANE = LANES["deals.import"]
-AHEAD = 10 * LANE.places
+MAX_FOUND = 10 * IMPORT.lane.places
 
 
-async def find(app: App) -> list[Unit]:
+async def find(app: App[ImportRepos]) -> list[Unit]:
     """Due imports, every account in turn."""
-    return [_unit(one["_id"], one.get("account_id")) for one in await app.imports.due(limit=AHEAD)]
+    found = await app.repos.imports.find_due(limit=MAX_FOUND)
+    return [Unit.of(IMPORT, one["_id"], one.get("account_id")) for one in found]
 
 
-def _unit(import_id: ObjectId, account_id: object) -> Unit:
-    return Unit(str(import_id), str(account_id), LANE.name, NewJob(PLAN, (str(import_id),), id=str(import_id)))
-
-
-async def held(app: App) -> int:
+async def count_claimed(app: App[ImportRepos]) -> int:
     """How many imports a daemon, or an older engine, is at work on."""
-    return await app.imports.count_held()
+    return await app.repos.imports.count_claimed()
 
 
-async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:
-    """{queue id: succeeded|failed|busy}; what neither completed nor failed is somebody else's, or waits for a sweep."""
+async def outcomes(app: App[ImportRepos], ids: Sequence[str]) -> dict[str, str]:
+    """{queue id: succeeded|failed|busy}; what has not ended belongs to another run, or waits for a sweep."""
     words = {"completed": "succeeded", "failed": "failed", "cancelled": "failed"}
-    states = await app.imports.states([ObjectId(id) for id in ids])
-    return {str(id): words.get(state, "busy") for id, state in states.items()}
+    states = await app.repos.imports.states([ObjectId(id) for id in ids], "status")
+    return {str(id): words.get(state["status"], "busy") for id, state in states.items()}

@@ -17,12 +17,13 @@ from pipeline_engine.domain.recipients import recipients
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.email_message import Mail
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
     account_id = automation.account_id
-    parts = parts_of(await app.templates.email(account_id, automation.reference("email_template_id")))
-    account = await app.accounts.get(account_id)
+    parts = parts_of(await app.shared.templates.email(account_id, automation.reference("email_template_id")))
+    account = await app.shared.accounts.get(account_id)
     written = await app.renderer.render(parts, [merge_fields(deal, account) for deal in deals])
     contacts = [deal.get("contact_email") for deal in deals]
     to = await recipients(app, account_id, "email", contacts, read_email_address)
@@ -39,7 +40,7 @@ def parts_of(template: Mapping[str, Any] | None) -> dict[str, str]:
     return parts
 
 
-def _mail(app: App, address: str | Permanent, texts: dict[str, str] | Permanent) -> Deliver | Exception:
+def _mail(app: App[AutomationRepos], address: str | Permanent, texts: dict[str, str] | Permanent) -> Deliver | Exception:
     if isinstance(address, Permanent):
         return address
     if isinstance(texts, Permanent):

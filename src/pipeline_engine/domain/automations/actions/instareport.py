@@ -11,9 +11,10 @@ from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.on_behalf import on_behalf
 from pipeline_engine.domain.effects import Deliver
 from pipeline_engine.errors import Permanent
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
     report_type = automation.config.get("report_type")
     if not isinstance(report_type, str) or not report_type:
         raise Permanent("the automation has no report_type", "bad_automation")

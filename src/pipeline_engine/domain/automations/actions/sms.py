@@ -15,21 +15,22 @@ from pipeline_engine.domain.merge_fields import merge_fields
 from pipeline_engine.domain.recipients import recipients
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.phone_number import read_phone_number
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
     account_id = automation.account_id
     body = await _body(app, automation)
-    account = await app.accounts.get(account_id)
+    account = await app.shared.accounts.get(account_id)
     written = await app.renderer.render({"body": body}, [merge_fields(deal, account) for deal in deals])
     to = await recipients(app, account_id, "sms", [deal.get("contact_phone") for deal in deals], read_phone_number)
     return [_message(app, number, texts) for number, texts in zip(to, written, strict=True)]
 
 
-async def _body(app: App, automation: Automation) -> str:
+async def _body(app: App[AutomationRepos], automation: Automation) -> str:
     body = automation.config.get("message")
     if _template_id(automation):
-        template = await app.templates.sms(automation.account_id, automation.reference("sms_template_id"))
+        template = await app.shared.templates.sms(automation.account_id, automation.reference("sms_template_id"))
         if template is None:
             raise Permanent("this account has no such SMS template", "missing_template")
         body = template.get("body")
@@ -44,7 +45,7 @@ def _template_id(automation: Automation) -> object:
     return automation.config.get("sms_template_id")
 
 
-def _message(app: App, number: str | Permanent, texts: dict[str, str] | Permanent) -> Deliver | Exception:
+def _message(app: App[AutomationRepos], number: str | Permanent, texts: dict[str, str] | Permanent) -> Deliver | Exception:
     if isinstance(number, Permanent):
         return number
     if isinstance(texts, Permanent):

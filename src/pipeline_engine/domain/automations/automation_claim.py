@@ -1,0 +1,29 @@
+"""The automation that a run holds."""
+
+from __future__ import annotations
+
+from pipeline_engine.domain.automations.automation import Automation, read_automation
+from pipeline_engine.domain.claimed import Claim
+from pipeline_engine.repos.automations import Automations
+from pipeline_engine.repos.client import Document
+
+
+class AutomationClaim(Claim[Automations]):
+    """The claim of an automation, read: an edit by the CRM is seen after `refresh` or any change."""
+
+    _read: tuple[Document, Automation] | None = None
+
+    @property
+    def automation(self) -> Automation:
+        """Raises: Permanent when the automation is malformed."""
+        if self._read is None or self._read[0] is not self.document:
+            self._read = self.document, read_automation(self.document)
+        return self._read[1]
+
+    @property
+    def run_id(self) -> str:
+        return str(self.document["run"]["id"])
+
+    async def refresh(self) -> None:
+        """Read it again: it may have been edited or switched off meanwhile. Raises: LeaseLost."""
+        self.keep(await self.repo.reread(self.document))

@@ -1,0 +1,30 @@
+"""The jobs of funnel cloning and their lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.errors import Unreachable
+from pipeline_engine.lanes import Backoff, JobKind, Lane
+
+# Documents count the crashes of both.
+CLONE = JobKind("funnel.plan", Lane("funnels_clone", 3, Backoff.fixed(4), timeout=1800, crashes=None), ObjectId)
+STEP = JobKind("funnel.step", Lane("funnels_clone_step", 5, Backoff.fixed(4), timeout=600, crashes=None), ObjectId)
+END = JobKind("funnel.end", STEP.lane, ObjectId)
+"""Ends a clone whose last step was done by a process that died before it could do so."""
+
+log = logs.get(__name__)
+
+
+async def dispatch_steps(app: App[Any], steps: Sequence[ObjectId]) -> None:
+    """Put steps into their lane. One that waits or runs there stays as it is."""
+    try:
+        await STEP.enqueue(app.queue, steps)
+    except Unreachable as error:
+        # They stand in MongoDB: the sweep dispatches them again until they are done.
+        log.warning("steps.not_dispatched", steps=len(steps), error=error)

@@ -1,0 +1,54 @@
+"""Repos that several systems use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline_engine.repos.accounts import ACCOUNTS, Accounts
+from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.effects import EFFECTS, Effects
+from pipeline_engine.repos.events import CRM_EVENTS, OUTBOX, Events
+from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
+from pipeline_engine.repos.references import References
+from pipeline_engine.repos.store import Store
+from pipeline_engine.repos.suppressions import SUPPRESSIONS, Suppressions
+from pipeline_engine.repos.templates import Templates
+from pipeline_engine.repos.users import USERS, Users
+
+SHARED_COLLECTIONS: tuple[CollectionSpec, ...] = (
+    ACCOUNTS,
+    USERS,
+    SUPPRESSIONS,
+    EFFECTS,
+    CRM_EVENTS,
+    OUTBOX,
+    JOB_HISTORY,
+    DEAD_LETTERS,
+)
+
+
+@dataclass(frozen=True)
+class SharedRepos:
+    """People, accounts and what they may receive; records of what was sent, published and dispatched."""
+
+    accounts: Accounts
+    users: Users
+    templates: Templates
+    suppressions: Suppressions
+    references: References
+    effects: Effects
+    events: Events
+    job_store: MongoJobStore
+
+    @classmethod
+    def open(cls, store: Store) -> SharedRepos:
+        return cls(
+            accounts=Accounts(store),
+            users=Users(store),
+            templates=Templates(store),
+            suppressions=Suppressions(store),
+            references=References(store),
+            effects=Effects(store),
+            events=Events(store),
+            job_store=MongoJobStore(store.database, store.clock),
+        )

@@ -1,0 +1,30 @@
+"""What repos are made of: a database, the lease of this process, a clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline_engine.clock import Clock
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.lease import Lease
+from pipeline_engine.settings import Settings
+
+if TYPE_CHECKING:
+    from motor.motor_asyncio import AsyncIOMotorDatabase
+
+
+@dataclass(frozen=True)
+class Store:
+    """Everything a repo needs to exist; each system's bundle of repos is opened from it."""
+
+    database: AsyncIOMotorDatabase[Document]
+    lease: Lease
+    clock: Clock
+    settings: Settings
+
+    def collection(self, of: CollectionSpec | str) -> Collection:
+        """The collection of a spec, or by name where the engine only reads."""
+        return Collection(self.database[of if isinstance(of, str) else of.name])

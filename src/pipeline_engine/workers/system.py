@@ -1,0 +1,49 @@
+"""One system, one declaration: everything that the rest of the engine has to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pipeline_engine.app import App
+from pipeline_engine.lanes import JobKind, Lane, Outcome
+from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.store import Store
+from pipeline_engine.settings import Settings
+from pipeline_engine.workers.scheduled_job import ScheduledJob
+from pipeline_engine.workers.sweep import Sweep
+
+Repos = TypeVar("Repos")
+
+
+def no_cache(_settings: Settings) -> None:
+    """For a system that remembers nothing between jobs."""
+
+
+@dataclass(frozen=True)
+class System(Generic[Repos]):
+    """A system of the CRM. Timetable, engine, watcher, run-once, queues, triggers, doctor and demo loop over these."""
+
+    name: str
+    switch: str
+    """The setting that switches it on, as in the environment (`QM_DEALS`); empty: it is always on."""
+    collections: tuple[CollectionSpec, ...]
+    open_repos: Callable[[Store], Repos]
+    handlers: Mapping[JobKind[Any], Callable[[App[Repos], Any, Any], Awaitable[Outcome | None]]]
+    """Kind of job → what does it, given the app with this system's repos, the process cache and the unit's id."""
+    sweeps: tuple[Sweep[Repos], ...]
+    new_cache: Callable[[Settings], object] = no_cache
+    """Makes what one process remembers between jobs."""
+    triggers: Mapping[str, str] = field(default_factory=dict)
+    """HTTP path → name of the sweep that a POST wakes."""
+    scheduled: tuple[ScheduledJob, ...] = ()
+
+    def enabled(self, settings: Settings) -> bool:
+        """Whether the settings switch it on."""
+        return not self.switch or bool(getattr(settings, self.switch.lower()))
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes of its jobs, each once."""
+        return tuple({kind.lane.name: kind.lane for kind in self.handlers}.values())
