@@ -9,13 +9,11 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.cancel import clean_up
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
-from pipeline_engine.domain.funnels.finish import end_run, fail, settle
+from pipeline_engine.domain.funnels.finish import clean_up, end_if_all_steps_ended, end_run, fail_clone
 from pipeline_engine.domain.funnels.job import dispatch_steps
-from pipeline_engine.domain.funnels.placeholders import freeze, make_placeholders
-from pipeline_engine.domain.funnels.refusal import OriginalGone
-from pipeline_engine.domain.funnels.source import find_source
+from pipeline_engine.domain.funnels.placeholders import freeze_steps, make_placeholders
+from pipeline_engine.domain.funnels.source import OriginalGone, find_source
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.lanes.classify_error import brief, expected, full, where
@@ -50,7 +48,7 @@ async def _plan(app: App, cache: CloneCache, held: Mapping[str, Any]) -> Outcome
         await end_run(app, held, f"{CRASHES} processes ended while they planned this clone")
         return None
     source = await find_source(app, held)
-    held = await make_placeholders(app, await freeze(app, held, source))
+    held = await make_placeholders(app, await freeze_steps(app, held, source))
     await app.funnel_steps.reopen(held)
     planned = await app.funnels.hand_to_steps(held)
     if planned is None:
@@ -58,7 +56,7 @@ async def _plan(app: App, cache: CloneCache, held: Mapping[str, Any]) -> Outcome
     log.info("clone planned", funnel_id=str(held["_id"]), steps=held["clone"]["steps_total"])
     still_open = await app.funnel_steps.open_ids(planned)
     await dispatch_steps(app, [id for id in planned["steps"] if id in still_open])
-    await settle(app, planned, cache.progress)
+    await end_if_all_steps_ended(app, planned, cache.progress)
     return None
 
 
@@ -68,7 +66,7 @@ async def _after(app: App, held: Mapping[str, Any], error: Exception) -> Outcome
     log.warning("clone cannot be planned", funnel_id=str(held["_id"]), **facts)
     if isinstance(error, Permanent):
         gone = isinstance(error, OriginalGone)
-        await fail(app, held, str(error), **({"original_funnel_deleted": True} if gone else {}))
+        await fail_clone(app, held, str(error), **({"original_funnel_deleted": True} if gone else {}))
         return None
     failures = held["clone"].get("failures", 0) + 1
     if failures >= app.settings.clone_attempts:

@@ -11,9 +11,9 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
-from pipeline_engine.domain.funnels.finish import settle
+from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
 from pipeline_engine.domain.funnels.placeholders import PROCESSED
-from pipeline_engine.domain.funnels.render import Rendered, redraw
+from pipeline_engine.domain.funnels.render import Rendered, render_step
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.lanes.classify_error import brief, expected, full, where
@@ -43,7 +43,7 @@ async def run_step(app: App, cache: CloneCache, step_id: ObjectId) -> Outcome | 
         except LeaseLost:
             await app.funnel_steps.release_unchanged(held)
             return None
-    await settle(app, clone, cache.progress)
+    await end_if_all_steps_ended(app, clone, cache.progress)
     return outcome
 
 
@@ -58,7 +58,7 @@ async def _attempt(app: App, cache: CloneCache, held: Document, clone: Document)
         if held["crashes"] >= CRASHES:
             raise Permanent(f"{CRASHES} processes ended while they ran this step", "poison")
         clone_map = await cache.clone_maps.of(app, clone)
-        await _write(app, clone_map, held, await redraw(app, cache, clone_map, held["original_step_id"]))
+        await _write(app, clone_map, held, await render_step(app, cache, clone_map, held["original_step_id"]))
     except LeaseLost:
         raise
     except Exception as error:

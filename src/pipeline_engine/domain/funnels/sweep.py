@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.finish import settle
+from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
 from pipeline_engine.domain.funnels.job import STEPS, dispatch_steps, unit_of
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import LANES
@@ -58,7 +58,7 @@ async def _planned(app: App) -> list[Unit]:
 async def _settle(app: App, funnel_id: ObjectId) -> None:
     found = await app.funnels.get(funnel_id)
     if found and (found.get("clone") or {}).get("planned"):
-        await settle(app, found)
+        await end_if_all_steps_ended(app, found)
 
 
 async def held(app: App) -> int:
