@@ -20,7 +20,7 @@ from pipeline_engine.app import PAGE_PROCESS, App
 from pipeline_engine.domain.funnels.page import Page
 from pipeline_engine.domain.funnels.page_process import rewritten
 from pipeline_engine.domain.funnels.pages import look, rewrite
-from pipeline_engine.domain.funnels.references import References
+from pipeline_engine.domain.funnels.reference_finder import ReferenceFinder
 from pipeline_engine.domain.funnels.rewrite import replaced
 from pipeline_engine.providers.child_process import ChildProcess
 
@@ -61,7 +61,7 @@ def run() -> list[Row]:
 def _throughput() -> list[Row]:
     keys = _keys()
     page = _page(list(keys))
-    references, alternation = References(keys), re.compile("|".join(map(re.escape, keys)))
+    references, alternation = ReferenceFinder(keys), re.compile("|".join(map(re.escape, keys)))
     ours, alone, replaces, expressions = [], [], [], []
     for _ in range(ROUNDS):
         ours.append(_rate(lambda: rewritten(Page(page, ""), keys, None)))

@@ -8,10 +8,9 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.cancel import cancel
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
+from pipeline_engine.domain.funnels.control import cancel_clone, retry_clone
 from pipeline_engine.domain.funnels.plan import plan
-from pipeline_engine.domain.funnels.retry import retry
 from pipeline_engine.domain.funnels.step import run_step
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Snooze
@@ -55,7 +54,7 @@ async def test_a_clone_that_failed_is_cleared_away_with_its_objects(
     assert len(objects_of(world, keys)) == len(keys) > 0
     source_keys = [original.shared, *original.own]
 
-    await cancel(app, clone)
+    await cancel_clone(app, clone)
     await run_clones()
 
     assert_cancelled(world, clone)
@@ -64,7 +63,7 @@ async def test_a_clone_that_failed_is_cleared_away_with_its_objects(
     assert "clone_failed" not in funnel_of(world, clone)
 
     original.write(1, page)
-    await retry(app, clone)
+    await retry_clone(app, clone)
     assert (await run_clones()).succeeded == 1
     assert_whole(world, clone, original)
 
@@ -72,7 +71,7 @@ async def test_a_clone_that_failed_is_cleared_away_with_its_objects(
 async def test_a_clone_that_has_not_begun_is_cancelled(world: World, app: App, run_clones: RunClones) -> None:
     clone = new_clone(world, Original(world))
 
-    await cancel(app, clone)
+    await cancel_clone(app, clone)
     result = await run_clones()
 
     assert (result.units, result.succeeded, result.failed) == (1, 0, 1)
@@ -88,7 +87,7 @@ async def test_a_step_that_runs_is_waited_for_and_writes_nothing_more(world: Wor
     held = await app.repos.funnel_steps.claim(running["_id"])
     assert held
 
-    await cancel(app, clone)
+    await cancel_clone(app, clone)
     assert isinstance(await plan(app, desk, clone), Snooze)
     assert await run_step(app, desk, waiting["_id"]) is None
     assert made(world, clone) > 0
@@ -109,7 +108,7 @@ async def test_a_clone_is_cancelled_in_the_middle(world: World, app: App, run_cl
 
     await eventually(begun, "the first images are copied")
     keys = [image["key"] for image in images_of(world, clone).values()]
-    await cancel(app, clone)
+    await cancel_clone(app, clone)
     await running
     await run_clones()
 
@@ -126,7 +125,7 @@ async def test_cancelling_does_not_wait_for_a_place_of_the_account(world: World,
     unwanted = new_clone(world, original)
     assert await app.repos.funnels.due(3) == []
 
-    await cancel(app, unwanted)
+    await cancel_clone(app, unwanted)
 
     assert [one["_id"] for one in await app.repos.funnels.due(3)] == [unwanted]
 
@@ -139,7 +138,7 @@ async def test_what_has_ended_well_is_neither_cancelled_nor_tried_again(
     await run_clones()
     before = funnel_of(world, clone)
 
-    for ask, code in ((cancel, "ended"), (retry, "not_ended")):
+    for ask, code in ((cancel_clone, "ended"), (retry_clone, "not_ended")):
         for id, expected in ((clone, code), (ObjectId(), "not_found"), (original.id, "not_found")):
             with pytest.raises(Permanent) as refused:
                 await ask(app, id)
@@ -158,12 +157,12 @@ async def test_a_retry_has_all_its_runs_before_it_and_events_of_its_own(
     clone = new_clone(world, original)
     await run_clones(clone_runs=1)
 
-    await retry(app, clone)
+    await retry_clone(app, clone)
     assert funnel_of(world, clone)["pending"] is True
     await run_clones(clone_runs=2)
     assert funnel_of(world, clone)["clone"]["attempts"] == 1
     original.write(0, page)
-    await retry(app, clone)
+    await retry_clone(app, clone)
     await run_clones()
 
     assert_whole(world, clone, original)

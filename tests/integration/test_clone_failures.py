@@ -300,7 +300,7 @@ async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: W
 
 @pytest.mark.covers("FC-X5")
 async def test_whoever_sees_the_end_it_is_told_once(world: World, app: App) -> None:
-    from pipeline_engine.domain.funnels.finish import settle
+    from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
 
     clone = new_clone(world, Original(world, steps=1))
     await plan(app, CloneCache(2), clone)
@@ -309,7 +309,7 @@ async def test_whoever_sees_the_end_it_is_told_once(world: World, app: App) -> N
     planned = funnel_of(world, clone)
     await app.repos.funnel_steps.end(held, "done", raw_html="x", processed={})
 
-    await asyncio.gather(*(settle(app, planned) for _ in range(10)))
+    await asyncio.gather(*(end_if_all_steps_ended(app, planned) for _ in range(10)))
 
     assert len(events(world, "funnel_cloning_completed")) == 1
     assert world.db["crm_events"].count_documents({}) == 1

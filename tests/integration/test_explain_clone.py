@@ -21,9 +21,9 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
 
 CASES: list[tuple[dict[str, Any], str, timedelta | None, str]] = [
-    ({}, "runs", None, "next look"),
+    ({}, "runs", None, "next sweep"),
     ({"in_progress": True, "lease_owner": "host:1:aa", "lease_until": NOW + HOUR}, "runs", None, "host:1:aa"),
-    ({"in_progress": True, "lease_owner": "host:1:aa", "lease_until": NOW - HOUR}, "runs", None, "next look"),
+    ({"in_progress": True, "lease_owner": "host:1:aa", "lease_until": NOW - HOUR}, "runs", None, "next sweep"),
     ({"in_progress": True, "updatedAt": NOW + HOUR}, "waits", timedelta(minutes=10), "another engine"),
     (
         {"clone": {"next_at": NOW + HOUR, "attempts": 1, "error": "S3"}},
@@ -34,7 +34,7 @@ CASES: list[tuple[dict[str, Any], str, timedelta | None, str]] = [
     ({"clone": {"cancel_requested": True}}, "ends", None, "cancelled"),
     ({"original_funnel_id": ObjectId("0" * 24)}, "fails", None, "Original Funnel not found"),
     ({"pending": False, "clone": {"finished_at": NOW, "error": "bad"}}, "never", None, "`funnels retry`"),
-    ({"pending": False, "clone": {"finished_at": NOW, "error": None}}, "never", None, "it is completed"),
+    ({"pending": False, "clone": {"finished_at": NOW, "error": None}}, "never", None, "it was completed"),
 ]
 """What the funnel says beyond a pending clone; what follows, how long after its time, and why."""
 

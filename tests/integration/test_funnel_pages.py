@@ -14,7 +14,7 @@ import pytest
 
 from pipeline_engine.app import PAGE_PROCESS, App
 from pipeline_engine.domain.funnels.page import Mentions, Page
-from pipeline_engine.domain.funnels.pages import LONGEST, look, rewrite
+from pipeline_engine.domain.funnels.pages import MAX_CHARACTERS, look, rewrite
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.child_process import ChildProcess
 
@@ -66,7 +66,7 @@ async def test_pages_are_looked_at_and_rewritten(app: App) -> None:
     result = await rewrite(app, page, MAP, None)
     assert result.page.html == f'é\ud800<a href="/userform/{NEW}?x">'
     assert result.page.components == page.components.replace(KEY, MAP[KEY])
-    assert (result.chat_set, result.left) == (0, ())
+    assert (result.chat_set, result.leftovers) == (0, ())
     assert (await rewrite(app, Page("", ""), {}, "key")).page == Page("", "")
 
 
@@ -94,7 +94,7 @@ async def test_hostile_pages_do_not_hold_up_the_loop(app: App, html: str) -> Non
     assert lag.longest < 0.05
     assert FUNNEL in mentions.references
     assert result.page.components == page.components.replace(FUNNEL, NEW)
-    assert result.left == ()
+    assert result.leftovers == ()
 
 
 async def test_twenty_megabytes_do_not_hold_up_the_loop(app: App) -> None:
@@ -121,7 +121,8 @@ async def test_a_page_that_takes_too_long_is_refused_and_the_next_is_served(app:
 
 
 async def test_a_page_that_is_too_large_is_refused(app: App) -> None:
-    for work in (look(app, Page("x" * LONGEST, "y"), []), rewrite(app, Page("x" * LONGEST, "y"), {}, None)):
+    page = Page("x" * MAX_CHARACTERS, "y")
+    for work in (look(app, page, []), rewrite(app, page, {}, None)):
         with pytest.raises(Permanent, match=r"33,554,433 characters, more than 33,554,432"):
             await work
     assert not processes()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pipeline_engine.domain.funnels.copies import Copies
+from pipeline_engine.domain.funnels.images import ObjectCopier
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.storage_errors import ObjectMissing
@@ -121,7 +121,7 @@ async def test_a_source_that_went_up_in_parts_is_compared_once() -> None:
     copied = WELL.format(etag="bb")
     objects = {"a": (5, MULTIPART), "b": (5, "bb"), "c": (5, "bb")}
     async with S3Copy(objects, [copied, copied]) as s3, at(s3) as storage:
-        copies = Copies(at_once=1)
+        copies = ObjectCopier(max_concurrent=1)
         await copies.copy(storage, "a", "b", token=1)
         assert s3.heads == 2
         await copies.copy(storage, "a", "c", token=1)

@@ -11,10 +11,9 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.cron import TIMETABLE, cron_jobs
-from pipeline_engine.domain.funnels.clone_ids import clone_step_id, clone_uuid
-from pipeline_engine.domain.funnels.image_key import image_key
+from pipeline_engine.domain.funnels.clone_map import clone_step_id, clone_uuid, image_key
+from pipeline_engine.domain.funnels.control import status_of
 from pipeline_engine.domain.funnels.placeholders import in_order, placeholder
-from pipeline_engine.domain.funnels.status import status_of
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.storage_errors import refuse_bad_key
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.funnels.leftovers import WINDOW, Proof
-from pipeline_engine.domain.funnels.page import Left, Page
+from pipeline_engine.domain.funnels.decoded_text import decoded_texts, fully_decoded
+from pipeline_engine.domain.funnels.leftovers import WINDOW, LeftoverFinder
+from pipeline_engine.domain.funnels.page import Leftover, Page
 from pipeline_engine.domain.funnels.page_process import mentions, rewritten
-from pipeline_engine.domain.funnels.reading import plain, readings
 
 FUNNEL, STEP = "65a1b2c3d4e5f60718293a4b", "fee012345678901234567890"
 FORM = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -89,7 +89,7 @@ ENCODINGS: list[Encoding] = [
 
 def one(text: str, replacements: Mapping[str, str] = MAP, chat_key: str | None = None) -> str:
     result = rewritten(Page(text, ""), dict(replacements), chat_key)
-    assert result.left == ()
+    assert result.leftovers == ()
     return result.page.html
 
 
@@ -213,7 +213,7 @@ def test_components_change_inside_their_json_only(depth: int, end: str) -> None:
 
     result = rewritten(Page("", components(FUNNY, FUNNEL)), MAP, None)
     assert result.page.components == components(MAP[FUNNY], MAP[FUNNEL])
-    assert result.left == ()
+    assert result.leftovers == ()
 
 
 @pytest.mark.covers("FC-15")
@@ -296,7 +296,7 @@ def test_without_a_token_the_widget_stays_as_it_is() -> None:
     ],
 )
 def test_the_proof_sees_what_a_rewriting_would_have_missed(hidden: str) -> None:
-    ((at, reference),) = Proof(MAP).left(f'<img src="{hidden}">')
+    ((at, reference),) = LeftoverFinder(MAP).find(f'<img src="{hidden}">')
     assert reference == PHOTO
     assert 0 < at <= len(hidden) + 12
 
@@ -305,26 +305,26 @@ def test_the_proof_sees_what_a_rewriting_would_have_missed(hidden: str) -> None:
 def test_the_proof_says_where() -> None:
     filler = "x " * 400_000
     text = f"{filler}<{FUNNEL}>{filler}<{percents(PHOTO)}>"
-    first, second = Proof(MAP).left(text)
+    first, second = LeftoverFinder(MAP).find(text)
     assert first == (len(filler) + 1, FUNNEL)
     assert second == (text.index("photo.png") + len("photo.png"), PHOTO)
-    assert rewritten(Page("", text), {FUNNEL: FUNNEL}, None).left == ()
+    assert rewritten(Page("", text), {FUNNEL: FUNNEL}, None).leftovers == ()
 
 
 def test_the_proof_does_not_take_a_piece_at_its_windows_edge_for_a_whole() -> None:
-    proof = Proof(MAP)
-    for edge in (WINDOW, WINDOW + proof._overlap - len(FUNNEL)):
+    finder = LeftoverFinder(MAP)
+    for edge in (WINDOW, WINDOW + finder._overlap - len(FUNNEL)):
         for piece in (f"ab{FUNNEL} ", f" {FUNNEL}ab"):
             text = "y" * (edge - piece.index(FUNNEL)) + piece + " z" * WINDOW
             assert text.index(FUNNEL) == edge
-            assert list(proof.left(text)) == []
+            assert list(finder.find(text)) == []
 
 
 def test_what_is_left_is_told_with_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline_engine.domain.funnels.page_process.replaced", lambda text, *_: text)
-    assert rewritten(Page(f" {FUNNEL}", f"[{FORM}]"), MAP, None).left == (
-        Left("html", 1, FUNNEL),
-        Left("components", 1, FORM),
+    assert rewritten(Page(f" {FUNNEL}", f"[{FORM}]"), MAP, None).leftovers == (
+        Leftover("html", 1, FUNNEL),
+        Leftover("components", 1, FORM),
     )
 
 
@@ -346,7 +346,7 @@ def test_real_pages_come_out_whole(name: str) -> None:
     components = json.dumps({"html": source, "again": json.dumps({"html": source})})
     result = rewritten(Page("", components), MAP, None)
     assert json.loads(result.page.components)["html"] == planted(lambda reference: MAP[reference])
-    assert result.left == ()
+    assert result.leftovers == ()
 
 
 TEXTS = st.text(max_size=60) | st.text("<>&;%#\\\"'/+-=. \nabfnu0123x", max_size=60)
@@ -355,7 +355,7 @@ TEXTS = st.text(max_size=60) | st.text("<>&;%#\\\"'/+-=. \nabfnu0123x", max_size
 @given(TEXTS)
 def test_a_text_without_references_stays_byte_for_byte(text: str) -> None:
     result = rewritten(Page(text, text), MAP, None)
-    assert (result.page, result.left) == (Page(text, text), ())
+    assert (result.page, result.leftovers) == (Page(text, text), ())
 
 
 @given(TEXTS, st.sampled_from(list(MAP)), st.lists(st.sampled_from(ENCODINGS), max_size=3), TEXTS)
@@ -381,7 +381,7 @@ def test_never_chained(replacements: dict[str, str], words: list[str]) -> None:
 
 @given(TEXTS)
 def test_every_reading_knows_where_its_characters_stand(text: str) -> None:
-    for reading in readings(text):
+    for reading in decoded_texts(text):
         places = [reading.source(at) for at in range(len(reading.text) + 1)]
         assert places == sorted(set(places))
         assert (places[0], places[-1]) == (0, len(text)) or not text
@@ -390,7 +390,7 @@ def test_every_reading_knows_where_its_characters_stand(text: str) -> None:
 def test_readings_in_all_encodings() -> None:
     for encoding in ENCODINGS:
         for again in ENCODINGS:
-            assert plain(again(encoding("/é😀\"'&<"))).replace("+", " ") == "/é😀\"'&<"
+            assert fully_decoded(again(encoding("/é😀\"'&<"))).replace("+", " ") == "/é😀\"'&<"
 
 
 @pytest.mark.covers("FC-X15")

@@ -74,7 +74,9 @@ def _settle(change: Change, word: str, ids: Sequence[str] | None) -> None:
     chosen = [read_id(id) for id in ids or ()]
 
     async def work(app: App) -> bool:
-        return all([await _done(change(app, id), f"{id} {word}") for id in chosen or await app.shared.job_store.dead_ids()])
+        return all(
+            [await _done(change(app, id), f"{id} {word}") for id in chosen or await app.shared.job_store.dead_ids()]
+        )
 
     if not session.with_app(work):
         raise typer.Exit(session.FAILED)

@@ -32,7 +32,9 @@ def command(
     else:
         Console().print(_table(done.results))
         if done.events_waiting:
-            Console().print(f"{done.events_waiting} socket events could not be delivered yet: a daemon goes on with them")
+            Console().print(
+                f"{done.events_waiting} socket events could not be delivered yet: a daemon goes on with them"
+            )
     raise typer.Exit(0 if ok else session.FAILED)
 
 

@@ -10,7 +10,7 @@ import typer
 from pipeline_engine.cli import session
 from pipeline_engine.cli.object_id import read_id
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.funnels.status import status_of
+from pipeline_engine.domain.funnels.control import status_of
 
 COLUMNS = ("id", "status", "account", "name", "steps", "done", "images", "forms", "runs failed", "error")
 

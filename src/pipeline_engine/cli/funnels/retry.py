@@ -8,7 +8,7 @@ from pipeline_engine.cli.funnels.funnel_id import FunnelId
 from pipeline_engine.cli.object_id import read_id
 from pipeline_engine.cli.presence import daemons, nobody
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.funnels.retry import retry
+from pipeline_engine.domain.funnels.control import retry_clone
 
 
 def command(id: FunnelId) -> None:
@@ -16,7 +16,7 @@ def command(id: FunnelId) -> None:
     funnel_id = read_id(id)
 
     async def work(app: App) -> int:
-        await retry(app, funnel_id)
+        await retry_clone(app, funnel_id)
         return await daemons(app.redis, app.queue)
 
     running = session.with_app(work)

@@ -10,8 +10,7 @@ from pipeline_engine.cli import session
 from pipeline_engine.cli.funnels.funnel_id import FunnelId
 from pipeline_engine.cli.object_id import read_id
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.funnels.look_up import look_up
-from pipeline_engine.domain.funnels.status import status_of
+from pipeline_engine.domain.funnels.control import find_clone, status_of
 
 Document = Mapping[str, Any]
 
@@ -21,7 +20,7 @@ def command(id: FunnelId) -> None:
     funnel_id = read_id(id)
 
     async def work(app: App) -> tuple[Document, list[Document]]:
-        funnel = await look_up(app, funnel_id)
+        funnel = await find_clone(app, funnel_id)
         return funnel, [*await app.funnel_steps.of_clone(funnel, "clone_state", "attempts", "last_error")]
 
     funnel, steps = session.with_app(work)

@@ -52,7 +52,9 @@ def most_at_once(app: App[AutomationRepos], automation: Automation) -> int:
     return app.settings.automation_batch * batches
 
 
-async def work(app: App[AutomationRepos], automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
+async def work(
+    app: App[AutomationRepos], automation: Automation, run_id: str, deals: Sequence[Deal], until: float
+) -> Worked:
     """Work off deals that match. Sends nothing more after `until`, a time of the monotonic clock."""
     size = app.settings.automation_batch
     batches = [deals[at : at + size] for at in range(0, len(deals), size)]
@@ -68,7 +70,9 @@ def _or_raise(result: Worked | BaseException) -> Worked:
     return result
 
 
-async def _work(app: App[AutomationRepos], automation: Automation, run_id: str, deals: Sequence[Deal], until: float) -> Worked:
+async def _work(
+    app: App[AutomationRepos], automation: Automation, run_id: str, deals: Sequence[Deal], until: float
+) -> Worked:
     action, acted = ACTIONS[automation.type], _Acted()
     log = await _open_log(app, automation, action, run_id, deals)
     try:
@@ -117,7 +121,9 @@ class _Acted:
     rest: float | None = None
 
 
-async def _act(app: App[AutomationRepos], automation: Automation, action: Action, deals: Sequence[Deal], until: float) -> _Acted:
+async def _act(
+    app: App[AutomationRepos], automation: Automation, action: Action, deals: Sequence[Deal], until: float
+) -> _Acted:
     match action:
         case UpdateDeal():
             return _Acted(on_all=await _change(app, automation, action, deals))
@@ -141,7 +147,9 @@ async def _change(app: App[AutomationRepos], automation: Automation, action: Upd
     return changed.everything and len(going) == len(deals)
 
 
-async def _stop_circling(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal], now: datetime) -> Sequence[Deal]:
+async def _stop_circling(
+    app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal], now: datetime
+) -> Sequence[Deal]:
     """The deals that may be moved on; those that automations move round and round are given up."""
     circling = [deal for deal in deals if automation.reentry == "per_entry" and goes_round(deal, now)]
     await give_up(app, automation, [Failure(deal, CIRCLING, 0) for deal in circling])
@@ -149,7 +157,9 @@ async def _stop_circling(app: App[AutomationRepos], automation: Automation, deal
     return [deal for deal in deals if deal["_id"] not in stopped]
 
 
-async def _write(app: App[AutomationRepos], automation: Automation, action: InsertDocument, deals: Sequence[Deal]) -> None:
+async def _write(
+    app: App[AutomationRepos], automation: Automation, action: InsertDocument, deals: Sequence[Deal]
+) -> None:
     now = app.clock.now()
     deals = await _still_matching(app, automation, deals, now)
     documents = [_document(automation, action, deal, now) for deal in deals]
@@ -185,7 +195,9 @@ def _unsent(error: Exception) -> Result:
     return Limited(error.retry_after) if isinstance(error, RateLimited) else GivenUp(str(error), 0)
 
 
-async def _settle(app: App[AutomationRepos], automation: Automation, deals: Mapping[str, Deal], results: Mapping[str, Result]) -> None:
+async def _settle(
+    app: App[AutomationRepos], automation: Automation, deals: Mapping[str, Deal], results: Mapping[str, Result]
+) -> None:
     sent, lost, again = [], [], []
     for key, result in results.items():
         match result:
@@ -212,7 +224,9 @@ async def _still_due(app: App[AutomationRepos], automation: Automation, keys: Ma
     return {keys[deal["_id"]] for deal in deals} if is_on else set()
 
 
-async def _still_matching(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal], now: datetime) -> list[Deal]:
+async def _still_matching(
+    app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal], now: datetime
+) -> list[Deal]:
     """The moment before the effect: a deal that was moved, done or deleted meanwhile is left alone."""
     ids = [deal["_id"] for deal in deals]
     return list(await app.repos.automation_deals.matching({**fresh(automation, now), "_id": {"$in": ids}}, limit=0))

@@ -60,7 +60,11 @@ async def close(app: App[AutomationRepos], automation: Automation, log: Document
 
 
 async def _write_down(
-    app: App[AutomationRepos], automation: Automation, log: Document, happened: Sequence[ObjectId], broken: Mapping[ObjectId, str]
+    app: App[AutomationRepos],
+    automation: Automation,
+    log: Document,
+    happened: Sequence[ObjectId],
+    broken: Mapping[ObjectId, str],
 ) -> tuple[int, int]:
     tag = _tag(automation)
     success = [{"deal": deal, **tag} for deal in happened]
@@ -84,7 +88,9 @@ def _entries(log: Document) -> dict[ObjectId, datetime]:
     return dict(zip(log["deals"], log.get("entries", ()), strict=False))
 
 
-async def _messages(app: App[AutomationRepos], automation: Automation, deals: Sequence[ObjectId]) -> dict[ObjectId, str]:
+async def _messages(
+    app: App[AutomationRepos], automation: Automation, deals: Sequence[ObjectId]
+) -> dict[ObjectId, str]:
     parked = await app.repos.automation_units.parked(automation.account_id, automation.id, deals) if deals else []
     return {unit["deal_id"]: unit["last_error"] for unit in parked}
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.batch import Worked
 from pipeline_engine.domain.automations.automation_claim import AutomationClaim
+from pipeline_engine.domain.automations.batch import Worked
 from pipeline_engine.domain.automations.notify import tell
 from pipeline_engine.repos.automation_repos import AutomationRepos
 

@@ -17,7 +17,6 @@ from pipeline_engine.domain.automations.past import Past, past
 from pipeline_engine.domain.explanation import Condition, Next, next_of
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
-from pipeline_engine.repos.automation_history import AutomationHistory
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 Document = Mapping[str, Any]

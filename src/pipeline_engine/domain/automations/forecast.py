@@ -18,7 +18,6 @@ from pipeline_engine.domain.automations.explain import moves_deals, read_or_faul
 from pipeline_engine.domain.automations.matching import flagged, fresh
 from pipeline_engine.domain.explanation import Condition, Next, next_of
 from pipeline_engine.ids import object_id
-from pipeline_engine.repos.automation_outlook import AutomationOutlook
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 Document = Mapping[str, Any]

@@ -23,7 +23,9 @@ async def take_up_repeats(app: App[AutomationRepos], claim: AutomationClaim) -> 
     while deals := await app.repos.automation_deals.matching(query, app.settings.automation_batch):
         await claim.change(watermark=None)
         await app.repos.automation_units.settle(automation.account_id, [unit_key(automation, deal) for deal in deals])
-        changed = await app.repos.automation_deals.change(query, [deal["_id"] for deal in deals], new_generation(automation))
+        changed = await app.repos.automation_deals.change(
+            query, [deal["_id"] for deal in deals], new_generation(automation)
+        )
         if changed.refused:
             return  # they stay flagged
 

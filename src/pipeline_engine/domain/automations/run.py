@@ -12,8 +12,8 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations import circuit_breaker
-from pipeline_engine.domain.automations.automation_claim import AutomationClaim
 from pipeline_engine.domain.automations.actions.table import ACTIONS
+from pipeline_engine.domain.automations.automation_claim import AutomationClaim
 from pipeline_engine.domain.automations.batch import most_at_once, work
 from pipeline_engine.domain.automations.batch_log import close_left_open
 from pipeline_engine.domain.automations.limits import within_limit
@@ -88,7 +88,9 @@ async def _select(app: App[AutomationRepos], claim: AutomationClaim, behind: Sel
     return await select(app, claim.automation, claim.document, most, behind.last if behind else None)
 
 
-async def _work(app: App[AutomationRepos], claim: AutomationClaim, selection: Selection, until: float) -> Outcome | None:
+async def _work(
+    app: App[AutomationRepos], claim: AutomationClaim, selection: Selection, until: float
+) -> Outcome | None:
     """Some deals. Returns how the slice ends, if it has to end after this."""
     await _announce(app, claim, selection)
     claim.check()
@@ -113,7 +115,9 @@ async def _put_to_rest(app: App[AutomationRepos], claim: AutomationClaim, second
 
 async def _is_on(app: App[AutomationRepos], claim: AutomationClaim) -> bool:
     """The moment before the effect: whether automation and account are still switched on."""
-    _, is_active = await asyncio.gather(claim.refresh(), app.repos.automations.account_is_active(claim.automation.account_id))
+    _, is_active = await asyncio.gather(
+        claim.refresh(), app.repos.automations.account_is_active(claim.automation.account_id)
+    )
     document = claim.document
     is_ours = document.get("module") == "DEAL" and str(document.get("type")) in ACTIONS
     return is_active and is_ours and document.get("status") == "ACTIVE"

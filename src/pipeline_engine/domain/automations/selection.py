@@ -43,7 +43,11 @@ class Selection:
 
 
 async def select(
-    app: App[AutomationRepos], automation: Automation, held: Mapping[str, Any], limit: int, behind: Mapping[str, Any] | None = None
+    app: App[AutomationRepos],
+    automation: Automation,
+    held: Mapping[str, Any],
+    limit: int,
+    behind: Mapping[str, Any] | None = None,
 ) -> Selection:
     """Deals that match now, those that wait for another attempt excepted; `behind`: only those that come after it."""
     now = app.clock.now()
@@ -82,7 +86,9 @@ def watermark(held: Mapping[str, Any], automation: Automation, now: datetime) ->
     return settled
 
 
-def _still_true(app: App[AutomationRepos], held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
+def _still_true(
+    app: App[AutomationRepos], held: Mapping[str, Any], automation: Automation, now: datetime
+) -> datetime | None:
     """The watermark, if since the last full look we would have heard of deals that enter with a time long past."""
     settled, since = watermark(held, automation, now), app.changes.complete_since(automation.stage_id)
     return settled if settled and since and held["watermark"]["looked_at"] >= since else None

@@ -1,1 +1,1 @@
-"""Funnel cloning: from the sweep to the proof that nothing points at the source."""
+"""Funnel cloning. A sweep finds funnels that are due; `plan` makes a clone's empty steps; `step` fills each of them."""

@@ -1,21 +1,24 @@
-"""The key of a page's chat widget: `<script custom-chat-widget="true" api-key="…">`."""
+"""The key of a page's chat widget: `<script custom-chat-widget="true" api-key="…">`. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-BEGIN = re.compile(r"<(?:script(?=[\s/>])|!--)", re.IGNORECASE)
-# As a browser reads it, save that a bare "<" ends the tag: so the time is in proportion to the page, whatever it holds.
+OPENING = re.compile(r"<(?:script(?=[\s/>])|!--)", re.IGNORECASE)
+# As a browser reads it, except that a bare "<" ends the tag: so the time is in proportion to the page's length.
 ATTRIBUTE = re.compile(r"""[\s/]*+([^\s/><][^\s/>=<]*+)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|(?!["'])[^\s><]*+))?+""")
-END = re.compile(r"[\s/]*+>")
-AFTER = {"<!--": re.compile("-->"), "<script": re.compile("</script", re.IGNORECASE)}
+TAG_END = re.compile(r"[\s/]*+>")
+CLOSING = {"<!--": re.compile("-->"), "<script": re.compile("</script", re.IGNORECASE)}
 
 Span = tuple[int, int]
 
 
 def chat_keys(html: str) -> list[list[Span]]:
-    """Where the keys of each widget stand, quotation marks and all; scripts and comments are not looked into."""
+    """The spans of the key attributes of each chat widget, with their quotation marks.
+
+    Text inside scripts and comments is skipped.
+    """
     return [keys for attributes in _script_tags(html) if (keys := _keys(html, attributes))]
 
 
@@ -27,28 +30,28 @@ def _keys(html: str, attributes: list[tuple[str, Span]]) -> list[Span]:
 
 
 def _script_tags(html: str) -> Iterator[list[tuple[str, Span]]]:
-    """The attributes with values of every script's tag."""
+    """The attributes with values of every script tag."""
     never_closed: set[str] = set()
-    begin = BEGIN.search(html)
-    while begin:
-        kind, at = begin[0].lower(), begin.end()
+    opening = OPENING.search(html)
+    while opening:
+        kind, at = opening[0].lower(), opening.end()
         if kind == "<script":
             attributes, at = _attributes(html, at)
-            if end := END.match(html, at):
+            if end := TAG_END.match(html, at):
                 at = end.end()
                 yield attributes
             else:
                 kind = ""
-        if kind in AFTER and kind not in never_closed:
-            if close := AFTER[kind].search(html, at - 2):
-                at = close.end()
+        if kind in CLOSING and kind not in never_closed:
+            if closing := CLOSING[kind].search(html, at - 2):
+                at = closing.end()
             else:
                 never_closed.add(kind)
-        begin = BEGIN.search(html, at)
+        opening = OPENING.search(html, at)
 
 
 def _attributes(html: str, at: int) -> tuple[list[tuple[str, Span]], int]:
-    """Those from `at` on, and where they end."""
+    """The attributes that start at `at`, and where the last one ends."""
     attributes = []
     while attribute := ATTRIBUTE.match(html, at):
         at = attribute.end()

@@ -1,4 +1,4 @@
-"""Copies the forms that a page mentions: one per clone, however many steps use it."""
+"""Copies the forms that a page mentions: once per clone, however many steps use a form."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.clone_ids import clone_uuid
-from pipeline_engine.domain.funnels.clone_map import CloneMap
+from pipeline_engine.domain.funnels.clone_map import CloneMap, clone_uuid
 from pipeline_engine.domain.funnels.source import foreign_to
 from pipeline_engine.errors import Permanent
 from pipeline_engine.repos.funnel_repos import FunnelRepos
@@ -17,8 +16,13 @@ from pipeline_engine.repos.funnel_repos import FunnelRepos
 Document = Mapping[str, Any]
 
 
-async def copy_forms(app: App[FunnelRepos], clone_map: CloneMap, mentioned: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """{form id: its clone's, or '' where there is none to copy}, and why there is none."""
+async def copy_forms(
+    app: App[FunnelRepos], clone_map: CloneMap, mentioned: Collection[str]
+) -> tuple[dict[str, str], list[str]]:
+    """{form id: the id of its copy, or '' where there is no form to copy}, and a warning for each that is missing.
+
+    Raises: Permanent `form` when a unique index refuses a copy.
+    """
     if not mentioned:
         return {}, []
     sources = await _sources(app, clone_map, mentioned)
@@ -35,13 +39,13 @@ async def copy_forms(app: App[FunnelRepos], clone_map: CloneMap, mentioned: Coll
 
 
 async def _sources(app: App[FunnelRepos], clone_map: CloneMap, mentioned: Collection[str]) -> dict[str, Document]:
-    """The forms to copy by their secret id; where several have it, the source's own and then the oldest."""
+    """The forms to copy, by secret id. Of several with one id, a form of the source's account wins, else the newest."""
     found = await app.repos.forms.with_secrets(sorted({id.lower() for id in mentioned}))
-    foreign = await foreign_to(app, clone_map.owner, found)
+    foreign = await foreign_to(app, clone_map.account_id, found)
     own = str(clone_map.source.get("account_id"))
-    seen = [one for one in found if one not in foreign]
-    seen.sort(key=lambda one: str(one.get("account_id")) == own)
-    return {str(one["form_secret_id"]): one for one in seen}
+    visible = [one for one in found if one not in foreign]
+    visible.sort(key=lambda one: str(one.get("account_id")) == own)
+    return {str(one["form_secret_id"]): one for one in visible}
 
 
 def _copy(form: Document, clone_map: CloneMap, now: object) -> dict[str, Any]:

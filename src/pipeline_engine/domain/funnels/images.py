@@ -1,4 +1,4 @@
-"""Copies the images of a step: record first, then the object, then a mark on the record that it is there."""
+"""Copies the images of a step: it writes each record, then copies the object, then marks the record as uploaded."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
-from pipeline_engine.errors import LeaseLost, Permanent
+from pipeline_engine.errors import LeaseLost, Permanent, Transient
 from pipeline_engine.ids import derived_id
+from pipeline_engine.providers.storage import ObjectInfo, Storage
 from pipeline_engine.providers.storage_errors import ObjectMissing
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
+MAX_REMEMBERED = 10_000
+"""Of the latest copies, whose records may not say so yet, and of the latest sources."""
 
-async def copy_images(app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, wanted: Collection[str]) -> dict[str, str]:
-    """See to it that these images are there for the clone. Returns {source key: why} of those that cannot be.
+Copy = tuple[str, int]
+"""A target key and the token of the clone's run: after a clean-up, a new run copies the same key again."""
 
-    Raises: what the storage raises, when all that could be copied is; LeaseLost when the lease may have run out.
+
+async def copy_images(
+    app: App[FunnelRepos], copier: ObjectCopier, clone_map: CloneMap, wanted: Collection[str]
+) -> dict[str, str]:
+    """Copy those of the images that the clone does not have yet. Returns {source key: why it cannot be copied}.
+
+    Raises: what the storage raises, after it has copied the other images; LeaseLost when the lease may have run out.
     """
     refused = {key: f"image {key}: it belongs to another account" for key in wanted if key in clone_map.foreign}
     there = {one["source_key"]: one["uploaded"] for one in await app.repos.images.of_clone(clone_map.clone)}
@@ -32,33 +40,35 @@ async def copy_images(app: App[FunnelRepos], cache: CloneCache, clone_map: Clone
     await app.repos.images.add([_record(app, clone_map, key, now) for key in wanted if key not in there])
     if not app.heartbeat.trusted:
         raise LeaseLost("the lease may have run out")
-    return {**refused, **await _copy(app, cache, clone_map, wanted)}
+    return {**refused, **await _copy(app, copier, clone_map, wanted)}
 
 
-async def _copy(app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, wanted: Collection[str]) -> dict[str, str]:
+async def _copy(
+    app: App[FunnelRepos], copier: ObjectCopier, clone_map: CloneMap, wanted: Collection[str]
+) -> dict[str, str]:
     new, token = clone_map.image_keys, clone_map.clone["token"]
     results = await asyncio.gather(
-        *(cache.copies.copy(app.storage, key, new[key], token) for key in wanted), return_exceptions=True
+        *(copier.copy(app.storage, key, new[key], token) for key in wanted), return_exceptions=True
     )
-    ends = dict(zip(wanted, results, strict=True))
-    if copied := [key for key, error in ends.items() if error is None]:
+    errors = dict(zip(wanted, results, strict=True))
+    if copied := [key for key, error in errors.items() if error is None]:
         await app.repos.images.uploaded(clone_map.clone, copied)
-    if gone := [key for key, error in ends.items() if _is_gone(error)]:
+    if gone := [key for key, error in errors.items() if _is_gone(error)]:
         await app.repos.images.drop(clone_map.clone, gone)
     for error in results:
         if error is not None and not _is_gone(error):
             raise error
-    return {key: f"image {key}: {ends[key]}" for key in gone}
+    return {key: f"image {key}: {errors[key]}" for key in gone}
 
 
 def _is_gone(error: object) -> bool:
-    """Nobody will ever find an object there."""
+    """Whether no later attempt can find the object."""
     return isinstance(error, ObjectMissing) or (isinstance(error, Permanent) and error.code == "bad_key")
 
 
 def _record(app: App[FunnelRepos], clone_map: CloneMap, source_key: str, now: object) -> dict[str, Any]:
     image, key, clone = clone_map.images[source_key], clone_map.image_keys[source_key], clone_map.clone
-    about = {"bucket": app.storage.bucket, **_moved(image.get("additionalInfo"), source_key, key)}
+    about = {"bucket": app.storage.bucket, **_with_new_key(image.get("additionalInfo"), source_key, key)}
     return {
         "_id": derived_id("image", clone["_id"], source_key),
         "clone_id": clone["_id"],
@@ -77,8 +87,47 @@ def _record(app: App[FunnelRepos], clone_map: CloneMap, source_key: str, now: ob
     }
 
 
-def _moved(about: object, old: str, new: str) -> dict[str, Any]:
-    """What is known of the object (bucket, ContentType, url), with the new key wherever the old one stands."""
+def _with_new_key(about: object, old: str, new: str) -> dict[str, Any]:
+    """`additionalInfo` (bucket, ContentType, url) with the old key replaced by the new one, also where it is quoted."""
     known = about if isinstance(about, Mapping) else {}
     moved = {name: value.replace(old, new) for name, value in known.items() if isinstance(value, str)}
     return {**known, **{name: value.replace(quote(old), quote(new)) for name, value in moved.items()}}
+
+
+class ObjectCopier:
+    """Copies S3 objects: at most `max_concurrent` at a time in this process, each once for all steps that use it."""
+
+    def __init__(self, max_concurrent: int) -> None:
+        self._places = asyncio.Semaphore(max_concurrent)
+        self._made: dict[Copy, asyncio.Future[None]] = {}
+        self._sources: dict[str, ObjectInfo] = {}
+
+    async def copy(self, storage: Storage, source_key: str, target_key: str, token: int) -> None:
+        """Returns when the copy is there, whichever step made it. Raises: as `Storage.copy`."""
+        copy = target_key, token
+        if made := self._made.get(copy):
+            await asyncio.shield(made)
+            return
+        made = self._made[copy] = asyncio.get_running_loop().create_future()
+        try:
+            async with self._places:
+                await self._copy(storage, source_key, target_key)
+        except BaseException as error:
+            del self._made[copy]
+            # A cancelled step does not cancel the others that wait: they get a Transient and try again.
+            made.set_exception(error if isinstance(error, Exception) else Transient("the copy was broken off"))
+            made.exception()  # marks it as retrieved: perhaps no other step waits for it
+            raise
+        made.set_result(None)
+        _drop_oldest(self._made)
+
+    async def _copy(self, storage: Storage, source_key: str, target_key: str) -> None:
+        """Steps of a template copy the same sources again and again: a source seen before needs no HEAD request."""
+        copied = await storage.copy(source_key, target_key, self._sources.get(source_key))
+        self._sources[source_key] = ObjectInfo(source_key, copied.size, copied.etag)
+        _drop_oldest(self._sources)
+
+
+def _drop_oldest(remembered: dict[Any, Any]) -> None:
+    while len(remembered) > MAX_REMEMBERED:
+        remembered.pop(next(iter(remembered)))

@@ -1,55 +1,74 @@
-"""Looks at pages and rewrites them in a process of its own: what a tenant wrote may be large, or made to hurt."""
+"""Has pages read and rewritten by a process of its own: a tenant's page may be very large, or made to do harm."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.page import Mentions, Page, Rewritten
-from pipeline_engine.domain.funnels.page_wire import PIECE, Answer, Look, Request, Rewrite, decoded, encoded, pieces
+from pipeline_engine.domain.funnels.page import (
+    PIECE_CHARACTERS,
+    FindMentions,
+    Mentions,
+    Page,
+    PageAnswer,
+    PageRequest,
+    RewritePage,
+    RewrittenPage,
+    decode,
+    decode_piece,
+    encode,
+    encode_piece,
+    pieces,
+)
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.child_process import ChildProcess, Died, Pipe, TookTooLong
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 
-LONGEST = 32 * 1024 * 1024  # characters of a page's texts together
+MAX_CHARACTERS = 32 * 1024 * 1024
+"""Of a page's html and components together."""
 
 
 async def look(app: App[FunnelRepos], page: Page, references: Collection[str]) -> Mentions:
-    """Which of the references the page mentions, in whatever encoding; and the id of every `/userform/<id>`.
+    """Those of the references that the page mentions, in whatever encoding; the id of every `/userform/<id>`; whether
+    it has a chat widget.
 
-    Raises: Permanent when the page is too large or takes too long, Transient when the process cannot be had.
+    Raises: Permanent `page_too_large`, or `page_too_hard` when the page needs too much time or memory; Transient when
+    the page process dies.
     """
-    answer, _ = await _asked(app.pages, page, Look(sorted(references)))
+    answer, _ = await _ask(app.pages, page, FindMentions(sorted(references)))
     if answer.mentions is None:
         raise _too_large_for_memory(page)
     return answer.mentions
 
 
-async def rewrite(app: App[FunnelRepos], page: Page, replacements: Mapping[str, str], chat_key: str | None) -> Rewritten:
-    """The page with every reference replaced ('' empties it) and the key of its chat widgets set, if there is one.
+async def rewrite(
+    app: App[FunnelRepos], page: Page, replacements: Mapping[str, str], chat_key: str | None
+) -> RewrittenPage:
+    """The page with every reference replaced ('' removes it) and, unless `chat_key` is None, the key of its chat
+    widgets set.
 
     Raises: as `look`.
     """
-    answer, written = await _asked(app.pages, page, Rewrite(dict(replacements), chat_key))
+    answer, written = await _ask(app.pages, page, RewritePage(dict(replacements), chat_key))
     if answer.rewritten is None:
         raise _too_large_for_memory(page)
-    return Rewritten(written, *answer.rewritten)
+    return RewrittenPage(written, *answer.rewritten)
 
 
-async def _asked(child: ChildProcess, page: Page, work: Look | Rewrite) -> tuple[Answer, Page]:
-    if _size(page) > LONGEST:
-        raise Permanent(f"the page has {_size(page):,} characters, more than {LONGEST:,}", "page_too_large")
+async def _ask(child: ChildProcess, page: Page, work: FindMentions | RewritePage) -> tuple[PageAnswer, Page]:
+    if _size(page) > MAX_CHARACTERS:
+        raise Permanent(f"the page has {_size(page):,} characters, more than {MAX_CHARACTERS:,}", "page_too_large")
 
-    async def exchange(pipe: Pipe) -> tuple[Answer, Page]:
+    async def exchange(pipe: Pipe) -> tuple[PageAnswer, Page]:
         html, components = pieces(page.html), pieces(page.components)
-        await pipe.send(encoded(Request(work, len(html), len(components))))
+        await pipe.send(encode(PageRequest(work, len(html), len(components))))
         for piece in (*html, *components):
-            await pipe.send(piece.encode(errors="surrogatepass"))
-        answer = decoded(await pipe.receive(), Answer)
+            await pipe.send(encode_piece(piece))
+        answer = decode(await pipe.receive(), PageAnswer)
         return answer, Page(await _text(pipe, answer.html), await _text(pipe, answer.components))
 
     try:
-        return await child.talk(exchange, about=page.html[:PIECE])
+        return await child.talk(exchange, about=page.html[:PIECE_CHARACTERS])
     except TookTooLong:
         raise Permanent(f"the page ({_size(page):,} characters) takes too long", "page_too_hard") from None
     except Died as death:
@@ -65,4 +84,4 @@ def _too_large_for_memory(page: Page) -> Permanent:
 
 
 async def _text(pipe: Pipe, count: int) -> str:
-    return "".join([(await pipe.receive()).decode(errors="surrogatepass") for _ in range(count)])
+    return "".join([decode_piece(await pipe.receive()) for _ in range(count)])

@@ -1,4 +1,4 @@
-"""Makes the steps of a clone, empty: which there are is written down once, then each is made exactly once."""
+"""Makes the empty steps of a clone: records once which steps it will have, then makes each exactly once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.funnels.clone_ids import clone_step_id
-from pipeline_engine.domain.funnels.source import foreign_to, owner_of
+from pipeline_engine.domain.funnels.clone_map import clone_step_id
+from pipeline_engine.domain.funnels.source import account_of, foreign_to
 from pipeline_engine.errors import LeaseLost, Transient
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.funnel_repos import FunnelRepos
@@ -19,37 +19,40 @@ Document = Mapping[str, Any]
 
 UNPROCESSED = {"images_processed": False, "forms_processed": False, "chat_plugin_processed": False}
 PROCESSED = dict.fromkeys(UNPROCESSED, True)
-# What a source that was itself a clone bears of its making.
-OF_THE_MAKING = {
+# Fields of the source step that describe its own lease and cloning.
+OWN_TO_SOURCE = {
     "lease_owner", "lease_until", "token", "attempts", "failures", "crashes", "last_error", "flag_seen_at",
     "clone_id", "clone_state", "clone_counts", "_id", "in_progress", "createdAt", "updatedAt",
 }  # fmt: skip
 
 
-async def freeze(app: App[FunnelRepos], held: Document, source: Document) -> Document:
-    """Write down which steps the clone will have, in their order. Steps that the source gets later are none of it.
+async def freeze_steps(app: App[FunnelRepos], held: Document, source: Document) -> Document:
+    """Record in the funnel which steps the clone will have, in order. Steps added to the source later are left out.
 
-    Returns the funnel. Raises: LeaseLost.
+    Returns the changed funnel. Raises: LeaseLost.
     """
     if held["clone"].get("source_steps") is not None:
         return held
-    owner = owner_of(held)
+    account_id = account_of(held)
     steps = await app.repos.funnel_steps.of_source(source["_id"])
-    foreign = [one["_id"] for one in await foreign_to(app, owner, steps)]
+    foreign = [one["_id"] for one in await foreign_to(app, account_id, steps)]
     frozen = in_order(source.get("steps"), [one["_id"] for one in steps if one["_id"] not in foreign])
     values = {"clone.source_steps": frozen, "clone.steps_total": len(frozen), "clone.steps_done": 0}
     return _ours(await app.repos.funnels.change(held, values))
 
 
 def in_order(listed: object, there: Sequence[ObjectId]) -> list[ObjectId]:
-    """The steps that are there: first as the funnel lists them, then what it does not list."""
+    """The ids in `there`, first in the order in which the funnel lists them, then those it does not list. Pure."""
     known = set(there)
     wanted = [id for one in (listed if isinstance(listed, list) else []) if (id := object_id(one)) in known and id]
     return list(dict.fromkeys([*wanted, *there]))
 
 
 async def make_placeholders(app: App[FunnelRepos], held: Document) -> Document:
-    """Make what is missing of steps and components, and list the steps in the funnel. Returns it. Raises: LeaseLost."""
+    """Make the missing steps and components, and list the steps in the funnel.
+
+    Returns the changed funnel. Raises: LeaseLost; Transient when another document has the id of a step.
+    """
     sources: Sequence[ObjectId] = held["clone"]["source_steps"]
     await app.repos.funnel_steps.adopt(held, sources)
     there = {one["original_step_id"]: one["_id"] for one in await app.repos.funnel_steps.of_clone(held)}
@@ -68,18 +71,18 @@ async def make_placeholders(app: App[FunnelRepos], held: Document) -> Document:
 
 
 async def _clear_strays(app: App[FunnelRepos], held: Document) -> None:
-    """Components of an older engine's double steps, which are gone."""
+    """Remove components that belong to duplicate steps of an older engine, where the step itself is gone."""
     if strays := await app.repos.components.strays(held):
         there = await app.repos.funnel_steps.existing(strays)
         await app.repos.components.remove_strays(held, [step for step in strays if step not in there])
 
 
 def placeholder(source: Document, clone: Document, now: datetime) -> dict[str, Any]:
-    """The seed's copy of a step: as the source is, but without a page and without what belongs to the source alone.
+    """The step as the seed copies it: the source's fields, without its page and without what only the source owns.
 
     Pure.
     """
-    kept = {name: value for name, value in source.items() if name not in OF_THE_MAKING}
+    kept = {name: value for name, value in source.items() if name not in OWN_TO_SOURCE}
     return {
         **kept,
         "_id": clone_step_id(clone["_id"], source["_id"]),

@@ -9,13 +9,11 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, Failure, run_claimed
-from pipeline_engine.domain.funnels.cancel import clean_up
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
-from pipeline_engine.domain.funnels.finish import end_run, fail, settle
+from pipeline_engine.domain.funnels.finish import clean_up, end_if_all_steps_ended, end_run, fail_clone
 from pipeline_engine.domain.funnels.jobs import dispatch_steps
-from pipeline_engine.domain.funnels.placeholders import freeze, make_placeholders
-from pipeline_engine.domain.funnels.refusal import OriginalGone
-from pipeline_engine.domain.funnels.source import find_source
+from pipeline_engine.domain.funnels.placeholders import freeze_steps, make_placeholders
+from pipeline_engine.domain.funnels.source import OriginalGone, find_source
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Outcome
 from pipeline_engine.repos.funnel_repos import FunnelRepos
@@ -46,7 +44,7 @@ async def _plan(app: App[FunnelRepos], cache: CloneCache, claim: PlanClaim) -> O
     if held["clone"].get("cancel_requested"):
         return await clean_up(app, held)
     source = await find_source(app, held)
-    held = await make_placeholders(app, await freeze(app, held, source))
+    held = await make_placeholders(app, await freeze_steps(app, held, source))
     await app.repos.funnel_steps.reopen(held)
     planned = await app.repos.funnels.hand_to_steps(held)
     if planned is None:
@@ -54,7 +52,7 @@ async def _plan(app: App[FunnelRepos], cache: CloneCache, claim: PlanClaim) -> O
     log.info("clone.planned", funnel_id=str(held["_id"]), steps=held["clone"]["steps_total"])
     still_open = await app.repos.funnel_steps.open_ids(planned)
     await dispatch_steps(app, [id for id in planned["steps"] if id in still_open])
-    await settle(app, planned, cache.progress)
+    await end_if_all_steps_ended(app, planned, cache.progress)
     return None
 
 
@@ -63,7 +61,7 @@ async def _give_up(app: App[FunnelRepos], claim: PlanClaim, failure: Failure) ->
     error = failure.error
     if isinstance(error, Permanent) and error.code != CRASHED:
         gone = {"original_funnel_deleted": True} if isinstance(error, OriginalGone) else {}
-        await fail(app, claim.document, str(error), **gone)
+        await fail_clone(app, claim.document, str(error), **gone)
     else:
         await end_run(app, claim.document, failure.message)
     return None

@@ -1,4 +1,4 @@
-"""One step of the source as it will be in the clone."""
+"""Renders one step of the source as the clone will have it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.forms import copy_forms
 from pipeline_engine.domain.funnels.images import copy_images
-from pipeline_engine.domain.funnels.page import Mentions, Page, Rewritten
+from pipeline_engine.domain.funnels.page import Mentions, Page, RewrittenPage
 from pipeline_engine.domain.funnels.pages import look, rewrite
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
-READS = 5
-SHOWN = 5
-"""References left over that an error names."""
+MAX_READS = 5
+MAX_LEFTOVERS_NAMED = 5
+"""In an error message."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """`errors` are what could not be copied; `counts` how many different references lead where."""
+    """`errors` say what could not be copied; `counts` how many different references of each kind lead to the clone."""
 
     html: str | None
     components: str
@@ -36,35 +36,35 @@ class Rendered:
     counts: dict[str, int]
 
 
-async def redraw(app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, source_step: ObjectId) -> Rendered:
-    """Copy what the page of a step mentions, and write the page anew, always from the source's own text.
+async def render_step(app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, source_step: ObjectId) -> Rendered:
+    """Copy what the page of a step mentions and rewrite the page. Each call starts from the source's own text.
 
-    Raises: Permanent when the step is gone or something in it still leads to the source; Transient while somebody
-    writes it; what the storage raises.
+    Raises: Permanent when the step is gone, its page is no text, or a reference to the source is left; Transient when
+    the step changes with every read; what `look`, the storage and the form copies raise.
     """
     text = await _read(app, source_step)
-    for _ in range(READS):
-        new = await _redrawn(app, cache, clone_map, source_step, *text)
-        # HTML and components are two documents: only when both are still the same do they belong together.
+    for _ in range(MAX_READS):
+        new = await _rendered(app, cache, clone_map, source_step, *text)
+        # HTML and components are in two documents: they belong together only if neither has changed meanwhile.
         if (now := await _read(app, source_step)) == text:
             return new
         text = now
     raise Transient(f"the original step {source_step} is being written again and again")
 
 
-async def _redrawn(
+async def _rendered(
     app: App[FunnelRepos], cache: CloneCache, clone_map: CloneMap, source_step: ObjectId, html: str | None, page: Page
 ) -> Rendered:
     keys = clone_map.image_keys
     seen = await look(app, page, [*clone_map.ids, *keys])
-    wanted = (seen.references & keys.keys()) | clone_map.share(source_step)
-    missing = await copy_images(app, cache, clone_map, sorted(wanted))
+    wanted = (seen.references & keys.keys()) | clone_map.assigned_images(source_step)
+    missing = await copy_images(app, cache.copier, clone_map, sorted(wanted))
     forms, lost_forms = await copy_forms(app, clone_map, seen.forms)
     chat_key, no_chat = await _chat_key(app, clone_map, seen)
     images = {**keys, **dict.fromkeys(missing, "")}
     new = await rewrite(app, page, {**clone_map.ids, **images, **forms}, chat_key)
-    if new.left:
-        raise Permanent(_what_is_left(new), "left")
+    if new.leftovers:
+        raise Permanent(_name_leftovers(new), "left")
     errors = [*missing.values(), *lost_forms, *no_chat]
     return Rendered(
         html=None if html is None else new.page.html,
@@ -87,7 +87,7 @@ async def _read(app: App[FunnelRepos], source_step: ObjectId) -> tuple[str | Non
 
 
 async def _chat_key(app: App[FunnelRepos], clone_map: CloneMap, seen: Mentions) -> tuple[str | None, list[str]]:
-    """The key of the preview domain's chat, where the source has one; and why there is none."""
+    """The chat key of the preview domain, where the source has a chat widget, and a warning when there is none."""
     if clone_map.source.get("live_chat_widget") is not True or not seen.chat:
         return None, []
     domain = app.settings.preview_domain
@@ -97,9 +97,9 @@ async def _chat_key(app: App[FunnelRepos], clone_map: CloneMap, seen: Mentions) 
     return key, [] if key else [f"chat: there is no token for the domain {domain}, the page keeps the original's key"]
 
 
-def _what_is_left(new: Rewritten) -> str:
-    places = [f"{left.reference} in {left.where} at {left.at}" for left in new.left[:SHOWN]]
-    return f"{len(new.left)} references to the original are left: {'; '.join(places)}"
+def _name_leftovers(new: RewrittenPage) -> str:
+    places = [f"{one.reference} in {one.part} at {one.at}" for one in new.leftovers[:MAX_LEFTOVERS_NAMED]]
+    return f"{len(new.leftovers)} references to the original are left: {'; '.join(places)}"
 
 
 def _counts(

@@ -13,9 +13,9 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim, ClaimedRun, Failure, run_claimed
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
-from pipeline_engine.domain.funnels.finish import settle
+from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
 from pipeline_engine.domain.funnels.placeholders import PROCESSED
-from pipeline_engine.domain.funnels.render import Rendered, redraw
+from pipeline_engine.domain.funnels.render import Rendered, render_step
 from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome
 from pipeline_engine.repos.funnel_repos import FunnelRepos
@@ -51,11 +51,11 @@ async def _work(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim) -> O
         if clone is None or not _goes_on(clone):
             raise claim.lost()
         clone_map = await cache.clone_maps.of(app, clone)
-        await _write(app, clone_map, claim, await redraw(app, cache, clone_map, held["original_step_id"]))
+        await _write(app, clone_map, claim, await render_step(app, cache, clone_map, held["original_step_id"]))
     except LeaseLost:
         await app.repos.funnel_steps.release_unchanged(held)
         raise
-    await settle(app, clone, cache.progress)
+    await end_if_all_steps_ended(app, clone, cache.progress)
     return None
 
 
@@ -86,7 +86,7 @@ async def _give_up(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim, f
     held = claim.document
     await app.repos.funnel_steps.end(held, "failed", last_error=failure.message, failures=held["attempts"])
     if clone := await app.repos.funnels.get(held["clone_id"]):
-        await settle(app, clone, cache.progress)
+        await end_if_all_steps_ended(app, clone, cache.progress)
     return None
 
 
@@ -94,4 +94,4 @@ async def run_end(app: App[FunnelRepos], cache: CloneCache, funnel_id: ObjectId)
     """End a clone whose last step was done by a process that vanished before it could do that; else change nothing."""
     found = await app.repos.funnels.get(funnel_id)
     if found and (found.get("clone") or {}).get("planned"):
-        await settle(app, found, cache.progress)
+        await end_if_all_steps_ended(app, found, cache.progress)

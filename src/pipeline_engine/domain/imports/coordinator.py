@@ -50,7 +50,9 @@ class _CancelRequested(Exception):
 class Coordinator:
     """One run over an import."""
 
-    def __init__(self, app: App[ImportRepos], cache: ImportCache, claim: Claim[Imports], request: ImportRequest) -> None:
+    def __init__(
+        self, app: App[ImportRepos], cache: ImportCache, claim: Claim[Imports], request: ImportRequest
+    ) -> None:
         self._app = app
         self._cache = cache
         self._claim = claim

@@ -70,7 +70,11 @@ def figures(totals: Mapping[str, int]) -> dict[str, int]:
 
 
 async def _end(
-    app: App[ImportRepos], held: Mapping[str, Any], status: str, changes: dict[str, Any], totals: Mapping[str, int] | None = None
+    app: App[ImportRepos],
+    held: Mapping[str, Any],
+    status: str,
+    changes: dict[str, Any],
+    totals: Mapping[str, int] | None = None,
 ) -> None:
     events = _events(held, status, totals or {"created": 0, "failed": 0})
     ended = await app.repos.imports.end(held, status, events, **changes)

@@ -24,7 +24,6 @@ MAX_CRASHES = 5
 """So many processes may die on a chunk. More than three, for the other chunks of a killed process are not to blame."""
 
 
-
 async def run_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> Outcome | None:
     """Claim the chunk and work it off; None when it is done or another run has it."""
     run = ClaimedRun(
@@ -75,7 +74,9 @@ async def close_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) 
         await _give_up(app, cache, held, "cancelled")
 
 
-async def _give_up(app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any], state: str, error: str | None = None) -> None:
+async def _give_up(
+    app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any], state: str, error: str | None = None
+) -> None:
     """End the chunk as it stands: what earlier attempts have written counts, the rest may be made up for by a retry."""
     first = held["first_row"]
     ids = [deal_id(held["queue_id"], row) for row in range(first, first + held["rows"])]
@@ -124,7 +125,9 @@ async def _insert(app: App[ImportRepos], context: ImportContext, rows: Sequence[
     return refused
 
 
-async def _strangers(app: App[ImportRepos], context: ImportContext, twins: list[dict[str, Any]], salt: int) -> list[dict[str, Any]]:
+async def _strangers(
+    app: App[ImportRepos], context: ImportContext, twins: list[dict[str, Any]], salt: int
+) -> list[dict[str, Any]]:
     """Of deals whose `_id` is taken, those where a stranger has it; they get another one."""
     if not twins:
         return []

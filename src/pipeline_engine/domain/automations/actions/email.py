@@ -20,7 +20,9 @@ from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def compose(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(
+    app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]
+) -> list[Deliver | Exception]:
     account_id = automation.account_id
     parts = parts_of(await app.shared.templates.email(account_id, automation.reference("email_template_id")))
     account = await app.shared.accounts.get(account_id)
@@ -40,7 +42,9 @@ def parts_of(template: Mapping[str, Any] | None) -> dict[str, str]:
     return parts
 
 
-def _mail(app: App[AutomationRepos], address: str | Permanent, texts: dict[str, str] | Permanent) -> Deliver | Exception:
+def _mail(
+    app: App[AutomationRepos], address: str | Permanent, texts: dict[str, str] | Permanent
+) -> Deliver | Exception:
     if isinstance(address, Permanent):
         return address
     if isinstance(texts, Permanent):

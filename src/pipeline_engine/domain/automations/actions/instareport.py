@@ -14,7 +14,9 @@ from pipeline_engine.errors import Permanent
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def compose(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(
+    app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]
+) -> list[Deliver | Exception]:
     report_type = automation.config.get("report_type")
     if not isinstance(report_type, str) or not report_type:
         raise Permanent("the automation has no report_type", "bad_automation")

@@ -14,7 +14,9 @@ from pipeline_engine.errors import Permanent
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def compose(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(
+    app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]
+) -> list[Deliver | Exception]:
     template = automation.config.get("site_template_id")
     if not template:
         raise Permanent("the automation has no site_template_id", "bad_automation")

@@ -18,7 +18,9 @@ from pipeline_engine.providers.phone_number import read_phone_number
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def compose(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(
+    app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]
+) -> list[Deliver | Exception]:
     account_id = automation.account_id
     body = await _body(app, automation)
     account = await app.shared.accounts.get(account_id)
@@ -45,7 +47,9 @@ def _template_id(automation: Automation) -> object:
     return automation.config.get("sms_template_id")
 
 
-def _message(app: App[AutomationRepos], number: str | Permanent, texts: dict[str, str] | Permanent) -> Deliver | Exception:
+def _message(
+    app: App[AutomationRepos], number: str | Permanent, texts: dict[str, str] | Permanent
+) -> Deliver | Exception:
     if isinstance(number, Permanent):
         return number
     if isinstance(texts, Permanent):

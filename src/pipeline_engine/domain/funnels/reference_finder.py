@@ -1,9 +1,9 @@
-"""Finds references (24-hex ids, uuids, image keys) in a text: leftmost first, of these the longest, none inside another
-id or key.
+"""Finds references (24-hex ids, uuids, image keys) in a text: leftmost first, of these the longest, none that is only
+a part of a longer id or key. Pure.
 
-Most of a page has no stretch of characters that a reference could begin with, which is seen quickly. In the others one
-regular expression finds where a reference may begin, dictionaries tell which one it is; so the time hardly depends on
-how many there are.
+Most of a page has no run of characters that a reference could begin with, and is skipped quickly. In the rest, one
+regular expression finds where a reference may begin and dictionaries say which one it is, so the time hardly depends
+on the number of references.
 """
 
 from __future__ import annotations
@@ -12,57 +12,58 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline_engine.domain.funnels.reading import Reading, plain, readings
+from pipeline_engine.domain.funnels.decoded_text import DecodedText, decoded_texts, fully_decoded
 
-HEAD = 8  # characters of a reference that the expression looks for: those of a uuid before its first dash
-OTHER, FIT = b"\0", b"\1"  # whether heads are made of such characters
+HEAD_CHARACTERS = 8  # of a reference, which the expression searches for: a uuid's before its first dash
+OTHER, FIT = b"\0", b"\1"  # whether a character occurs in any head
 ID = re.compile(r"[0-9a-fA-F-]{24,36}")
 HEX = frozenset("0123456789abcdefABCDEF")
 WORD = re.compile(r"\w")
 LONGER_BEFORE = re.compile(r"\w\Z|\.\Z|\w-\Z")
-# An escape: what it stands for, another reading shows.
+# An escape counts as part of a longer word: what it stands for shows in the next round of decoding.
 LONGER_AFTER = re.compile(r"\w|[-./]\w|%[0-9a-fA-F]{2}|\\+[ux][0-9a-fA-F]{2}")
-CONTROL = frozenset(f"\\{letter}" for letter in "bfnrt")  # escapes for control characters: the letter is no letter
+# The letter of such an escape does not count as part of a word.
+CONTROL_ESCAPES = frozenset(f"\\{letter}" for letter in "bfnrt")
 
 
 @dataclass(frozen=True)
-class Found:
-    """A reference from `start` to `end` of the source; in `reading`, from `at` on, it is plain and reads `text`."""
+class FoundReference:
+    """A reference from `start` to `end` of the source; in `decoded`, it is plain, starts at `at` and reads `text`."""
 
     start: int
     end: int
     reference: str
-    reading: Reading
+    decoded: DecodedText
     at: int
     text: str
 
 
-class References:
-    """Compiled once for many texts."""
+class ReferenceFinder:
+    """Finds a fixed set of references; compiled once for many texts."""
 
     def __init__(self, references: Collection[str]) -> None:
         self._by_text = _by_text(reference for reference in references if reference)
         self._by_spaced = {_spaced(text): reference for text, reference in reversed(self._by_text.items())}
         lengths: dict[str, set[int]] = {}
         for text in self._by_spaced:
-            lengths.setdefault(text[:HEAD], set()).add(len(text))
+            lengths.setdefault(text[:HEAD_CHARACTERS], set()).add(len(text))
         self._lengths = {head: _longest_first(head, lengths) for head in lengths}
         self._head = re.compile(_either(sorted(lengths)))
         self._fit = _fit(lengths)
         self._stretch = FIT * min(map(len, lengths), default=1)
 
-    def find(self, text: str) -> list[Found]:
-        """In every encoding, in their order, none overlapping another."""
+    def find(self, text: str) -> list[FoundReference]:
+        """The references in every encoding, in the order of the text, none overlapping another."""
         found = [
-            Found(reading.source(start), reading.source(end), reference, reading, start, reading.text[start:end])
-            for reading in readings(text)
-            for start, end, reference in self.plainly(reading.text)
+            FoundReference(decoded.source(start), decoded.source(end), name, decoded, start, decoded.text[start:end])
+            for decoded in decoded_texts(text)
+            for start, end, name in self.find_plain(decoded.text)
         ]
         found.sort(key=lambda one: (one.start, -one.end))
         return list(_apart(found))
 
-    def plainly(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Start, end and name of those that are not encoded."""
+    def find_plain(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Start, end and name of the references that are not encoded."""
         fit = _bytes(text).translate(self._fit) + OTHER
         at = stop = 0
         while (at := fit.find(self._stretch, at)) >= 0:
@@ -87,10 +88,10 @@ class References:
 
 
 def _by_text(references: Iterable[str]) -> dict[str, str]:
-    """By every text that is that reference when nothing is encoded any more; the exact one has precedence."""
+    """{text: reference} for every plain text that means a reference. A reference's own text has precedence."""
     by_text = {reference: reference for reference in references}
     for reference in list(by_text):
-        for text in (plain(reference), *_cases(reference)):
+        for text in (fully_decoded(reference), *_cases(reference)):
             by_text.setdefault(text, reference)
     return by_text
 
@@ -100,30 +101,30 @@ def _cases(reference: str) -> tuple[str, ...]:
 
 
 def _spaced(text: str) -> str:
-    """In forms, a plus is a space."""
+    """The text with each plus as a space, which it means in a form's data."""
     return text.replace("+", " ")
 
 
 def _longest_first(head: str, lengths: dict[str, set[int]]) -> list[int]:
-    """The lengths of all references that may begin where this head was found."""
+    """The lengths of all references that may begin where the expression finds this head."""
     heads = (head[:size] for size in range(1, len(head) + 1))
     return sorted(set().union(*(lengths.get(one, ()) for one in heads)), reverse=True)
 
 
 def _fit(heads: Iterable[str]) -> bytes:
-    """For `bytes.translate`: which characters heads are made of."""
+    """A table for `bytes.translate` that maps the characters of heads to FIT and all others to OTHER."""
     characters = {char for head in heads for char in head.replace(" ", " +")}
     fit = _bytes("".join(characters))
     return b"".join(FIT if byte in fit else OTHER for byte in range(256))
 
 
 def _bytes(text: str) -> bytes:
-    """A byte for each character; those beyond Latin-1 are all the same."""
+    """One byte for each character; all those beyond Latin-1 become the same byte."""
     return text.encode("latin-1", "replace")
 
 
 def _either(heads: list[str]) -> str:
-    """An expression for any of the (sorted) heads, the longest that fits, as a tree: quick however many they are."""
+    """An expression for the longest of the sorted heads that fits. It is a tree, so that many heads cost little."""
     if len(heads) == 1:
         return "".join(map(_character, heads[0]))
     branches: dict[str, list[str]] = {}
@@ -139,9 +140,9 @@ def _character(char: str) -> str:
 
 
 def _is_part(text: str, start: int, end: int) -> bool:
-    """Whether what stands there is only a piece of a longer id or key."""
+    """Whether the candidate is only a part of a longer id or key."""
     before, after = text[max(0, start - 2) : start], text[end : end + 8]
-    if before in CONTROL:
+    if before in CONTROL_ESCAPES:
         before = ""
     if ID.fullmatch(text, start, end):
         return before[-1:] in HEX or after[:1] in HEX
@@ -150,7 +151,7 @@ def _is_part(text: str, start: int, end: int) -> bool:
     return bool(begins_inside or ends_inside)
 
 
-def _apart(found: Iterable[Found]) -> Iterator[Found]:
+def _apart(found: Iterable[FoundReference]) -> Iterator[FoundReference]:
     end = 0
     for one in found:
         if one.start >= end:
