@@ -24,7 +24,7 @@ PRIVATE: dict[str, Any] = {"unique": False, "keep_result": 0, "timeout": 10}
 
 
 def timetable(systems: Sequence[System[Any]], settings: Settings) -> list[tuple[float, Row]]:
-    """(seconds between two wake-ups, row) of all sweeps and scheduled jobs of these systems, the most frequent first."""
+    """(seconds between two wake-ups, row) of all sweeps and scheduled jobs of these systems, the soonest first."""
     sweeps: list[tuple[float, Row]] = [(one.every(settings), one) for system in systems for one in system.sweeps]
     scheduled: list[tuple[float, Row]] = [(TICK_SECONDS, one) for system in systems for one in system.scheduled]
     return sorted([*sweeps, *scheduled], key=lambda row: (row[0], row[1].name))

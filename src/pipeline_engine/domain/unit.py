@@ -13,7 +13,7 @@ from pipeline_engine.lanes import JobKind
 
 @dataclass(frozen=True)
 class Unit:
-    """What a system counts: an import, an automation, a funnel. `jobs` are the kinds and ids to be dispatched for it."""
+    """What a system counts: an import, an automation, a funnel. `jobs` are the kinds and ids to dispatch for it."""
 
     id: str
     account: str

@@ -22,7 +22,7 @@ class JobKind(Generic[Id]):
     read_id: Callable[[str], Id]
 
     def job(self, id: Id) -> NewJob:
-        """The job of a unit, under the unit's own id: it waits or runs in its lane once, however often it is enqueued."""
+        """The job of a unit, under the unit's own id: its lane holds it once, however often it is enqueued."""
         return NewJob(self.name, (str(id),), id=str(id))
 
     async def enqueue(self, queue: LaneQueue, ids: Iterable[Id]) -> int:

@@ -34,7 +34,7 @@ class Sweep(Generic[Repos]):
     count_claimed: Callable[[App[Repos]], Awaitable[int]] = _none_claimed
     """How many due units `find` leaves out because a run is at work on them."""
     find_abandoned: Callable[[App[Repos]], Awaitable[Sequence[Unit]]] | None = None
-    """Units whose run has begun and that no process holds, cheaply found: looked for at every heartbeat. A sweep that runs
+    """Units that a run has begun and no process holds, cheaply found: looked for at every heartbeat. A sweep that runs
     seldom needs it: what a vanished process left must not wait for the sweep."""
     find_due_now: Callable[[App[Repos]], Awaitable[Sequence[Unit]]] | None = None
     """What run-once looks for instead, when `find` leaves out units that only rest: an operator has asked for them."""

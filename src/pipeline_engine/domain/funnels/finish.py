@@ -23,6 +23,7 @@ from pipeline_engine.domain.funnels.clone_events import (
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.funnel_repos import FunnelRepos
+from pipeline_engine.repos.funnels import FUNNELS
 
 log = logs.get(__name__)
 

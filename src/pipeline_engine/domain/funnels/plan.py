@@ -44,12 +44,12 @@ async def _plan(app: App[FunnelRepos], cache: CloneCache, claim: PlanClaim) -> O
     if held["clone"].get("cancel_requested"):
         return await clean_up(app, held)
     source = await find_source(app, held)
-    held = await make_placeholders(app, await freeze_steps(app, held, source))
-    await app.repos.funnel_steps.reopen(held)
-    planned = await app.repos.funnels.hand_to_steps(held)
+    made = await make_placeholders(app, await freeze_steps(app, held, source))
+    await app.repos.funnel_steps.reopen(made)
+    planned = await app.repos.funnels.hand_to_steps(made)
     if planned is None:
         raise claim.lost()
-    log.info("clone.planned", funnel_id=str(held["_id"]), steps=held["clone"]["steps_total"])
+    log.info("clone.planned", funnel_id=str(made["_id"]), steps=made["clone"]["steps_total"])
     still_open = await app.repos.funnel_steps.open_ids(planned)
     await dispatch_steps(app, [id for id in planned["steps"] if id in still_open])
     await end_if_all_steps_ended(app, planned, cache.progress)

@@ -22,8 +22,7 @@ from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.funnel_steps import FunnelSteps
 
 MAX_CRASHES = 5
-"""In a row, none of the steps that were held with it getting done in between. More than three, for the others are not to
-blame."""
+"""In a row, while no step that was held with it got done. More than three, for the others are not to blame."""
 
 StepClaim = Claim[FunnelSteps]
 Document = Mapping[str, Any]

@@ -46,8 +46,10 @@ def _clone(funnel: Mapping[str, Any]) -> Unit:
 
 
 async def _under_way(app: App[FunnelRepos]) -> list[Unit]:
-    """Planned clones with their open steps, or, without any, with the job that ends them. Most of these jobs are in their
-    lane already; after a crash or a loss of Redis they are not."""
+    """Planned clones with the jobs of their open steps or, without any, with the job that ends them.
+
+    Most of these jobs are in their lane already; after a crash or a loss of Redis they are not.
+    """
     planned = await app.repos.funnels.planned()
     if not planned:
         return []
