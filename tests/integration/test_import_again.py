@@ -11,10 +11,10 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App, open_app
+from pipeline_engine.domain.imports.control import retry
 from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.plan import plan
-from pipeline_engine.domain.imports.retry import retry
 from pipeline_engine.domain.imports.rows import run_chunk
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.settings import Settings

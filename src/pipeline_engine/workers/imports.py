@@ -5,8 +5,8 @@ from __future__ import annotations
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.coordinator import ROWS
 from pipeline_engine.domain.imports.import_cache import ImportCache
+from pipeline_engine.domain.imports.open_chunks import ROWS
 from pipeline_engine.domain.imports.plan import plan
 from pipeline_engine.domain.imports.rows import run_chunk
 from pipeline_engine.domain.imports.sweep import PLAN

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipeline_engine.app import App
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.imports.look_up import look_up
+from pipeline_engine.domain.imports.control import look_up
 from pipeline_engine.repos.imports import OPEN
 
 LOOK = 0.2

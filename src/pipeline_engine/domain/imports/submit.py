@@ -9,10 +9,8 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.mapping import compile_mapping
-from pipeline_engine.domain.imports.object_key import import_key
-from pipeline_engine.domain.imports.ownership import refuse_foreign
-from pipeline_engine.domain.imports.request import read_request
+from pipeline_engine.domain.imports.csv.mapping import compile_mapping
+from pipeline_engine.domain.imports.request import check_key, read_request, refuse_foreign
 
 FOLDER = "imports/{account_id}/"
 """Where files go when IMPORT_KEY_PREFIX names no place."""
@@ -39,7 +37,7 @@ async def submit(app: App, wanted: NewImport, file: AsyncIterator[bytes]) -> Obj
     """
     queue_id = ObjectId()
     prefix = app.settings.import_key_prefix
-    key = import_key(file_key(prefix, wanted.account_id, queue_id), wanted.account_id, prefix)
+    key = check_key(file_key(prefix, wanted.account_id, queue_id), wanted.account_id, prefix)
     queue = _document(wanted, queue_id, key)
     # With these columns and no others: what the file lacks is told when it is read.
     compile_mapping(wanted.mappings, list(wanted.mappings))
