@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -13,6 +14,8 @@ from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED, Lease, unclaimed
 
 OPEN = ("pending", "processing")
+UPLOADING = "uploading"
+"""The status before the file is in the storage; no sweep takes it up."""
 RUNNING = "processing"
 """What a claim makes of the status."""
 UNCLAIMED: Document = unclaimed("in_progress")
@@ -84,6 +87,18 @@ class Imports:
         """Insert a new import."""
         await self._own.insert_one(queue)
 
+    async def end_upload(
+        self, account_id: ObjectId, import_id: ObjectId, status: str, error: str | None = None
+    ) -> bool:
+        """Make an import whose upload is over `pending`, or `failed` with the error. False: it is not uploading."""
+        query = {"_id": import_id, "account_id": account_id, "status": UPLOADING}
+        return await self._own.update_one(query, _upload_ended(status, error)) == 1
+
+    async def fail_old_uploads(self, account_id: ObjectId, before: datetime, error: str) -> None:
+        """Make the imports of this account failed whose upload began before that time and has not ended."""
+        query = {"source": "deals", "status": UPLOADING, "account_id": account_id, "createdAt": {"$lt": before}}
+        await self._own.update_many(query, _upload_ended("failed", error))
+
     async def get(self, import_id: ObjectId) -> Document | None:
         return await self._all.find_one({"_id": import_id, "source": "deals"})
 
@@ -127,3 +142,8 @@ class Imports:
         """Forget the events that were due when `document` was read."""
         query = {"_id": document["_id"], "account_id": document["account_id"], "events_due": document["events_due"]}
         await self._own.update_one(query, {"$unset": {"events_due": ""}})
+
+
+def _upload_ended(status: str, error: str | None) -> list[Document]:
+    reason = {"error": {"$literal": error}} if error else {}
+    return [{"$set": {"status": status, "updatedAt": "$$NOW", **reason}}]

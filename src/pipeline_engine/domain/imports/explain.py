@@ -20,7 +20,7 @@ from pipeline_engine.domain.is_free import is_free
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.chunk_states import ChunkStates
-from pipeline_engine.repos.imports import OPEN
+from pipeline_engine.repos.imports import OPEN, UPLOADING
 
 Document = Mapping[str, Any]
 
@@ -128,6 +128,8 @@ def conditions_of(queue: Document, refusal: str | None, lost: int, pause: float,
 
 def _not_open(queue: Document) -> Next:
     status, at = queue["status"], queue.get("completed_at")
+    if status == UPLOADING:
+        return Next("waits", None, "for its file: the process that submitted it makes it pending after the upload")
     when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
     why = f": {clean(queue['error'])}" if queue.get("error") else ""
     again = "; `imports retry` takes it up again" if status in ("failed", "cancelled") else ""

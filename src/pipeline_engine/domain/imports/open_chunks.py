@@ -91,4 +91,4 @@ class OpenChunks:
             self._dispatched_at = time.monotonic()
         except Unreachable as error:
             # MongoDB has the chunks, so `dispatch_again` repeats this until they have ended.
-            log.warning("import.chunks_undispatched", queue_id=str(self._id), error=error)
+            log.warning("import.dispatch_failed", queue_id=str(self._id), error=error)
