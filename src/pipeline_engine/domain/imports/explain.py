@@ -49,7 +49,7 @@ class BegunChunk:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class ImportExplanation:
     """`figures` are counted from the chunks; `held` are the first open chunks that a run has claimed."""
 
     queue: ObjectId
@@ -63,7 +63,7 @@ class Explanation:
     next: Next
 
 
-async def explain(app: App, import_id: ObjectId) -> Explanation:
+async def explain(app: App, import_id: ObjectId) -> ImportExplanation:
     """Return what is known of the import now. Raises: Permanent `not_found`."""
     queue, now = await look_up(app, import_id), app.clock.now()
     account_id = object_id(queue.get("account_id"))
@@ -75,7 +75,7 @@ async def explain(app: App, import_id: ObjectId) -> Explanation:
     lost = next((one["chunks"] for one in counts if one["_id"] == "failed"), 0)
     conditions = conditions_of(queue, refusal, lost, app.settings.import_retry_seconds, now)
     due = Next("runs", now, f"at the next look of the sweep, within {app.settings.import_sweep_seconds:g} s")
-    return Explanation(
+    return ImportExplanation(
         queue=import_id,
         status=queue["status"],
         error=clean(queue["error"]) if queue.get("error") else None,
@@ -111,14 +111,12 @@ def conditions_of(queue: Document, refusal: str | None, lost: int, pause: float,
     crashes = queue.get("crashes", 0) + _lease_ran_out(queue, now)
     poison = Next("fails", None, f"the next run gives up: {crashes} processes ended while they ran this import")
     refused = Next("fails", None, f"the next run refuses it: {refusal}")
-    broken = Next("fails", None, "when the rest of its rows are through, for some could not be written")
+    broken = Next("fails", None, "after the rest of its rows: some could not be written")
     cancelled = Next("ends", None, "as cancelled, by the run that has it or the next one")
     return [
         is_open,
-        Condition(
-            "its end is not requested", _yes(queue.get("cancel_requested")), not _cancel_requested(queue), cancelled
-        ),
-        Condition("its request is accepted", refusal or "yes", refusal is None, refused),
+        Condition("no cancel requested", _yes(queue.get("cancel_requested")), not _cancel_requested(queue), cancelled),
+        Condition("request accepted", refusal or "yes", refusal is None, refused),
         Condition(f"fewer than {MAX_CRASHES} processes died on it", crashes, crashes < MAX_CRASHES, poison),
         Condition("no chunk was given up", lost, not lost or bool(queue.get("reopen")), broken),
         is_free("no run has it", queue, now),
