@@ -12,10 +12,10 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.workers import open_app
+from pipeline_engine.domain.imports.control import retry
 from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.plan import plan
-from pipeline_engine.domain.imports.retry import retry
 from pipeline_engine.domain.imports.rows import run_chunk
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.settings import Settings

@@ -11,8 +11,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.cancel import cancel
-from pipeline_engine.domain.imports.retry import retry
+from pipeline_engine.domain.imports.control import cancel, retry
 from tests.eventually import eventually
 from tests.integration.conftest import RunImports
 from tests.world import SAMPLE, World

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.coordinator import ROWS_LANE
 from pipeline_engine.domain.imports.import_cache import ImportCache
+from pipeline_engine.domain.imports.open_chunks import ROWS_LANE
 from pipeline_engine.domain.imports.plan import plan
 from pipeline_engine.domain.imports.sweep import find
 from pipeline_engine.lanes import Snooze

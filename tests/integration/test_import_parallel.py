@@ -50,7 +50,7 @@ async def test_more_imports_than_places_take_turns(
     world: World, run_imports: RunImports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        coordinator, "TICK", 0.05
+        coordinator, "LOOK_SECONDS", 0.05
     )  # they look whether others wait far more often than such a file takes
     ids = [world.submit(file_of(700), MAPPINGS) for _ in range(5)]
 

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.values import name_key
+from pipeline_engine.domain.imports.csv.values import name_key
 from tests.integration.conftest import RunImports
 from tests.world import Document, World
 

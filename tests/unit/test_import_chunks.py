@@ -11,9 +11,9 @@ from bson import decode, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports import chunks
-from pipeline_engine.domain.imports.chunks import Chunk, ChunkCutter, Piece
-from pipeline_engine.domain.imports.records import Kind, Record, RecordCutter
+from pipeline_engine.domain.imports.csv import chunks
+from pipeline_engine.domain.imports.csv.chunks import Chunk, ChunkCutter, Piece
+from pipeline_engine.domain.imports.csv.records import Kind, Record, RecordCutter
 
 TEXT = st.text(alphabet='ab"",,\n\n\r\n\r é', max_size=80)
 LIMITS = st.tuples(st.integers(1, 4), st.integers(12, 30), st.integers(4, 12))
@@ -23,7 +23,7 @@ LIMITS = st.tuples(st.integers(1, 4), st.integers(12, 30), st.integers(4, 12))
 def _small() -> Iterator[None]:
     """What is kept of a large record is small, so that records of a few bytes are large ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "SHOWN", 3)
+        patch.setattr(chunks, "MAX_SHOWN_BYTES", 3)
         yield
 
 

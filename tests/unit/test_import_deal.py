@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId, encode
 
+from pipeline_engine.domain.imports.csv.row import Row
 from pipeline_engine.domain.imports.deal import DealMaker, deal_id
-from pipeline_engine.domain.imports.row import Row
 
 IMPORT = ObjectId("65a1b2c3d4e5f60718293a4b")
 ACCOUNT, USER, PIPELINE, QUALIFIED = ObjectId(), ObjectId(), ObjectId(), ObjectId()

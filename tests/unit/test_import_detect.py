@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.detect import ENOUGH, Dialect, detect
-from pipeline_engine.domain.imports.header import Header, find_header
+from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
+from pipeline_engine.domain.imports.csv.header import Header, find_header
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
 SAMPLE = """Deal Name,Value,Stage,Status,Contact Name,Contact Email
@@ -79,9 +79,9 @@ def test_a_single_column_takes_a_delimiter_that_leaves_its_cells_whole() -> None
 
 def test_the_head_may_end_in_the_middle_of_a_record_or_a_character() -> None:
     body = "Name;Ort\n" + 'Ä;"x\ny"\n' * 20_000
-    head = body.encode()[:ENOUGH]
+    head = body.encode()[:SAMPLE_BYTES]
     for cut in range(30):
-        assert detect(head[: ENOUGH - cut], {}, whole=False) == Dialect("utf-8", ";", '"', 1, 1.0)
+        assert detect(head[: SAMPLE_BYTES - cut], {}, whole=False) == Dialect("utf-8", ";", '"', 1, 1.0)
 
 
 def test_a_last_row_that_is_cut_does_not_count() -> None:

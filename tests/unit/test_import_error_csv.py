@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.error_csv import OWN_COLUMNS, ErrorCsv, guarded, restored
+from pipeline_engine.domain.imports.csv.error_csv import OWN_COLUMNS, ErrorCsv, guarded, restored
 
 CELLS = st.text(max_size=12) | st.text(alphabet="'=-+@1.,; \t\r\n\0\uff1da\"|", max_size=8)
 FORMULA_STARTS = "=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20"

@@ -10,7 +10,7 @@ from bson import ObjectId
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.mapping import FIELDS, MOST_COLUMNS, ColumnMap, compile_mapping
+from pipeline_engine.domain.imports.csv.mapping import FIELDS, MAX_COLUMNS, ColumnMap, compile_mapping
 from pipeline_engine.domain.imports.refusal import ImportRefused
 
 CUSTOM = "507f1f77bcf86cd799439011"
@@ -94,10 +94,10 @@ def test_columns_without_a_name_are_no_harm() -> None:
 
 @pytest.mark.covers("R-21")
 def test_too_many_columns_are_refused() -> None:
-    columns = tuple(f"c{n}" for n in range(MOST_COLUMNS))
+    columns = tuple(f"c{n}" for n in range(MAX_COLUMNS))
     assert compile_mapping({"c0": "name"}, columns).columns == columns
     assert "513" in str(_refused({"c0": "name"}, (*columns, "one more")))
-    assert _refused({f"c{n}": f"{n:024x}" for n in range(MOST_COLUMNS + 1)}).code == "mapping"
+    assert _refused({f"c{n}": f"{n:024x}" for n in range(MAX_COLUMNS + 1)}).code == "mapping"
 
 
 @pytest.mark.parametrize("mappings", [None, [], ["name"], "name", 5, [["Value", "value"]]])

@@ -7,8 +7,8 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.object_key import import_key
 from pipeline_engine.domain.imports.refusal import ImportRefused
+from pipeline_engine.domain.imports.request import check_key
 
 ACCOUNT = ObjectId("507f1f77bcf86cd799439011")
 OTHER = ObjectId("507f1f77bcf86cd799439012")
@@ -17,7 +17,7 @@ PREFIX = "imports/{account_id}/"
 
 def _refused(key: str, prefix: str | None = None) -> str:
     with pytest.raises(ImportRefused) as refusal:
-        import_key(key, ACCOUNT, prefix)
+        check_key(key, ACCOUNT, prefix)
     assert refusal.value.code == "bad_key"
     return str(refusal.value)
 
@@ -26,8 +26,8 @@ def _refused(key: str, prefix: str | None = None) -> str:
     "key", ["imports/deals/test-import.csv", "Übersicht (1) + 100 %.csv", "a", "a.b/c%20d.csv", "é" * 512]
 )
 def test_ordinary_keys_stay_as_they_are(key: str) -> None:
-    assert import_key(key, ACCOUNT, None) == key
-    assert import_key(key, ACCOUNT, "") == key
+    assert check_key(key, ACCOUNT, None) == key
+    assert check_key(key, ACCOUNT, "") == key
 
 
 @pytest.mark.covers("R-19")
@@ -62,7 +62,7 @@ def test_keys_that_try_something_are_refused(key: str, why: str) -> None:
 @pytest.mark.covers("R-19")
 def test_with_a_prefix_only_the_keys_of_the_account_are_read() -> None:
     own = f"imports/{ACCOUNT}/x.csv"
-    assert import_key(own, ACCOUNT, PREFIX) == own
+    assert check_key(own, ACCOUNT, PREFIX) == own
     for key in (f"imports/{OTHER}/x.csv", "imports/x.csv", f"imports/{ACCOUNT}", f"a/imports/{ACCOUNT}/x.csv"):
         assert f"imports/{ACCOUNT}/" in _refused(key, PREFIX)
     _refused(f"imports/{ACCOUNT}/../{OTHER}/x.csv", PREFIX)
@@ -72,7 +72,7 @@ def test_with_a_prefix_only_the_keys_of_the_account_are_read() -> None:
 @given(key=st.text(max_size=30) | st.text(alphabet="./%2eE\\\n", max_size=12))
 def test_what_is_accepted_is_short_printable_and_goes_nowhere_else(key: str) -> None:
     try:
-        assert import_key(key, ACCOUNT, None) == key
+        assert check_key(key, ACCOUNT, None) == key
     except ImportRefused:
         return
     assert ".." not in key.lower().replace("%2e", ".")

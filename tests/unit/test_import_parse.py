@@ -13,13 +13,13 @@ from bson import encode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.chunks import ChunkCutter, Piece
-from pipeline_engine.domain.imports.detect import Dialect, detect
-from pipeline_engine.domain.imports.header import find_header
-from pipeline_engine.domain.imports.mapping import compile_mapping
-from pipeline_engine.domain.imports.parse import Parsed, parse
-from pipeline_engine.domain.imports.row_mapper import RowMapper
-from pipeline_engine.domain.imports.values import LARGEST_FIELD, LONGEST_STAGE
+from pipeline_engine.domain.imports.csv.chunks import ChunkCutter, Piece
+from pipeline_engine.domain.imports.csv.dialect import Dialect, detect
+from pipeline_engine.domain.imports.csv.header import find_header
+from pipeline_engine.domain.imports.csv.mapping import compile_mapping
+from pipeline_engine.domain.imports.csv.parse import Parsed, parse
+from pipeline_engine.domain.imports.csv.row import RowMapper
+from pipeline_engine.domain.imports.csv.values import MAX_FIELD_BYTES, MAX_STAGE_CHARS
 
 CUSTOM = "507f1f77bcf86cd799439011"
 MAPPINGS = {
@@ -129,7 +129,7 @@ async def test_a_bad_row_is_one_error_and_its_neighbours_are_rows() -> None:
         "required": b" ,1\n",
         "nul": b"a\0b,1\n",
         "encoding": b"caf\xe9,1\n",
-        "field_too_large": b"a," + b"x" * (LARGEST_FIELD + 1) + b"\n",
+        "field_too_large": b"a," + b"x" * (MAX_FIELD_BYTES + 1) + b"\n",
         "too_large": b"a," + b"x" * MB + b"\n",
     }
     for code, body in bodies.items():
@@ -158,14 +158,14 @@ async def test_an_empty_stage_is_an_error_when_one_is_mapped() -> None:
 
 
 async def test_a_stage_name_has_a_limit() -> None:
-    fits, longer = "x" * LONGEST_STAGE, "\u0301\u0327" * 10_000
+    fits, longer = "x" * MAX_STAGE_CHARS, "\u0301\u0327" * 10_000
     parsed = await _parse(f"Name,Stage\na, {fits} \nb,{longer}\n".encode(), {"Name": "name", "Stage": "stage_id"})
     assert [row.stage for row in parsed.rows] == [fits]
     assert [(error.row, error.column, error.code) for error in parsed.errors] == [(2, "Stage", "too_long")]
 
 
 @pytest.mark.covers("R-21")
-@pytest.mark.parametrize("cell", ["x" * LARGEST_FIELD, "é" * (LARGEST_FIELD // 2), '""' * LARGEST_FIELD])
+@pytest.mark.parametrize("cell", ["x" * MAX_FIELD_BYTES, "é" * (MAX_FIELD_BYTES // 2), '""' * MAX_FIELD_BYTES])
 async def test_a_field_may_have_64_kb_of_utf_8_and_not_a_byte_more(cell: str) -> None:
     parsed = await _two(f'a,"{cell}"\nb,"{cell}e"\n'.encode())
     assert [row.fields["value"] for row in parsed.rows] == [cell.replace('""', '"')]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.records import BOM, Kind, Record, RecordCutter
+from pipeline_engine.domain.imports.csv.records import BOM, Kind, Record, RecordCutter
 
 # Few letters, so that quotes, delimiters and line ends meet often.
 TEXT = st.text(alphabet='ab"",,;\n\r\n\r é', max_size=60)

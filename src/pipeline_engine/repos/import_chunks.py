@@ -85,6 +85,17 @@ class ImportChunks(Leased):
         query = {"account_id": account_id, "queue_id": import_id, "state": "open", **FREE}
         return [chunk["_id"] for chunk in await self._own.find(query, sort=[("n", 1)], projection=["_id"])]
 
+    async def state_counts(self, account_id: ObjectId, import_id: ObjectId) -> list[Document]:
+        """{_id: state, chunks, rows} for each state there is."""
+        group = {"_id": "$state", "chunks": {"$sum": 1}, "rows": {"$sum": "$rows"}}
+        query = {"account_id": account_id, "queue_id": import_id}
+        return await self._own.aggregate(query, {"$group": group}, {"$sort": {"_id": 1}})
+
+    async def begun(self, account_id: ObjectId, import_id: ObjectId, limit: int) -> list[Document]:
+        """Open chunks that a run has claimed, whether or not it still holds them; in file order."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": "open", "token": {"$gt": 0}}
+        return await self._own.find(query, limit=limit, sort=[("n", 1)], projection={"errors": 0})
+
     async def broken(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
         """The first chunk that was given up."""
         query = {"account_id": account_id, "queue_id": import_id, "state": "failed"}

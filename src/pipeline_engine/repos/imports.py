@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from bson import ObjectId
@@ -24,6 +25,8 @@ from pipeline_engine.repos.leased import Leased
 
 HOUR = 3600
 OPEN = ("pending", "processing")
+UPLOADING = "uploading"
+"""The status before the file is in the storage; no sweep takes it up."""
 RUNNING = "processing"
 """What a claim makes of the status."""
 IS_OPEN: Document = {"source": "deals", "status": {"$in": OPEN}}
@@ -45,6 +48,10 @@ QUEUES = CollectionSpec(
         became("cancel_requested", True)[1],
     ),
     stuck=(
+        StuckQuestion(
+            "uploads that began over a day ago and have not ended",
+            {"source": "deals", "status": UPLOADING, **longer_ago("$createdAt", 24 * HOUR)},
+        ),
         StuckQuestion(
             "imports that run for over an hour",
             {"source": "deals", "status": RUNNING, **longer_ago("$started_at", HOUR)},
@@ -99,6 +106,18 @@ class Imports(Leased):
         """Insert a new import."""
         await self._own.insert_one(queue)
 
+    async def end_upload(
+        self, account_id: ObjectId, import_id: ObjectId, status: str, error: str | None = None
+    ) -> bool:
+        """Make an import whose upload is over `pending`, or `failed` with the error. False: it is not uploading."""
+        query = {"_id": import_id, "account_id": account_id, "status": UPLOADING}
+        return await self._own.update_one(query, _upload_ended(status, error)) == 1
+
+    async def fail_old_uploads(self, account_id: ObjectId, before: datetime, error: str) -> None:
+        """Make the imports of this account failed whose upload began before that time and has not ended."""
+        query = {"source": "deals", "status": UPLOADING, "account_id": account_id, "createdAt": {"$lt": before}}
+        await self._own.update_many(query, _upload_ended("failed", error))
+
     async def get(self, import_id: ObjectId) -> Document | None:
         """The queue document; None also when the queue is not one of deals."""
         return await self._all.find_one({"_id": import_id, "source": "deals"})
@@ -130,3 +149,8 @@ class Imports(Leased):
         # A new generation tells other events than the one that failed.
         generation = {"generation": {"$add": [{"$ifNull": ["$generation", 0]}, 1]}}
         return await self._all.take(query, [{"$set": {**fresh, **generation, **RELEASED}}, {"$unset": gone}])
+
+
+def _upload_ended(status: str, error: str | None) -> list[Document]:
+    reason = {"error": {"$literal": error}} if error else {}
+    return [{"$set": {"status": status, "updatedAt": "$$NOW", **reason}}]

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.cancel import cancel
-from pipeline_engine.domain.imports.retry import retry
+from pipeline_engine.domain.imports.control import cancel, retry
 from pipeline_engine.errors import Permanent
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings

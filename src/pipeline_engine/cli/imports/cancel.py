@@ -8,7 +8,7 @@ from pipeline_engine.cli.imports.import_id import ImportId
 from pipeline_engine.cli.object_id import read_id
 from pipeline_engine.cli.presence import daemons, nobody
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.imports.cancel import cancel
+from pipeline_engine.domain.imports.control import cancel
 
 
 def command(id: ImportId) -> None:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from pipeline_engine.app import App
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.imports.look_up import look_up
-from pipeline_engine.repos.imports import OPEN
+from pipeline_engine.domain.imports.control import look_up
+from pipeline_engine.repos.imports import OPEN, UPLOADING
 
 LOOK = 0.2
 """Seconds between two looks; the planner writes the progress down once a second."""
@@ -31,7 +31,7 @@ async def follow(app: App, import_id: ObjectId, screen: Screen) -> Mapping[str, 
         while True:
             queue = await look_up(app, import_id)
             _update(bar, task, queue)
-            if queue["status"] not in OPEN:
+            if queue["status"] not in (*OPEN, UPLOADING):
                 return queue
             await asyncio.sleep(LOOK)
 

@@ -10,7 +10,7 @@ from pipeline_engine.cli import session
 from pipeline_engine.cli.imports.import_id import ImportId
 from pipeline_engine.cli.object_id import read_id
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.imports.look_up import look_up
+from pipeline_engine.domain.imports.control import look_up
 from pipeline_engine.ids import object_id
 
 FIRST = 10

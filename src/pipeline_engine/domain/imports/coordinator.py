@@ -1,4 +1,4 @@
-"""Cuts the file of one import into chunks, a little ahead of the row jobs, and waits for them."""
+"""Coordinates one import: cuts its file into chunks, a little ahead of the row jobs, and waits until they end."""
 
 from __future__ import annotations
 
@@ -8,43 +8,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim
-from pipeline_engine.domain.imports.chunks import Piece
+from pipeline_engine.domain.imports.csv.chunks import Piece
+from pipeline_engine.domain.imports.csv.records import Kind
+from pipeline_engine.domain.imports.csv.values import name_key
 from pipeline_engine.domain.imports.ending import Ended, Ending, GoOn
 from pipeline_engine.domain.imports.finish import figures
 from pipeline_engine.domain.imports.import_cache import ImportCache
-from pipeline_engine.domain.imports.jobs import IMPORT, ROWS
-from pipeline_engine.domain.imports.ownership import refuse_foreign
-from pipeline_engine.domain.imports.records import Kind
+from pipeline_engine.domain.imports.jobs import IMPORT
+from pipeline_engine.domain.imports.open_chunks import OpenChunks
 from pipeline_engine.domain.imports.refusal import ImportRefused
-from pipeline_engine.domain.imports.request import ImportRequest
+from pipeline_engine.domain.imports.request import ImportRequest, refuse_foreign
 from pipeline_engine.domain.imports.source import OpenFile, open_file
-from pipeline_engine.domain.imports.values import name_key
 from pipeline_engine.errors import Unreachable
-from pipeline_engine.repos.import_chunks import chunk_id
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import Imports
 
-CRASHES = 3
-"""So many processes may die on an import that gets nothing done in between."""
-PIECE = 64 * 1024
-"""Bytes cut in one go; the loop breathes between two."""
-TICK = 1.0
-"""Seconds between two looks at MongoDB; chunks that end in this process are known at once."""
-REDISPATCH = 3.0
-"""Seconds after which open chunks are dispatched again, lest Redis lost them."""
-
-log = logs.get(__name__)
+MAX_CRASHES = 3
+"""Processes that may die on an import while none of its rows gets done in between."""
+PART_BYTES = 64 * 1024
+"""Bytes cut in one go; between two parts other tasks get their turn."""
+LOOK_SECONDS = 1.0
+"""Time between two looks at MongoDB."""
 
 
 class _SliceOver(Exception):
-    """Others wait, or the daemon stops: go on later."""
+    """Other imports wait, or the daemon stops: a later run goes on from here."""
 
 
 class _CancelRequested(Exception):
-    """The user does not want the rest."""
+    """The user has cancelled the import."""
 
 
 class Coordinator:
@@ -58,19 +52,17 @@ class Coordinator:
         self._claim = claim
         self._request = request
         self._id, self._account = request.id, request.account_id
-        self._started = self._ticked = self._dispatched = time.monotonic()
-        self._rows = 0
-        self._bytes = 0
-        self._open = 0
-        """Open chunks as far as this process knows; MongoDB is asked once a second."""
-        self._known = _settled(claim.document.get("progress") or {})
-        """Rows that were settled when a run last said so."""
-        self._ended = cache.ended.count(self._id)
+        self._chunks = OpenChunks(app, cache, request)
+        self._started = self._looked = time.monotonic()
+        self._size = self._bytes = self._rows = 0
+        """Bytes of the file; how many bytes and rows of it are cut."""
+        self._settled_before = _settled(claim.document.get("progress") or {})
+        """Rows that were settled when an earlier run last stored its progress."""
 
     async def run(self) -> Ending:
-        """Work until every row is settled, or something else has to come first.
+        """Work until every row is settled, the slice is over or the import is cancelled. Returns which of these it is.
 
-        Raises: LeaseLost when somebody else took the import over, ImportRefused, and what storage and MongoDB raise.
+        Raises: LeaseLost when another run took the import over, ImportRefused, and what storage and MongoDB raise.
         """
         if self._claim.document.get("cancel_requested"):
             return Ended("cancelled")
@@ -91,26 +83,28 @@ class Coordinator:
             return GoOn()
         except _CancelRequested:
             return Ended("cancelled")
-        await self._progress()
+        await self._store_progress()
         return Ended("failed" if refusal else "completed", refusal)
 
     async def _refuse_poison(self) -> None:
-        # A process may have died before it could say what it got done.
-        if self._claim.document.get("crashes", 0) >= CRASHES and _settled(await self._figures()) <= self._known:
-            raise ImportRefused(f"gave up: {CRASHES} processes ended while they ran this import", "poison")
+        # The figures are counted anew: a process may die after it settled rows and before it stored its progress.
+        crashes = self._claim.document.get("crashes", 0)
+        if crashes >= MAX_CRASHES and _settled(await self._figures()) <= self._settled_before:
+            raise ImportRefused(f"gave up: {MAX_CRASHES} processes ended while they ran this import", "poison")
 
     async def _take_up(self) -> None:
-        """Go on where the last run ended: its open chunks are dispatched again, after a retry the others as well."""
+        """Dispatch the chunks that the last run left open; after a retry those it cancelled or gave up as well."""
         if self._claim.document.get("reopen"):
             await self._app.repos.chunks.reopen(self._account, self._id, "cancelled", "failed")
             await self._claim.change(reopen=False)
-        await self._recount()
-        await self._dispatch_open()
+        await self._chunks.recount()
+        await self._chunks.dispatch()
         await self._look()
-        self._started = time.monotonic()  # the slice: however long it took to open the file, a run gets some of it done
+        # The slice begins here: however long it took to open the file, a run settles some of its rows.
+        self._started = time.monotonic()
 
     async def _cut(self, file: OpenFile) -> str | None:
-        """Cut what is not cut yet. Returns why the rest of the file cannot be imported, if so."""
+        """Cut what no earlier run has cut. Returns why the rest of the file cannot be imported, or None."""
         last = await self._app.repos.chunks.last(self._account, self._id)
         cutter = file.cutter(last, self._app.settings.import_chunk_rows)
         start = last["end"] if last else file.header.start
@@ -122,133 +116,91 @@ class Coordinator:
         async with aclosing(self._app.storage.stream(file.key, start, etag=file.etag)) as blocks:
             async for block in blocks:
                 for part in _parts(block):
-                    if refusal := await self._put(cutter.feed(part), file.etag):
+                    if refusal := await self._add(cutter.feed(part), file.etag):
                         return refusal
                     await asyncio.sleep(0)
-        return await self._put(cutter.close(), file.etag)
+        return await self._add(cutter.close(), file.etag)
 
-    async def _put(self, pieces: Sequence[Piece], etag: str) -> str | None:
-        """Write chunks down and dispatch them, as far as rows are allowed, and let the row jobs almost catch up."""
-        most = self._app.settings.import_max_rows
-        allowed = [piece for piece in pieces if piece.chunk.first_row + piece.chunk.rows - 1 <= most]
+    async def _add(self, pieces: Sequence[Piece], etag: str) -> str | None:
+        """Store and dispatch chunks up to the row limit, and let the row jobs almost catch up. Returns as `_cut`."""
+        max_rows = self._app.settings.import_max_rows
+        allowed = [piece for piece in pieces if piece.chunk.first_row + piece.chunk.rows - 1 <= max_rows]
         if allowed:
-            await self._write(allowed, etag)
+            await self._store(allowed, etag)
             await self._wait(below=self._app.settings.import_chunks_ahead)
         if len(allowed) < len(pieces):
-            return f"the file has more than {most} rows; those up to row {self._rows} are imported"
+            return f"the file has more than {max_rows} rows; those up to row {self._rows} are imported"
         last = pieces[-1].chunk if pieces else None
         return _unclosed(last._asdict()) if last and last.kind is Kind.UNCLOSED else None
 
-    async def _write(self, pieces: Sequence[Piece], etag: str) -> None:
+    async def _store(self, pieces: Sequence[Piece], etag: str) -> None:
         self._claim.check()
-        documents = [self._document(piece, etag) for piece in pieces]
-        if not await self._app.repos.chunks.add(documents):
-            raise _SliceOver  # an earlier run has cut on meanwhile: take up from where it got
-        for piece, document in zip(pieces, documents, strict=True):
-            self._cache.pieces.keep(document["_id"], piece, len(piece.data))
+        if not await self._chunks.add(pieces, etag):
+            raise _SliceOver  # an earlier run has cut further meanwhile: the next one goes on behind its last chunk
         last = pieces[-1].chunk
         self._bytes, self._rows = last.end, last.first_row + last.rows - 1
-        self._open += len(pieces)
-        await self._dispatch([document["_id"] for document in documents])
-
-    def _document(self, piece: Piece, etag: str) -> dict[str, Any]:
-        now = self._app.clock.now()
-        owner = {"account_id": self._account, "queue_id": self._id, "etag": etag}
-        state = {"state": "open", "createdAt": now, "updatedAt": now}
-        return {"_id": chunk_id(self._id, piece.chunk.n), **owner, **piece.chunk._asdict(), **state}
-
-    async def _dispatch(self, chunk_ids: Sequence[str]) -> None:
-        try:
-            await ROWS.enqueue(self._app.queue, chunk_ids)
-            self._dispatched = time.monotonic()
-        except Unreachable as error:
-            # The chunks stand in MongoDB: they are dispatched again until somebody has done them.
-            log.warning("chunks not dispatched", queue_id=str(self._id), error=error)
-
-    async def _dispatch_open(self) -> None:
-        await self._dispatch(await self._app.repos.chunks.open_ids(self._account, self._id))
 
     async def _settle(self) -> None:
-        """Wait for the last chunk."""
+        """Wait until no chunk is open. Raises: ImportRefused when a row job gave one up."""
         await self._wait(below=1)
-        await self._recount()
-        while self._open or await self._take_back():
+        # A row job cancels its chunk when it saw this import as ended, right before a retry: such a chunk runs again.
+        while await self._chunks.recount() or await self._chunks.reopen("cancelled"):
             await self._wait(below=1)
-            await self._recount()
         if broken := await self._app.repos.chunks.broken(self._account, self._id):
             raise ImportRefused(f"rows from {broken['first_row']} on could not be written: {broken['error']}", "rows")
 
-    async def _take_back(self) -> int:
-        """Open chunks again that a row job gave up because it had seen this import as ended before its retry."""
-        reopened = await self._app.repos.chunks.reopen(self._account, self._id, "cancelled")
-        if reopened:
-            await self._dispatch_open()
-            await self._recount()
-        return reopened
-
     async def _wait(self, below: int) -> None:
+        """Return when fewer than `below` chunks are open. Once a second, look and let other imports have the place."""
         while True:
-            await self._tick()
-            if self._still_open() < below:
+            if time.monotonic() > self._looked + LOOK_SECONDS:
+                await self._look()
+                await self._yield_place()
+            if self._chunks.count < below:
                 return
-            await self._cache.ended.wait(self._id, TICK)
-
-    def _still_open(self) -> int:
-        return self._open - (self._cache.ended.count(self._id) - self._ended)
-
-    async def _recount(self) -> None:
-        ended = self._cache.ended.count(self._id)
-        self._open = await self._app.repos.chunks.open(self._account, self._id)
-        self._ended = ended
-
-    async def _tick(self) -> None:
-        """Once a second: look around, and let others come first when the slice is over."""
-        if time.monotonic() > self._ticked + TICK:
-            await self._look()
-            if await self._others_wait():
-                raise _SliceOver
+            await self._chunks.wait(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        """Say how far we are, and hear whether to go on."""
-        self._ticked = time.monotonic()
-        await self._recount()
-        await self._progress()
+        """Store the progress and check whether to go on."""
+        self._looked = time.monotonic()
+        await self._chunks.recount()
+        await self._store_progress()
         if self._claim.document.get("cancel_requested"):
             raise _CancelRequested
         if self._app.stopping.is_set():
             raise _SliceOver
-        if self._open and time.monotonic() > self._dispatched + REDISPATCH:
-            await self._dispatch_open()
+        await self._chunks.dispatch_again()
 
-    async def _others_wait(self) -> bool:
+    async def _yield_place(self) -> None:
         if time.monotonic() < self._started + self._app.settings.import_slice_seconds:
-            return False
+            return
         try:
-            return (await self._app.queue.counts([IMPORT.lane.name]))[IMPORT.lane.name].waiting > 0
+            waiting = (await self._app.queue.counts([IMPORT.lane.name]))[IMPORT.lane.name].waiting
         except Unreachable:
-            return False
+            return
+        if waiting > 0:
+            raise _SliceOver
 
-    async def _progress(self) -> None:
+    async def _store_progress(self) -> None:
         read = {"bytes_read": self._bytes, "bytes_total": self._size, "rows_read": self._rows}
         progress = {**read, **await self._figures()}
-        # An import that gets on is no poison, however many processes died on the way.
-        calm = {"crashes": 0} if _settled(progress) > self._known else {}
-        await self._claim.change(progress=progress, **calm)
-        self._cache.tell_progress(self._app.sockets, self._request, progress)
+        # An import that settles rows is not poison, however many processes died on the way.
+        crashes = {"crashes": 0} if _settled(progress) > self._settled_before else {}
+        await self._claim.change(progress=progress, **crashes)
+        self._cache.notify_progress(self._app.sockets, self._request, progress)
 
     async def _figures(self) -> dict[str, int]:
         return figures(await self._app.repos.chunks.totals(self._account, self._id))
 
 
 def _settled(progress: Mapping[str, int]) -> int:
-    """Rows of which it is known what became of them."""
-    return sum(progress.get(f"rows_{end}", 0) for end in ("added", "updated", "skipped", "failed"))
+    """Rows whose outcome is known."""
+    return sum(progress.get(f"rows_{outcome}", 0) for outcome in ("added", "updated", "skipped", "failed"))
 
 
 def _unclosed(chunk: Mapping[str, Any]) -> str:
     row, line = chunk["first_row"], chunk["first_line"]
-    return f"row {row} (line {line}): a quote opens and never closes, so nobody can say where the next row begins"
+    return f"row {row} (line {line}): a quote opens and never closes, so it is unknown where the next row begins"
 
 
 def _parts(block: bytes) -> Iterator[bytes]:
-    return (block[at : at + PIECE] for at in range(0, len(block), PIECE))
+    return (block[at : at + PART_BYTES] for at in range(0, len(block), PART_BYTES))

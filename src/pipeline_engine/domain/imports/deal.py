@@ -1,4 +1,4 @@
-"""The deal that a row becomes."""
+"""Makes the deals that rows become."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.domain.imports.row import Row
+from pipeline_engine.domain.imports.csv.row import Row
 from pipeline_engine.ids import fingerprint
 
 
 def deal_id(import_id: ObjectId, row: int, salt: int = 0) -> ObjectId:
-    """The same id whenever the same row is written. `salt` 1, 2, … give others, for when a stranger's deal has it."""
-    return ObjectId(_beginning(import_id, salt) + row.to_bytes(4, "big"))
+    """Return the id of the deal of a row: always the same, so that a repeated insert finds it taken.
+
+    `salt` 1, 2, … give other ids, for the case that a deal of another origin has the first.
+    """
+    return ObjectId(_id_prefix(import_id, salt) + row.to_bytes(4, "big"))
 
 
-def _beginning(import_id: ObjectId, salt: int) -> bytes:
-    """Time of the import, then 4 bytes that tell it from others of that second."""
+def _id_prefix(import_id: ObjectId, salt: int) -> bytes:
+    """The time of the import, then 4 bytes that distinguish it from others of the same second."""
     return import_id.binary[:4] + fingerprint("deal", import_id, salt, size=4)
 
 
 class DealMaker:
-    """Makes the deals of one import. What they have in common is put together once."""
+    """Makes the deals of one import; what they have in common is put together once."""
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class DealMaker:
         tags: Sequence[Any],
         automations: bool,
     ) -> None:
-        self._beginning = _beginning(import_id, 0)
+        self._id_prefix = _id_prefix(import_id, 0)
         self._automations = automations
         self._common: dict[str, Any] = {
             "account_id": account_id,
@@ -52,10 +55,10 @@ class DealMaker:
         }
 
     def deals(self, rows: Sequence[Row], stages: dict[str, ObjectId], now: datetime) -> list[dict[str, Any]]:
-        """The deals of `rows`, in their order, ready to insert. `stages` has the id of every stage name in the rows.
+        """Return the deals of `rows`, in their order, ready to insert. `stages` is {name: id} of every stage in them.
 
-        Rows name no stage when no column is mapped to it: their deals get the stage '', or none when there is no such.
-        The lists in the deals are shared.
+        Rows have the stage '' when no column is mapped to it: their deals get the stage of that key, or none.
+        The deals share their lists: callers must not change them.
         """
         common = {**self._common, "createdAt": now, "updatedAt": now}
         if self._automations:
@@ -63,7 +66,7 @@ class DealMaker:
         return [self._deal(row, stages, common) for row in rows]
 
     def _deal(self, row: Row, stages: dict[str, ObjectId], common: dict[str, Any]) -> dict[str, Any]:
-        key = ObjectId(self._beginning + row.row.to_bytes(4, "big"))
+        key = ObjectId(self._id_prefix + row.row.to_bytes(4, "big"))
         deal = {"_id": key, **row.fields, **common, "import_row": row.row}
         if row.stage or "" in stages:
             deal["stage_id"] = stages[row.stage]

@@ -1,38 +1,37 @@
-"""How far an import is, what keeps it, and what happens next."""
+"""Explains one import: how far it is, what holds it up, and what happens next."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.explanation import Condition, Next, next_of
-from pipeline_engine.domain.imports.coordinator import CRASHES
+from pipeline_engine.domain.imports.control import MAX_RETRY_AGE, look_up
+from pipeline_engine.domain.imports.coordinator import MAX_CRASHES
 from pipeline_engine.domain.imports.finish import figures
-from pipeline_engine.domain.imports.look_up import look_up
-from pipeline_engine.domain.imports.ownership import refuse_foreign
 from pipeline_engine.domain.imports.refusal import ImportRefused
-from pipeline_engine.domain.imports.request import read_key, read_request
-from pipeline_engine.domain.imports.retry import LATEST
+from pipeline_engine.domain.imports.request import read_key, read_request, refuse_foreign
 from pipeline_engine.domain.is_free import is_free
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
-from pipeline_engine.repos.chunk_states import ChunkStates
 from pipeline_engine.repos.import_repos import ImportRepos
-from pipeline_engine.repos.imports import OPEN
+from pipeline_engine.repos.imports import OPEN, UPLOADING
 
 Document = Mapping[str, Any]
 
-SHOWN = 20
-"""Chunks that are named one by one."""
+MAX_LISTED_CHUNKS = 20
+"""Open chunks that are listed one by one."""
 
 
 @dataclass(frozen=True)
 class ChunkCount:
+    """How many chunks are in one state, and how many rows they have."""
+
     state: str
     chunks: int
     rows: int
@@ -40,7 +39,7 @@ class ChunkCount:
 
 @dataclass(frozen=True)
 class BegunChunk:
-    """An open chunk that some run has claimed; without an owner it waits for its next attempt."""
+    """An open chunk that a run has claimed; without an owner it waits for its next attempt."""
 
     chunk: str
     owner: str | None
@@ -50,8 +49,8 @@ class BegunChunk:
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """`figures` are counted from the chunks; `held` are the first few open chunks that were begun."""
+class ImportExplanation:
+    """`figures` are counted from the chunks; `held` are the first open chunks that a run has claimed."""
 
     queue: ObjectId
     status: str
@@ -64,19 +63,19 @@ class Explanation:
     next: Next
 
 
-async def explain(app: App[ImportRepos], import_id: ObjectId) -> Explanation:
-    """Raises: Permanent `not_found`."""
+async def explain(app: App[ImportRepos], import_id: ObjectId) -> ImportExplanation:
+    """Return what is known of the import now. Raises: Permanent `not_found`."""
     queue, now = await look_up(app, import_id), app.clock.now()
     account_id = object_id(queue.get("account_id"))
-    states = ChunkStates(app.database)
-    counts = await states.counts(account_id, import_id) if account_id else []
-    begun = await states.begun(account_id, import_id, SHOWN) if account_id else []
-    done = figures(await app.repos.chunks.totals(account_id, import_id)) if account_id else {}
+    chunks = app.repos.chunks
+    counts = await chunks.state_counts(account_id, import_id) if account_id else []
+    begun = await chunks.begun(account_id, import_id, MAX_LISTED_CHUNKS) if account_id else []
+    done = figures(await chunks.totals(account_id, import_id)) if account_id else {}
     refusal = await _refusal(app, queue) if queue["status"] in OPEN else None
     lost = next((one["chunks"] for one in counts if one["_id"] == "failed"), 0)
-    conditions = conditions_of(queue, refusal, lost, app.settings.import_retry_seconds, now)
-    due = Next("runs", now, f"at the next look, within {app.settings.import_sweep_seconds:g} s")
-    return Explanation(
+    conditions = conditions_of(queue, refusal, lost, now)
+    due = Next("runs", now, f"at the next look of the sweep, within {app.settings.import_sweep_seconds:g} s")
+    return ImportExplanation(
         queue=import_id,
         status=queue["status"],
         error=clean(queue["error"]) if queue.get("error") else None,
@@ -90,7 +89,7 @@ async def explain(app: App[ImportRepos], import_id: ObjectId) -> Explanation:
 
 
 async def _refusal(app: App[ImportRepos], queue: Document) -> str | None:
-    """Why a run would refuse it before it has read a byte."""
+    """Why a run would refuse the import before it reads a byte of the file."""
     try:
         request = read_request(queue)
         read_key(queue)
@@ -100,44 +99,48 @@ async def _refusal(app: App[ImportRepos], queue: Document) -> str | None:
     return None
 
 
-def conditions_of(queue: Document, refusal: str | None, lost: int, pause: float, now: datetime) -> list[Condition]:
-    """`lost`: chunks that were given up; `pause`: seconds between two attempts. An import that has ended has only the
-    first condition. Pure."""
+def conditions_of(queue: Document, refusal: str | None, lost: int, now: datetime) -> list[Condition]:
+    """Return what must hold for a run to start now; an import that is not open has only the first condition. Pure.
+
+    `lost`: chunks that row jobs gave up.
+    """
     status = queue["status"]
-    is_open = Condition("has not ended", status, status in OPEN, _ended(queue))
+    is_open = Condition("is pending or processing", status, status in OPEN, _not_open(queue))
     if not is_open.passed:
         return [is_open]
-    crashes = queue.get("crashes", 0) + _vanished(queue, now)
+    crashes = queue.get("crashes", 0) + _lease_ran_out(queue, now)
     poison = Next("fails", None, f"the next run gives up: {crashes} processes ended while they ran this import")
     refused = Next("fails", None, f"the next run refuses it: {refusal}")
-    broken = Next("fails", None, "when the rest of its rows are through, for some could not be written")
-    asked = Next("ends", None, "as cancelled, by whoever runs it or claims it next")
+    broken = Next("fails", None, "after the rest of its rows: some could not be written")
+    cancelled = Next("ends", None, "as cancelled, by the run that has it or the next one")
     return [
         is_open,
-        Condition("nobody asked for its end", _yes(queue.get("cancel_requested")), not _wanted_over(queue), asked),
-        Condition("what it asks for can be done", refusal or "yes", refusal is None, refused),
-        Condition(f"fewer than {CRASHES} processes died on it", crashes, crashes < CRASHES, poison),
+        Condition("no cancel requested", _yes(queue.get("cancel_requested")), not _cancel_requested(queue), cancelled),
+        Condition("request accepted", refusal or "yes", refusal is None, refused),
+        Condition(f"fewer than {MAX_CRASHES} processes died on it", crashes, crashes < MAX_CRASHES, poison),
         Condition("no chunk was given up", lost, not lost or bool(queue.get("reopen")), broken),
-        is_free("nobody runs it", queue, now),
-        _no_pause(queue, pause, now),
+        is_free("no run has it", queue, now),
+        _no_pause(queue, now),
     ]
 
 
-def _ended(queue: Document) -> Next:
+def _not_open(queue: Document) -> Next:
     status, at = queue["status"], queue.get("completed_at")
+    if status == UPLOADING:
+        return Next("waits", None, "for its file: the process that submitted it makes it pending after the upload")
     when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
     why = f": {clean(queue['error'])}" if queue.get("error") else ""
     again = "; `imports retry` takes it up again" if status in ("failed", "cancelled") else ""
-    until = f" until {at + LATEST:%Y-%m-%d}" if again and at else ""
+    until = f" until {at + MAX_RETRY_AGE:%Y-%m-%d}" if again and at else ""
     return Next("never", None, f"it is {status}{when}{why}{again}{until}")
 
 
-def _wanted_over(queue: Document) -> bool:
+def _cancel_requested(queue: Document) -> bool:
     return queue.get("cancel_requested") is True
 
 
-def _vanished(queue: Document, now: datetime) -> bool:
-    """Whether the last holder let its lease run out: the next claim counts that as a crash."""
+def _lease_ran_out(queue: Document, now: datetime) -> bool:
+    """Whether the last run vanished with its lease; the next claim counts that as a crash."""
     return queue.get("lease_until") is not None and queue["lease_until"] < now
 
 
@@ -145,13 +148,12 @@ def _yes(value: object) -> str:
     return "yes" if value else "no"
 
 
-def _no_pause(queue: Document, pause: float, now: datetime) -> Condition:
-    """After an attempt that failed; a look that comes earlier may start it earlier."""
-    failed_at = queue.get("updatedAt") if queue["status"] == "pending" and queue.get("attempts") else None
-    again = failed_at + timedelta(seconds=pause) if failed_at else None
+def _no_pause(queue: Document, now: datetime) -> Condition:
+    """Whether the pause after a failed attempt is over."""
+    again_at = queue.get("next_at")
     why = f"attempt {queue.get('attempts')} failed: {clean(str(queue.get('error')))}"
-    value = again or "none"
-    return Condition("no attempt waits", value, again is None or again <= now, Next("retries", again, why))
+    due = again_at is None or again_at <= now
+    return Condition("no attempt waits", again_at or "none", due, Next("retries", again_at, why))
 
 
 def _begun(chunk: Document) -> BegunChunk:

@@ -1,4 +1,4 @@
-"""Ends an import: figures from the ledger, the report, the error CSV, and one update that makes it true."""
+"""Ends an import: figures from its chunks, the report, the error CSV, then one update of the queue document."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from itertools import islice
 from typing import Any
 
 import bson
+from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.events import relay
-from pipeline_engine.domain.imports.error_csv import ErrorCsv
+from pipeline_engine.domain.imports.csv.error_csv import ErrorCsv
 from pipeline_engine.domain.imports.request import read_key
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import QUEUES
 
-CHUNKS_KEPT = timedelta(days=30)
-MOST_CELLS, SHOWN, LOG_BYTES = 64, 256, 8 * 1024**2
-"""Cells of a row, characters of a cell and bytes in all that `csv_imports` shows; the error CSV has everything."""
+CHUNK_RETENTION = timedelta(days=30)
+MAX_LOG_CELLS, MAX_LOG_CELL_CHARS, MAX_LOG_BYTES = 64, 256, 8 * 1024**2
+"""Cells of a row, characters of a cell and bytes in all that `csv_imports.logs` holds; the error CSV has everything."""
 
 log = logs.get(__name__)
 
@@ -29,38 +30,27 @@ log = logs.get(__name__)
 async def finish(app: App[ImportRepos], held: Mapping[str, Any], status: str, error: str | None = None) -> None:
     """End the import that this run holds as completed, failed or cancelled.
 
-    Every step may be repeated after a crash: the report and the error CSV have fixed names, and only the update that
-    ends the import lets anybody know.
+    Every step may be repeated after a crash: report and error CSV have fixed names, and only the last update makes the
+    end visible and its events due.
 
-    Raises: LeaseLost when the import went to somebody else meanwhile.
+    Raises: LeaseLost when another run has the import; Transient when the storage is away, and nothing has ended then.
     """
     account_id, import_id = object_id(held.get("account_id")), held["_id"]
     if account_id is None:
         await _end(app, held, status, {"error": error})
         return
     totals = await app.repos.chunks.totals(account_id, import_id)
-    error_key = await _write_errors(app, held, account_id) if totals["failed"] else None
-    first = await _first_errors(app, account_id, held) if totals["failed"] else []
-    await app.repos.csv_imports.write(
-        account_id,
-        import_id,
-        first,
-        user_id=held.get("user_id"),
-        total_records_added=totals["created"],
-        total_errors=totals["failed"],
-        error=error,
-        error_csv_key=error_key,
-        warnings=held.get("plan", {}).get("warnings", []),
-    )
+    error_csv_key = await _write_error_csv(app, held, account_id) if totals["failed"] else None
+    await _write_report(app, held, account_id, totals, error=error, error_csv_key=error_csv_key)
     if status == "completed" and held["additional_data"].get("delete_csv"):
         await _delete_file(app, held)
-    await app.repos.chunks.expire(account_id, import_id, app.clock.now() + CHUNKS_KEPT)
+    await app.repos.chunks.expire(account_id, import_id, app.clock.now() + CHUNK_RETENTION)
     progress = {f"progress.{name}": value for name, value in figures(totals).items()}
-    await _end(app, held, status, {"error": error, "error_csv_key": error_key, **progress}, totals)
+    await _end(app, held, status, {"error": error, "error_csv_key": error_csv_key, **progress}, totals)
 
 
 def figures(totals: Mapping[str, int]) -> dict[str, int]:
-    """The ledger's sums under the names of `progress`."""
+    """Return the sums over the chunks under the names of `progress`."""
     return {
         "rows_added": totals["created"],
         "rows_updated": totals["updated"],
@@ -79,8 +69,8 @@ async def _end(
     events = _events(held, status, totals or {"created": 0, "failed": 0})
     ended = await app.repos.imports.end(held, status, events, **changes)
     if ended is None:
-        raise LeaseLost(f"import {held['_id']} was taken over")
-    log.info("import ended", queue_id=str(held["_id"]), status=status, error=changes["error"], **dict(totals or {}))
+        raise LeaseLost(f"import {held['_id']} was taken over by another run")
+    log.info("import.ended", queue_id=str(held["_id"]), status=status, error=changes["error"], **dict(totals or {}))
     await relay.pass_on(app, QUEUES, ended)
 
 
@@ -95,19 +85,34 @@ def _events(held: Mapping[str, Any], status: str, totals: Mapping[str, int]) -> 
     return events
 
 
-async def _first_errors(app: App[ImportRepos], account_id: Any, held: Mapping[str, Any]) -> list[dict[str, Any]]:
+async def _write_report(
+    app: App[ImportRepos], held: Mapping[str, Any], account_id: ObjectId, totals: Mapping[str, int], **facts: object
+) -> None:
+    await app.repos.csv_imports.write(
+        account_id,
+        held["_id"],
+        await _first_errors(app, account_id, held["_id"]) if totals["failed"] else [],
+        user_id=held.get("user_id"),
+        total_records_added=totals["created"],
+        total_errors=totals["failed"],
+        warnings=held.get("plan", {}).get("warnings", []),
+        **facts,
+    )
+
+
+async def _first_errors(app: App[ImportRepos], account_id: ObjectId, import_id: ObjectId) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
-    room = LOG_BYTES
-    async for error in app.repos.chunks.errors(account_id, held["_id"]):
+    bytes_left = MAX_LOG_BYTES
+    async for error in app.repos.chunks.errors(account_id, import_id):
         records.append(_log_record(error))
-        room -= len(bson.encode(records[-1]))
-        if len(records) == app.settings.import_log_rows or room < 0:
+        bytes_left -= len(bson.encode(records[-1]))
+        if len(records) == app.settings.import_log_rows or bytes_left < 0:
             break
     return records
 
 
 def _log_record(error: Mapping[str, Any]) -> dict[str, Any]:
-    """An error as `csv_imports.logs` shows it; the message is the seed's, the reason stands in `additional_info`."""
+    """An error as `csv_imports.logs` holds it; the message is the seed's, the reason stands in `additional_info`."""
     return {
         "position": error["row"],
         "line": error["line"],
@@ -115,17 +120,17 @@ def _log_record(error: Mapping[str, Any]) -> dict[str, Any]:
         "code": error["code"],
         "message": "Deal Insertion failed.",
         "additional_info": error["message"],
-        "row": [cell[:SHOWN] for cell in islice(error["cells"], MOST_CELLS)],
+        "row": [cell[:MAX_LOG_CELL_CHARS] for cell in islice(error["cells"], MAX_LOG_CELLS)],
     }
 
 
-async def _write_errors(app: App[ImportRepos], held: Mapping[str, Any], account_id: Any) -> str | None:
-    key = error_key(read_key(held), str(held["_id"]))
+async def _write_error_csv(app: App[ImportRepos], held: Mapping[str, Any], account_id: ObjectId) -> str | None:
+    key = _error_csv_key(read_key(held), str(held["_id"]))
     try:
         await app.storage.put_stream(key, _error_lines(app, held, account_id))
     except Permanent as refused:
-        # A storage that lets us only read must not keep the import from ending.
-        log.warning("error CSV not written", queue_id=str(held["_id"]), error=refused)
+        # A storage that only grants reading must not keep the import from ending.
+        log.warning("import.error_csv_refused", queue_id=str(held["_id"]), error=refused)
         return None
     return key
 
@@ -134,15 +139,15 @@ async def _delete_file(app: App[ImportRepos], held: Mapping[str, Any]) -> None:
     try:
         await app.storage.delete(read_key(held))
     except Permanent as refused:
-        log.warning("file not deleted", queue_id=str(held["_id"]), error=refused)
+        log.warning("import.file_kept", queue_id=str(held["_id"]), error=refused)
 
 
-def error_key(key: str, import_id: str) -> str:
-    """Beside the file, so that whoever may read the one may read the other."""
+def _error_csv_key(key: str, import_id: str) -> str:
+    """Return the key of the error CSV: beside the file, so that the permissions of the file apply to it."""
     return f"{key.removesuffix('.csv')}.errors-{import_id}.csv"
 
 
-async def _error_lines(app: App[ImportRepos], held: Mapping[str, Any], account_id: Any) -> AsyncIterator[bytes]:
+async def _error_lines(app: App[ImportRepos], held: Mapping[str, Any], account_id: ObjectId) -> AsyncIterator[bytes]:
     report = ErrorCsv(held["plan"]["columns"])
     yield report.header()
     async for error in app.repos.chunks.errors(account_id, held["_id"]):

@@ -1,4 +1,4 @@
-"""How the rows of one import become deals: everything about it that does not change from chunk to chunk."""
+"""What a row job needs to know of its import, and what does not change from chunk to chunk."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.imports.csv.row import RowMapper
 from pipeline_engine.domain.imports.deal import DealMaker
 from pipeline_engine.domain.imports.request import ImportRequest, read_request
-from pipeline_engine.domain.imports.row_mapper import RowMapper
-from pipeline_engine.domain.imports.source import OpenFile, reopen
+from pipeline_engine.domain.imports.source import OpenFile, stored_file
 from pipeline_engine.domain.imports.stage_resolver import StageResolver
 from pipeline_engine.repos.import_repos import ImportRepos
 
 
 @dataclass(frozen=True)
 class ImportContext:
+    """How the rows of one import become deals."""
+
     account_ref: Any
     """`account_id` as the queue document spells it."""
     request: ImportRequest
@@ -27,9 +29,9 @@ class ImportContext:
 
 
 def read_context(app: App[ImportRepos], queue: Mapping[str, Any]) -> ImportContext:
-    """The context of an import whose file was opened before."""
+    """Return the context of an import whose file a coordinator has opened."""
     request = read_request(queue)
-    file = reopen(queue, request)
+    file = stored_file(queue, request)
     case = app.settings.stage_name_case
     return ImportContext(
         account_ref=queue["account_id"],

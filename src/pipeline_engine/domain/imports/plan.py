@@ -9,7 +9,7 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim, ClaimedRun, Failure, run_claimed
-from pipeline_engine.domain.imports.coordinator import TICK, Coordinator
+from pipeline_engine.domain.imports.coordinator import LOOK_SECONDS, Coordinator
 from pipeline_engine.domain.imports.ending import Ended, Ending, GoOn
 from pipeline_engine.domain.imports.finish import finish
 from pipeline_engine.domain.imports.import_cache import ImportCache
@@ -81,7 +81,7 @@ async def _close_chunks(app: App[ImportRepos], cache: ImportCache, claim: Import
         await chunks.cancel_untouched(account_id, import_id)
         for chunk in await chunks.open_ids(account_id, import_id):
             await close_chunk(app, cache, chunk)
-        await cache.ended.wait(import_id, TICK)
+        await cache.ended.wait(import_id, LOOK_SECONDS)
 
 
 async def _finish(app: App[ImportRepos], claim: ImportClaim, status: str, error: str | None) -> Outcome | None:

@@ -1,27 +1,26 @@
-"""Why an import cannot be done."""
+"""The error that refuses an import."""
 
 from __future__ import annotations
 
 from pipeline_engine.errors import Permanent
 
 UNREADABLE = "unreadable"
+MAX_QUOTED_CHARS = 80
 
 
 class ImportRefused(Permanent):
-    """The file or the mapping is wrong, and only a person can change that.
+    """The file or the request is wrong, and only a person can change that.
 
-    `code` is a short word for programs; `unreadable` (not a CSV file that we can decode) is the one that the flow still
-    tries three times, as the seed wants. The message says what is wrong and what to do, without any cell of the file.
+    `code` is a short word for programs. A run fails the import at once, except for `unreadable` (not a CSV file that
+    the engine can decode) and `missing_key`, which the seed tries three times. The message says what is wrong and what
+    to do, and holds no cell of the file.
     """
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message, code)
 
 
-SHOWN = 80
-
-
-def shown(name: object) -> str:
-    """A name out of somebody's file or request, short and printable enough for a message."""
-    text = repr(name)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+def quoted(value: object) -> str:
+    """Return a value out of a file or a request for use in a message: printable, at most `MAX_QUOTED_CHARS` long."""
+    text = repr(value)
+    return text if len(text) <= MAX_QUOTED_CHARS else text[: MAX_QUOTED_CHARS - 1] + "…"

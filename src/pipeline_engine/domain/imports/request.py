@@ -1,17 +1,25 @@
-"""What a queue document asks for, read once and checked."""
+"""What a queue document asks for, read and checked before the first byte of the file is read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.domain.imports.refusal import ImportRefused, shown
+from pipeline_engine.app import App
+from pipeline_engine.domain.imports.refusal import ImportRefused, quoted
 from pipeline_engine.ids import object_id
+from pipeline_engine.repos.import_repos import ImportRepos
 
 MISSING_KEY = "missing_key"
+MAX_KEY_BYTES = 1024
+"""Bytes of UTF-8; S3 allows no more."""
+# Control characters, line separators and text directions that would show a key as something else.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+DOTS = re.compile(r"\.\.|%2e%2e|%2e\.|\.%2e", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,9 @@ class ImportRequest:
     mappings: Mapping[str, str]
     tags: list[Any]
     options: Mapping[str, Any]
+    """The whole `additional_data`."""
     generation: int
+    """How often the import was retried by hand."""
 
     @property
     def runs_automations(self) -> bool:
@@ -33,7 +43,7 @@ class ImportRequest:
 
 
 def read_request(queue: Mapping[str, Any]) -> ImportRequest:
-    """Raises: ImportRefused naming the field that is missing or malformed."""
+    """Return what the queue document asks for. Raises: ImportRefused naming the field that is missing or malformed."""
     options = queue.get("additional_data")
     if not isinstance(options, Mapping):
         raise ImportRefused("additional_data with a pipeline_id is missing", "bad_request")
@@ -42,7 +52,7 @@ def read_request(queue: Mapping[str, Any]) -> ImportRequest:
         raise ImportRefused("mappings must be an object {column: field}", "mapping")
     tags = options.get("tags")
     if not isinstance(tags, list | None):
-        raise ImportRefused(f"additional_data.tags must be a list, not {shown(tags)}", "bad_request")
+        raise ImportRefused(f"additional_data.tags must be a list, not {quoted(tags)}", "bad_request")
     return ImportRequest(
         id=queue["_id"],
         account_id=_reference("account_id", queue.get("account_id")),
@@ -55,11 +65,33 @@ def read_request(queue: Mapping[str, Any]) -> ImportRequest:
     )
 
 
-def read_key(queue: Mapping[str, Any]) -> str:
-    """The S3 key of the file.
+def _reference(name: str, value: object) -> ObjectId:
+    found = object_id(value)
+    if found is None:
+        raise ImportRefused(f"{name} must be an id, not {quoted(value)}", "bad_request")
+    return found
 
-    Raises: ImportRefused with the code `missing_key`.
+
+async def refuse_foreign(app: App[ImportRepos], request: ImportRequest) -> None:
+    """Return if the account is active and owns, or may own, all that the request refers to.
+
+    Raises: ImportRefused `account_inactive`, or `foreign_reference` naming the ids that another account owns.
     """
+    if not await app.shared.references.account_is_active(request.account_id):
+        raise ImportRefused("the account is not active", "account_inactive")
+    references = {
+        "users": [request.user_id],
+        "pipelines": [request.pipeline_id],
+        "custom_fields": [field for field in map(object_id, request.mappings.values()) if field],
+        "tags": [tag for tag in map(object_id, request.tags) if tag],
+    }
+    for collection, ids in references.items():
+        if foreign := await app.shared.references.foreign(collection, ids, request.account_id):
+            raise ImportRefused(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")
+
+
+def read_key(queue: Mapping[str, Any]) -> str:
+    """Return the S3 key of the file. Raises: ImportRefused `missing_key`."""
     files = queue.get("csv")
     first = files[0] if isinstance(files, list) and files else None
     key = first.get("key") if isinstance(first, Mapping) else None
@@ -68,8 +100,28 @@ def read_key(queue: Mapping[str, Any]) -> str:
     return key
 
 
-def _reference(name: str, value: object) -> ObjectId:
-    found = object_id(value)
-    if found is None:
-        raise ImportRefused(f"{name} must be an id, not {shown(value)}", "bad_request")
-    return found
+def check_key(key: str, account_id: ObjectId, prefix: str | None) -> str:
+    """Return the key unchanged if an import of this account may read it.
+
+    `prefix` is the operator's template, e.g. `imports/{account_id}/`; None allows the whole bucket.
+
+    Raises: ImportRefused `bad_key`.
+    """
+    if fault := _key_fault(key):
+        raise ImportRefused(f"the key of the file {fault}: {quoted(key)}", "bad_key")
+    if not key.startswith(under := (prefix or "").replace("{account_id}", str(account_id))):
+        raise ImportRefused(f"the key of the file must begin with {under}: {quoted(key)}", "bad_key")
+    return key
+
+
+def _key_fault(key: str) -> str | None:
+    faults = {
+        "is empty": not key,
+        "holds a control character": UNPRINTABLE.search(key),
+        "holds '..'": DOTS.search(key),
+        "begins with '/'": key.startswith("/"),
+        "holds an empty part": "//" in key,
+        "is that of a folder": key.endswith("/"),
+        f"is longer than {MAX_KEY_BYTES} bytes": len(key.encode(errors="replace")) > MAX_KEY_BYTES,
+    }
+    return next((fault for fault, found in faults.items() if found), None)

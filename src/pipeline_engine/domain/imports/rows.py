@@ -8,13 +8,13 @@ from typing import Any
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, Failure, run_claimed
-from pipeline_engine.domain.imports.chunks import Chunk, Piece
+from pipeline_engine.domain.imports.csv.chunks import Chunk, Piece
+from pipeline_engine.domain.imports.csv.parse import parse
+from pipeline_engine.domain.imports.csv.records import Kind
+from pipeline_engine.domain.imports.csv.row import Row, RowError
 from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.import_context import ImportContext, read_context
-from pipeline_engine.domain.imports.parse import parse
-from pipeline_engine.domain.imports.records import Kind
-from pipeline_engine.domain.imports.row import Row, RowError
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes import Outcome
 from pipeline_engine.repos.import_chunks import ImportChunks

@@ -1,6 +1,7 @@
 """Opens the file of an import: where its rows begin, how to read them, and which column is which field.
 
-What is found is stored on the queue document, so that later attempts and row jobs of any process read the file alike.
+The first run stores what it finds on the queue document, so that later runs and row jobs of any process read the file
+alike.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.chunks import ChunkCutter
-from pipeline_engine.domain.imports.detect import ENOUGH, Dialect, detect
-from pipeline_engine.domain.imports.header import Header, find_header
-from pipeline_engine.domain.imports.mapping import ColumnMap, compile_mapping
-from pipeline_engine.domain.imports.object_key import import_key
+from pipeline_engine.domain.imports.csv.chunks import ChunkCutter
+from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
+from pipeline_engine.domain.imports.csv.header import Header, find_header
+from pipeline_engine.domain.imports.csv.mapping import ColumnMap, compile_mapping
 from pipeline_engine.domain.imports.refusal import ImportRefused
-from pipeline_engine.domain.imports.request import ImportRequest, read_key
+from pipeline_engine.domain.imports.request import ImportRequest, check_key, read_key
 from pipeline_engine.providers.storage import ObjectInfo
 from pipeline_engine.repos.import_repos import ImportRepos
 
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A file that is pinned to its ETag."""
+    """A file in the version that its ETag names: no read mixes bytes of two versions."""
 
     key: str
     etag: str
@@ -34,13 +34,13 @@ class OpenFile:
 
     @property
     def stored(self) -> dict[str, Any]:
-        """The fields of the queue document that `reopen` reads."""
+        """The fields of the queue document from which `stored_file` makes this object again."""
         plan = {"etag": self.etag, "size": self.size, **self.header._asdict()}
         warnings = [f"the file has no column {column!r}; its field stays empty" for column in self.columns.missing]
         return {"plan": {**plan, "warnings": warnings}, "dialect": self.dialect._asdict()}
 
     def cutter(self, last: Mapping[str, Any] | None, rows: int) -> ChunkCutter:
-        """Cuts what comes behind the chunk `last` of the ledger, or all data rows, into chunks of so many rows."""
+        """Return a cutter for the rows behind the stored chunk `last`, or for all, into chunks of at most `rows`."""
         separator = self.dialect.separator
         if last is None:
             return ChunkCutter(separator, start=self.header.start, line=self.header.line, rows=rows)
@@ -54,41 +54,46 @@ class OpenFile:
         )
 
 
-async def open_file(app: App[ImportRepos], held: Mapping[str, Any], request: ImportRequest) -> OpenFile:
-    """Raises: ImportRefused, ObjectMissing, or Transient from the storage."""
-    key = import_key(read_key(held), request.account_id, app.settings.import_key_prefix)
+async def open_file(app: App[ImportRepos], queue: Mapping[str, Any], request: ImportRequest) -> OpenFile:
+    """Return the file as an earlier run stored it, or inspect it now.
+
+    Raises: ImportRefused `bad_key`, `file_changed`, `too_large` and those of `detect`, `find_header` and
+    `compile_mapping`; ObjectMissing; Transient when the storage is away.
+    """
+    key = check_key(read_key(queue), request.account_id, app.settings.import_key_prefix)
     last = await app.repos.chunks.last(request.account_id, request.id)
-    if "plan" in held and _is_cut(held["plan"], last):
-        return reopen(held, request)  # the file itself may be gone by now: an earlier run ended just after deleting it
+    if "plan" in queue and _is_cut(queue["plan"], last):
+        # The object may be gone by now: a run that crashed right before the end may have deleted it already.
+        return stored_file(queue, request)
     info = await app.storage.head(key)
-    if "plan" in held and held["plan"]["etag"] == info.etag:
-        return reopen(held, request)
+    if "plan" in queue and queue["plan"]["etag"] == info.etag:
+        return stored_file(queue, request)
     if last:
         raise ImportRefused("the file was replaced after some of its rows had been imported", "file_changed")
     if info.size > app.settings.import_max_bytes:
         raise ImportRefused(f"the file has {info.size} bytes; {app.settings.import_max_bytes} are allowed", "too_large")
-    return await _look(app, info, request)
+    return await _inspect(app, info, request)
 
 
 def _is_cut(plan: Mapping[str, Any], last: Mapping[str, Any] | None) -> bool:
     return bool((last["end"] if last else plan["start"]) >= plan["size"])
 
 
-def reopen(held: Mapping[str, Any], request: ImportRequest) -> OpenFile:
-    """The file as it was found when the import began."""
-    plan, dialect = held["plan"], Dialect(**held["dialect"])
+def stored_file(queue: Mapping[str, Any], request: ImportRequest) -> OpenFile:
+    """Return the file as the run that opened it first stored it on the queue document."""
+    plan, dialect = queue["plan"], Dialect(**queue["dialect"])
     header = Header(tuple(plan["columns"]), plan["start"], plan["line"])
     columns = compile_mapping(request.mappings, header.columns)
-    return OpenFile(read_key(held), plan["etag"], plan["size"], dialect, header, columns)
+    return OpenFile(read_key(queue), plan["etag"], plan["size"], dialect, header, columns)
 
 
-async def _look(app: App[ImportRepos], info: ObjectInfo, request: ImportRequest) -> OpenFile:
-    reach = ENOUGH
+async def _inspect(app: App[ImportRepos], info: ObjectInfo, request: ImportRequest) -> OpenFile:
+    size = SAMPLE_BYTES
     while True:
-        head = await app.storage.read(info.key, 0, min(reach, info.size), info.etag) if info.size else b""
+        head = await app.storage.read(info.key, 0, min(size, info.size), info.etag) if info.size else b""
         whole = len(head) == info.size
         dialect = detect(head, request.options, whole=whole)
         if header := find_header(head, dialect, whole=whole):
             columns = compile_mapping(request.mappings, header.columns)
             return OpenFile(info.key, info.etag, info.size, dialect, header, columns)
-        reach *= 4
+        size *= 4

@@ -1,4 +1,4 @@
-"""The stages of one import's pipeline, by the names that the file gives them."""
+"""Resolves the stage names of a file to stages of the import's pipeline."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 from bson import ObjectId
 
+from pipeline_engine.domain.imports.csv.values import name_key
 from pipeline_engine.domain.imports.request import ImportRequest
-from pipeline_engine.domain.imports.values import name_key
 from pipeline_engine.repos.stages import Stages
 
 
 class StageResolver:
-    """Finds or makes stages; each name costs one question per process."""
+    """Finds stages by name and creates missing ones. Asks MongoDB once per name and process."""
 
     def __init__(self, stages: Stages, request: ImportRequest, *, first: bool) -> None:
-        """`first`: the file names no stages, so its deals go where the pipeline begins."""
+        """`first`: the file names no stages, so its deals go into the first stage of the pipeline."""
         self._stages = stages
         self._request = request
         self._first = first
@@ -23,12 +23,13 @@ class StageResolver:
         self._by_key: dict[str, ObjectId] | None = None
 
     async def ids(self, names: Iterable[str]) -> dict[str, ObjectId]:
-        """{name: id} of every name; stages that are not there are made. Without names, '' is the first stage."""
+        """Return {name: id} with every name, creating stages that do not exist. With `first`, '' is the first stage
+        of the pipeline, if it has one."""
         if self._by_key is None:
             self._by_key = await self._read()
         for name in dict.fromkeys(names):  # in the order of the file: the first spelling names a new stage
             if name and name not in self._by_name:
-                self._by_name[name] = await self._find_or_make(name, self._by_key)
+                self._by_name[name] = await self._find_or_create(name, self._by_key)
         return self._by_name
 
     async def _read(self) -> dict[str, ObjectId]:
@@ -37,7 +38,7 @@ class StageResolver:
             self._by_name[""] = ObjectId(stages[0]["_id"])
         return {stage["name_key"]: ObjectId(stage["_id"]) for stage in stages if "name_key" in stage}
 
-    async def _find_or_make(self, name: str, by_key: dict[str, ObjectId]) -> ObjectId:
+    async def _find_or_create(self, name: str, by_key: dict[str, ObjectId]) -> ObjectId:
         key = name_key(name)
         if key not in by_key:
             account_id, pipeline_id = self._request.account_id, self._request.pipeline_id

@@ -1,27 +1,37 @@
-"""The manual trigger: stores a file and queues its import, as the CRM does."""
+"""Submits an import: stores its file and queues it, as the CRM does.
+
+The queue document comes first, with the status `uploading`, which no sweep takes up; after the upload one guarded
+update makes it `pending`. So no crash leaves an object without a document that names it. An upload that fails makes the
+import `failed`. One that never ended stays `uploading`, visible in `imports list`, until its account submits again more
+than a day later: that marks it `failed` as well. `imports retry` takes up a failed import whose object is there after
+all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.mapping import compile_mapping
-from pipeline_engine.domain.imports.object_key import import_key
-from pipeline_engine.domain.imports.ownership import refuse_foreign
-from pipeline_engine.domain.imports.request import read_request
+from pipeline_engine.domain.imports.csv.mapping import compile_mapping
+from pipeline_engine.domain.imports.request import check_key, read_request, refuse_foreign
+from pipeline_engine.errors import Permanent
+from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.repos.import_repos import ImportRepos
+from pipeline_engine.repos.imports import UPLOADING
 
-FOLDER = "imports/{account_id}/"
-"""Where files go when IMPORT_KEY_PREFIX names no place."""
+DEFAULT_KEY_PREFIX = "imports/{account_id}/"
+"""Where files go when IMPORT_KEY_PREFIX is empty."""
+MAX_UPLOAD_TIME = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class NewImport:
-    """What somebody wants imported; `name` is the file's, `mappings` is {column: field or id of a custom field}."""
+    """What to import; `name` is the file's, `mappings` is {column: field or id of a custom field}."""
 
     account_id: ObjectId
     user_id: ObjectId
@@ -34,26 +44,40 @@ class NewImport:
 
 
 async def submit(app: App[ImportRepos], wanted: NewImport, file: AsyncIterator[bytes]) -> ObjectId:
-    """Upload the file, then insert the pending queue document. Returns its id.
+    """Upload the file and return the id of its import, which is pending then.
 
-    Raises: ImportRefused when the mapping or a reference is wrong; nothing is stored then. What the storage raises.
+    Raises: ImportRefused when the mapping or a reference is wrong, and nothing is stored; what the storage or `file`
+    raises, and the import is `failed`; Permanent `upload_too_slow` when the upload took over `MAX_UPLOAD_TIME`.
     """
-    queue_id = ObjectId()
-    prefix = app.settings.import_key_prefix
-    key = import_key(file_key(prefix, wanted.account_id, queue_id), wanted.account_id, prefix)
+    queue_id, prefix = ObjectId(), app.settings.import_key_prefix
+    key = check_key(file_key(prefix, wanted.account_id, queue_id), wanted.account_id, prefix)
     queue = _document(wanted, queue_id, key)
-    # With these columns and no others: what the file lacks is told when it is read.
+    # Checked against these columns alone: what the file lacks is found when a run reads it.
     compile_mapping(wanted.mappings, list(wanted.mappings))
     await refuse_foreign(app, read_request(queue))
-    await app.storage.put_stream(key, file, "text/csv")
     now = app.clock.now()
+    await app.repos.imports.fail_old_uploads(
+        wanted.account_id, now - MAX_UPLOAD_TIME, "the upload of its file never ended"
+    )
     await app.repos.imports.submit({**queue, "createdAt": now, "updatedAt": now})
+    await _upload(app, queue, file)
+    if not await app.repos.imports.end_upload(wanted.account_id, queue_id, "pending"):
+        raise Permanent(f"import {queue_id}: the upload took over a day: submit the file again", "upload_too_slow")
     return queue_id
 
 
+async def _upload(app: App[ImportRepos], queue: Mapping[str, Any], file: AsyncIterator[bytes]) -> None:
+    try:
+        await app.storage.put_stream(queue["csv"][0]["key"], file, "text/csv")
+    except Exception as error:
+        reason = f"the upload of its file failed: {full(error)}"
+        await app.repos.imports.end_upload(queue["account_id"], queue["_id"], "failed", error=reason)
+        raise
+
+
 def file_key(prefix: str | None, account_id: ObjectId, queue_id: ObjectId) -> str:
-    """The S3 key of an uploaded file, under the operator's prefix if there is one."""
-    return f"{(prefix or FOLDER).replace('{account_id}', str(account_id))}{queue_id}.csv"
+    """Return the S3 key for an uploaded file, under the operator's prefix if there is one."""
+    return f"{(prefix or DEFAULT_KEY_PREFIX).replace('{account_id}', str(account_id))}{queue_id}.csv"
 
 
 def _document(wanted: NewImport, queue_id: ObjectId, key: str) -> dict[str, Any]:
@@ -61,7 +85,7 @@ def _document(wanted: NewImport, queue_id: ObjectId, key: str) -> dict[str, Any]
     return {
         "_id": queue_id,
         "source": "deals",
-        "status": "pending",
+        "status": UPLOADING,
         "in_progress": False,
         "user_id": wanted.user_id,
         "account_id": wanted.account_id,

@@ -1,7 +1,7 @@
 """The error report of an import as a CSV file: corrected and uploaded again, it imports just those rows.
 
-A spreadsheet would run a cell that looks like a formula, so such a cell gets a `'` before it. `restored` takes it away
-again; a cell that began with `'` and looked like one to us gets a second one, so nothing is lost on the way.
+A spreadsheet runs a cell that looks like a formula, so `guarded` puts a `'` before such a cell and `restored` takes it
+away again. A cell that has a `'` of its own before a formula gets a second one, so every cell survives the round trip.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ GUARD = "'"
 
 
 def guarded(cell: str) -> str:
-    """The cell, with a `'` before it when a spreadsheet could take it for a formula. Plain negative numbers stay."""
+    """Return the cell, with a `'` before what a spreadsheet could take for a formula. Plain negative numbers stay."""
     if FORMULA.match(cell) and not NEGATIVE_NUMBER.fullmatch(cell):
         return GUARD + cell
     return cell
 
 
 def restored(cell: str) -> str:
-    """The cell that `guarded` was given."""
+    """Return the cell that `guarded` was given."""
     return cell[1:] if cell.startswith(GUARD) and FORMULA.match(cell) else cell
 
 
 class ErrorCsv:
-    """Writes the report line by line: the columns of the file as they were, then ours. UTF-8, every cell quoted."""
+    """Formats the report: the columns of the file as they were, then `OWN_COLUMNS`. UTF-8, all cells quoted."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = list(columns)
@@ -43,15 +43,15 @@ class ErrorCsv:
         return _line([*self._columns, *OWN_COLUMNS])
 
     def line(self, error: Mapping[str, Any]) -> bytes:
-        """One row error, given as {row, line, column, code, message, cells}.
+        """Return the line of one row error, given as {row, line, column, code, message, cells}.
 
-        A row with too few cells is filled up; of one with too many, the rest stands in the last column of the file,
-        with the commas that brought them about.
+        A row with too few cells is filled up; in a row with too many, the last column of the file holds the rest,
+        joined by commas.
         """
         own = ["" if error[field] is None else str(error[field]) for field in OWN_FIELDS]
-        return _line([*self._fitted(error["cells"]), *own])
+        return _line([*self._fit(error["cells"]), *own])
 
-    def _fitted(self, cells: Sequence[str]) -> list[str]:
+    def _fit(self, cells: Sequence[str]) -> list[str]:
         width = len(self._columns)
         if len(cells) <= width:
             return [*cells, *[""] * (width - len(cells))]

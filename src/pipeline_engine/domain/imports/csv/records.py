@@ -1,9 +1,9 @@
-"""Where the records of a CSV file begin and end, found in its bytes as they arrive.
+"""Finds where the records of a CSV file begin and end, in its bytes as they arrive.
 
-What counts as a record is what Python's `csv.reader` (default dialect) makes of the text: a quote opens only at the
-start of a field, `"x"y` goes on literally behind its second quote, a line end inside quotes belongs to the field. A
-blank line is no record but does count as a line. UTF-8 and the single-byte encodings never use the bytes of a quote, a
-delimiter or a line end inside another character, so no text needs to be decoded here.
+A record is what Python's `csv.reader` (default dialect) takes for one: a quote opens only at the start of a field,
+`"x"y` goes on literally behind its second quote, a line end inside quotes belongs to the field. A blank line is not a
+record but counts as a line. UTF-8 and the single-byte encodings never use the bytes of a quote, a delimiter or a line
+end inside another character, so the cutter works on bytes and decodes no text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import accumulate, compress, count, repeat
 from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"
-LARGEST = 1024 * 1024
+MAX_RECORD_BYTES = 1024 * 1024
 BLANK = frozenset([b"\n", b"\r", b"\r\n"])
 QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
 
@@ -23,9 +23,9 @@ QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
 class Kind(StrEnum):
     OK = "ok"
     TOO_LARGE = "too_large"
-    """Longer than allowed; its bytes are not to be loaded."""
+    """Longer than allowed; its bytes are not loaded."""
     UNCLOSED = "unclosed"
-    """A quote opens and the file ends before it closes: nobody can say where this record ends. Always the last one."""
+    """A quote opens and the file ends before it closes, so the end of this record is unknown. Always the last one."""
 
 
 class Record(NamedTuple):
@@ -39,13 +39,13 @@ class Record(NamedTuple):
 
 
 class RecordCutter:
-    """Cuts a stream of bytes into records. Keeps no bytes: only where the open record began and how it stands.
+    """Cuts a stream of bytes into records. Keeps no bytes, only the start and the quoting state of the open record.
 
     `start` and `line` are the offset and the physical line of the first byte that will be fed. A byte order mark is
-    skipped at offset 0 only. The time of a call grows with the block alone: up to 50 ms for the most hostile 64 KB.
+    skipped at offset 0 only. The time of a call grows only with its block: up to 50 ms for the most hostile 64 KB.
     """
 
-    def __init__(self, delimiter: bytes, *, start: int = 0, line: int = 1, limit: int = LARGEST) -> None:
+    def __init__(self, delimiter: bytes, *, start: int = 0, line: int = 1, limit: int = MAX_RECORD_BYTES) -> None:
         rest = rb"[^%s\r\n]*+" % re.escape(delimiter)
         in_line = rb'(?:"[^"\r\n]*+(?:""[^"\r\n]*+)*+"|(?!"))' + rest
         in_lines = rb'(?:"[^"]*+(?:""[^"]*+)*+"|(?!"))' + rest
@@ -70,17 +70,17 @@ class RecordCutter:
 
     @property
     def pending(self) -> int:
-        """Everything before this offset has been returned; a record that is not yet ended starts here."""
+        """The offset before which every record has been returned; the open record, if there is one, starts here."""
         return self._start
 
     def feed(self, block: bytes) -> list[Record]:
-        """The records that end within `block`."""
+        """Return the records that end within `block`."""
         self._seen += len(block)
         self._last = block[-1:] or self._last
         return self._cut(self._carry + block, last=False)
 
     def close(self) -> list[Record]:
-        """The records that end with the stream."""
+        """Return the records that end with the stream."""
         records = self._cut(self._carry, last=True)
         if self._open:
             unclosed = self._carry == b'"'
@@ -105,7 +105,7 @@ class RecordCutter:
             records.append(self._ended(zero + stop, self._line_ends + line_ends(record[0])))
             stop = self._take_lines(data, stop, zero, records)
         self._line_ends += line_ends(data[stop:])
-        self._carry = self._standing(data[stop:]) + held
+        self._carry = self._state_of(data[stop:]) + held
         self._open = stop < len(data)
         return records
 
@@ -148,7 +148,7 @@ class RecordCutter:
     def _kind(self, start: int, end: int) -> Kind:
         return Kind.TOO_LARGE if end - start > self._limit else Kind.OK
 
-    def _standing(self, rest: bytes) -> bytes:
+    def _state_of(self, rest: bytes) -> bytes:
         """The shortest bytes that leave a reader where `rest`, the open record, leaves it."""
         if not rest:
             return b""
@@ -170,5 +170,5 @@ def _run(pattern: re.Pattern[bytes], text: bytes, at: int = 0) -> int:
 
 
 def line_ends(text: bytes) -> int:
-    """How many lines end in `text`."""
+    """Return how many lines end in `text`."""
     return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")

@@ -1,21 +1,21 @@
-"""Groups the records of a file into chunks, the pieces of work of an import."""
+"""Groups the records of a file into chunks: a chunk is the part of an import that one row job works off."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipeline_engine.domain.imports.records import LARGEST, Kind, Record, RecordCutter
+from pipeline_engine.domain.imports.csv.records import MAX_RECORD_BYTES, Kind, Record, RecordCutter
 
-MOST_ROWS = 500
-MOST_BYTES = 4 * 1024 * 1024
-SHOWN = 8 * 1024
-"""So many bytes of a record that is not loaded are kept, to show it in the error report."""
+MAX_ROWS = 500
+MAX_BYTES = 4 * 1024 * 1024
+MAX_SHOWN_BYTES = 8 * 1024
+"""Bytes kept of a record that is not loaded, for the error report."""
 
 
 class Chunk(NamedTuple):
     """Rows `first_row` to `first_row + rows - 1` (1 = the first data row): bytes `start` to `end` of the file.
 
-    A record that is not OK is a chunk of its own, with its kind; of its bytes only the first `SHOWN` are of use.
+    A record that is not OK is a chunk of its own, with its kind; only its first `MAX_SHOWN_BYTES` are loaded.
     """
 
     n: int
@@ -29,11 +29,11 @@ class Chunk(NamedTuple):
 
     @property
     def loaded(self) -> int:
-        """End of the bytes that are to be read for it."""
-        return self.end if self.kind is Kind.OK else min(self.end, self.start + SHOWN)
+        """The offset where the bytes to load for this chunk end."""
+        return self.end if self.kind is Kind.OK else min(self.end, self.start + MAX_SHOWN_BYTES)
 
     def records(self, data: bytes, delimiter: bytes) -> list[Record]:
-        """Its records, cut again out of its bytes."""
+        """Return the records of this chunk, cut again out of its bytes."""
         if self.kind is not Kind.OK:
             return [Record(self.start, self.end, self.first_line, self.last_line - self.first_line + 1, self.kind)]
         cutter = RecordCutter(delimiter, start=self.start, line=self.first_line)
@@ -41,7 +41,7 @@ class Chunk(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A chunk with what it takes to work it off."""
+    """A chunk with the records and bytes that a row job needs."""
 
     chunk: Chunk
     records: list[Record]
@@ -51,7 +51,7 @@ class Piece(NamedTuple):
 class ChunkCutter:
     """Cuts the data rows of a stream into chunks; `start`, `line`, `n` and `first_row` say where the stream begins.
 
-    Holds at most one chunk and one record of `limit` bytes (not below `SHOWN`) in memory, whatever the stream.
+    Holds at most one chunk and one record of `limit` bytes (at least `MAX_SHOWN_BYTES`) in memory, whatever the stream.
     """
 
     def __init__(
@@ -62,47 +62,47 @@ class ChunkCutter:
         line: int,
         n: int = 0,
         first_row: int = 1,
-        rows: int = MOST_ROWS,
-        size: int = MOST_BYTES,
-        limit: int = LARGEST,
+        rows: int = MAX_ROWS,
+        size: int = MAX_BYTES,
+        limit: int = MAX_RECORD_BYTES,
     ) -> None:
         self._records = RecordCutter(delimiter, start=start, line=line, limit=limit)
         self._rows, self._size, self._limit = rows, size, limit
         self._n, self._row = n, first_row
         self._seen = start
         self._window = bytearray()
-        """The bytes of the waiting records and of the open one; ends at `_seen`."""
+        """The bytes of the waiting records and of the open one; they end at `_seen`."""
         self._waiting: list[Record] = []
-        self._beginning = b""
-        """The first bytes of an open record that is too large to keep."""
+        self._first_bytes = b""
+        """The first bytes of an open record that is too large to keep whole."""
 
     def feed(self, block: bytes) -> list[Piece]:
-        """The chunks that are full now."""
+        """Return the chunks that are full after `block`."""
         self._window += block
         self._seen += len(block)
         self._waiting += self._records.feed(block)
         too_large = self._seen - self._records.pending > self._limit
-        pieces = self._take(everything=too_large)
+        pieces = self._take(flush=too_large)
         self._forget(too_large)
         return pieces
 
     def close(self) -> list[Piece]:
-        """The chunks that end with the stream."""
+        """Return the chunks that end with the stream."""
         self._waiting += self._records.close()
-        return self._take(everything=True)
+        return self._take(flush=True)
 
-    def _take(self, *, everything: bool) -> list[Piece]:
+    def _take(self, *, flush: bool) -> list[Piece]:
         pieces = []
         while self._waiting:
             fitting = self._fitting()
-            if fitting == len(self._waiting) < self._rows and not everything:
+            if fitting == len(self._waiting) < self._rows and not flush:
                 break
             records, self._waiting = self._waiting[:fitting], self._waiting[fitting:]
             pieces.append(self._piece(records))
         return pieces
 
     def _fitting(self) -> int:
-        """How many of the waiting records make the next chunk."""
+        """How many of the waiting records go into the next chunk."""
         head = self._waiting[: self._rows]
         if head[0].kind is not Kind.OK:
             return 1
@@ -122,8 +122,8 @@ class ChunkCutter:
 
     def _data(self, chunk: Chunk) -> bytes:
         zero = self._seen - len(self._window)
-        if chunk.start < zero:  # a record too large, whose bytes went by
-            return self._beginning
+        if chunk.start < zero:  # a record too large, whose bytes were dropped
+            return self._first_bytes
         return bytes(self._window[chunk.start - zero : chunk.loaded - zero])
 
     def _forget(self, too_large: bool) -> None:
@@ -131,5 +131,5 @@ class ChunkCutter:
         zero = self._seen - len(self._window)
         del self._window[: max(0, needed - zero)]
         if too_large:
-            self._beginning = self._beginning if needed < zero else bytes(self._window[:SHOWN])
+            self._first_bytes = self._first_bytes if needed < zero else bytes(self._window[:MAX_SHOWN_BYTES])
             self._window.clear()

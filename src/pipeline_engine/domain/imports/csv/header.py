@@ -1,4 +1,4 @@
-"""The columns of a file, and where its data begin."""
+"""Finds the columns of a file and the place where its data begins."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import io
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline_engine.domain.imports.detect import SAVE_AGAIN, Dialect
-from pipeline_engine.domain.imports.records import LARGEST, Kind, Record, RecordCutter, line_ends
+from pipeline_engine.domain.imports.csv.dialect import SAVE_AGAIN, Dialect
+from pipeline_engine.domain.imports.csv.records import MAX_RECORD_BYTES, Kind, Record, RecordCutter, line_ends
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
-PART = 64 * 1024
+PART_BYTES = 64 * 1024
 
 
 class Header(NamedTuple):
@@ -23,9 +23,9 @@ class Header(NamedTuple):
 
 
 def find_header(head: bytes, dialect: Dialect, *, whole: bool) -> Header | None:
-    """The header of a file that begins with `head` (`whole`: and also ends there); None when more of it is needed.
+    """Return the header of a file that begins with `head` (`whole`: and ends there); None when it needs more.
 
-    Raises: ImportRefused `empty`, `unreadable` (not in the encoding), `header` (no end within 1 MB, or no sense).
+    Raises: ImportRefused `empty`, `unreadable` (not in the encoding), `header` (longer than 1 MB, or a cell too long).
     """
     rest = head.lstrip(b"\r\n")
     start = len(head) - len(rest)
@@ -34,20 +34,20 @@ def find_header(head: bytes, dialect: Dialect, *, whole: bool) -> Header | None:
         return _header(head, record, dialect)
     if whole:
         raise ImportRefused("the file is empty: it needs a header line and rows below it", "empty")
-    if len(head) > LARGEST:
-        raise _without_end()
+    if len(head) > MAX_RECORD_BYTES:
+        raise _endless_header()
     return None
 
 
 def _records(cutter: RecordCutter, rest: bytes, *, whole: bool) -> Iterator[Record]:
-    # In parts, for only the first record is wanted.
-    for at in range(0, len(rest), PART):
-        yield from cutter.feed(rest[at : at + PART])
+    # In parts, because only the first record is needed.
+    for at in range(0, len(rest), PART_BYTES):
+        yield from cutter.feed(rest[at : at + PART_BYTES])
     if whole:
         yield from cutter.close()
 
 
-def _without_end() -> ImportRefused:
+def _endless_header() -> ImportRefused:
     return ImportRefused(
         "the first 1 MB of the file holds no whole header line; perhaps a quote in it never closes", "header"
     )
@@ -55,7 +55,7 @@ def _without_end() -> ImportRefused:
 
 def _header(head: bytes, record: Record, dialect: Dialect) -> Header:
     if record.kind is not Kind.OK:
-        raise _without_end()
+        raise _endless_header()
     cells = _cells(head[record.start : record.end], dialect)
     if dialect.header_row:
         return Header(tuple(cells), record.end, record.line + record.lines)

@@ -1,0 +1,125 @@
+"""Checks an import's `mappings`: which column of the file becomes which field of a deal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bson import ObjectId
+
+from pipeline_engine.domain.imports.refusal import ImportRefused, quoted
+from pipeline_engine.ids import object_id
+
+FIELDS = (
+    "name",
+    "value",
+    "status",
+    "contract_type",
+    "stage_id",
+    "contact_name",
+    "contact_email",
+    "contact_phone",
+)
+"""The fields that a file may set. Owner, account, pipeline, ids and the engine's own lists are not among them."""
+REQUIRED = ("name", "stage_id")
+"""When one of these is mapped, the file must have its column and every row a filled cell."""
+MAX_COLUMNS = 512
+BOM = "\ufeff"
+
+
+class ColumnMap(NamedTuple):
+    """A checked mapping: {target: place of its column in a row}; a target in `custom` is the 24-hex id of a field.
+
+    `missing` are mapped columns that the file lacks. Their place is behind the last column, where `RowMapper` puts ''.
+    """
+
+    columns: tuple[str, ...]
+    fields: dict[str, int]
+    custom: dict[str, int]
+    missing: tuple[str, ...]
+
+
+def compile_mapping(mappings: object, columns: Sequence[str]) -> ColumnMap:
+    """Return the import's `mappings`, checked against the columns of the file.
+
+    Raises: ImportRefused `mapping` or `header`, naming what is wrong.
+    """
+    places = _places(columns)
+    targets = _targets(mappings)
+    missing = {column: target for column, target in targets.items() if column not in places}
+    _refuse_missing(missing, none_found=len(missing) == len(targets))
+    compiled = {target: places.get(column, len(columns)) for column, target in targets.items()}
+    return ColumnMap(
+        columns=tuple(columns),
+        fields={target: place for target, place in compiled.items() if target in FIELDS},
+        custom={target: place for target, place in compiled.items() if target not in FIELDS},
+        missing=tuple(missing),
+    )
+
+
+def _places(columns: Sequence[str]) -> dict[str, int]:
+    if len(columns) > MAX_COLUMNS:
+        raise ImportRefused(f"the file has {len(columns)} columns; at most {MAX_COLUMNS} are possible", "header")
+    names = [_trim(column) for column in columns]
+    if duplicates := _duplicates(name for name in names if name):
+        raise ImportRefused(f"the file has several columns called {_list(duplicates)}: rename all but one", "header")
+    return {name: place for place, name in enumerate(names) if name}
+
+
+def _targets(mappings: object) -> dict[str, str]:
+    """{trimmed column: target}, with each target once."""
+    if not isinstance(mappings, Mapping):
+        raise ImportRefused("mappings must be an object {column: field}", "mapping")
+    if not mappings:
+        raise ImportRefused("mappings are empty: nothing says which column is which field", "mapping")
+    if len(mappings) > MAX_COLUMNS:
+        raise ImportRefused(f"{len(mappings)} columns are mapped; at most {MAX_COLUMNS} are possible", "mapping")
+    pairs = [(_column(column), _target(column, target)) for column, target in mappings.items()]
+    if duplicates := _duplicates(column for column, _ in pairs):
+        raise ImportRefused(f"mappings name the column {_list(duplicates)} twice", "mapping")
+    for target in _duplicates(target for _, target in pairs):
+        both = _list(column for column, other in pairs if other == target)
+        raise ImportRefused(f"the columns {both} are all mapped to {quoted(target)}: only one can be", "mapping")
+    return dict(pairs)
+
+
+def _column(column: object) -> str:
+    if not isinstance(column, str) or not _trim(column):
+        raise ImportRefused(f"mappings name a column {quoted(column)}, which is no name", "mapping")
+    return _trim(column)
+
+
+def _target(column: object, target: object) -> str:
+    if isinstance(target, str | ObjectId):
+        if target in FIELDS:
+            return str(target)
+        if custom := object_id(target):
+            return str(custom)
+    raise ImportRefused(
+        f"the column {quoted(column)} is mapped to {quoted(target)}, which is no field of a deal that a file may set; "
+        f"possible are {', '.join(FIELDS)} and the id of a custom field",
+        "mapping",
+    )
+
+
+def _refuse_missing(missing: Mapping[str, str], *, none_found: bool) -> None:
+    needed = [column for column, target in missing.items() if target in REQUIRED]
+    if needed:
+        raise ImportRefused(
+            f"the file has no column {_list(needed)}, which is mapped to a field that is needed", "mapping"
+        )
+    if none_found:
+        raise ImportRefused(f"the file has none of the mapped columns {_list(missing)}", "mapping")
+
+
+def _trim(name: str) -> str:
+    return name.strip().strip(BOM).strip()
+
+
+def _duplicates(names: Iterable[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(quoted(name) for name in list(names)[:10])
