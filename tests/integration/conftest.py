@@ -15,7 +15,7 @@ from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.run_once import Result, run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.watcher import watch
-from tests.faults.daemon import until
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def app(configured: Settings) -> AsyncIterator[App]:
 async def listening(app: App) -> AsyncIterator[App]:
     """An engine that hears of changes, as the daemon does."""
     task = asyncio.create_task(watch(app, {}))
-    await until(lambda: app.changes.told_since(ObjectId()) is not None, "the change stream is open", 10)
+    await eventually(lambda: app.changes.told_since(ObjectId()) is not None, "the change stream is open", 10)
     yield app
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

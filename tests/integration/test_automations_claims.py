@@ -19,9 +19,9 @@ from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
-from tests.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, timed
-from tests.faults.daemon import until
-from tests.world import World
+from tests.support.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, timed
+from tests.support.eventually import eventually
+from tests.support.world import World
 
 TAG = ObjectId()
 
@@ -218,7 +218,7 @@ async def test_a_deal_that_enters_while_the_run_ends_brings_the_job_back(
 
     async with open_app(configured.model_copy(update=fault)) as app:
         ending = asyncio.create_task(run_slice(app, automation))
-        await until(lambda: "outbox.insert_one 2 before" in failpoints.read_text(), "the run is about to end", 10)
+        await eventually(lambda: "outbox.insert_one 2 before" in failpoints.read_text(), "the run is about to end", 10)
         second = world.deal()
         assert await ending == Snooze()
         await run(app, automation)

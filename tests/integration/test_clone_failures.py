@@ -19,7 +19,8 @@ from pipeline_engine.domain.funnels.sweep import begun, find
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.funnels import (
+from tests.integration.conftest import RunClones
+from tests.support.funnels import (
     DOMAIN,
     Original,
     assert_whole,
@@ -30,8 +31,7 @@ from tests.funnels import (
     new_clone,
     steps_of,
 )
-from tests.integration.conftest import RunClones
-from tests.world import World
+from tests.support.world import World
 
 
 def events(world: World, name: str) -> list[dict[str, Any]]:

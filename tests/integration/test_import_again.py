@@ -19,7 +19,7 @@ from pipeline_engine.domain.imports.rows import run_chunk
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, Document, World
+from tests.support.world import SAMPLE, Document, World
 
 MAPPINGS = {"name": "name", "value": "value", "stage": "stage_id"}
 ROWS = 400

@@ -13,9 +13,9 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.cancel import cancel
 from pipeline_engine.domain.imports.retry import retry
-from tests.eventually import eventually
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, World
+from tests.support.eventually import eventually
+from tests.support.world import SAMPLE, World
 
 ROWS = 600
 FILE = "name,stage\n" + "".join(f"Deal {n},{'' if n % 100 == 7 else 'won'}\n" for n in range(ROWS))

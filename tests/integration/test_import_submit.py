@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.submit import NewImport, submit
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, SAMPLE_MAPPINGS, World
+from tests.support.world import SAMPLE, SAMPLE_MAPPINGS, World
 
 
 async def blocks() -> AsyncIterator[bytes]:

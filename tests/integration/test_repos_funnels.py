@@ -14,8 +14,8 @@ from pipeline_engine.repos.funnel_steps import FunnelSteps
 from pipeline_engine.repos.funnels import Funnels
 from pipeline_engine.repos.lease import Lease
 from pipeline_engine.repos.stuck import stuck_work
-from tests.funnels import funnel_of, new_clone
-from tests.world import World
+from tests.support.funnels import funnel_of, new_clone
+from tests.support.world import World
 
 
 def daemon(app: App, name: str) -> Funnels:
