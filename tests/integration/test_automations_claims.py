@@ -64,7 +64,7 @@ async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: A
     held = await app.automations.claim(automation)
     assert held
     old = Hold(app.automations, held)
-    set_on(world, automation, lease_until=ago(seconds=1))
+    world.abandon("automations", automation)
     assert await app.automations.claim(automation)
     before = automation_of(world, automation)
 
@@ -84,7 +84,7 @@ async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world
     await run_slice(app, automation)
     assert tagged(world, TAG) == set()
 
-    set_on(world, automation, lease_until=ago(seconds=1))
+    world.abandon("automations", automation)
 
     assert [unit.id for unit in await sweep.begun(app)] == [str(automation)]
     assert await due(app) == {automation}
@@ -135,7 +135,7 @@ async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(
     deal = world.deal()
     for _ in range(CRASHES + 1):
         assert await app.automations.claim(automation)
-        set_on(world, automation, lease_until=ago(seconds=1))
+        world.abandon("automations", automation)
     assert automation_of(world, automation)["crashes"] == CRASHES
 
     await run(app, automation)
@@ -153,7 +153,7 @@ async def test_a_crash_is_forgotten_once_the_run_gets_on(world: World, app: App)
     automation = world.automation("add_tag", tag=TAG)
     world.deal()
     assert await app.automations.claim(automation)
-    set_on(world, automation, lease_until=ago(seconds=1))
+    world.abandon("automations", automation)
 
     await run(app, automation)
 

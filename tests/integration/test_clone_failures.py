@@ -345,8 +345,7 @@ async def test_a_crash_in_the_middle_of_planning_never_makes_a_partial_clone(
     first, *others = steps_of(world, clone)
     world.db["funnel.step"].delete_many({"_id": {"$in": [step["_id"] for step in others]}})
     world.db["funnel.step.components"].delete_many({"step_id": first["_id"]})
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "clone.planned": False}
-    world.db["funnels"].update_one({"_id": clone}, {"$set": dead})
+    world.abandon("funnels", clone, **{"clone.planned": False})
     world.db["funnel.step"].update_one({"_id": first["_id"]}, {"$set": {"pending": False, "clone_state": "done"}})
 
     await run_clones()
@@ -363,8 +362,7 @@ async def test_a_clone_whose_planner_vanished_is_found_between_two_looks(world: 
     assert await app.funnels.claim(clone)
     assert await app.funnels.claim(other)
     assert await begun(app) == []
-    over = {"lease_until": datetime.now(UTC) - timedelta(seconds=1)}
-    world.db["funnels"].update_one({"_id": clone}, {"$set": over})
+    world.abandon("funnels", clone)
 
     (unit,) = await begun(app)
 
@@ -391,8 +389,8 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
 ) -> None:
     clone = new_clone(world, Original(world, steps=1))
     await plan(app, CloneCache(1), clone)
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "crashes": 4, "token": 5}
-    world.db["funnel.step"].update_many({"funnel_id": clone}, {"$set": dead})
+    (step,) = steps_of(world, clone)
+    world.abandon("funnel.step", step["_id"], crashes=4, token=5)
 
     await run_clones()
 
@@ -405,9 +403,9 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
 async def test_a_step_that_gets_done_acquits_those_that_died_with_it(world: World, app: App) -> None:
     clone, desk = new_clone(world, Original(world, steps=2)), CloneCache(1)
     await plan(app, desk, clone)
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "crashes": 3, "token": 5}
-    world.db["funnel.step"].update_many({"funnel_id": clone}, {"$set": dead})
-    first, second = (one["_id"] for one in world.db["funnel.step"].find({"funnel_id": clone}).sort("_id"))
+    first, second = (one["_id"] for one in steps_of(world, clone))
+    for step in (first, second):
+        world.abandon("funnel.step", step, crashes=3, token=5)
     await app.heartbeat.beat()
 
     await run_step(app, desk, first)
@@ -420,8 +418,8 @@ async def test_a_step_that_gets_done_acquits_those_that_died_with_it(world: Worl
 async def test_planning_that_takes_its_process_down_again_and_again_ends_the_run(
     world: World, run_clones: RunClones
 ) -> None:
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "in_progress": True}
-    clone = new_clone(world, Original(world), **dead, token=3, clone={"crashes": 2})
+    clone = new_clone(world, Original(world), in_progress=True, token=3, clone={"crashes": 2})
+    world.abandon("funnels", clone)
 
     await run_clones()
 
@@ -452,7 +450,7 @@ async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App
     await plan(app, CloneCache(1), clone)
     (step,) = steps_of(world, clone)
     slow = await app.funnel_steps.claim(step["_id"])
-    world.db["funnel.step"].update_one({"_id": step["_id"]}, {"$set": {"lease_until": datetime(2020, 1, 1)}})  # noqa: DTZ001
+    world.abandon("funnel.step", step["_id"])
     heir = await app.funnel_steps.claim(step["_id"])
     assert slow
     assert heir

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -103,11 +102,9 @@ async def test_rows_that_a_dead_run_got_in_count_when_the_rest_is_cancelled(
     queue_id = world.submit(FILE, MAPPINGS)
     await run_imports(import_chunk_rows=100)
     # As if the process had died in the middle of chunk 3: some of its rows are in, and its lease has run out.
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1)}
-    world.db["import_chunks"].update_one(
-        {"queue_id": queue_id, "n": 3},
-        {"$set": {"state": "open", **dead}, "$unset": {"created": "", "failed": "", "errors": ""}},
-    )
+    third = {"queue_id": queue_id, "n": 3}
+    world.db["import_chunks"].update_one(third, {"$unset": {"created": "", "failed": "", "errors": ""}})
+    world.abandon("import_chunks", f"{queue_id}:3", state="open")
     world.db["deals"].delete_many({"import_id": queue_id, "import_row": {"$gt": 350}})
     world.db["import_chunks"].delete_many({"queue_id": queue_id, "n": {"$gt": 3}})
     world.db["queues"].update_one({"_id": queue_id}, {"$set": {"status": "processing", "cancel_requested": True}})

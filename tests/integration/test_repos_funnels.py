@@ -130,7 +130,7 @@ async def test_a_clone_that_somebody_flags_anew_is_another_generation(world: Wor
 async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App) -> None:
     clone = new_clone(world, ObjectId())
     slow = await app.funnels.claim(clone)
-    world.db["funnels"].update_one({"_id": clone}, {"$set": {"lease_until": datetime.now(UTC) - timedelta(minutes=1)}})
+    world.abandon("funnels", clone)
     heir = await daemon(app, "heir").claim(clone)
     assert slow
     assert heir
