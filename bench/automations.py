@@ -22,8 +22,8 @@ from pymongo import UpdateOne
 from bench.program import environment, run_once
 from bench.row import Row
 from pipeline_engine.providers.email_message import Mail, write_message
-from tests.stand_ins.twilio import Twilio
-from tests.world import World
+from tests.support.stand_ins.twilio import Twilio
+from tests.support.world import World
 
 MANY = 16_000
 BATCH = 1000

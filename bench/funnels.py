@@ -22,8 +22,8 @@ from bench.row import Row
 from pipeline_engine import settings
 from pipeline_engine.app import open_mongo, storage_of
 from pipeline_engine.providers.storage import Storage
-from tests.funnels import Original, assert_whole, new_clone
-from tests.world import World
+from tests.support.funnels import Original, assert_whole, new_clone
+from tests.support.world import World
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase

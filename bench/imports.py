@@ -19,7 +19,7 @@ from redis import Redis
 from bench.program import Run, environment, run_once
 from bench.row import Row
 from bench.sample import MAPPINGS, STAGES, sample
-from tests.world import World
+from tests.support.world import World
 
 ROWS = 100_000
 ROUNDS = 3

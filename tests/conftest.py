@@ -15,8 +15,8 @@ from redis import Redis as RedisClient
 from pipeline_engine.embedded import EmbeddedServers
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.redis import Redis
-from tests.databases import Databases
-from tests.world import World
+from tests.support.databases import Databases
+from tests.support.world import World
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux' file system in memory
 ROOM = 8 * 2**30

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import Subprocess
-from tests.faults.daemon import Daemon, until
+from tests.support.command_line import Subprocess
+from tests.support.daemon import Daemon
+from tests.support.eventually import eventually
 
 Start = Callable[..., Awaitable[Daemon]]
 
@@ -27,7 +28,7 @@ async def start(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[St
     async def begin(**settings: str) -> Daemon:
         daemon = Daemon({**environment, **settings}, tmp_path, f"daemon-{len(started)}")
         started.append(daemon)
-        await until(lambda: daemon.ready, "the daemon is up", 30, daemon)
+        await eventually(lambda: daemon.ready, "the daemon is up", 30, daemon)
         return daemon
 
     yield begin

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import Ran, Subprocess
+from tests.support.command_line import Ran, Subprocess
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from tests.command_line import PROGRAM, Subprocess
+from tests.support.command_line import PROGRAM, Subprocess
 
 PATIENCE = 30.0
 

@@ -6,8 +6,8 @@ import json
 
 from bson import ObjectId
 
-from tests.command_line import Subprocess
-from tests.world import World
+from tests.support.command_line import Subprocess
+from tests.support.world import World
 
 
 def test_a_deal_before_and_after_it_fired(engine: Subprocess, world: World) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from bson import ObjectId
 
-from tests.command_line import Ran, Subprocess
-from tests.world import SAMPLE, SAMPLE_MAPPINGS, World
+from tests.support.command_line import Ran, Subprocess
+from tests.support.world import SAMPLE, SAMPLE_MAPPINGS, World
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.command_line import Subprocess
-from tests.world import SAMPLE, World
+from tests.support.command_line import Subprocess
+from tests.support.world import SAMPLE, World
 
 NOWHERE = "127.0.0.1:1"
 

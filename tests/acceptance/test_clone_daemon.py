@@ -14,9 +14,9 @@ from pymongo.change_stream import ChangeStream
 
 from pipeline_engine.embedded.sink import Sink
 from tests.acceptance.conftest import Start
-from tests.eventually import eventually
-from tests.funnels import Original, assert_whole, funnel_of, new_clone, steps_of
-from tests.world import Document, World
+from tests.support.eventually import eventually
+from tests.support.funnels import Original, assert_whole, funnel_of, new_clone, steps_of
+from tests.support.world import Document, World
 
 PLACES = 5
 
@@ -87,7 +87,7 @@ async def test_five_steps_run_at_once_over_all_funnels_and_automations_do_not_wa
             await eventually(partial(_fired, world, automation, deal), "the automation fired")
             took.append(time.monotonic() - asked)
         left = world.db["funnel.step"].count_documents({"clone_state": "open"})
-        await eventually(partial(ended, world, *clones), "all clones have ended", patience=90)
+        await eventually(partial(ended, world, *clones), "all clones have ended", timeout=90)
         running = _running(changes)
 
     assert max(running) == PLACES
@@ -125,7 +125,7 @@ async def test_when_three_are_planned_the_next_come_without_waiting_for_the_time
     clones = [new_clone(world, Original(world, steps=1)) for _ in range(10)]
 
     await start()
-    await eventually(partial(ended, world, *clones), "all have ended", patience=60)
+    await eventually(partial(ended, world, *clones), "all have ended", timeout=60)
 
     ends = sorted(funnel_of(world, clone)["clone"]["finished_at"] for clone in clones)
     assert max((later - earlier).total_seconds() for earlier, later in pairwise(ends)) < 10

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from tests.command_line import Subprocess
-from tests.funnels import (
+from tests.support.command_line import Subprocess
+from tests.support.funnels import (
     DOMAIN,
     TOKEN,
     Original,
@@ -22,7 +22,7 @@ from tests.funnels import (
     new_clone,
     steps_of,
 )
-from tests.world import World
+from tests.support.world import World
 
 
 def run(engine: Subprocess, **changes: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from bson import ObjectId
 
 from pipeline_engine.embedded.sink import Sink
 from tests.acceptance.conftest import Start
-from tests.eventually import eventually
-from tests.world import SAMPLE, World
+from tests.support.eventually import eventually
+from tests.support.world import SAMPLE, World
 
 
 async def ended(world: World, queue_id: ObjectId) -> bool:
@@ -87,7 +87,7 @@ async def test_a_poison_import_is_tried_three_times_with_a_pause_though_sweeps_c
     poison = world.queue("imports/missing.csv")
 
     daemon = await start(IMPORT_RETRY_SECONDS="2", IMPORT_SWEEP_SECONDS="1")
-    await eventually(partial(ended, world, poison), "the import has failed", patience=30)
+    await eventually(partial(ended, world, poison), "the import has failed", timeout=30)
 
     failed = world.import_of(poison)
     assert (failed["status"], failed["attempts"]) == ("failed", 3)

@@ -20,9 +20,9 @@ from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.embedded.program import leashed
 from pipeline_engine.providers.claims import Identity
 from pipeline_engine.providers.tokens import ServiceTokens
-from tests.eventually import eventually
-from tests.faults.daemon import Daemon, until
-from tests.world import World
+from tests.support.daemon import Daemon
+from tests.support.eventually import eventually
+from tests.support.world import World
 
 SELDOM = "600"
 """Seconds between two looks by the clock."""
@@ -48,7 +48,7 @@ async def post(hooks: dict[str, str], world: World, path: str) -> int:
 async def test_the_daemon_looks_when_it_is_asked(world: World, hooks: dict[str, str], tmp_path: Path) -> None:
     automation = world.automation("add_tag", tag=ObjectId(), delay=2)
     daemon = Daemon(hooks, tmp_path, "daemon")
-    await until(lambda: daemon.ready, "the daemon is ready", 30, daemon)
+    await eventually(lambda: daemon.ready, "the daemon is ready", 30, daemon)
     # What is due two seconds after it was told of: no change of anything makes somebody look then.
     deal = world.deal(automation_starts=datetime.now(UTC))
 
@@ -81,7 +81,7 @@ async def test_serve_hands_it_to_daemons_elsewhere(world: World, hooks: dict[str
                 assert server.poll() is None, server.communicate()
                 return False
 
-        await eventually(accepted, "the trigger is accepted", patience=30)
+        await eventually(accepted, "the trigger is accepted", timeout=30)
         with Redis.from_url(hooks["REDIS_URL"]) as redis:
 
             async def waits() -> bool:

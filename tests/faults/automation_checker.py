@@ -14,8 +14,8 @@ from typing import Any
 from bson import ObjectId
 from pymongo import MongoClient
 
-from tests.faults.history import LONGEST_ORPHAN, Change, History, changes
-from tests.faults.outside import Arrival
+from tests.support.history import LONGEST_ORPHAN, Change, History, changes
+from tests.support.outside import Arrival
 
 Document = dict[str, Any]
 POLICY = {"email": "resend", "sms": "park", "instareport": "resend", "instasite": "resend"}

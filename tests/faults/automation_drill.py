@@ -16,8 +16,8 @@ from bson import ObjectId
 
 from tests.faults.automation_checker import MARKS, WRITTEN, Checker, Expected
 from tests.faults.drill import Drill
-from tests.faults.history import LONGEST_ORPHAN
-from tests.faults.outside import Outside
+from tests.support.history import LONGEST_ORPHAN
+from tests.support.outside import Outside
 
 Document = dict[str, Any]
 TAG, PERSON, TARGET = ObjectId(), ObjectId(), ObjectId()

@@ -17,8 +17,8 @@ import boto3
 from bson import ObjectId
 from pymongo import MongoClient
 
-from tests.faults.history import LONGEST_ORPHAN, Change, History, changes
-from tests.faults.reference import Reference, read, same_stage
+from tests.support.history import LONGEST_ORPHAN, Change, History, changes
+from tests.support.reference import Reference, read, same_stage
 
 Document = dict[str, Any]
 OWN_COLUMNS = ["_row", "_line", "_column", "_code", "_message"]

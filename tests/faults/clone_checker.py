@@ -21,7 +21,7 @@ import boto3
 from bson import ObjectId
 from pymongo import MongoClient
 
-from tests.faults.history import LONGEST_ORPHAN, Change, History, changes
+from tests.support.history import LONGEST_ORPHAN, Change, History, changes
 
 Document = dict[str, Any]
 OLD_KEY = 'api-key="old key"'

@@ -18,9 +18,9 @@ from bson import ObjectId
 
 from tests.faults.clone_checker import Checker, Source
 from tests.faults.drill import Drill
-from tests.faults.history import LONGEST_ORPHAN
-from tests.funnels import DOMAIN, Original, funnel_of, give_chat_token, new_clone
-from tests.world import World
+from tests.support.funnels import DOMAIN, Original, funnel_of, give_chat_token, new_clone
+from tests.support.history import LONGEST_ORPHAN
+from tests.support.world import World
 
 Document = dict[str, Any]
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.faults.automation_drill import AutomationDrill
 from tests.faults.clone_drill import CloneDrill
-from tests.faults.daemon import SHORT
 from tests.faults.drill import Drill
-from tests.faults.outside import Outside
+from tests.support.daemon import SHORT
+from tests.support.outside import Outside
 
 FIGURES = pytest.StashKey[list[str]]()
 

@@ -13,10 +13,11 @@ from bson import ObjectId
 from redis import Redis
 
 from tests.faults.checker import Checker
-from tests.faults.daemon import Daemon, until
-from tests.faults.files import MAPPINGS
-from tests.faults.history import LONGEST_ORPHAN
-from tests.world import World
+from tests.support.csv_files import MAPPINGS
+from tests.support.daemon import Daemon
+from tests.support.eventually import eventually
+from tests.support.history import LONGEST_ORPHAN
+from tests.support.world import World
 
 ENDED = ("completed", "failed", "cancelled")
 
@@ -69,8 +70,11 @@ class Drill:
     def chunks(self, queue_id: ObjectId, state: str = "done") -> int:
         return self.world.db["import_chunks"].count_documents({"queue_id": queue_id, "state": state})
 
-    async def until(self, condition: Callable[[], bool], what: str, patience: float = 30) -> float:
-        return await until(condition, what, patience, *self.daemons)
+    async def until(self, condition: Callable[[], object], what: str, timeout: float = 30) -> float:
+        """Wait for a condition; returns after how many seconds it was met."""
+        started = time.monotonic()
+        await eventually(condition, what, timeout, *self.daemons)
+        return time.monotonic() - started
 
     async def progress(self, queue_id: ObjectId, chunks: int, patience: float = 30) -> float:
         """Wait until so many chunks are done."""

@@ -14,9 +14,9 @@ from bson import ObjectId
 
 from tests.faults.automation_checker import Case, Expected, judge
 from tests.faults.automation_drill import TAG, AutomationDrill
-from tests.faults.daemon import SHORT
-from tests.faults.history import Change
-from tests.faults.outside import Arrival, Outside
+from tests.support.daemon import SHORT
+from tests.support.history import Change
+from tests.support.outside import Arrival, Outside
 
 TYPES = ("add_tag", "note", "email", "sms", "instareport")
 SECRET = "a secret of thirty-two bytes or more"

@@ -18,10 +18,10 @@ from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.domain.events import relay
 from pipeline_engine.errors import Transient
 from pipeline_engine.repos.indexes import create_indexes
-from tests.automations import deal_of, run
 from tests.faults.automation_checker import Expected
 from tests.faults.automation_drill import AutomationDrill
-from tests.faults.daemon import until
+from tests.support.automations import deal_of, run
+from tests.support.eventually import eventually
 
 HELD = 0.5
 """Seconds for which a call is held back; what the test does meanwhile takes milliseconds."""
@@ -48,7 +48,7 @@ async def held(
         await create_indexes(app.database)
         await app.heartbeat.beat()
         running = asyncio.create_task(run_slice(app, expected.automation))
-        await until(lambda: f"{failpoint} 1 {when}" in log.read_text(), f"{when} {failpoint}", 10)
+        await eventually(lambda: f"{failpoint} 1 {when}" in log.read_text(), f"{when} {failpoint}", 10)
         yield
         assert not running.done()
         await running

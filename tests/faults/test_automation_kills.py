@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.automation_drill import AutomationDrill
-from tests.faults.history import CONVERGED
-from tests.faults.kills import corner, killed, points_of, survive_all
-from tests.faults.outside import Outside
-from tests.faults.point import Point, passed
+from tests.support.history import CONVERGED
+from tests.support.kills import corner, killed, points_of, survive_all
+from tests.support.outside import Outside
+from tests.support.point import Point, passed
 
 DEALS, BAD = 7, 1
 # Three batches, and heartbeats often enough that some fall into the moment that all this takes.

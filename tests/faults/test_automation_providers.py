@@ -18,13 +18,13 @@ from pipeline_engine.lanes import Snooze
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.sms import Sms
 from pipeline_engine.repos.indexes import create_indexes
-from tests.automations import run
 from tests.faults.automation_checker import Expected
 from tests.faults.automation_drill import AutomationDrill
-from tests.faults.proxy import Proxy
-from tests.stand_ins.scripted_smtp import CUT, HANG
-from tests.stand_ins.stand_in import BreakOff, Hang, Say
-from tests.stand_ins.twilio import FROM, SID, TOKEN
+from tests.support.automations import run
+from tests.support.proxy import Proxy
+from tests.support.stand_ins.scripted_smtp import CUT, HANG
+from tests.support.stand_ins.stand_in import BreakOff, Hang, Say
+from tests.support.stand_ins.twilio import FROM, SID, TOKEN
 
 PATIENCE = 0.5
 LATER, NEVER = "451 4.7.1 come back", "550 5.1.1 no such user"

@@ -9,8 +9,8 @@ import pytest
 
 from tests.faults.automation_checker import Expected
 from tests.faults.automation_drill import AutomationDrill
-from tests.faults.daemon import Daemon
-from tests.faults.history import CONVERGED
+from tests.support.daemon import Daemon
+from tests.support.history import CONVERGED
 
 TYPES = ("add_tag", "note", "email")
 BATCH = {"AUTOMATION_BATCH": "50"}

@@ -15,10 +15,10 @@ from bson import ObjectId
 from pipeline_engine import settings
 from pipeline_engine.run_once import run_once
 from tests.faults.checker import Case, judge
-from tests.faults.daemon import SHORT
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
-from tests.faults.history import Change
+from tests.support.csv_files import csv_file
+from tests.support.daemon import SHORT
+from tests.support.history import Change
 
 FILE = csv_file(300, bad_every=30)
 

@@ -15,8 +15,8 @@ from bson import ObjectId
 
 from tests.faults.clone_checker import OLD_KEY, Case, judge
 from tests.faults.clone_drill import CloneDrill
-from tests.faults.daemon import SHORT
-from tests.faults.history import Change
+from tests.support.daemon import SHORT
+from tests.support.history import Change
 
 STEPS = 3
 

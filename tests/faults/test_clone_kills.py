@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.clone_drill import CloneDrill
-from tests.faults.history import CONVERGED
-from tests.faults.kills import corner, killed, points_of, survive_all
-from tests.faults.point import Point, passed
+from tests.support.history import CONVERGED
+from tests.support.kills import corner, killed, points_of, survive_all
+from tests.support.point import Point, passed
 
 STEPS = 3
 # Heartbeats often enough that some fall into the moment that all this takes.

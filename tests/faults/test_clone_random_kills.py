@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from tests.faults.clone_drill import CloneDrill
-from tests.faults.history import CONVERGED
-from tests.faults.proxy import Fault, Proxy
+from tests.support.history import CONVERGED
+from tests.support.proxy import Fault, Proxy
 
 STEPS = 10
 # One copy at a time from a slow S3: so a clone lasts as long as several lives of a daemon. A run that ends because a

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.faults.clone_drill import CloneDrill, Planted
-from tests.faults.proxy import Fault, Proxy
+from tests.support.proxy import Fault, Proxy
 
 STEPS = 10
 SLOW = {"CLONE_COPIES": "1", "FUNNEL_SWEEP_SECONDS": "1", "CLONE_RETRY_SECONDS": "0.2"}

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.faults.clone_drill import CloneDrill
-from tests.faults.history import CONVERGED
-from tests.faults.proxy import Fault, Proxy
-from tests.faults.s3_gateway import Misdeed, S3Gateway
+from tests.support.history import CONVERGED
+from tests.support.proxy import Fault, Proxy
+from tests.support.s3_gateway import Misdeed, S3Gateway
 
 STEPS = 3
 QUICK = {"CLONE_RETRY_SECONDS": "0.2", "FUNNEL_SWEEP_SECONDS": "1"}

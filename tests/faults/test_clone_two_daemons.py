@@ -10,8 +10,8 @@ from redis.asyncio import Redis as RedisClient
 
 from pipeline_engine.embedded.redis import Redis
 from tests.faults.clone_drill import CloneDrill
-from tests.faults.history import CONVERGED
-from tests.faults.point import Point
+from tests.support.history import CONVERGED
+from tests.support.point import Point
 
 CLONES, STEPS, EMPTIED = 4, 8, 6
 END = "mongo.funnel.step.update_one"

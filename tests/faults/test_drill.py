@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
+from tests.support.csv_files import csv_file
 
 
 async def test_an_undisturbed_import_leaves_nothing_to_complain_of(drill: Drill) -> None:

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from pipeline_engine.embedded.redis import Redis
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
+from tests.support.csv_files import csv_file
 
 ROWS = 2_400
 CHUNKS = 120

@@ -13,10 +13,10 @@ import pytest
 from bson import ObjectId
 
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
-from tests.faults.history import CONVERGED
-from tests.faults.kills import SIGKILL, corner, survive_all
-from tests.faults.point import Point, passed
+from tests.support.csv_files import csv_file
+from tests.support.history import CONVERGED
+from tests.support.kills import SIGKILL, corner, survive_all
+from tests.support.point import Point, passed
 
 SMALL = csv_file(320, bad_every=40)
 # Eight chunks, and heartbeats often enough that some fall into the second that all this takes.

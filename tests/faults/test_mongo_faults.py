@@ -12,8 +12,8 @@ from pymongo import MongoClient
 
 from pipeline_engine.embedded.mongo import Mongo
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
-from tests.faults.history import CONVERGED
+from tests.support.csv_files import csv_file
+from tests.support.history import CONVERGED
 
 ROWS = 4_000
 CHUNKS = 200

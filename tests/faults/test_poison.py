@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.faults.daemon import Daemon
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
+from tests.support.csv_files import csv_file
+from tests.support.daemon import Daemon
 
 CRASHES = 3
 

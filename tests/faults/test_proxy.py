@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from tests.faults.proxy import Fault, Proxy
+from tests.support.proxy import Fault, Proxy
 
 PATIENCE = 5.0
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
-from tests.faults.history import CONVERGED
+from tests.support.csv_files import csv_file
+from tests.support.history import CONVERGED
 
 
 @pytest.mark.covers("DI-X1", "DI-X3", "DI-X7")

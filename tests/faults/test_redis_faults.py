@@ -10,8 +10,8 @@ from redis.asyncio import Redis as RedisClient
 
 from pipeline_engine.embedded.redis import Redis
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
-from tests.faults.proxy import Fault, Proxy
+from tests.support.csv_files import csv_file
+from tests.support.proxy import Fault, Proxy
 
 ROWS = 2_400
 CHUNKS = 120

@@ -13,7 +13,7 @@ import pytest
 from pipeline_engine.errors import Transient
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.storage_errors import ObjectChanged
-from tests.faults.proxy import Fault, Proxy
+from tests.support.proxy import Fault, Proxy
 
 MB = 1024 * 1024
 BODY = random.Random(7).randbytes(8 * MB)  # noqa: S311

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 from bson import ObjectId
 
-from tests.faults.daemon import Daemon
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
-from tests.faults.proxy import Fault, Proxy
+from tests.support.csv_files import csv_file
+from tests.support.daemon import Daemon
+from tests.support.proxy import Fault, Proxy
 
 ROWS = 8_000
 CHUNKS = 80

@@ -9,7 +9,7 @@ from redis.asyncio import Redis as RedisClient
 
 from pipeline_engine.embedded.redis import Redis
 from tests.faults.drill import Drill
-from tests.faults.files import csv_file
+from tests.support.csv_files import csv_file
 
 INSERT = "mongo.deals.insert_many"
 

@@ -10,13 +10,12 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import App
-from pipeline_engine.workers import open_app
+from pipeline_engine.app import App, open_app
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.run_once import Result, run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.watcher import watch
-from tests.faults.daemon import until
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ async def app(configured: Settings) -> AsyncIterator[App]:
 async def listening(app: App) -> AsyncIterator[App]:
     """An engine that hears of changes, as the daemon does."""
     task = asyncio.create_task(watch(app, {}))
-    await until(lambda: app.changes.complete_since(ObjectId()) is not None, "the change stream is open", 10)
+    await eventually(lambda: app.changes.complete_since(ObjectId()) is not None, "the change stream is open", 10)
     yield app
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

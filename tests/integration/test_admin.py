@@ -23,8 +23,8 @@ from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.providers.claims import Identity
 from pipeline_engine.settings import Settings
-from tests.eventually import eventually
-from tests.world import World
+from tests.support.eventually import eventually
+from tests.support.world import World
 
 PATHS = {
     "/api/trigger/deals/import": "deals.import",

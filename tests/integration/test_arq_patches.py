@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,12 +15,7 @@ from redis.asyncio import ConnectionPool
 from pipeline_engine.arq_patches import make_arq_patient
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.lanes import Codec
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
+from tests.support.eventually import eventually
 
 
 def worker(url: str, ticks: list[int], ended: list[int]) -> Worker:
@@ -56,14 +50,14 @@ async def test_cron_rests_while_redis_is_away_and_goes_on(own_redis: Redis) -> N
     ended: list[int] = []
     patient = worker(own_redis.url, ticks, ended)
     running = asyncio.create_task(patient.async_run())
-    await until(lambda: len(ticks) >= 1)
+    await eventually(lambda: len(ticks) >= 1, "the first tick", 20)
 
     await own_redis.stop(patience=0)
     await asyncio.wait({running}, timeout=2)
     assert not running.done()
     before = len(ticks)
     await own_redis.start()
-    await until(lambda: len(ticks) > before)
+    await eventually(lambda: len(ticks) > before, "the next tick", 20)
 
     await own_redis.stop(patience=0)
     running.cancel()

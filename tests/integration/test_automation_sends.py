@@ -18,9 +18,9 @@ from pipeline_engine.domain.automations.automation import Automation, read_autom
 from pipeline_engine.domain.effects import Deliver
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import Permanent
-from tests.stand_ins.crm_api import CrmApi
-from tests.stand_ins.twilio import Twilio
-from tests.world import Document, World
+from tests.support.stand_ins.crm_api import CrmApi
+from tests.support.stand_ins.twilio import Twilio
+from tests.support.world import Document, World
 
 JOHN = {"contact_name": "John & Co", "contact_email": "john@acme.com", "contact_phone": "+1 555 123 4567"}
 

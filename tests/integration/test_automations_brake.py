@@ -10,8 +10,8 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.workers import open_app
 from pipeline_engine.settings import Settings
-from tests.automations import ago, automation_of, due, logs_of, run
-from tests.world import World
+from tests.support.automations import ago, automation_of, due, logs_of, run
+from tests.support.world import World
 
 
 def spoil(world: World, spoiled: int, good: int) -> ObjectId:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
-from pipeline_engine.workers import open_app
+from pipeline_engine.app import App, open_app
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.run import CRASHES, run_slice
@@ -20,9 +19,9 @@ from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
-from tests.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, timed
-from tests.faults.daemon import until
-from tests.world import World
+from tests.support.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, timed
+from tests.support.eventually import eventually
+from tests.support.world import World
 
 TAG = ObjectId()
 
@@ -42,7 +41,7 @@ async def test_of_many_claims_one_succeeds(world: World, configured: Settings, a
     assert len(won) == 1
     held = automation_of(world, automation)
     assert (held["is_running"], held["token"]) == (True, 1)
-    await Hold(app.repos.automations, won[0]).release(run=None)
+    await Hold(app.automations, won[0]).release(run=None)
     free = automation_of(world, automation)
     assert (free["is_running"], free["lease_until"], free["lease_owner"]) == (False, None, None)
 
@@ -62,11 +61,11 @@ async def test_two_engines_at_once_write_one_note_per_deal(world: World, configu
 
 async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: App) -> None:
     automation = world.automation("add_tag", tag=TAG)
-    held = await app.repos.automations.claim(automation)
+    held = await app.automations.claim(automation)
     assert held
-    old = Hold(app.repos.automations, held)
-    set_on(world, automation, lease_until=ago(seconds=1))
-    assert await app.repos.automations.claim(automation)
+    old = Hold(app.automations, held)
+    world.abandon("automations", automation)
+    assert await app.automations.claim(automation)
     before = automation_of(world, automation)
 
     for act in (old.refresh(), old.change(run=None), old.release(run=None)):
@@ -80,12 +79,12 @@ async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: A
 async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world: World, app: App) -> None:
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal()
-    assert await app.repos.automations.claim(automation)
+    assert await app.automations.claim(automation)
     assert await sweep.begun(app) == []
     await run_slice(app, automation)
     assert tagged(world, TAG) == set()
 
-    set_on(world, automation, lease_until=ago(seconds=1))
+    world.abandon("automations", automation)
 
     assert [unit.id for unit in await sweep.begun(app)] == [str(automation)]
     assert await due(app) == {automation}
@@ -112,7 +111,7 @@ async def test_a_flag_that_another_engine_set_counts_for_ten_minutes(
     world.deal()
 
     assert await due(app) == (set() if counts else {automation})
-    assert (await app.repos.automations.claim(automation) is None) is counts
+    assert (await app.automations.claim(automation) is None) is counts
     # Without a time of its own the flag gets one, or it would count for ever.
     noted = automation_of(world, automation)
     assert noted["updatedAt"] or noted["flag_seen_at"]
@@ -135,8 +134,8 @@ async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal()
     for _ in range(CRASHES + 1):
-        assert await app.repos.automations.claim(automation)
-        set_on(world, automation, lease_until=ago(seconds=1))
+        assert await app.automations.claim(automation)
+        world.abandon("automations", automation)
     assert automation_of(world, automation)["crashes"] == CRASHES
 
     await run(app, automation)
@@ -153,8 +152,8 @@ async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(
 async def test_a_crash_is_forgotten_once_the_run_gets_on(world: World, app: App) -> None:
     automation = world.automation("add_tag", tag=TAG)
     world.deal()
-    assert await app.repos.automations.claim(automation)
-    set_on(world, automation, lease_until=ago(seconds=1))
+    assert await app.automations.claim(automation)
+    world.abandon("automations", automation)
 
     await run(app, automation)
 
@@ -219,7 +218,7 @@ async def test_a_deal_that_enters_while_the_run_ends_brings_the_job_back(
 
     async with open_app(configured.model_copy(update=fault)) as app:
         ending = asyncio.create_task(run_slice(app, automation))
-        await until(lambda: "outbox.insert_one 2 before" in failpoints.read_text(), "the run is about to end", 10)
+        await eventually(lambda: "outbox.insert_one 2 before" in failpoints.read_text(), "the run is about to end", 10)
         second = world.deal()
         assert await ending == Snooze()
         await run(app, automation)

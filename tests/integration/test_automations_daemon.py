@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from bson import ObjectId
 
-from tests.automations import ago, automation_of, tagged
-from tests.faults.daemon import Daemon, until
-from tests.world import World
+from tests.support.automations import ago, automation_of, tagged
+from tests.support.daemon import Daemon
+from tests.support.eventually import eventually
+from tests.support.world import World
 
 TAG = ObjectId()
 
@@ -19,31 +21,34 @@ TAG = ObjectId()
 async def daemon(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Daemon]:
     """One that looks by itself every ten minutes only."""
     daemon = Daemon({**environment, "AUTOMATION_SWEEP_SECONDS": "600"}, tmp_path, "daemon")
-    await until(lambda: daemon.ready, "the daemon is ready", 30, daemon)
+    await eventually(lambda: daemon.ready, "the daemon is ready", 30, daemon)
     yield daemon
     if daemon.alive:
         daemon.kill()
 
 
-async def await_tag(world: World, daemon: Daemon, deal: ObjectId, patience: float) -> float:
-    return await until(lambda: deal in tagged(world, TAG), "the deal is tagged", patience, daemon)
+async def await_tag(world: World, daemon: Daemon, deal: ObjectId) -> float:
+    """Returns after how many seconds the deal was tagged."""
+    started = time.monotonic()
+    await eventually(lambda: deal in tagged(world, TAG), "the deal is tagged", 10, daemon)
+    return time.monotonic() - started
 
 
 @pytest.mark.covers("DA-01", "DA-02")
 async def test_a_deal_that_enters_is_acted_on_at_once(world: World, daemon: Daemon) -> None:
     automation = world.automation("add_tag", tag=TAG)
-    await await_tag(world, daemon, world.deal(), 10)
-    await until(lambda: not automation_of(world, automation).get("run"), "the first run has ended", 10, daemon)
+    await await_tag(world, daemon, world.deal())
+    await eventually(lambda: not automation_of(world, automation).get("run"), "the first run has ended", 10, daemon)
 
     entered = world.deal(automation_starts=ago(seconds=0))
-    assert await await_tag(world, daemon, entered, 10) < 2.0  # with a sweep every ten minutes
+    assert await await_tag(world, daemon, entered) < 2.0  # with a sweep every ten minutes
 
     elsewhere = world.deal(stage_id=ObjectId())
     world.db["deals"].update_one({"_id": elsewhere}, {"$set": {"stage_id": world.stage, "automation_starts": ago()}})
-    await await_tag(world, daemon, elsewhere, 10)
+    await await_tag(world, daemon, elsewhere)
 
     # Far behind the watermark, as it says.
-    await await_tag(world, daemon, world.deal(automation_starts=ago(hours=5)), 10)
+    await await_tag(world, daemon, world.deal(automation_starts=ago(hours=5)))
 
 
 @pytest.mark.covers("DA-02")
@@ -51,7 +56,7 @@ async def test_a_deal_of_a_crm_whose_clock_is_ahead_is_acted_on_when_its_time_ha
     world: World, daemon: Daemon
 ) -> None:
     world.automation("add_tag", tag=TAG)
-    assert await await_tag(world, daemon, world.deal(automation_starts=ago(seconds=-1)), 10) > 0.5
+    assert await await_tag(world, daemon, world.deal(automation_starts=ago(seconds=-1))) > 0.5
 
 
 @pytest.mark.covers("DA-X7")
@@ -60,9 +65,9 @@ async def test_a_flag_is_heard_whether_the_list_is_new_or_longer(world: World, d
     deal = world.deal(skip_automations=[automation], retry_automations=[])
 
     world.db["deals"].update_one({"_id": deal}, {"$push": {"retry_automations": automation}})
-    await until(lambda: world.db["notes"].count_documents({}) == 1, "the first note", 10, daemon)
+    await eventually(lambda: world.db["notes"].count_documents({}) == 1, "the first note", 10, daemon)
     world.db["deals"].update_one({"_id": deal}, {"$set": {"retry_automations": [automation]}})
-    await until(lambda: world.db["notes"].count_documents({}) == 2, "the second note", 10, daemon)
+    await eventually(lambda: world.db["notes"].count_documents({}) == 2, "the second note", 10, daemon)
 
 
 @pytest.mark.covers("DA-X2")
@@ -72,7 +77,7 @@ async def test_a_run_whose_process_vanished_goes_on_long_before_the_next_sweep(w
     deal = world.deal()
     world.db["automations"].update_one({"_id": automation}, {"$set": {**left, "lease_until": ago(seconds=-4)}})
 
-    await until(lambda: not automation_of(world, automation)["is_running"], "the run is taken up", 15, daemon)
+    await eventually(lambda: not automation_of(world, automation)["is_running"], "the run is taken up", 15, daemon)
 
     assert automation_of(world, automation)["run"] is None
     assert deal not in tagged(world, TAG)

@@ -19,9 +19,9 @@ from pipeline_engine.domain.effects import Deliver
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.lanes import Done, Snooze
 from pipeline_engine.settings import Settings
-from tests.automations import automation_of, deal_of, due, logs_of, run, work_off
 from tests.integration.test_automations_logs import open_log
-from tests.world import World
+from tests.support.automations import automation_of, deal_of, due, logs_of, run, work_off
+from tests.support.world import World
 
 
 class Provider:

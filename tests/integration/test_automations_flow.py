@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine.run_once import Result, run_once
 from pipeline_engine.settings import Settings
-from tests.world import World
+from tests.support.world import World
 
 NAMES = ["deals.automations"]
 Check = Callable[[dict[str, Any]], bool]

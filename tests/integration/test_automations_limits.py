@@ -11,8 +11,8 @@ from pipeline_engine.lanes import Done, Snooze
 from pipeline_engine.lanes import rate_limiter as window
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.automations import automation_of, due, tagged
-from tests.world import World
+from tests.support.automations import automation_of, due, tagged
+from tests.support.world import World
 
 TAG = ObjectId()
 

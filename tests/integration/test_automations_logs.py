@@ -13,8 +13,8 @@ from pipeline_engine.domain.automations.automation import read_automation
 from pipeline_engine.domain.automations.unit_key import unit_key
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.automations import automation_of, deal_of, logs_of, run, work_off
-from tests.world import World
+from tests.support.automations import automation_of, deal_of, logs_of, run, work_off
+from tests.support.world import World
 
 TAG, OTHER = ObjectId(), ObjectId()
 

@@ -12,8 +12,8 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, work_off
-from tests.world import World
+from tests.support.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, work_off
+from tests.support.world import World
 
 TAG = ObjectId()
 

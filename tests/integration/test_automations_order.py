@@ -11,8 +11,8 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.automations import ago, automation_of, deal_of, due, run, timed, work_off
-from tests.world import World
+from tests.support.automations import ago, automation_of, deal_of, due, run, timed, work_off
+from tests.support.world import World
 
 TAG, NEXT = ObjectId(), ObjectId()
 

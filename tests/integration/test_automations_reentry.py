@@ -11,8 +11,8 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import read_automation
 from pipeline_engine.domain.automations.batch import work
-from tests.automations import ago, automation_of, deal_of, due, logs_of, run, work_off
-from tests.world import World
+from tests.support.automations import ago, automation_of, deal_of, due, logs_of, run, work_off
+from tests.support.world import World
 
 NEXT = ObjectId()
 

@@ -9,9 +9,9 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from tests.automations import ago, automation_of, deal_of, due, tagged, work_off
-from tests.faults.daemon import until
-from tests.world import World
+from tests.support.automations import ago, automation_of, deal_of, due, tagged, work_off
+from tests.support.eventually import eventually
+from tests.support.world import World
 
 TAG = ObjectId()
 SETTLED = 20_000
@@ -31,7 +31,9 @@ async def all_is_heard(world: World, listening: App) -> None:
     marker = ObjectId()
     before = listening.changes.complete_since(marker)
     world.deal(stage_id=marker)
-    await until(lambda: listening.changes.complete_since(marker) != before, "the change stream tells of the marker", 30)
+    await eventually(
+        lambda: listening.changes.complete_since(marker) != before, "the change stream tells of the marker", 30
+    )
 
 
 async def documents_read(world: World, app: App) -> int:

@@ -14,10 +14,10 @@ from pipeline_engine.domain.funnels.plan import plan
 from pipeline_engine.domain.funnels.step import run_step
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Snooze
-from tests.eventually import eventually
-from tests.funnels import Original, assert_whole, forms_of, funnel_of, images_of, new_clone, steps_of
 from tests.integration.conftest import RunClones
-from tests.world import World
+from tests.support.eventually import eventually
+from tests.support.funnels import Original, assert_whole, forms_of, funnel_of, images_of, new_clone, steps_of
+from tests.support.world import World
 
 
 def objects_of(world: World, keys: list[str]) -> list[str]:

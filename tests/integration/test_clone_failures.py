@@ -19,7 +19,8 @@ from pipeline_engine.domain.funnels.sweep import begun, find
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.funnels import (
+from tests.integration.conftest import RunClones
+from tests.support.funnels import (
     DOMAIN,
     Original,
     assert_whole,
@@ -30,8 +31,7 @@ from tests.funnels import (
     new_clone,
     steps_of,
 )
-from tests.integration.conftest import RunClones
-from tests.world import World
+from tests.support.world import World
 
 
 def events(world: World, name: str) -> list[dict[str, Any]]:
@@ -286,9 +286,9 @@ async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: W
     original = Original(world, steps=1)
     clone, desk = new_clone(world, original), CloneCache(2)
     await plan(app, desk, clone)
-    held = await app.repos.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
+    held = await app.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
     assert held
-    await app.repos.funnel_steps.end(held, "done", raw_html="x", processed={})
+    await app.funnel_steps.end(held, "done", raw_html="x", processed={})
     assert funnel_of(world, clone)["in_progress"] is True
 
     await begun(app)
@@ -300,16 +300,16 @@ async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: W
 
 @pytest.mark.covers("FC-X5")
 async def test_whoever_sees_the_end_it_is_told_once(world: World, app: App) -> None:
-    from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
+    from pipeline_engine.domain.funnels.finish import settle
 
     clone = new_clone(world, Original(world, steps=1))
     await plan(app, CloneCache(2), clone)
-    held = await app.repos.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
+    held = await app.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
     assert held
     planned = funnel_of(world, clone)
-    await app.repos.funnel_steps.end(held, "done", raw_html="x", processed={})
+    await app.funnel_steps.end(held, "done", raw_html="x", processed={})
 
-    await asyncio.gather(*(end_if_all_steps_ended(app, planned) for _ in range(10)))
+    await asyncio.gather(*(settle(app, planned) for _ in range(10)))
 
     assert len(events(world, "funnel_cloning_completed")) == 1
     assert world.db["crm_events"].count_documents({}) == 1
@@ -321,10 +321,10 @@ async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
 ) -> None:
     """As if the process had died between the end of the clone and its announcement."""
     clone = new_clone(world, ObjectId())
-    held = await app.repos.funnels.claim(clone)
+    held = await app.funnels.claim(clone)
     assert held
     event = {"event_id": "funnel_cloning_completed:x", "to": "socket", "event": "funnel_cloning_completed"}
-    await app.repos.funnels.end(held, [{**event, "user_ids": [], "data": {"funnel_id": str(clone)}}], {"clone.error": None})
+    await app.funnels.end(held, [{**event, "user_ids": [], "data": {"funnel_id": str(clone)}}], {"clone.error": None})
     assert events(world, "funnel_cloning_completed") == []
 
     for _ in range(2):
@@ -345,8 +345,7 @@ async def test_a_crash_in_the_middle_of_planning_never_makes_a_partial_clone(
     first, *others = steps_of(world, clone)
     world.db["funnel.step"].delete_many({"_id": {"$in": [step["_id"] for step in others]}})
     world.db["funnel.step.components"].delete_many({"step_id": first["_id"]})
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "clone.planned": False}
-    world.db["funnels"].update_one({"_id": clone}, {"$set": dead})
+    world.abandon("funnels", clone, **{"clone.planned": False})
     world.db["funnel.step"].update_one({"_id": first["_id"]}, {"$set": {"pending": False, "clone_state": "done"}})
 
     await run_clones()
@@ -360,11 +359,10 @@ async def test_a_crash_in_the_middle_of_planning_never_makes_a_partial_clone(
 @pytest.mark.covers("FC-12")
 async def test_a_clone_whose_planner_vanished_is_found_between_two_looks(world: World, app: App) -> None:
     clone, other = (new_clone(world, Original(world)) for _ in range(2))
-    assert await app.repos.funnels.claim(clone)
-    assert await app.repos.funnels.claim(other)
+    assert await app.funnels.claim(clone)
+    assert await app.funnels.claim(other)
     assert await begun(app) == []
-    over = {"lease_until": datetime.now(UTC) - timedelta(seconds=1)}
-    world.db["funnels"].update_one({"_id": clone}, {"$set": over})
+    world.abandon("funnels", clone)
 
     (unit,) = await begun(app)
 
@@ -391,8 +389,8 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
 ) -> None:
     clone = new_clone(world, Original(world, steps=1))
     await plan(app, CloneCache(1), clone)
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "crashes": 4, "token": 5}
-    world.db["funnel.step"].update_many({"funnel_id": clone}, {"$set": dead})
+    (step,) = steps_of(world, clone)
+    world.abandon("funnel.step", step["_id"], crashes=4, token=5)
 
     await run_clones()
 
@@ -405,9 +403,9 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
 async def test_a_step_that_gets_done_acquits_those_that_died_with_it(world: World, app: App) -> None:
     clone, desk = new_clone(world, Original(world, steps=2)), CloneCache(1)
     await plan(app, desk, clone)
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "crashes": 3, "token": 5}
-    world.db["funnel.step"].update_many({"funnel_id": clone}, {"$set": dead})
-    first, second = (one["_id"] for one in world.db["funnel.step"].find({"funnel_id": clone}).sort("_id"))
+    first, second = (one["_id"] for one in steps_of(world, clone))
+    for step in (first, second):
+        world.abandon("funnel.step", step, crashes=3, token=5)
     await app.heartbeat.beat()
 
     await run_step(app, desk, first)
@@ -420,8 +418,8 @@ async def test_a_step_that_gets_done_acquits_those_that_died_with_it(world: Worl
 async def test_planning_that_takes_its_process_down_again_and_again_ends_the_run(
     world: World, run_clones: RunClones
 ) -> None:
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1), "in_progress": True}
-    clone = new_clone(world, Original(world), **dead, token=3, clone={"crashes": 2})
+    clone = new_clone(world, Original(world), in_progress=True, token=3, clone={"crashes": 2})
+    world.abandon("funnels", clone)
 
     await run_clones()
 
@@ -451,15 +449,15 @@ async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App
     clone = new_clone(world, Original(world, steps=1))
     await plan(app, CloneCache(1), clone)
     (step,) = steps_of(world, clone)
-    slow = await app.repos.funnel_steps.claim(step["_id"])
-    world.db["funnel.step"].update_one({"_id": step["_id"]}, {"$set": {"lease_until": datetime(2020, 1, 1)}})  # noqa: DTZ001
-    heir = await app.repos.funnel_steps.claim(step["_id"])
+    slow = await app.funnel_steps.claim(step["_id"])
+    world.abandon("funnel.step", step["_id"])
+    heir = await app.funnel_steps.claim(step["_id"])
     assert slow
     assert heir
     funnel = funnel_of(world, clone)
 
-    assert await app.repos.components.write(funnel, heir, "[new]", []) is True
-    assert await app.repos.components.write(funnel, slow, "[old]", []) is False
-    assert await app.repos.funnel_steps.end(slow, "done", raw_html="old") is False
-    assert await app.repos.funnel_steps.end(heir, "done", raw_html="new") is True
+    assert await app.components.write(funnel, heir, "[new]", []) is True
+    assert await app.components.write(funnel, slow, "[old]", []) is False
+    assert await app.funnel_steps.end(slow, "done", raw_html="old") is False
+    assert await app.funnel_steps.end(heir, "done", raw_html="new") is True
     assert components_of(world, step)["components"] == "[new]"

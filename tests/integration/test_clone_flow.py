@@ -16,7 +16,8 @@ from pipeline_engine.domain.funnels.sweep import find
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
-from tests.funnels import (
+from tests.integration.conftest import RunClones
+from tests.support.funnels import (
     DOMAIN,
     TOKEN,
     Original,
@@ -30,8 +31,7 @@ from tests.funnels import (
     new_clone,
     steps_of,
 )
-from tests.integration.conftest import RunClones
-from tests.world import World
+from tests.support.world import World
 
 
 def completions(world: World) -> list[Mapping[str, Any]]:

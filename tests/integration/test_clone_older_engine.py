@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from tests.funnels import Original, ago, assert_whole, components_of, funnel_of, new_clone, steps_of
 from tests.integration.conftest import RunClones
-from tests.world import World
+from tests.support.funnels import Original, ago, assert_whole, components_of, funnel_of, new_clone, steps_of
+from tests.support.world import World
 
 
 def old_step(world: World, clone: ObjectId, source: ObjectId, **changes: Any) -> ObjectId:

@@ -7,9 +7,18 @@ from collections.abc import Iterator
 import pytest
 from bson import ObjectId
 
-from tests.funnels import Original, assert_whole, components_of, forms_of, funnel_of, images_of, new_clone, steps_of
 from tests.integration.conftest import RunClones
-from tests.world import Document, World
+from tests.support.funnels import (
+    Original,
+    assert_whole,
+    components_of,
+    forms_of,
+    funnel_of,
+    images_of,
+    new_clone,
+    steps_of,
+)
+from tests.support.world import Document, World
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pipeline_engine.embedded.group import Group
 from pipeline_engine.embedded.orders import Orders
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.errors import ConfigError
+from tests.support.eventually import eventually
 
 SOURCES = Path(__file__).parents[2] / "src"
 BUDGET = 3.0  # seconds, cold, all parts, imports included
@@ -37,13 +38,6 @@ with EmbeddedServers() as servers:
     print(servers.folder, flush=True)
     signal.pause()
 """
-
-
-def until(condition: Callable[[], bool], what: str, patience: float = 20) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, f"still not after {patience:g} s: {what}"
-        time.sleep(0.01)
 
 
 def gone(process: psutil.Process) -> bool:
@@ -179,7 +173,7 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
-def test_the_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
+async def test_the_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
     with parent(tmp_path) as victim:
         assert victim.stdout
         folder = Path(victim.stdout.readline().decode().strip())
@@ -188,28 +182,30 @@ def test_the_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
         doors = [port for process in family for port in ports_of(process)]
         assert len(family) == 4
         victim.kill()
-        until(lambda: all(map(gone, family)), f"ended: {family}")
-        until(lambda: not any(tmp_path.iterdir()), f"empty: {tmp_path}")
+        await eventually(lambda: all(map(gone, family)), f"ended: {family}", 20)
+        await eventually(lambda: not any(tmp_path.iterdir()), f"empty: {tmp_path}", 20)
         assert not sockets_left(doors)
 
 
-def test_a_parent_killed_during_the_start_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_parent_killed_during_the_start_leaves_nothing(tmp_path: Path) -> None:
     with parent(tmp_path) as victim:
-        until(lambda: "weed" in {child.name() for child in victim.children(recursive=True)}, "weed is started")
+        await eventually(
+            lambda: "weed" in {child.name() for child in victim.children(recursive=True)}, "weed is started", 20
+        )
         family = victim.children(recursive=True)
         victim.kill()
-        until(lambda: all(map(gone, family)), f"ended: {family}")
-        until(lambda: not any(tmp_path.iterdir()), f"empty: {tmp_path}")
+        await eventually(lambda: all(map(gone, family)), f"ended: {family}", 20)
+        await eventually(lambda: not any(tmp_path.iterdir()), f"empty: {tmp_path}", 20)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
-def test_the_servers_die_with_a_killed_keeper() -> None:
+async def test_the_servers_die_with_a_killed_keeper() -> None:
     with EmbeddedServers(parts=["mongo", "redis"]) as servers:  # not S3: its sockets under /tmp would stay
         folder = servers.folder
         keeper, *programs = youngest_family()
         assert len(programs) == 2
         keeper.send_signal(signal.SIGKILL)
-        until(lambda: all(map(gone, programs)), f"ended: {programs}")
+        await eventually(lambda: all(map(gone, programs)), f"ended: {programs}", 20)
     assert not folder.exists()
 
 

@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import read_automation
 from pipeline_engine.domain.automations.explain import Explanation, explain
 from pipeline_engine.errors import Permanent
-from tests.world import World
+from tests.support.world import World
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)

@@ -13,9 +13,9 @@ from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.explain import explain
 from pipeline_engine.domain.funnels.plan import plan
 from pipeline_engine.errors import Permanent
-from tests.funnels import Original, new_clone, steps_of
 from tests.integration.conftest import RunClones
-from tests.world import World
+from tests.support.funnels import Original, new_clone, steps_of
+from tests.support.world import World
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.forecast import Forecast, forecast
-from tests.world import World
+from tests.support.world import World
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)

@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.imports.explain import explain
 from pipeline_engine.errors import Permanent
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, World
+from tests.support.world import SAMPLE, World
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)

@@ -22,7 +22,7 @@ from pipeline_engine.domain.automations.conditions import (
     unsettled,
 )
 from pipeline_engine.domain.explanation import holds
-from tests.world import World
+from tests.support.world import World
 
 Document = dict[str, Any]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from bson import ObjectId
 
-from tests.command_line import InProcess
-from tests.world import World
+from tests.support.command_line import InProcess
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from pipeline_engine.domain.imports.rows import run_chunk
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, Document, World
+from tests.support.world import SAMPLE, Document, World
 
 MAPPINGS = {"name": "name", "value": "value", "stage": "stage_id"}
 ROWS = 400
@@ -257,16 +256,16 @@ async def test_a_file_replaced_after_some_rows_are_in_is_refused(world: World, r
     assert "replaced" in failed["error"]
 
 
-def dead_run(crashes: int) -> Document:
-    """The fields of an import whose process has just died."""
-    past = datetime.now(UTC) - timedelta(minutes=1)
-    lease = {"lease_owner": "dead", "lease_until": past, "token": crashes, "in_progress": True}
-    return {"status": "processing", "attempts": 1, "crashes": crashes, **lease}
+def die(world: World, queue_id: ObjectId, crashes: int) -> None:
+    """Let the process of an import have just died, after `crashes` others."""
+    run = {"status": "processing", "attempts": 1, "crashes": crashes, "token": crashes, "in_progress": True}
+    world.abandon("queues", queue_id, **run)
 
 
 @pytest.mark.covers("DI-X2")
 async def test_an_import_that_took_three_processes_down_is_given_up(world: World, run_imports: RunImports) -> None:
-    queue_id = world.submit(FILE, MAPPINGS, **dead_run(2))
+    queue_id = world.submit(FILE, MAPPINGS)
+    die(world, queue_id, 2)
 
     result = await run_imports()
 
@@ -277,7 +276,8 @@ async def test_an_import_that_took_three_processes_down_is_given_up(world: World
 
 
 async def test_two_deaths_are_forgiven_once_rows_get_in(world: World, run_imports: RunImports) -> None:
-    queue_id = world.submit(FILE, MAPPINGS, **dead_run(1))
+    queue_id = world.submit(FILE, MAPPINGS)
+    die(world, queue_id, 1)
 
     await run_imports()
 
@@ -292,7 +292,7 @@ async def test_rows_that_got_in_before_a_death_do_not_forgive_it(
     queue_id = world.submit(FILE, MAPPINGS)
     await run_imports(import_chunk_rows=20)
     world.db["import_chunks"].delete_many({"queue_id": queue_id, "n": {"$gte": 10}})
-    world.db["queues"].update_one({"_id": queue_id}, {"$set": dead_run(1)})
+    die(world, queue_id, 1)
     desk = ImportCache()
     desk.stopping = True
 

@@ -8,7 +8,7 @@ import bson
 import pytest
 
 from tests.integration.conftest import RunImports
-from tests.world import Document, World
+from tests.support.world import Document, World
 
 MAPPINGS = {"Deal": "name", "Value": "value", "Stage": "stage_id"}
 HEAD = b"Deal,Value,Stage\n"

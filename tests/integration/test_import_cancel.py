@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.control import cancel, retry
-from tests.eventually import eventually
+from pipeline_engine.domain.imports.cancel import cancel
+from pipeline_engine.domain.imports.retry import retry
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, World
+from tests.support.eventually import eventually
+from tests.support.world import SAMPLE, World
 
 ROWS = 600
 FILE = "name,stage\n" + "".join(f"Deal {n},{'' if n % 100 == 7 else 'won'}\n" for n in range(ROWS))
@@ -102,11 +102,9 @@ async def test_rows_that_a_dead_run_got_in_count_when_the_rest_is_cancelled(
     queue_id = world.submit(FILE, MAPPINGS)
     await run_imports(import_chunk_rows=100)
     # As if the process had died in the middle of chunk 3: some of its rows are in, and its lease has run out.
-    dead = {"lease_owner": "dead", "lease_until": datetime.now(UTC) - timedelta(minutes=1)}
-    world.db["import_chunks"].update_one(
-        {"queue_id": queue_id, "n": 3},
-        {"$set": {"state": "open", **dead}, "$unset": {"created": "", "failed": "", "errors": ""}},
-    )
+    third = {"queue_id": queue_id, "n": 3}
+    world.db["import_chunks"].update_one(third, {"$unset": {"created": "", "failed": "", "errors": ""}})
+    world.abandon("import_chunks", f"{queue_id}:3", state="open")
     world.db["deals"].delete_many({"import_id": queue_id, "import_row": {"$gt": 350}})
     world.db["import_chunks"].delete_many({"queue_id": queue_id, "n": {"$gt": 3}})
     world.db["queues"].update_one({"_id": queue_id}, {"$set": {"status": "processing", "cancel_requested": True}})

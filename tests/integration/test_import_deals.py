@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, World
+from tests.support.world import SAMPLE, World
 
 CUSTOM, OTHER_CUSTOM = ObjectId(), ObjectId()
 

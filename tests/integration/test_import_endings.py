@@ -17,9 +17,9 @@ from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
-from tests.eventually import eventually
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, World
+from tests.support.eventually import eventually
+from tests.support.world import SAMPLE, World
 
 ONE_BAD = SAMPLE + "Nowhere Deal,1,,open,,\n"
 

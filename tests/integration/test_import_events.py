@@ -16,7 +16,7 @@ from pipeline_engine.providers.sockets import SocketService
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, Document, World
+from tests.support.world import SAMPLE, Document, World
 
 
 @pytest.fixture

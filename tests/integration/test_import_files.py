@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import RunImports
-from tests.world import World
+from tests.support.world import World
 
 MAPPINGS = {"Deal Name": "name", "Value": "value", "Stage": "stage_id"}
 ROWS = [("Acme", "5000", "won"), ("Müller & Söhne", "0", "won"), ("Last", "-5", "lost")]

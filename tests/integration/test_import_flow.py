@@ -6,7 +6,7 @@ import pytest
 
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.world import SAMPLE, World
+from tests.support.world import SAMPLE, World
 
 
 @pytest.mark.covers("DI-02", "DI-13", "DI-16", "DI-17", "DI-19", "DI-25")

@@ -9,7 +9,7 @@ import pytest
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports import coordinator, sweep
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, World
+from tests.support.world import SAMPLE, World
 
 MAPPINGS = {"name": "name", "stage": "stage_id"}
 

@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, SAMPLE_MAPPINGS, World
+from tests.support.world import SAMPLE, SAMPLE_MAPPINGS, World
 
 RETRY_SECONDS = 0.3
 KEYLESS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, World
+from tests.support.world import SAMPLE, World
 
 
 async def test_the_result_counts_units_and_jobs(world: World, run_imports: RunImports) -> None:

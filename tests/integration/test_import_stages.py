@@ -11,7 +11,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.csv.values import name_key
 from tests.integration.conftest import RunImports
-from tests.world import Document, World
+from tests.support.world import Document, World
 
 MAPPINGS = {"Deal": "name", "Stage": "stage_id"}
 

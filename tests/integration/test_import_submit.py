@@ -20,7 +20,7 @@ from pipeline_engine.domain.imports.submit import NewImport, submit
 from pipeline_engine.errors import Transient
 from tests.eventually import eventually
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, SAMPLE_MAPPINGS, World
+from tests.support.world import SAMPLE, SAMPLE_MAPPINGS, World
 
 
 async def blocks() -> AsyncIterator[bytes]:

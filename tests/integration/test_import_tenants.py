@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from tests.integration.conftest import RunImports
-from tests.world import SAMPLE, SAMPLE_MAPPINGS, Document, World
+from tests.support.world import SAMPLE, SAMPLE_MAPPINGS, Document, World
 
 
 @pytest.fixture

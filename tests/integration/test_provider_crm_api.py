@@ -10,8 +10,8 @@ from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.providers.claims import Identity
 from pipeline_engine.providers.crm_api import CrmApi
 from pipeline_engine.providers.tokens import ServiceTokens
-from tests.stand_ins.crm_api import CrmApi as StandInCrmApi
-from tests.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
+from tests.support.stand_ins.crm_api import CrmApi as StandInCrmApi
+from tests.support.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
 
 SECRET = "a secret that is long enough for everybody"
 CREATOR = Identity(uid="u1", account_id="a1", parent_account="p1")

@@ -12,8 +12,8 @@ from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import ConfigError, EngineError, Permanent, Transient, Unknown
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.email_message import Mail
-from tests.faults.proxy import Proxy
-from tests.stand_ins.scripted_smtp import CUT, HANG, ScriptedSmtp
+from tests.support.proxy import Proxy
+from tests.support.stand_ins.scripted_smtp import CUT, HANG, ScriptedSmtp
 
 SENDER = "Sales <sales@crm.example>"
 MAIL = Mail("john@acme.com", "Hello", "Hi John", "<p>Hi John</p>")

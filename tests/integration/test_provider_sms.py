@@ -8,8 +8,8 @@ import pytest
 
 from pipeline_engine.errors import EngineError, Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.providers.sms import LONGEST, Sms
-from tests.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
-from tests.stand_ins.twilio import FROM, SID, TOKEN, Twilio
+from tests.support.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
+from tests.support.stand_ins.twilio import FROM, SID, TOKEN, Twilio
 
 TO = "+15551234567"
 

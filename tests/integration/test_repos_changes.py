@@ -11,8 +11,8 @@ from bson.datetime_ms import DatetimeMS
 
 from pipeline_engine.app import App
 from pipeline_engine.repos.changes import Change
-from tests.eventually import eventually
-from tests.world import World
+from tests.support.eventually import eventually
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from pipeline_engine.repos.funnel_steps import FunnelSteps
 from pipeline_engine.repos.funnels import Funnels
 from pipeline_engine.repos.lease import Lease
 from pipeline_engine.repos.stuck import stuck_work
-from tests.funnels import funnel_of, new_clone
-from tests.world import World
+from tests.support.funnels import funnel_of, new_clone
+from tests.support.world import World
 
 
 def daemon(app: App, name: str) -> Funnels:
@@ -23,7 +23,7 @@ def daemon(app: App, name: str) -> Funnels:
 
 
 async def due(app: App, limit: int = 3, resting: bool = False) -> list[ObjectId]:
-    return [one["_id"] for one in await app.repos.funnels.due(limit, resting)]
+    return [one["_id"] for one in await app.funnels.due(limit, resting)]
 
 
 @pytest.mark.covers("FC-06", "R-02")
@@ -58,7 +58,7 @@ async def test_no_account_takes_a_second_place_while_another_waits(world: World,
 
     assert await due(app) == [mine[0], theirs[0], mine[1]]
     for clone in (mine[0], theirs[0], mine[1]):
-        assert await app.repos.funnels.claim(clone)
+        assert await app.funnels.claim(clone)
     # Two of ours and one of theirs are under way: it is their turn.
     assert await due(app) == [theirs[1], mine[2]]
 
@@ -67,12 +67,12 @@ async def test_no_account_takes_a_second_place_while_another_waits(world: World,
 async def test_an_account_has_three_under_way_at_most(world: World, app: App) -> None:
     clones = [new_clone(world, ObjectId()) for _ in range(5)]
     for clone in clones[:3]:
-        held = await app.repos.funnels.claim(clone)
+        held = await app.funnels.claim(clone)
         assert held
-        await app.repos.funnels.hand_to_steps(held)
+        await app.funnels.hand_to_steps(held)
     assert await due(app) == []
 
-    ended = await app.repos.funnels.end(funnel_of(world, clones[0]), [], {"clone.error": None})
+    ended = await app.funnels.end(funnel_of(world, clones[0]), [], {"clone.error": None})
 
     assert ended
     assert await due(app) == [clones[3]]
@@ -113,14 +113,14 @@ async def test_what_is_due(world: World, app: App, flags: dict[str, object], is_
 
 async def test_a_clone_that_somebody_flags_anew_is_another_generation(world: World, app: App) -> None:
     clone = new_clone(world, ObjectId())
-    held = await app.repos.funnels.claim(clone)
+    held = await app.funnels.claim(clone)
     assert held
     failed = {"clone_failed": True, "clone.error": "x", "clone.attempts": 3}
-    assert await app.repos.funnels.end(held, [], failed, "x")
+    assert await app.funnels.end(held, [], failed, "x")
     assert await due(app) == []
 
     world.db["funnels"].update_one({"_id": clone}, {"$set": {"pending": True}})
-    again = await app.repos.funnels.claim(clone)
+    again = await app.funnels.claim(clone)
 
     assert again
     assert (again["clone"]["generation"], again["clone"]["attempts"], again["clone"]["finished_at"]) == (1, 0, None)
@@ -129,18 +129,18 @@ async def test_a_clone_that_somebody_flags_anew_is_another_generation(world: Wor
 
 async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App) -> None:
     clone = new_clone(world, ObjectId())
-    slow = await app.repos.funnels.claim(clone)
-    world.db["funnels"].update_one({"_id": clone}, {"$set": {"lease_until": datetime.now(UTC) - timedelta(minutes=1)}})
+    slow = await app.funnels.claim(clone)
+    world.abandon("funnels", clone)
     heir = await daemon(app, "heir").claim(clone)
     assert slow
     assert heir
     assert heir["clone"]["crashes"] == 1
 
     for changed in (
-        await app.repos.funnels.change(slow, {"clone.source_steps": []}),
-        await app.repos.funnels.hand_to_steps(slow),
-        await app.repos.funnels.put_off(slow, 1, {}),
-        await app.repos.funnels.end(slow, [], {}),
+        await app.funnels.change(slow, {"clone.source_steps": []}),
+        await app.funnels.hand_to_steps(slow),
+        await app.funnels.put_off(slow, 1, {}),
+        await app.funnels.end(slow, [], {}),
     ):
         assert changed is None
     assert funnel_of(world, clone) == heir
@@ -148,9 +148,9 @@ async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App
 
 async def test_the_next_run_comes_after_its_rest(world: World, app: App) -> None:
     clone = new_clone(world, ObjectId())
-    held = await app.repos.funnels.claim(clone)
+    held = await app.funnels.claim(clone)
     assert held
-    await app.repos.funnels.put_off(held, 60, {"clone.attempts": 1})
+    await app.funnels.put_off(held, 60, {"clone.attempts": 1})
 
     rest = funnel_of(world, clone)["clone"]["next_at"] - datetime.now(UTC)
     assert timedelta(seconds=50) < rest <= timedelta(seconds=61)
@@ -160,10 +160,10 @@ async def test_the_next_run_comes_after_its_rest(world: World, app: App) -> None
 async def test_what_shutdown_gives_back_is_found_again(world: World, app: App) -> None:
     clone = new_clone(world, ObjectId())
     planned = new_clone(world, ObjectId())
-    assert await app.repos.funnels.claim(clone)
-    held = await app.repos.funnels.claim(planned)
+    assert await app.funnels.claim(clone)
+    held = await app.funnels.claim(planned)
     assert held
-    await app.repos.funnels.hand_to_steps(held)
+    await app.funnels.hand_to_steps(held)
 
     await app.heartbeat.release()
 
@@ -183,9 +183,9 @@ async def test_looks_are_served_by_indexes(world: World, app: App) -> None:
 
 async def test_a_clone_that_runs_for_over_half_an_hour_is_seen(world: World, app: App) -> None:
     clone = new_clone(world, ObjectId())
-    held = await app.repos.funnels.claim(clone)
+    held = await app.funnels.claim(clone)
     assert held
-    await app.repos.funnels.hand_to_steps(held)
+    await app.funnels.hand_to_steps(held)
     assert await stuck_work(app.database) == []
     long_ago = datetime.now(UTC) - timedelta(minutes=31)
     world.db["funnels"].update_one({"_id": clone}, {"$set": {"clone.started_at": long_ago}})

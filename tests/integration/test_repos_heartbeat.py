@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.repos.client import connect
 from pipeline_engine.repos.heartbeat import Heartbeat
 from pipeline_engine.repos.lease import Lease
-from tests.world import World
+from tests.support.world import World
 
 
 async def held_import(world: World, app: App) -> ObjectId:

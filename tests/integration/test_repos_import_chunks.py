@@ -13,8 +13,8 @@ from pipeline_engine.app import App
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.import_chunks import ImportChunks, chunk_id
 from pipeline_engine.repos.lease import Lease
-from tests.eventually import eventually
-from tests.world import Document
+from tests.support.eventually import eventually
+from tests.support.world import Document
 
 ACCOUNT, IMPORT = ObjectId(), ObjectId()
 

@@ -13,8 +13,8 @@ from pipeline_engine.app import App
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.imports import Imports
 from pipeline_engine.repos.lease import Lease
-from tests.eventually import eventually
-from tests.world import Document, World
+from tests.support.eventually import eventually
+from tests.support.world import Document, World
 
 BRIEF = 0.05
 """Seconds of a lease that a test lets run out."""

@@ -7,7 +7,7 @@ from pymongo.errors import BulkWriteError
 
 from pipeline_engine.app import App
 from pipeline_engine.repos.indexes import INDEXES, create_indexes, missing_indexes
-from tests.world import World
+from tests.support.world import World
 
 CRM_WRITES = (
     "queues", "deals", "pipeline_stages", "csv_imports", "crm_events",

@@ -20,7 +20,7 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.providers.sockets import Delivery, LoggedSockets, Sockets, SocketService
 from pipeline_engine.providers.tokens import ServiceTokens
-from tests.faults.proxy import Fault, Proxy
+from tests.support.proxy import Fault, Proxy
 
 SECRET = "a secret that is long enough for everybody"
 MB = 1024 * 1024

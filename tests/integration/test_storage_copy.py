@@ -11,7 +11,7 @@ from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.storage_errors import ObjectMissing
 from pipeline_engine.providers.storage_upload import PART_BYTES
-from tests.stand_ins.s3_copy import WELL, S3Copy
+from tests.support.stand_ins.s3_copy import WELL, S3Copy
 
 BROKEN = "<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
 MULTIPART = "9f86d081884c7d659a2feaa0c55ad015-3"

@@ -7,12 +7,7 @@ import asyncio
 import pytest
 
 from pipeline_engine.supervise import Poke, supervise
-
-
-async def until(condition: object) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.001)
+from tests.support.eventually import eventually
 
 
 async def test_a_loop_that_fails_starts_again() -> None:
@@ -23,7 +18,7 @@ async def test_a_loop_that_fails_starts_again() -> None:
         raise ConnectionError("gone")
 
     task = asyncio.create_task(supervise("test", loop, rest=0.001))
-    await until(lambda: len(starts) >= 3)
+    await eventually(lambda: len(starts) >= 3, "the third start", 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

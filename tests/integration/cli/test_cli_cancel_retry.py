@@ -12,7 +12,7 @@ from pipeline_engine.domain.imports.control import cancel, retry
 from pipeline_engine.errors import Permanent
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.world import World
+from tests.support.world import World
 
 MAPPINGS = {"Deal Name": "name", "Stage": "stage_id"}
 PATIENCE = 20.0

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from tests.command_line import CommandLine
-from tests.world import World
+from tests.support.command_line import CommandLine
+from tests.support.world import World
 
 NOW = datetime.now(UTC)
 

@@ -8,8 +8,8 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.embedded.redis import Redis
-from tests.command_line import CommandLine, Ran
-from tests.world import World
+from tests.support.command_line import CommandLine, Ran
+from tests.support.world import World
 
 LEVELS = ("ok", "warning", "fails")
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from bson import ObjectId
 
-from tests.command_line import CommandLine
-from tests.funnels import Original, assert_whole, funnel_of, images_of, new_clone
-from tests.world import World
+from tests.support.command_line import CommandLine
+from tests.support.funnels import Original, assert_whole, funnel_of, images_of, new_clone
+from tests.support.world import World
 
 
 @pytest.mark.covers("FC-X16")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.command_line import CommandLine
-from tests.world import SAMPLE, World
+from tests.support.command_line import CommandLine
+from tests.support.world import SAMPLE, World
 
 
 def row(engine: CommandLine, lane: str) -> list[str]:

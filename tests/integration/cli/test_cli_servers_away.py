@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import InProcess
+from tests.support.command_line import InProcess
 
 COMMANDS = ["imports list", "indexes"]
 

@@ -1,13 +1,12 @@
-"""What the tests of the lanes share: a store in a list, a way to wait, a lane for a test."""
+"""What the tests of the lanes share: a store in a list and a lane for a test."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline_engine.lanes import Backoff, Codec, DeadLetter, HistoryRow, Lane
+from tests.support.eventually import eventually
 
 CODEC = Codec(b"a key for the tests of the lanes")
 SOON = Backoff("steps", (0.01,), jitter=0.0)
@@ -41,12 +40,4 @@ def lane(places: int = 4, **rules: Any) -> Lane:
     return Lane("test", places, **{"backoff": SOON, "timeout": 10.0, **rules})
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], what: str, patience: float = 15) -> None:
-    """Wait for a condition; fails by name when it does not come."""
-    deadline = time.monotonic() + patience
-    while True:
-        met = condition()
-        if met if isinstance(met, bool) else await met:
-            return
-        assert time.monotonic() < deadline, f"still not after {patience:g} s: {what}"
-        await asyncio.sleep(0.005)
+until = eventually

@@ -16,7 +16,8 @@ from redis.asyncio import ConnectionPool, Redis
 
 from pipeline_engine.lanes import Codec, Context, LaneQueue, NewJob
 from tests.integration.lanes.conftest import Crews, Said
-from tests.integration.lanes.stage import CODEC, lane, until
+from tests.integration.lanes.stage import CODEC, lane
+from tests.support.eventually import eventually
 
 
 def arq_client(url: str, queue: LaneQueue, codec: Codec = CODEC) -> ArqRedis:
@@ -40,10 +41,10 @@ async def test_a_job_from_arqs_client_runs_like_any_other(crews: Crews, arq: Arq
     await crews(lane(), {"f": handler}, look_every=0.05)
     name = f"{redis_prefix}one"
     assert await arq.enqueue_job("f", 7, word="x", _job_id=name)
-    await until(lambda: seen == [(name, 7, "x", 1)], "it ran")
+    await eventually(lambda: seen == [(name, 7, "x", 1)], "it ran")
     assert not await arq.exists(f"arq:job:{name}", f"arq:result:{name}")
     assert await arq.enqueue_job("f", 8, word="y", _job_id=name), "no result blocks the id"
-    await until(lambda: len(seen) == 2, "it ran again")
+    await eventually(lambda: len(seen) == 2, "it ran again")
 
 
 async def test_a_deferred_job_from_arqs_client_waits(crews: Crews, arq: ArqRedis) -> None:
@@ -55,7 +56,7 @@ async def test_a_deferred_job_from_arqs_client_waits(crews: Crews, arq: ArqRedis
     await crews(lane(), {"f": handler}, look_every=0.05)
     start = time.time()
     await arq.enqueue_job("f", _defer_by=0.3)
-    await until(lambda: len(ran) == 1, "it ran")
+    await eventually(lambda: len(ran) == 1, "it ran")
     assert ran[0] - start >= 0.299  # arq counts in whole milliseconds
 
 
@@ -71,9 +72,9 @@ async def test_an_id_that_waits_already_is_not_taken_from_arqs_client_either(
     await queue.enqueue("test", "f", "ours", id=name)
     await arq.enqueue_job("f", "arq's", _job_id=name)
     await crews(lane(), {"f": handler}, look_every=0.05)
-    await until(lambda: _inbox_is_empty(redis, queue), "the inbox is read")
-    await until(lambda: runs == {"ours": 1}, "ours ran")
-    await until(lambda: _is_empty(queue), "nothing is left")
+    await eventually(lambda: _inbox_is_empty(redis, queue), "the inbox is read")
+    await eventually(lambda: runs == {"ours": 1}, "ours ran")
+    await eventually(lambda: _is_empty(queue), "nothing is left")
     assert runs == {"ours": 1}
 
 
@@ -90,8 +91,8 @@ async def test_a_payload_outlives_the_expiry_that_arq_gave_it(
     await crews(lane(), {"f": handler}, look_every=0.02)
     await arq.enqueue_job("f", _expires=0.2)
     start = time.monotonic()
-    await until(lambda: _inbox_is_empty(redis, queue), "the lane has adopted it")
-    await until(lambda: time.monotonic() > start + 0.4, "arq's expiry is over")
+    await eventually(lambda: _inbox_is_empty(redis, queue), "the lane has adopted it")
+    await eventually(lambda: time.monotonic() > start + 0.4, "arq's expiry is over")
     await queue.resume("test")
     async with asyncio.timeout(5):
         await ran.wait()
@@ -151,9 +152,9 @@ async def test_planted_payloads_are_refused_and_neighbours_run(
     await redis.zadd(inbox, {f"{queue.keys.prefix}expired": 1})
     await queue.enqueue_many("test", [NewJob("f", id="neighbour")])
     worker_pool = await crews(lane(), {"f": handler}, look_every=0.05)
-    await until(lambda: worker_pool.stats()["test"].refused == len(planted) + 1, "all are refused")
-    await until(lambda: ran == ["neighbour"], "the neighbour ran")
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: worker_pool.stats()["test"].refused == len(planted) + 1, "all are refused")
+    await eventually(lambda: ran == ["neighbour"], "the neighbour ran")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
     assert not mark.exists()
     assert not [key async for key in redis.scan_iter(f"arq:job:{queue.keys.prefix}*")]
     assert "CANARY" not in said()
@@ -168,7 +169,7 @@ async def test_an_id_that_is_no_text_does_not_stop_its_neighbours(crews: Crews, 
     await redis.zadd(queue.keys.stem("test") + "high", {b"\xff\xfe": 0})
     await queue.enqueue_many("test", [NewJob("f", id="a"), NewJob("f", id="b")])
     await crews(lane(), {"f": handler})
-    await until(lambda: sorted(ran) == ["a", "b"], "the neighbours ran")
+    await eventually(lambda: sorted(ran) == ["a", "b"], "the neighbours ran")
 
 
 async def _inbox_is_empty(redis: Redis, queue: LaneQueue) -> bool:

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from pipeline_engine.embedded.redis import Redis as Server
 from pipeline_engine.lanes import Context, Handler, LaneQueue, NewJob, Priority, connect
 from tests.integration.lanes.conftest import Crews
-from tests.integration.lanes.stage import CODEC, lane, until
+from tests.integration.lanes.stage import CODEC, lane
+from tests.support.eventually import eventually
 
 PRIORITIES: tuple[Priority, ...] = ("low", "normal", "high")
 
@@ -26,7 +27,7 @@ async def test_a_job_runs_with_its_arguments_and_its_context(crews: Crews, queue
     await crews(lane(), {"f": handler})
     before = time.time()
     assert await queue.enqueue("test", "f", 7, word="x", id="one")
-    await until(lambda: len(seen) == 1, "the job ran")
+    await eventually(lambda: len(seen) == 1, "the job ran")
     context, number, word = seen[0]
     assert (number, word) == (7, "x")
     assert (context.job.lane, context.job.id, context.job.function) == ("test", "one", "f")
@@ -51,12 +52,12 @@ async def test_an_id_is_taken_once_while_it_waits_is_delayed_or_runs_and_again_a
     assert await queue.enqueue("test", "f", id="b")
     assert not await queue.enqueue("test", "f", id="b"), "it waits"
     await crews(lane(), {"f": handler})
-    await until(lambda: runs == {"a": 1, "b": 1}, "both run")
+    await eventually(lambda: runs == {"a": 1, "b": 1}, "both run")
     assert not await queue.enqueue("test", "f", id="b"), "it runs"
     release_unchanged.set()
-    await until(lambda: _is_empty(queue), "both ended")
+    await eventually(lambda: _is_empty(queue), "both ended")
     assert await queue.enqueue("test", "f", id="b"), "it has ended"
-    await until(lambda: runs == {"a": 1, "b": 2}, "it runs again")
+    await eventually(lambda: runs == {"a": 1, "b": 2}, "it runs again")
 
 
 async def test_enqueue_many_counts_what_is_new_across_batches(queue: LaneQueue) -> None:
@@ -75,7 +76,7 @@ async def test_jobs_start_in_the_order_in_which_they_were_put_in(crews: Crews, q
     await queue.enqueue_many("test", [NewJob("f", (i,)) for i in range(600)])
     await queue.enqueue("test", "f", 600)
     await crews(lane(places=7), {"f": handler})
-    await until(lambda: len(order) == 601, "all ran")
+    await eventually(lambda: len(order) == 601, "all ran")
     assert order == list(range(601))
 
 
@@ -89,7 +90,7 @@ async def test_priorities_share_eight_to_four_to_one(crews: Crews, queue: LaneQu
     for name in PRIORITIES:
         await queue.enqueue_many("test", [NewJob("f", (name,)) for _ in range(100)], priority=name)
     await crews(lane(places=1), {"f": handler})
-    await until(lambda: len(order) == 300, "all ran")
+    await eventually(lambda: len(order) == 300, "all ran")
     assert Counter(order[:13]) == {"high": 8, "normal": 4, "low": 1}
     assert Counter(order[:130]) == {"high": 80, "normal": 40, "low": 10}
 
@@ -104,9 +105,9 @@ async def test_a_priority_outlives_delay_and_retry(crews: Crews, queue: LaneQueu
     await queue.pause("test")
     await queue.enqueue_many("test", [NewJob("f", id=f"n{i}") for i in range(5)])
     await crews(lane(places=1), {"f": handler})
-    await until(lambda: _holds(queue, waiting=6), "the delayed job is due")
+    await eventually(lambda: _holds(queue, waiting=6), "the delayed job is due")
     await queue.resume("test")
-    await until(lambda: len(order) == 6, "all ran")
+    await eventually(lambda: len(order) == 6, "all ran")
     assert order[0] == "late but high"
 
 
@@ -120,7 +121,7 @@ async def test_a_delayed_job_runs_when_due_and_nobody_polls_for_it(crews: Crews,
     start = time.monotonic()
     await queue.enqueue("test", "f", delay=0.3)
     await queue.enqueue("test", "f", delay=0.1)
-    await until(lambda: len(ran) == 2, "both ran")
+    await eventually(lambda: len(ran) == 2, "both ran")
     assert 0.1 <= ran[0] - start < 1
     assert 0.3 <= ran[1] - start < 1.2
 
@@ -133,7 +134,7 @@ async def test_another_process_rings_the_doorbell(crews: Crews, queue: LaneQueue
         ran.set()
 
     await crews(lane(), {"f": handler})
-    await until(lambda: _listened_to(redis, queue), "the doorbell is connected")
+    await eventually(lambda: _listened_to(redis, queue), "the doorbell is connected")
     other, waits = LaneQueue(redis, CODEC, queue.keys.prefix), []
     for _ in range(20):
         ran.clear()
@@ -142,7 +143,7 @@ async def test_another_process_rings_the_doorbell(crews: Crews, queue: LaneQueue
         async with asyncio.timeout(5):
             await ran.wait()
         waits.append(time.perf_counter() - start)
-        await until(lambda: _is_empty(queue), "nothing else gives the worker a reason to ask")
+        await eventually(lambda: _is_empty(queue), "nothing else gives the worker a reason to ask")
     assert sorted(waits)[10] < 0.1, "arq's poll would take 0.25 s on average"
 
 
@@ -157,7 +158,7 @@ async def test_a_free_place_is_filled_at_once(crews: Crews, queue: LaneQueue) ->
     await queue.enqueue_many("test", [NewJob("f") for _ in range(40)])
     start = time.monotonic()
     await crews(lane(places=4), {"f": handler})
-    await until(lambda: len(ended) == 40, "all ran")
+    await eventually(lambda: len(ended) == 40, "all ran")
     assert ended[-1] - start < 1.5
 
 
@@ -175,13 +176,13 @@ async def test_a_full_daemon_leaves_jobs_to_others(crews: Crews, queue: LaneQueu
 
     await queue.enqueue_many("test", [NewJob("f") for _ in range(5)])
     await crews(lane(places=2), {"f": handler_of("first")})
-    await until(lambda: running["first"] == 2, "the first is full")
+    await eventually(lambda: running["first"] == 2, "the first is full")
     assert await _holds(queue, waiting=3, active=2)
     await crews(lane(places=2), {"f": handler_of("second")})
-    await until(lambda: running["second"] == 2, "the second is full")
+    await eventually(lambda: running["second"] == 2, "the second is full")
     assert await _holds(queue, waiting=1, active=4)
     release_unchanged.set()
-    await until(lambda: _is_empty(queue), "all ended")
+    await eventually(lambda: _is_empty(queue), "all ended")
 
 
 async def test_long_jobs_do_not_hide_waiting_ones(crews: Crews, queue: LaneQueue) -> None:
@@ -197,7 +198,7 @@ async def test_long_jobs_do_not_hide_waiting_ones(crews: Crews, queue: LaneQueue
 
     await queue.enqueue_many("test", [NewJob("long") for _ in range(150)] + [NewJob("short") for _ in range(50)])
     await crews(lane(places=151), {"long": long, "short": short})
-    await until(lambda: seen == {"long": 150, "short": 50}, "the one place left does all short jobs")
+    await eventually(lambda: seen == {"long": 150, "short": 50}, "the one place left does all short jobs")
     release_unchanged.set()
 
 
@@ -215,7 +216,7 @@ async def test_two_crews_share_a_thousand_jobs_and_none_runs_twice(crews: Crews,
     for name in ("one", "two"):
         await crews(lane(places=8), {"f": handler_of(name)})
     await queue.enqueue_many("test", [NewJob("f", (i,)) for i in range(1000)])
-    await until(lambda: _is_empty(queue), "all ended")
+    await eventually(lambda: _is_empty(queue), "all ended")
     assert runs == dict.fromkeys(range(1000), 1)
     assert min(by["one"], by["two"]) > 100
 
@@ -229,14 +230,14 @@ async def test_a_paused_lane_starts_nothing_and_goes_on_by_the_doorbell(
         ran[context.job.id] += 1
 
     await crews(lane(), {"f": handler})
-    await until(lambda: _listened_to(redis, queue), "the doorbell is connected")
+    await eventually(lambda: _listened_to(redis, queue), "the doorbell is connected")
     await queue.pause("test")
     await queue.enqueue("test", "f", id="a")
     await queue.enqueue("test", "f", id="b", delay=0.01)
-    await until(lambda: _holds(queue, waiting=2, paused=True), "the delayed one is due as well")
+    await eventually(lambda: _holds(queue, waiting=2, paused=True), "the delayed one is due as well")
     assert not ran
     await queue.resume("test")
-    await until(lambda: ran == {"a": 1, "b": 1}, "both ran")
+    await eventually(lambda: ran == {"a": 1, "b": 1}, "both ran")
 
 
 async def test_clean_throws_away_what_has_not_started(queue: LaneQueue) -> None:
@@ -261,10 +262,10 @@ async def test_a_crew_with_nothing_to_do_says_nothing_to_redis(crews: Crews, own
         await crews(lane(), {"f": handler}, url=own_redis.url, queue=queue, lease=0.4)
         await queue.enqueue("test", "f")
         await ran.wait()
-        await until(lambda: _has_minutes(queue), "everything about it is written")
+        await eventually(lambda: _has_minutes(queue), "everything about it is written")
         before = (await client.info("stats"))["total_commands_processed"]
         start = time.monotonic()
-        await until(lambda: time.monotonic() > start + 1.5, "a while passed")
+        await eventually(lambda: time.monotonic() > start + 1.5, "a while passed")
         assert (await client.info("stats"))["total_commands_processed"] == before + 1, "only this question"
 
 
@@ -281,7 +282,7 @@ async def test_with_a_ttl_nothing_is_left_behind(redis: Redis, redis_prefix: str
     await crews(lane(), {"f": handler}, queue=once)
     await ran.wait()
     await once.minutes("test")
-    await until(lambda: _has_minutes(once), "the minute was charted")
+    await eventually(lambda: _has_minutes(once), "the minute was charted")
     keys = [key async for key in redis.scan_iter(f"{redis_prefix}*")]
     assert len(keys) >= 4
     assert all([0 < await redis.ttl(key) <= 3600 for key in keys])

@@ -10,7 +10,8 @@ import pytest
 from pipeline_engine.embedded.redis import Redis as Server
 from pipeline_engine.lanes import Context, Finished, LaneQueue, NewJob, connect
 from tests.integration.lanes.conftest import Crews
-from tests.integration.lanes.stage import CODEC, lane, until
+from tests.integration.lanes.stage import CODEC, lane
+from tests.support.eventually import eventually
 
 
 async def test_running_jobs_end_within_the_grace_and_nothing_new_starts(crews: Crews, queue: LaneQueue) -> None:
@@ -24,7 +25,7 @@ async def test_running_jobs_end_within_the_grace_and_nothing_new_starts(crews: C
 
     worker_pool = await crews(lane(places=2), {"f": handler})
     await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b", "c")])
-    await until(lambda: _holds(queue, active=2), "two run")
+    await eventually(lambda: _holds(queue, active=2), "two run")
     draining = asyncio.create_task(worker_pool.drain(grace=10))
     await asyncio.sleep(0)
     release_unchanged.set()
@@ -46,12 +47,12 @@ async def test_what_the_grace_does_not_see_through_goes_to_the_head_of_the_line_
 
     worker_pool = await crews(lane(places=1), {"f": handler})
     await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b", "c")])
-    await until(lambda: len(seen) == 1, "the first one runs")
+    await eventually(lambda: len(seen) == 1, "the first one runs")
     await worker_pool.drain(grace=0.05)
     assert await _holds(queue, active=0, waiting=3)
     release_unchanged.set()
     await crews(lane(places=1), {"f": handler})
-    await until(lambda: len(seen) == 4, "all ran")
+    await eventually(lambda: len(seen) == 4, "all ran")
     assert seen == [("a", 1, 0), ("a", 1, 0), ("b", 1, 0), ("c", 1, 0)]
 
 
@@ -70,7 +71,7 @@ async def test_without_redis_it_ends_in_time_as_well(crews: Crews, own_redis: Se
 
         worker_pool = await crews(lane(), {"f": handler}, url=own_redis.url, queue=queue)
         await queue.enqueue("test", "f", id="one")
-        await until(lambda: worker_pool.stats()["test"].running == 1, "it runs")
+        await eventually(lambda: worker_pool.stats()["test"].running == 1, "it runs")
         if away == "stopped":
             await own_redis.stop()
         else:
@@ -95,7 +96,7 @@ async def test_a_job_that_ignores_its_cancellation_does_not_hold_the_process(cre
 
     worker_pool = await crews(lane(), {"f": handler})
     await queue.enqueue("test", "f", id="one")
-    await until(lambda: worker_pool.stats()["test"].running == 1, "it runs")
+    await eventually(lambda: worker_pool.stats()["test"].running == 1, "it runs")
     start = time.monotonic()
     await worker_pool.drain(grace=0)
     assert time.monotonic() - start < 5

@@ -25,7 +25,8 @@ from pipeline_engine.lanes import (
     runner,
 )
 from tests.integration.lanes.conftest import Crews, Said
-from tests.integration.lanes.stage import Book, lane, until
+from tests.integration.lanes.stage import Book, lane
+from tests.support.eventually import eventually
 
 
 @pytest.mark.covers("R-17")
@@ -41,14 +42,14 @@ async def test_a_failing_job_is_retried_and_then_becomes_a_dead_letter(
 
     await crews(lane(attempts=3), {"f": handler})
     await queue.enqueue("test", "f", "d1", id="one")
-    await until(lambda: len(book.letters) == 1, "the dead letter")
+    await eventually(lambda: len(book.letters) == 1, "the dead letter")
     (letter,) = book.letters
     assert attempts == [1, 2, 3]
     assert (letter.lane, letter.job_id, letter.function, letter.args) == ("test", "one", "f", ["d1"])
     assert (letter.attempts, letter.error) == (3, "try 3 of d1")
     assert [failure["error"] for failure in letter.errors] == ["try 1 of d1", "try 2 of d1", "try 3 of d1"]
     assert letter.first_failed_at < letter.last_failed_at
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
 
 
 async def test_a_foreign_exception_is_retried_and_its_text_reaches_the_ledger_but_neither_redis_nor_the_log(
@@ -70,17 +71,17 @@ async def test_a_foreign_exception_is_retried_and_its_text_reaches_the_ledger_bu
         states[:] = await redis.hvals(queue.keys.stem("test") + "state")  # type: ignore[misc]
         return bool(states)
 
-    await until(remembered, "the first failure is remembered")
+    await eventually(remembered, "the first failure is remembered")
     state = b64decode(states[0])
     assert b"ValueError" in state
     assert b"Jane" not in state
-    await until(lambda: len(book.letters) == 1, "the dead letter")
+    await eventually(lambda: len(book.letters) == 1, "the dead letter")
     (letter,) = book.letters
     assert letter.error == "TimeoutError: ran longer than 0.5 s"
     assert letter.errors[0]["error"].startswith("ValueError at handler:")
 
     await queue.enqueue("test", "g")
-    await until(lambda: len(book.letters) == 2, "the second dead letter")
+    await eventually(lambda: len(book.letters) == 2, "the second dead letter")
     assert book.letters[1].error == "ValueError: cell: Jane Miller"
     assert "raise ValueError" in book.letters[1].traceback
     assert "> test_lane_failures.py" in said()
@@ -98,8 +99,8 @@ async def test_a_job_that_takes_too_long_is_retried(crews: Crews, queue: LaneQue
 
     await crews(lane(timeout=0.1), {"f": handler})
     await queue.enqueue("test", "f")
-    await until(lambda: attempts == [1, 2], "the second attempt")
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: attempts == [1, 2], "the second attempt")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
 
 
 @pytest.mark.covers("R-16", "R-17")
@@ -121,9 +122,9 @@ async def test_what_is_not_the_jobs_fault_uses_no_attempt(
 
     await crews(lane(attempts=2), {"f": handler})
     await queue.enqueue("test", "f")
-    await until(lambda: len(attempts) == 6, "the sixth run")
+    await eventually(lambda: len(attempts) == 6, "the sixth run")
     assert set(attempts) == {1}
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
     assert not book.letters
 
 
@@ -146,8 +147,8 @@ async def test_what_no_repeat_can_help_is_not_repeated(crews: Crews, queue: Lane
     await crews(lane(), {"permanent": permanent, "dead": dead, "stale": stale})
     for function in ("permanent", "dead", "stale"):
         await queue.enqueue("test", function)
-    await until(lambda: len(book.letters) == 2, "two dead letters")
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: len(book.letters) == 2, "two dead letters")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
     assert runs == {"permanent": 1, "dead": 1, "stale": 1}
     assert {(letter.function, letter.error) for letter in book.letters} == {
         ("permanent", "no such template"),
@@ -165,8 +166,8 @@ async def test_outcomes_are_values(crews: Crews, queue: LaneQueue) -> None:
 
     await crews(lane(), {"f": handler})
     await queue.enqueue("test", "f")
-    await until(lambda: not answers, "four runs")
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: not answers, "four runs")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
     assert attempts == [1, 2, 2, 2]
 
 
@@ -179,7 +180,7 @@ async def test_the_lane_says_how_long_to_wait_between_attempts(crews: Crews, que
 
     await crews(lane(attempts=3, backoff=Backoff.steps(0.1, 0.3)), {"f": handler})
     await queue.enqueue("test", "f")
-    await until(lambda: len(at) == 3, "three attempts")
+    await eventually(lambda: len(at) == 3, "three attempts")
     assert 0.1 <= at[1] - at[0] < 1
     assert 0.3 <= at[2] - at[1] < 1.5
 
@@ -197,12 +198,12 @@ async def test_a_dead_letter_that_cannot_be_written_keeps_the_job_but_does_not_r
     book.closed = True
     await crews(lane(), {"f": handler})
     await queue.enqueue("test", "f", id="one")
-    await until(lambda: book.refusals >= 3, "three tries to write the letter")
+    await eventually(lambda: book.refusals >= 3, "three tries to write the letter")
     assert runs == [1]
     assert not await queue.enqueue("test", "f", id="one"), "the job is still there"
     book.closed = False
-    await until(lambda: len(book.letters) == 1, "the letter")
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: len(book.letters) == 1, "the letter")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
     assert runs == [1]
     assert (book.letters[0].error, book.letters[0].attempts) == ("no", 1)
 
@@ -230,10 +231,10 @@ async def test_a_hook_that_raises_or_hangs_ends_nothing(
     await crews(lane(places=1), {"f": handler}, hooks=[raising, hanging, good])
     for number in range(3):
         await queue.enqueue("test", "f", number)
-    await until(lambda: len(heard) == 3, "all hooks were called for all jobs")
+    await eventually(lambda: len(heard) == 3, "all hooks were called for all jobs")
     assert [type(finished.outcome) for finished in heard] == [Done, Dead, Done], "terminal failures do not skip hooks"
     assert isinstance(heard[1].error, Permanent)
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
 
 
 async def test_an_unknown_function_waits_for_a_newer_daemon(crews: Crews, queue: LaneQueue, book: Book) -> None:
@@ -245,12 +246,12 @@ async def test_an_unknown_function_waits_for_a_newer_daemon(crews: Crews, queue:
 
     old = await crews(lane(), {}, look_every=0.05)
     await queue.enqueue("test", "new", 1, id="one")
-    await until(lambda: old.stats()["test"].unknown == 1, "the old daemon saw it")
-    await until(lambda: _holds(queue, parked=1), "it is parked")
+    await eventually(lambda: old.stats()["test"].unknown == 1, "the old daemon saw it")
+    await eventually(lambda: _holds(queue, parked=1), "it is parked")
     assert not await queue.enqueue("test", "new", 1, id="one"), "its id is still taken"
     await crews(lane(), {"new": handler}, look_every=0.05)
-    await until(lambda: attempts == [1], "the new daemon ran it though the old one is still there")
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: attempts == [1], "the new daemon ran it though the old one is still there")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
     assert not book.letters
 
 
@@ -265,7 +266,7 @@ async def test_a_planted_past_is_ignored(crews: Crews, queue: LaneQueue, redis: 
         await queue.enqueue("test", "f", id=name)
         await redis.hset(queue.keys.stem("test") + "state", name, planted)  # type: ignore[misc]
     worker_pool = await crews(lane(), {"f": handler})
-    await until(lambda: attempts == [1, 1, 1], "all ran")
+    await eventually(lambda: attempts == [1, 1, 1], "all ran")
     assert worker_pool.stats()["test"].refused == 3
 
 
@@ -279,8 +280,8 @@ async def test_a_handler_that_is_cancelled_from_inside_is_retried(crews: Crews, 
 
     await crews(lane(), {"f": handler})
     await queue.enqueue("test", "f")
-    await until(lambda: attempts == [1, 2], "the second attempt")
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: attempts == [1, 2], "the second attempt")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
 
 
 async def test_wrong_arguments_are_a_failure_like_any_other(crews: Crews, queue: LaneQueue, book: Book) -> None:
@@ -288,7 +289,7 @@ async def test_wrong_arguments_are_a_failure_like_any_other(crews: Crews, queue:
 
     await crews(lane(attempts=2), {"f": handler})
     await queue.enqueue("test", "f", "one too many")
-    await until(lambda: len(book.letters) == 1, "the dead letter")
+    await eventually(lambda: len(book.letters) == 1, "the dead letter")
     assert "TypeError" in book.letters[0].error
 
 
@@ -305,8 +306,8 @@ async def test_logs_carry_ids_and_never_arguments(crews: Crews, queue: LaneQueue
     await crews(lane(attempts=2), {"f": handler})
     for fate in ("live", "retry", "die"):
         await queue.enqueue("test", "f", "CANARY", fate, id=f"job-{fate}")
-    await until(lambda: len(book.letters) == 2, "two died")
-    await until(lambda: _is_empty(queue), "the lane is empty")
+    await eventually(lambda: len(book.letters) == 2, "two died")
+    await eventually(lambda: _is_empty(queue), "the lane is empty")
     assert "CANARY" not in said()
     for fate in ("live", "retry", "die"):
         assert f"job-{fate}" in said()

@@ -7,7 +7,8 @@ import json
 from pipeline_engine.errors import Transient
 from pipeline_engine.lanes import Context, LaneQueue, NewJob, Retention
 from tests.integration.lanes.conftest import Crews, Said
-from tests.integration.lanes.stage import Book, lane, until
+from tests.integration.lanes.stage import Book, lane
+from tests.support.eventually import eventually
 
 
 async def fail_once(context: Context[None]) -> None:
@@ -20,12 +21,12 @@ async def test_failed_attempts_and_completed_jobs_leave_rows_and_a_chart(
 ) -> None:
     await crews(lane(), {"f": fail_once})
     await queue.enqueue("test", "f", id="one")
-    await until(lambda: len(book.rows) == 2, "two rows")
+    await eventually(lambda: len(book.rows) == 2, "two rows")
     failed, done = sorted(book.rows, key=lambda row: row.at)
     assert (failed.outcome, failed.error, failed.attempts) == ("retried", "first time", 1)
     assert (done.outcome, done.error, done.attempts) == ("done", None, 2)
     assert {row.job_id for row in book.rows} == {"one"}
-    await until(lambda: _charted(queue, done=1, retried=1), "the chart")
+    await eventually(lambda: _charted(queue, done=1, retried=1), "the chart")
 
 
 async def test_completed_rows_go_through_a_ring_and_failed_ones_do_not_fall_out_with_them(
@@ -34,10 +35,10 @@ async def test_completed_rows_go_through_a_ring_and_failed_ones_do_not_fall_out_
     book.closed = True
     await crews(lane(retention=Retention(completed_rows=10)), {"f": fail_once})
     await queue.enqueue_many("test", [NewJob("f") for _ in range(50)])
-    await until(lambda: book.refusals >= 2, "the store refused twice")
-    await until(lambda: _is_empty(queue), "all ended")
+    await eventually(lambda: book.refusals >= 2, "the store refused twice")
+    await eventually(lambda: _is_empty(queue), "all ended")
     book.closed = False
-    await until(lambda: len(book.rows) == 60, "the rows come when the store is back")
+    await eventually(lambda: len(book.rows) == 60, "the rows come when the store is back")
     assert [row.outcome for row in book.rows].count("done") == 10
 
 
@@ -48,7 +49,7 @@ async def test_success_is_one_summary_line_at_info(crews: Crews, queue: LaneQueu
 
     await queue.enqueue_many("test", [NewJob("f") for _ in range(200)])
     await crews(lane(), {"f": handler})
-    await until(lambda: len(book.rows) == 200, "all rows")
+    await eventually(lambda: len(book.rows) == 200, "all rows")
     lines = [line for line in map(json.loads, said().splitlines()) if line["level"] == "info"]
     assert 1 <= len(lines) <= 3
     assert sum(line["jobs"] for line in lines) == 200

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from pipeline_engine.embedded.redis import Redis as Server
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Context, LaneQueue, NewJob, connect, connection
-from tests.faults.proxy import Fault, Proxy
 from tests.integration.lanes.conftest import Crews
 from tests.integration.lanes.stage import CODEC, lane, until
+from tests.support.proxy import Fault, Proxy
 
 RETURN = 5.0  # seconds within which work must go on
 
@@ -77,7 +77,7 @@ async def test_a_crew_starts_without_redis_and_works_when_it_comes(
     worker_pool = await crews(lane(), {"f": ran}, url=own_redis.url, queue=own_queue)
     await until(lambda: worker_pool.degraded, "the worker_pool is degraded")
     await own_redis.start()
-    await until(lambda: ran.jobs == [("one", 0)], "it ran", patience=RETURN)
+    await until(lambda: ran.jobs == [("one", 0)], "it ran", timeout=RETURN)
 
 
 async def test_a_hanging_redis_freezes_nothing_and_no_running_job_loses_its_lease_by_it(
@@ -129,7 +129,7 @@ async def test_scripts_come_back_after_script_flush(crews: Crews, own_redis: Ser
     for name in ("one", "two"):
         await own.script_flush()
         await queue.enqueue("test", "f", id=name)
-        await until(lambda name=name: (name, 0) in ran.jobs, "it ran")  # type: ignore[misc]
+        await until(lambda: (name, 0) in ran.jobs, "it ran")  # noqa: B023
 
 
 async def test_a_full_redis_takes_nothing_new_but_what_it_holds_is_done(
@@ -148,7 +148,7 @@ async def test_a_full_redis_takes_nothing_new_but_what_it_holds_is_done(
     await until(lambda: _is_empty(queue), "all that was there ended")
     await own.config_set("maxmemory", "0")
     await queue.enqueue("test", "f", id="more")
-    await until(lambda: ("more", 0) in ran.jobs, "it takes more again", patience=RETURN)
+    await until(lambda: ("more", 0) in ran.jobs, "it takes more again", timeout=RETURN)
     await until(lambda: not worker_pool.degraded, "the worker_pool is well")
 
 
@@ -163,7 +163,7 @@ async def test_a_redis_that_became_a_replica_is_waited_for(
     await until(lambda: worker_pool.degraded, "the worker_pool is degraded")
     assert not ran.jobs
     await own.replicaof("NO", "ONE")
-    await until(lambda: ran.jobs == [("one", 0)], "it ran", patience=RETURN)
+    await until(lambda: ran.jobs == [("one", 0)], "it ran", timeout=RETURN)
 
 
 async def test_claims_whose_answer_got_lost_go_back_at_once_and_are_no_crash(
@@ -180,7 +180,7 @@ async def test_claims_whose_answer_got_lost_go_back_at_once_and_are_no_crash(
         await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b", "c")])
         await until(lambda: _holds(queue, active=3), "they are claimed, and nobody was told")
         proxy.heal()
-        await until(lambda: len(ran.jobs) == 4, "they run", patience=RETURN)
+        await until(lambda: len(ran.jobs) == 4, "they run", timeout=RETURN)
         await until(lambda: _is_empty(queue), "they ended")
     assert sorted(ran.jobs) == [("a", 0), ("b", 0), ("c", 0), ("warm", 0)]
 
@@ -199,7 +199,7 @@ async def test_finished_jobs_whose_answer_got_lost_are_settled_and_do_not_run_ag
         ran.open.set()
         await until(lambda: proxy.cuts > cuts + 1, "the worker asked twice")
         proxy.heal()
-        await until(lambda: _is_empty(queue), "they ended", patience=RETURN)
+        await until(lambda: _is_empty(queue), "they ended", timeout=RETURN)
     assert sorted(ran.jobs) == [("a", 0), ("b", 0)]
 
 
@@ -220,7 +220,7 @@ async def test_jobs_that_end_while_redis_is_away_are_settled_when_it_returns(
         ended = time.monotonic()
         await until(lambda: time.monotonic() > ended + 0.3, "the worker has tried to say so")
         await proxy.accept()
-        await until(lambda: _is_empty(queue), "they are settled", patience=RETURN)
+        await until(lambda: _is_empty(queue), "they are settled", timeout=RETURN)
     assert sorted(ran.jobs) == [("a", 0), ("b", 0)]
 
 
@@ -237,7 +237,7 @@ async def test_rings_that_were_missed_are_made_up_for(crews: Crews, own_redis: S
         await until(lambda: _nobody_listens(own, queue), "nobody listens")
         await other.enqueue("test", "f", id="missed")
         await proxy.accept()
-        await until(lambda: ran.jobs == [("heard", 0), ("missed", 0)], "it ran", patience=RETURN)
+        await until(lambda: ran.jobs == [("heard", 0), ("missed", 0)], "it ran", timeout=RETURN)
 
 
 async def test_a_quiet_doorbell_stays_connected(

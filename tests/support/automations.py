@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.lanes import Snooze
-from tests.world import World
+from tests.support.world import World
 
 Document = dict[str, Any]
 

@@ -97,6 +97,16 @@ class World:
             self.db.create_collection(collection)
         self.db.command("collMod", collection, validator=rule)
 
+    def abandon(self, collection: str, id: object, **fields: Any) -> None:
+        """Let the lease of a document have run out a minute ago, as when its holder died; `fields` change as well.
+
+        A document that no process holds gets the holder `dead`.
+        """
+        holder = {"$ifNull": ["$lease_owner", "dead"]}
+        lease = {"lease_until": datetime.now(UTC) - timedelta(minutes=1), "lease_owner": holder}
+        done = self.db[collection].update_one({"_id": id}, [{"$set": {**lease, **fields}}])
+        assert done.matched_count == 1, f"{collection} has no {id}"
+
     def neighbour(self) -> World:
         """Another account in the same database."""
         return World(self.environment)

@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol, TypeVar
 
-from tests.faults.daemon import Daemon
-from tests.faults.point import Point
+from tests.support.daemon import Daemon
+from tests.support.point import Point
 
 AT_ONCE = 3
 LATE = 1.0

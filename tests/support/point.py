@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import NamedTuple
 
-from tests.faults.daemon import Daemon
+from tests.support.daemon import Daemon
 
 
 class Point(NamedTuple):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline_engine.embedded.program import leashed
+from tests.support.eventually import eventually
 
 SHORT = {
     "LEASE_SECONDS": "2",
@@ -21,8 +21,7 @@ SHORT = {
     "LOG_LEVEL": "INFO",
     "LOG_FORMAT": "json",
 }
-LOOK = 0.02
-TAIL = 3000
+TAIL_CHARACTERS = 3000
 
 
 class Daemon:
@@ -32,7 +31,7 @@ class Daemon:
         self.log = folder / f"{name}.log"
         self.failpoints = folder / f"{name}.failpoints"
         command = leashed([f"{sys.prefix}/bin/arq", "pipeline_engine.WorkerSettings"])
-        # In a folder of its own, so that nobody's .env is read.
+        # In a folder of its own, so that it reads no .env of the developer.
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env={**SHORT, **environment}, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
@@ -77,19 +76,10 @@ class Daemon:
         """SIGTERM; returns after how many seconds it was gone."""
         asked = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
-        await until(lambda: not self.alive, "the daemon ends after SIGTERM", within, self)
+        await eventually(lambda: not self.alive, "the daemon ends after SIGTERM", within, self)
         return time.monotonic() - asked
 
     def tail(self) -> str:
-        """The end of what it said."""
-        return f"--- {self.log.name}, exit code {self.exit_code}\n{self.log.read_text(errors='replace')[-TAIL:]}"
-
-
-async def until(condition: Callable[[], bool], what: str, patience: float, *daemons: Daemon) -> float:
-    """Wait for a condition; returns after how many seconds. When it does not come, fails by name and with the logs."""
-    started = time.monotonic()
-    while not condition():
-        if time.monotonic() > started + patience:
-            raise AssertionError("\n".join([f"still not after {patience:g} s: {what}", *(d.tail() for d in daemons)]))
-        await asyncio.sleep(LOOK)
-    return time.monotonic() - started
+        """The end of its log."""
+        end = self.log.read_text(errors="replace")[-TAIL_CHARACTERS:]
+        return f"--- {self.log.name}, exit code {self.exit_code}\n{end}"

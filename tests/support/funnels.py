@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from bson import ObjectId
 
-from tests.world import World
+from tests.support.world import World
 
 Document = dict[str, Any]
 

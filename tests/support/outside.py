@@ -9,9 +9,9 @@ from email import message_from_bytes
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tests.stand_ins.crm_api import CrmApi
-from tests.stand_ins.scripted_smtp import ScriptedSmtp
-from tests.stand_ins.twilio import Twilio
+from tests.support.stand_ins.crm_api import CrmApi
+from tests.support.stand_ins.scripted_smtp import ScriptedSmtp
+from tests.support.stand_ins.twilio import Twilio
 
 UNIT = re.compile(r"<(\w{24})\.(\w{24})\.([\w.]+)@[\w.]+>")
 

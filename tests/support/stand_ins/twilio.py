@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tests.stand_ins.stand_in import Call, Document, StandIn
+from tests.support.stand_ins.stand_in import Call, Document, StandIn
 
 SID, TOKEN, FROM = "AC" + "0" * 32, "twilio's token", "+15005550006"
 LOGIN = "Basic " + base64.b64encode(f"{SID}:{TOKEN}".encode()).decode()

@@ -8,7 +8,7 @@ from aiohttp import web
 from bson import ObjectId
 from jose import JWTError, jwt
 
-from tests.stand_ins.stand_in import Call, Document, StandIn
+from tests.support.stand_ins.stand_in import Call, Document, StandIn
 
 WANTED = {"/instareports": {"deal_id", "report_type"}, "/instasites": {"deal_id", "site_template_id"}}
 
