@@ -35,6 +35,7 @@ from pipeline_engine.lanes.backoff import Backoff
 from pipeline_engine.lanes.codec import Codec, Refused
 from pipeline_engine.lanes.connection import connect
 from pipeline_engine.lanes.job import Context, Finished, Handler, Hook, Job, NewJob, Priority
+from pipeline_engine.lanes.job_kind import JobKind
 from pipeline_engine.lanes.job_store import DeadLetter, HistoryRow, JobStore
 from pipeline_engine.lanes.lane import Lane
 from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Retry, Snooze
@@ -60,6 +61,7 @@ __all__ = [
     "HistoryRow",
     "Hook",
     "Job",
+    "JobKind",
     "JobStore",
     "Lane",
     "LaneQueue",

@@ -1,0 +1,36 @@
+"""A kind of job, declared once: sweeps enqueue its units by id, and its handler reads the id back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pipeline_engine.lanes.job import NewJob
+from pipeline_engine.lanes.lane import Lane
+from pipeline_engine.lanes.queue import LaneQueue
+
+Id = TypeVar("Id")
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind(Generic[Id]):
+    """One kind of job: its name in Redis, its lane, and how the id of its unit is read back from a job's only argument.
+
+    `read_id` inverts `str`: `read_id(str(id)) == id` for every id that is enqueued.
+    """
+
+    name: str
+    lane: Lane
+    read_id: Callable[[str], Id]
+
+    def job(self, id: Id) -> NewJob:
+        """The job of one unit. Its job id is the unit's id, so the same unit waits or runs only once in its lane."""
+        return NewJob(self.name, (str(id),), id=str(id))
+
+    async def enqueue(self, queue: LaneQueue, ids: Iterable[Id]) -> int:
+        """Put the jobs of these units into the lane. Returns how many are new there, 0 for no ids.
+
+        Raises: Unreachable when Redis does not answer.
+        """
+        return await queue.enqueue_many(self.lane.name, [self.job(id) for id in ids])
