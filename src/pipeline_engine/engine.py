@@ -13,7 +13,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.lanes import LANES, Hook, Lane, WorkerPool
-from pipeline_engine.supervise import end, supervise
+from pipeline_engine.run_forever import run_forever, stop_tasks
 from pipeline_engine.workers import automations, funnels, imports
 
 FRUGAL_LOOK = 300.0
@@ -56,13 +56,13 @@ class Engine:
 
     def watch(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Keep a loop running until the engine stops."""
-        self._tasks.append(asyncio.create_task(supervise(name, loop), name=name))
+        self._tasks.append(asyncio.create_task(run_forever(name, loop), name=name))
 
     async def stop(self) -> None:
         """Claim nothing more, let what runs come to its end within the grace, give every lease back."""
         self._import_cache.stopping = True
         await self.worker_pool.drain(max(0.0, self._app.settings.shutdown_grace - ENDING))
-        await end(*self._tasks)
+        await stop_tasks(*self._tasks)
         try:
             async with asyncio.timeout(GOODBYE):
                 await self._app.heartbeat.release()

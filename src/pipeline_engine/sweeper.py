@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.cron import Sweep
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import NewJob
-from pipeline_engine.supervise import Poke
+from pipeline_engine.wake_up import WakeUp
 
 DEBOUNCE = 0.2
 """Seconds between two sweeps, however often they are poked; the first poke after a rest is heard at once."""
@@ -23,7 +23,7 @@ log = logs.get(__name__)
 class Sweeper:
     """Pokes that come while it sweeps make it sweep once more, and no more than that."""
 
-    def __init__(self, sweep: Sweep, app: App, poke: Poke, alone: bool = False) -> None:
+    def __init__(self, sweep: Sweep, app: App, poke: WakeUp, alone: bool = False) -> None:
         """`alone`: nothing pokes it by the clock, so it looks by itself."""
         self._poke = poke
         self._sweep = sweep

@@ -13,7 +13,7 @@ from redis import Redis as Client
 from pipeline_engine.app import open_app
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.errors import Unreachable
-from pipeline_engine.redis_loss import notice
+from pipeline_engine.redis_loss import watch_for_redis_loss
 from pipeline_engine.settings import from_environment
 from tests.automations import tagged
 from tests.faults.daemon import Daemon, until
@@ -67,7 +67,7 @@ async def test_a_redis_that_hangs_may_have_forgotten(environment: dict[str, str]
     poked: list[object] = []
     settings = from_environment({**environment, **own_redis.environment(), "HEARTBEAT_SECONDS": "0.1"})
     async with open_app(settings) as app:
-        noticing = asyncio.create_task(notice(app, [poked.append]))
+        noticing = asyncio.create_task(watch_for_redis_loss(app, [poked.append]))
         await until(lambda: len(poked) == 1, "the first look", 10)
         own_redis.program.pause()
         for _ in range(2):  # by the end of the second, the other one has given up as well
