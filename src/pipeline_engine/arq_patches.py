@@ -1,6 +1,6 @@
-"""Makes arq's worker rest while Redis is away instead of ending the process, and end cleanly with or without Redis.
+"""Patches arq's worker: it waits while Redis is away instead of ending the process, and closes without Redis.
 
-arq offers no hook for either: a lost connection leaves its loop as an exception, and closing asks Redis once more.
+arq offers no hook for either: a lost connection ends its loop with an exception, and `close` sends one more command.
 """
 
 from __future__ import annotations
@@ -14,25 +14,32 @@ from redis.exceptions import RedisError
 
 from pipeline_engine import logs
 
-REST = 1.0
-FAREWELL = 2.0
+RECONNECT_SECONDS = 1.0
+DELETE_KEYS_TIMEOUT = 2.0
 
 log = logs.get(__name__)
 
-_poll = Worker._poll_iteration
+_arq_poll = Worker._poll_iteration
 
 
-async def _patient_poll(worker: Worker) -> None:
+def patch_arq() -> None:
+    """Patch every arq worker of this process. A second call changes nothing."""
+    worker_class: Any = Worker
+    worker_class._poll_iteration = _poll
+    worker_class.close = _close
+
+
+async def _poll(worker: Worker) -> None:
     try:
-        await _poll(worker)
+        await _arq_poll(worker)
     except (RedisError, OSError) as error:
-        log.warning("Redis is away, cron rests", error=f"{type(error).__name__}: {error}")
-        # What the broken poll had begun would otherwise hold its places for ever.
+        log.warning("cron.redis_lost", error=f"{type(error).__name__}: {error}")
+        # The jobs of the interrupted poll never release their places, so all places are made new.
         worker.job_counter, worker.sem = 0, asyncio.BoundedSemaphore(worker.max_jobs + 1)
-        await asyncio.sleep(REST)
+        await asyncio.sleep(RECONNECT_SECONDS)
 
 
-async def _clean_close(worker: Worker) -> None:
+async def _close(worker: Worker) -> None:
     tasks = list(worker.tasks.values())
     for task in tasks:
         task.cancel()
@@ -40,14 +47,7 @@ async def _clean_close(worker: Worker) -> None:
     if worker.on_shutdown:
         await worker.on_shutdown(worker.ctx)
     with suppress(RedisError, OSError, TimeoutError):
-        async with asyncio.timeout(FAREWELL):
+        async with asyncio.timeout(DELETE_KEYS_TIMEOUT):
             await worker.pool.delete(worker.queue_name, worker.health_check_key)
     with suppress(RedisError, OSError):
         await worker.pool.aclose(close_connection_pool=True)
-
-
-def make_arq_patient() -> None:
-    """For every arq worker of this process; doing it again changes nothing."""
-    patient: Any = Worker
-    patient._poll_iteration = _patient_poll
-    patient.close = _clean_close

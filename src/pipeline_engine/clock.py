@@ -1,4 +1,4 @@
-"""Server time for due times. Leases never use it (they use `$$NOW`); waiting uses the monotonic clock."""
+"""The database server's time, for due times. Leases use `$$NOW` instead; waiting uses the monotonic clock."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Time of the database server: a local monotonic clock plus an offset that `set` refreshes."""
+    """The local monotonic clock plus an offset. `set` refreshes the offset from the server's time."""
 
     def __init__(self) -> None:
         self._zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())
 
     def now(self) -> datetime:
-        """Now, in UTC, as the database server sees it."""
+        """The current time in UTC, as the database server sees it."""
         return self._zero + timedelta(seconds=time.monotonic())
 
     def set(self, server_now: datetime) -> timedelta:
-        """Take over the server's time; returns by how much this clock had to move."""
+        """Adopt the server's time. Returns by how much this clock moved."""
         moved = server_now - self.now()
         self._zero += moved
         return moved

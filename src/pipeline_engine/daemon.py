@@ -20,16 +20,17 @@ from redis.exceptions import RedisError
 
 from pipeline_engine import gc_tuning, ids, logs, settings, workers
 from pipeline_engine.app import FIRST_ANSWER_TIMEOUT, App
-from pipeline_engine.arq_patches import make_arq_patient
+from pipeline_engine.arq_patches import patch_arq
 from pipeline_engine.cron import cron_jobs, timetable
 from pipeline_engine.engine import Engine, watched
 from pipeline_engine.errors import EngineError, Unreachable
 from pipeline_engine.lanes import Codec
-from pipeline_engine.redis_loss import notice
+from pipeline_engine.redis_loss import watch_for_redis_loss
 from pipeline_engine.repos.indexes import create_indexes
+from pipeline_engine.run_forever import stop_tasks
 from pipeline_engine.settings import Settings
-from pipeline_engine.supervise import Poke, end
 from pipeline_engine.sweeper import Sweeper
+from pipeline_engine.wake_up import WakeUp
 from pipeline_engine.watcher import watch
 
 CONFIG_ERROR, UNREACHABLE = 2, 3
@@ -49,7 +50,7 @@ class Daemon:
     def __init__(self, configured: Settings) -> None:
         self.settings = configured
         self.timetable = timetable(workers.enabled(configured), configured)
-        self.wake_ups = {row.name: Poke() for _, row in self.timetable}
+        self.wake_ups = {row.name: WakeUp() for _, row in self.timetable}
         self._stack = AsyncExitStack()
         self._engine: Engine | None = None
         self._worker_task: asyncio.Task[Any] | None = None
@@ -84,7 +85,7 @@ class Daemon:
                 engine.watch(f"take over {sweep.name}", sweeper.take_over)
         by_collection = watched([sweep for sweep, _ in engine.sweeps()], self.wake_ups)
         engine.watch("watcher", partial(watch, app, by_collection))
-        engine.watch("redis loss", partial(notice, app, self.wake_ups.values()))
+        engine.watch("redis loss", partial(watch_for_redis_loss, app, self.wake_ups.values()))
 
     async def _open_door(self, app: App) -> None:
         from pipeline_engine.admin.server import listening  # a tenth of a second that most daemons need not spend
@@ -104,7 +105,7 @@ class Daemon:
     def _on_signal(self, name: signal.Signals) -> None:
         log.info("daemon.stopping", signal=name.name)
         if self._worker_task and not self._ending:
-            self._ending = asyncio.create_task(end(self._worker_task))
+            self._ending = asyncio.create_task(stop_tasks(self._worker_task))
 
     async def stop(self, _context: dict[Any, Any]) -> None:
         """arq's `on_shutdown`; doing it twice changes nothing."""
@@ -121,7 +122,7 @@ def worker_settings() -> type:
         _ping(configured.redis)
     except EngineError as error:
         _leave(error)
-    make_arq_patient()
+    patch_arq()
     daemon = Daemon(configured)
     queue_name = f"{configured.redis_prefix}cron:{ids.daemon_id()}"
     # Nobody else reads or writes this queue, so its key lives no longer than the process.

@@ -14,7 +14,7 @@ from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Context, Handler, Hook, JobKind, Outcome, WorkerPool
 from pipeline_engine.repos.client import is_away
-from pipeline_engine.supervise import end, supervise
+from pipeline_engine.run_forever import run_forever, stop_tasks
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
 
@@ -68,13 +68,13 @@ class Engine:
 
     def watch(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Keep a loop running until the engine stops."""
-        self._tasks.append(asyncio.create_task(supervise(name, loop), name=name))
+        self._tasks.append(asyncio.create_task(run_forever(name, loop), name=name))
 
     async def stop(self) -> None:
         """Claim nothing more, let what runs come to its end within the grace, release every lease."""
         self.app.stopping.set()
         await self.worker_pool.drain(max(0.0, self.app.settings.shutdown_grace - AFTER_LAST_JOB_SECONDS))
-        await end(*self._tasks)
+        await stop_tasks(*self._tasks)
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT):
                 await self.app.heartbeat.release()

@@ -1,40 +1,40 @@
 """Every error the engine raises on purpose, as one tree.
 
 EngineError
-├── ConfigError      a setting is missing or wrong; the program ends with 2
-├── Unreachable      a server does not answer; the program ends with 3
-├── Transient        the same call may go through later: retried as the lane says
-├── RateLimited      not now: comes back after `retry_after` without using up an attempt
-├── Unknown          nobody knows whether the call took effect: the policy of its channel decides
-├── Permanent        no repeat can help: goes to the dead letters at once
-└── LeaseLost            somebody else holds the unit now: this run changes nothing more
+├── ConfigError      a setting is missing or wrong; the program exits with code 2
+├── Unreachable      a server does not answer; the program exits with code 3, a job comes back later
+├── Transient        the same call may succeed later; the lane's retry rule applies
+├── RateLimited      a limit is reached; the job comes back after `retry_after` s and uses no attempt
+├── Unknown          a call may or may not have taken effect; the policy of its channel decides
+├── Permanent        no retry can succeed; the job becomes a dead letter at once
+└── LeaseLost        another run holds the unit now; this run writes nothing more
 """
 
 from __future__ import annotations
 
 
 class EngineError(Exception):
-    """Anything the engine raises on purpose."""
+    """Base of every error the engine raises on purpose."""
 
 
 class ConfigError(EngineError):
-    """A setting is missing or wrong. The message names it, what was given and what is allowed."""
+    """A setting is missing or wrong. The message names the setting, the value given and the values allowed."""
 
 
 class Unreachable(EngineError):
-    """A server does not answer. The message names the setting that points at it."""
+    """A server does not answer. The message names the setting that holds its address."""
 
 
 class Transient(EngineError):
-    """The same call may go through later."""
+    """The call failed, and the same call may succeed later."""
 
 
 class Unknown(EngineError):
-    """The call may have taken effect, and nobody knows."""
+    """The call failed after it was sent, so it may have taken effect."""
 
 
 class RateLimited(EngineError):
-    """The other side, or our own limit, says: not now."""
+    """A limit, the provider's or our own, is reached; the call may be made again after `retry_after` seconds."""
 
     def __init__(self, retry_after: float, message: str = "rate limited") -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class RateLimited(EngineError):
 
 
 class Permanent(EngineError):
-    """No repeat can help. `code` is a short stable word for programs, the message is for people."""
+    """No retry can succeed. `code` is a short stable word for programs; the message is for people."""
 
     def __init__(self, message: str, code: str = "permanent") -> None:
         super().__init__(message)
@@ -50,4 +50,4 @@ class Permanent(EngineError):
 
 
 class LeaseLost(EngineError):
-    """The lease went to somebody else; whatever this run still holds is void."""
+    """Another run holds the unit's lease now, so this run must not write to the unit any more."""

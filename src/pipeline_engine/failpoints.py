@@ -1,10 +1,9 @@
-"""Seams: the named places where a call leaves the process. A test run can break one call of one of them on purpose.
+"""Failpoints: the named places where a call leaves the process. A test run can make one call of one of them fail.
 
-Every adapter puts `async with failpoint("s3.get"):` around its outside calls, or
-`@failpoint("sockets.emit")` on the method that makes
-them. Unarmed, that costs a comparison. Armed (only settings do that, and only with FAULT_TESTING=1), each call is
-counted and written to FAULT_LOG, and the one that FAULT_PLAN names dies, fails, hangs or waits. So the list of points
-at which a kill can matter is complete by construction.
+Every adapter puts `async with failpoint("s3.get"):` around its outgoing calls, or `@failpoint("sockets.emit")` on the
+method that makes them. While failpoints are not armed, that costs one comparison. Settings arm them, and only with
+FAULT_TESTING=1: then each call is counted and written to FAULT_LOG, and at the call that FAULT_PLAN names the process
+is killed, or the call raises, hangs or waits. So a dry run lists every point at which a kill can matter.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ When = Literal["before", "after"]
 
 
 class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens to one call. `raise` with `after`: it was carried out, and its answer got lost."""
+    """The fault of one call. `raise` with `after` means: the call took effect, and its answer was lost."""
 
     failpoint: str
     do: Literal["kill", "raise", "hang", "delay"]
     when: When = "before"
-    nth: Annotated[int, msgspec.Meta(ge=1)] = 1  # the n-th call of that failpoint in this process
-    seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # how long a `delay` is
+    nth: Annotated[int, msgspec.Meta(ge=1)] = 1  # which call of that failpoint in this process, from 1
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0  # the length of a `delay`
 
 
 class _Armed:
@@ -54,14 +53,14 @@ class _Armed:
             _append(self._log, f"{name} {nth} {when}\n")
         plan = self._plan
         if plan and (plan.failpoint, plan.nth, plan.when) == (name, nth, when):
-            await _strike(plan)
+            await _inject(plan)
 
 
 _armed: _Armed | None = None
 
 
-class failpoint:  # noqa: N801  it stands where a keyword would
-    """One place where a call leaves the process, named `<server>.<what>.<verb>`: a context manager and a decorator."""
+class failpoint:  # noqa: N801 - callers use it like a keyword
+    """Marks one place where a call leaves the process: a context manager and a decorator, named `<server>.<verb>`."""
 
     __slots__ = ("_nth", "name")
 
@@ -81,25 +80,25 @@ class failpoint:  # noqa: N801  it stands where a keyword would
             await _armed.reach(self.name, self._nth, "after")
 
     def __call__(self, call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-        """The coroutine function with this failpoint around each of its calls."""
+        """Decorate a coroutine function: this failpoint surrounds each of its calls."""
 
         @wraps(call)
         async def through(*args: P.args, **kwargs: P.kwargs) -> R:
             if _armed is None:
                 return await call(*args, **kwargs)
-            async with failpoint(self.name):  # a new one: calls overlap, and each has its own number
+            async with failpoint(self.name):  # calls overlap, so each needs its own number
                 return await call(*args, **kwargs)
 
         return through
 
 
 def arm(plan: str | None, log: str | None) -> None:
-    """Count and log every call from now on, and do what the plan says.
+    """Count and log every call from now on, and inject the fault that the plan names.
 
     `plan` is JSON, for example `{"failpoint": "s3.get", "nth": 3, "when": "after", "do": "kill"}`.
-    `log` is a file to which each call adds the line `<failpoint> <nth> before` and, if it succeeded, `... after`.
+    `log` is a file to which each call appends the line `<failpoint> <nth> before` and, if it succeeds, `... after`.
 
-    Raises: ConfigError when the plan is not such a text.
+    Raises: ConfigError when the plan is not valid.
     """
     global _armed
     try:
@@ -110,12 +109,12 @@ def arm(plan: str | None, log: str | None) -> None:
 
 
 def disarm() -> None:
-    """Break nothing and count nothing any more."""
+    """Stop counting, logging and injecting faults."""
     global _armed
     _armed = None
 
 
-async def _strike(plan: FaultPlan) -> None:
+async def _inject(plan: FaultPlan) -> None:
     match plan.do:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -128,6 +127,6 @@ async def _strike(plan: FaultPlan) -> None:
 
 
 def _append(log: Path, line: str) -> None:
-    # Closed at once: a line still in a buffer would be lost with the SIGKILL that follows it.
+    # Closing writes the line out; a buffered line would be lost in the SIGKILL that may follow.
     with log.open("a") as file:
         file.write(line)

@@ -1,4 +1,4 @@
-"""Ids that say who we are, and ids that a repeat makes again."""
+"""Ids of processes, and ids derived from content, so that a retry produces the same id."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from bson import ObjectId
 
 
 def daemon_id() -> str:
-    """A name for this process that no other process ever had: host, process id, 32 random bits."""
+    """A name that is unique to this process: host name, process id and 32 random bits."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def fingerprint(*parts: object, size: int = 12) -> bytes:
-    """`size` bytes of BLAKE2b over the parts as text; the same parts, and no others, give the same bytes everywhere."""
+    """`size` bytes of BLAKE2b over the parts as text. Equal parts give equal bytes in every process."""
     texts = [str(part) for part in parts]
-    # Each with its length before it: however a part was spelled by a tenant, it cannot pass for two.
+    # Each part is preceded by its length, so ("a", "bc") and ("ab", "c") differ whatever a tenant writes into them.
     joined = "".join(f"{len(text)}:{text}" for text in texts)
     return blake2b(joined.encode(errors="surrogatepass"), digest_size=size).digest()
 
 
 def derived_id(*parts: object) -> ObjectId:
-    """An ObjectId of 96 bits of hash: the `_id` of a document that must exist once however often it is written."""
+    """An ObjectId made of the parts' hash: the `_id` of a document that may be written twice but must exist once."""
     return ObjectId(fingerprint(*parts, size=12))
 
 
 def object_id(value: object) -> ObjectId | None:
-    """The value as ObjectId when it is one or is spelled as one (24 lower-case hex digits), else None."""
+    """The value as ObjectId if it is one, or is a string of 24 lower-case hex digits; else None."""
     if isinstance(value, ObjectId):
         return value
     if isinstance(value, str) and ObjectId.is_valid(value) and str(ObjectId(value)) == value:
@@ -39,10 +39,10 @@ def object_id(value: object) -> ObjectId | None:
 
 
 def either(reference: ObjectId) -> dict[str, list[ObjectId | str]]:
-    """A filter value that finds a reference stored as ObjectId and also one that the CRM stored as a string."""
+    """A filter value that matches the reference whether the CRM stored it as ObjectId or as string."""
     return {"$in": [reference, str(reference)]}
 
 
 def seconds_of(moment: datetime) -> bytes:
-    """The first four bytes of an ObjectId made at that moment."""
+    """The moment as the first four bytes of an ObjectId: whole seconds since 1970, big-endian."""
     return int(moment.timestamp()).to_bytes(4, "big")

@@ -1,4 +1,4 @@
-"""structlog, set up once: JSON lines or a console, on stderr, with secrets and control characters taken out."""
+"""Logging by structlog to stderr, as JSON lines or for a console. Secrets and control characters are removed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NAMES = (
     "passw|passphrase|secret|token|authorization|credential|cookie|signature|api[_-]?key|access[_-]?key|private[_-]?key"
 )
 SECRET_NAMES = re.compile(NAMES, re.IGNORECASE)
-# What a secret looks like inside a text, and what stands there instead. Each begins with something rare, so that a long
-# hostile text costs time in proportion to its length.
+# Patterns of secrets inside a text, each with its replacement. Each begins with something rare, so that the time for a
+# hostile text grows only in proportion to its length.
 SECRET_SHAPES = (
     (re.compile(r"://[^\s/]{0,300}@"), "://***@"),  # user:password@ in a URL
     (re.compile(r"eyJ[\w-]{4,}(?:\.[\w-]*){0,2}"), "***"),  # a JWT, also one that was cut short
@@ -31,30 +31,30 @@ SECRET_SHAPES = (
     (re.compile(r"(?<![\w.+-])[\w.+-]{1,256}@(?=\w)"), "***@"),  # an e-mail address; its domain stays
     (re.compile(r"\+\d[\d ()-]{6,18}\d"), "***"),  # a telephone number
 )
-# Also what ends a line in Unicode and what turns the direction of reading.
+# Includes Unicode's line separators and the characters that change the direction of writing.
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-LONGEST = 2048
-READ_MOST = 32 * 1024  # of a longer text only the ends are looked at
-DEEPEST, MOST_MEMBERS = 3, 20  # what is shown of a list or dictionary
+MAX_LOGGED_CHARS = 2048
+MAX_SCANNED_CHARS = 32 * 1024  # of a longer text, only the two ends are scanned
+MAX_DEPTH, MAX_MEMBERS = 3, 20  # of a list or dictionary that is logged
 HIDDEN = "***"
 
 Event = MutableMapping[str, Any]
 
 
 def clean(text: str) -> str:
-    """The text without secrets, addresses and control characters; beyond 2 KB only its beginning and its end."""
-    text = _ends(text, READ_MOST)
-    for shape, instead in SECRET_SHAPES:
-        text = shape.sub(instead, text)
-    return _ends(CONTROL.sub(lambda hit: hit[0].encode("unicode_escape").decode(), text), LONGEST)
+    """The text without secrets, addresses and control characters; of more than 2,048 characters, only both ends."""
+    text = _ends(text, MAX_SCANNED_CHARS)
+    for shape, replacement in SECRET_SHAPES:
+        text = shape.sub(replacement, text)
+    return _ends(CONTROL.sub(lambda hit: hit[0].encode("unicode_escape").decode(), text), MAX_LOGGED_CHARS)
 
 
-def _ends(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+def _ends(text: str, max_chars: int) -> str:
+    return text if len(text) <= max_chars else f"{text[: max_chars // 2]} … {text[-max_chars // 2 :]}"
 
 
 def _safe(name: str, value: Any, depth: int = 0) -> Any:
-    # A fencing token, or how many tokens a rate has left, is a small number and no secret.
+    # A fencing token, or the tokens that a rate has left, are numbers and no secrets.
     counted = isinstance(value, int) and "token" in name
     if SECRET_NAMES.search(name) and not counted:
         return HIDDEN
@@ -66,35 +66,35 @@ def _safe(name: str, value: Any, depth: int = 0) -> Any:
 
 
 def _safe_members(name: str, value: Any, depth: int) -> Any:
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return "…"
-    members = islice(value.items() if isinstance(value, Mapping) else value, MOST_MEMBERS)
+    members = islice(value.items() if isinstance(value, Mapping) else value, MAX_MEMBERS)
     safe: Any
     if isinstance(value, Mapping):
         safe = {clean(str(key)): _safe(str(key), member, depth) for key, member in members}
     else:
         safe = [_safe(name, member, depth) for member in members]
-    if len(value) > MOST_MEMBERS or len(str(safe)) > LONGEST:
-        return _ends(f"{safe} of {len(value)}", LONGEST)
+    if len(value) > MAX_MEMBERS or len(str(safe)) > MAX_LOGGED_CHARS:
+        return _ends(f"{safe} of {len(value)}", MAX_LOGGED_CHARS)
     return safe
 
 
 def _redact(_logger: Any, _method: str, event: Event) -> Event:
     for name, value in event.items():
-        if not name.startswith("_"):  # structlog's own, which its formatter takes out again
+        if not name.startswith("_"):  # structlog's own keys, which its formatter removes
             event[name] = _safe(name, value)
     return event
 
 
 def _unfold(_logger: Any, _method: str, event: Event) -> Event:
-    """A traceback over several lines again, each marked so that none can pass for a log line."""
+    """Print a traceback over several lines, each with a marker, so that none of them can look like a log line."""
     if "exception" in event:
         event["exception"] = event["exception"].replace("\\n", "\n    | ")
     return event
 
 
 def configure(level: str = "INFO", style: Literal["json", "console"] = "json") -> None:
-    """Send structlog and the standard library's logging through one chain to stderr."""
+    """Send structlog's events and the standard library's records through one chain of processors to stderr."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -116,12 +116,12 @@ def configure(level: str = "INFO", style: Literal["json", "console"] = "json") -
             foreign_pre_chain=shared,
         )
     )
-    # A record that cannot be formatted would be printed as it is, arguments included.
+    # Otherwise logging prints a record that cannot be formatted unredacted, with its arguments.
     logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    _quieten()
+    _silence_libraries()
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -134,16 +134,16 @@ def configure(level: str = "INFO", style: Literal["json", "console"] = "json") -
     )
 
 
-def _quieten() -> None:
-    # Below WARNING these print every request, arguments included.
+def _silence_libraries() -> None:
+    # Below WARNING these log every request with its arguments.
     for name in ("botocore", "boto3", "aiobotocore", "pymongo", "arq", "asyncio", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # These warn at every ordinary goodbye; what matters of a connection the socket provider logs itself.
+    # These warn at every regular disconnect; the socket provider logs what matters about a connection.
     for name in ("engineio", "socketio"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger; keys of an event are data, never sentences."""
+    """A logger. An event is `noun.past_verb`, and its details are keyword arguments."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

@@ -1,4 +1,4 @@
-"""Notices that Redis has forgotten everything: of jobs that nobody had begun, MongoDB tells of no change."""
+"""Detects that Redis has lost its data. MongoDB sends no change for jobs that only waited in Redis."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
 
-FRUGAL = 300.0
-"""Seconds between two looks where every command to Redis is paid for."""
+FRUGAL_CHECK_SECONDS = 300.0
+"""Between two checks in the frugal profile, where every Redis command is paid for."""
 
 log = logs.get(__name__)
 
 
-async def notice(app: App, pokes: Collection[Callable[[Any], None]]) -> None:
-    """Have everything looked at whenever the mark of this daemon is gone, or may have been."""
-    is_known = False
+async def watch_for_redis_loss(app: App, wake_ups: Collection[Callable[[Any], None]]) -> None:
+    """Wake every sweep whenever this daemon's mark is missing from Redis, or may have been missing. Runs for ever."""
+    mark_is_known = False
     while True:
         try:
             is_new = await app.queue.mark(app.owner)
         except Unreachable:
-            is_known = False  # it may come back without its memory, and have taken a mark of which we never heard
+            # Redis may return without its data, and a call that timed out may still set the mark.
+            mark_is_known = False
         else:
-            if is_new or not is_known:
-                log.info("Redis may have forgotten jobs: everything is looked at")
-                for poke in pokes:
-                    poke(None)
-            is_known = True
-        await asyncio.sleep(FRUGAL if app.settings.profile == "frugal" else app.settings.heartbeat_seconds)
+            if is_new or not mark_is_known:
+                log.info("redis.loss_suspected", sweeps=len(wake_ups))
+                for wake_up in wake_ups:
+                    wake_up(None)
+            mark_is_known = True
+        await asyncio.sleep(
+            FRUGAL_CHECK_SECONDS if app.settings.profile == "frugal" else app.settings.heartbeat_seconds
+        )

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline_engine.app import App
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import JobKind
-from pipeline_engine.supervise import Poke
+from pipeline_engine.wake_up import WakeUp
 from pipeline_engine.workers.sweep import Sweep
 
 DEBOUNCE_SECONDS = 0.2
@@ -20,7 +20,7 @@ DEBOUNCE_SECONDS = 0.2
 class Sweeper:
     """Wake-ups that come while it sweeps make it sweep once more, and no more than that."""
 
-    def __init__(self, sweep: Sweep[Any], app: App, wake_up: Poke, alone: bool = False) -> None:
+    def __init__(self, sweep: Sweep[Any], app: App, wake_up: WakeUp, alone: bool = False) -> None:
         """`alone`: no cron wakes it, so it sweeps by itself as often as its row says."""
         self._wake_up = wake_up
         self._sweep = sweep

@@ -12,14 +12,14 @@ from arq.cron import cron
 from arq.worker import Worker
 from redis.asyncio import ConnectionPool
 
-from pipeline_engine.arq_patches import make_arq_patient
+from pipeline_engine.arq_patches import patch_arq
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.lanes import Codec
 from tests.support.eventually import eventually
 
 
 def worker(url: str, ticks: list[int], ended: list[int]) -> Worker:
-    make_arq_patient()
+    patch_arq()
     codec = Codec(secrets.token_bytes(32))
     pool = ConnectionPool.from_url(url, socket_timeout=1, socket_connect_timeout=1)
 

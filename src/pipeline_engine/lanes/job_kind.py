@@ -1,4 +1,4 @@
-"""A kind of job, as the systems declare theirs: its name, its lane, and the id of the unit that it is about."""
+"""A kind of job, declared once: sweeps enqueue its units by id, and its handler reads the id back."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ Id = TypeVar("Id")
 
 @dataclass(frozen=True, slots=True)
 class JobKind(Generic[Id]):
-    """One kind of job: its name in Redis, its lane, and how a unit's id is read back from the job's only argument."""
+    """One kind of job: its name in Redis, its lane, and how the id of its unit is read back from a job's only argument.
+
+    `read_id` inverts `str`: `read_id(str(id)) == id` for every id that is enqueued.
+    """
 
     name: str
     lane: Lane
     read_id: Callable[[str], Id]
 
     def job(self, id: Id) -> NewJob:
-        """The job of a unit, under the unit's own id: its lane holds it once, however often it is enqueued."""
+        """The job of one unit. Its job id is the unit's id, so the same unit waits or runs only once in its lane."""
         return NewJob(self.name, (str(id),), id=str(id))
 
     async def enqueue(self, queue: LaneQueue, ids: Iterable[Id]) -> int:
-        """Put the jobs of these units into the lane. Returns how many are new there. Raises: Unreachable."""
-        jobs = [self.job(id) for id in ids]
-        return await queue.enqueue_many(self.lane.name, jobs) if jobs else 0
+        """Put the jobs of these units into the lane. Returns how many are new there, 0 for no ids.
+
+        Raises: Unreachable when Redis does not answer.
+        """
+        return await queue.enqueue_many(self.lane.name, [self.job(id) for id in ids])

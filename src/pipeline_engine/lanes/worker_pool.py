@@ -24,7 +24,7 @@ from pipeline_engine.lanes.run_forever import run_forever
 from pipeline_engine.lanes.runner import Runner
 from pipeline_engine.lanes.script import Script
 from pipeline_engine.lanes.worker import Worker
-from pipeline_engine.supervise import end
+from pipeline_engine.run_forever import stop_tasks
 
 log = logs.get(__name__)
 
@@ -126,7 +126,7 @@ class WorkerPool(Generic[App]):
             await asyncio.wait(tasks, timeout=left)
 
     async def _stop(self) -> None:
-        await end(*self._loops, *self._care)
+        await stop_tasks(*self._loops, *self._care)
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_WAIT):
                 await self._history.flush()
