@@ -13,7 +13,6 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.workers import open_app
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.domain.events import relay
 from pipeline_engine.errors import Transient
@@ -21,6 +20,7 @@ from pipeline_engine.repos.indexes import create_indexes
 from tests.faults.automation_checker import Expected
 from tests.faults.automation_drill import AutomationDrill
 from tests.support.automations import deal_of, run
+from tests.support.engine_app import open_app
 from tests.support.eventually import eventually
 
 HELD = 0.5
@@ -45,9 +45,9 @@ async def held(
     plan = {"failpoint": failpoint, "when": when, "do": "delay", "seconds": HELD}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan), "FAULT_LOG": str(log)}
     async with open_app(settings.from_environment({**drill.environment, **fault, **changes})) as app:
-        await create_indexes(app.database)
+        await create_indexes(app.database, app.collections)
         await app.heartbeat.beat()
-        running = asyncio.create_task(run_slice(app, expected.automation))
+        running = asyncio.create_task(run_slice(app, None, expected.automation))
         await eventually(lambda: f"{failpoint} 1 {when}" in log.read_text(), f"{when} {failpoint}", 10)
         yield
         assert not running.done()
@@ -137,10 +137,10 @@ async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_told_of_as_
     plan = {"failpoint": "mongo.outbox.insert_one", "nth": 2, "when": "after", "do": "raise"}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan)}
     async with open_app(settings.from_environment({**drill.environment, **fault})) as app:
-        await create_indexes(app.database)
+        await create_indexes(app.database, app.collections)
         await app.heartbeat.beat()
         with pytest.raises(Transient):
-            await run_slice(app, expected.automation)
+            await run_slice(app, None, expected.automation)
         drill.enter(expected, deals=2)
         await run(app, expected.automation)
         await relay.find(app)

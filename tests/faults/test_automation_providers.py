@@ -10,8 +10,6 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import App
-from pipeline_engine.workers import open_app
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.domain.events import relay
 from pipeline_engine.lanes import Snooze
@@ -21,6 +19,7 @@ from pipeline_engine.repos.indexes import create_indexes
 from tests.faults.automation_checker import Expected
 from tests.faults.automation_drill import AutomationDrill
 from tests.support.automations import run
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.proxy import Proxy
 from tests.support.stand_ins.scripted_smtp import CUT, HANG
 from tests.support.stand_ins.stand_in import BreakOff, Hang, Say
@@ -37,17 +36,17 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-async def app(automation_drill: AutomationDrill) -> AsyncIterator[App]:
+async def app(automation_drill: AutomationDrill) -> AsyncIterator[EngineApp]:
     """An engine that waits half a second for an answer."""
     drill = automation_drill
     mailer = Mailer(drill.outside.mail.url, "sales@crm.example", patience=PATIENCE)
     sms = Sms(SID, TOKEN, FROM, drill.outside.twilio.url, patience=PATIENCE)
     async with open_app(settings.from_environment(drill.environment)) as app, mailer, sms:
-        await create_indexes(app.database)
+        await create_indexes(app.database, app.collections)
         yield replace(app, mailer=mailer, sms=sms)
 
 
-async def work_off(drill: AutomationDrill, app: App, expected: Expected) -> None:
+async def work_off(drill: AutomationDrill, app: EngineApp, expected: Expected) -> None:
     """To the end of the run, and everybody hears of it."""
     await run(app, expected.automation)
     await relay.find(app)
@@ -89,7 +88,7 @@ SENT, AGAIN, UNSURE = ("sent", 1, False), ("sent", 2, False), ("sent", 2, True)
 )
 @pytest.mark.covers("DA-16", "DA-X5")
 async def test_a_mail_server_that_fails_once_gets_the_mail_again(
-    automation_drill: AutomationDrill, app: App, step: str, answer: str, record: Any, copies: int
+    automation_drill: AutomationDrill, app: EngineApp, step: str, answer: str, record: Any, copies: int
 ) -> None:
     drill, expected = automation_drill, automation_drill.plant("email", deals=3)
     drill.outside.mail.script[step].append(answer)
@@ -111,7 +110,7 @@ async def test_a_mail_server_that_fails_once_gets_the_mail_again(
 )
 @pytest.mark.covers("DA-14", "DA-16", "DA-20")
 async def test_a_mail_that_is_refused_fails_alone_and_says_why(
-    automation_drill: AutomationDrill, app: App, step: str, answer: str, attempts: int, reason: str
+    automation_drill: AutomationDrill, app: EngineApp, step: str, answer: str, attempts: int, reason: str
 ) -> None:
     drill, good = automation_drill, automation_drill.plant("email", deals=2)
     await work_off(drill, app, good)
@@ -128,7 +127,7 @@ async def test_a_mail_that_is_refused_fails_alone_and_says_why(
 
 @pytest.mark.covers("DA-14", "DA-20")
 async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_back(
-    automation_drill: AutomationDrill, app: App
+    automation_drill: AutomationDrill, app: EngineApp
 ) -> None:
     drill, expected = automation_drill, automation_drill.plant("email", deals=3)
     async with Proxy.before(drill.outside.mail.url) as proxy:
@@ -137,7 +136,7 @@ async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_
             led = replace(app, mailer=mailer)
             await proxy.refuse()
             await app.heartbeat.beat()
-            outcome = await run_slice(led, expected.automation)
+            outcome = await run_slice(led, None, expected.automation)
             assert isinstance(outcome, Snooze)
             assert outcome.after == pytest.approx(4, abs=0.5)
             await proxy.accept()
@@ -147,13 +146,15 @@ async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_
 
 
 @pytest.mark.covers("DA-16", "DA-X5")
-async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(automation_drill: AutomationDrill, app: App) -> None:
+async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(
+    automation_drill: AutomationDrill, app: EngineApp
+) -> None:
     drill, expected = automation_drill, automation_drill.plant("sms", deals=3)
     twilio = drill.outside.twilio
     twilio.next.append(Say(429, {"message": "Too Many Requests"}, {"Retry-After": "7"}))
 
     await app.heartbeat.beat()
-    assert await run_slice(app, expected.automation) == Snooze(after=7.0)
+    assert await run_slice(app, None, expected.automation) == Snooze(after=7.0)
     drill.world.db["automations"].update_one({"_id": expected.automation}, {"$set": {"next_at": None}})
     await work_off(drill, app, expected)
 
@@ -164,7 +165,7 @@ async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(automation_drill: 
 @pytest.mark.parametrize(("misdeed", "arrived"), [(Say(503), 2), (BreakOff(), 3), (Hang(), 3)])
 @pytest.mark.covers("DA-16", "DA-X5")
 async def test_an_sms_of_which_nobody_knows_is_not_sent_again(
-    automation_drill: AutomationDrill, app: App, misdeed: Any, arrived: int
+    automation_drill: AutomationDrill, app: EngineApp, misdeed: Any, arrived: int
 ) -> None:
     drill, expected = automation_drill, automation_drill.plant("sms", deals=3)
     twilio = drill.outside.twilio
@@ -183,7 +184,7 @@ async def test_an_sms_of_which_nobody_knows_is_not_sent_again(
 @pytest.mark.parametrize(("misdeed", "repeats"), [(Say(500), 0), (BreakOff(), 1)])
 @pytest.mark.covers("DA-X5")
 async def test_the_crm_is_asked_again_under_the_same_key_and_makes_nothing_twice(
-    automation_drill: AutomationDrill, app: App, misdeed: Any, repeats: int
+    automation_drill: AutomationDrill, app: EngineApp, misdeed: Any, repeats: int
 ) -> None:
     drill, expected = automation_drill, automation_drill.plant("instareport", deals=3)
     crm = drill.outside.crm
@@ -197,7 +198,7 @@ async def test_the_crm_is_asked_again_under_the_same_key_and_makes_nothing_twice
 
 @pytest.mark.covers("DA-X5")
 async def test_a_mail_server_that_never_answers_gets_a_mail_twice_at_most(
-    automation_drill: AutomationDrill, app: App
+    automation_drill: AutomationDrill, app: EngineApp
 ) -> None:
     drill, expected = automation_drill, automation_drill.plant("email", deals=1)
     drill.outside.mail.script["."].extend([CUT] * 9)
@@ -220,7 +221,7 @@ async def test_a_mail_server_that_never_answers_gets_a_mail_twice_at_most(
 )
 @pytest.mark.covers("DA-21", "DA-25")
 async def test_what_an_action_needs_and_has_not_is_named_deal_by_deal(
-    automation_drill: AutomationDrill, app: App, type: str, missing: str, reason: str
+    automation_drill: AutomationDrill, app: EngineApp, type: str, missing: str, reason: str
 ) -> None:
     drill, expected = automation_drill, automation_drill.plant(type, deals=2)
     if missing == "template":

@@ -10,15 +10,16 @@ import pytest
 from bson import ObjectId
 from redis import Redis as Client
 
-from pipeline_engine.app import open_app
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.redis_loss import watch_for_redis_loss
 from pipeline_engine.settings import from_environment
-from tests.automations import tagged
-from tests.faults.daemon import Daemon, until
-from tests.funnels import Original, new_clone
-from tests.world import World
+from tests.support.automations import tagged
+from tests.support.daemon import Daemon
+from tests.support.engine_app import open_app
+from tests.support.eventually import eventually as until
+from tests.support.funnels import Original, new_clone
+from tests.support.world import World
 
 T_CONV = 30.0
 """Seconds after a fault within which everything goes on."""

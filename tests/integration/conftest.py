@@ -10,11 +10,11 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import App, open_app
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.run_once import Result, run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.watcher import watch
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.eventually import eventually
 
 
@@ -24,14 +24,14 @@ def configured(environment: dict[str, str]) -> Settings:
 
 
 @pytest.fixture
-async def app(configured: Settings) -> AsyncIterator[App]:
+async def app(configured: Settings) -> AsyncIterator[EngineApp]:
     async with open_app(configured) as app:
-        await create_indexes(app.database)
+        await create_indexes(app.database, app.collections)
         yield app
 
 
 @pytest.fixture
-async def listening(app: App) -> AsyncIterator[App]:
+async def listening(app: EngineApp) -> AsyncIterator[EngineApp]:
     """An engine that hears of changes, as the daemon does."""
     task = asyncio.create_task(watch(app, {}))
     await eventually(lambda: app.changes.complete_since(ObjectId()) is not None, "the change stream is open", 10)
@@ -49,7 +49,7 @@ class RunImports(Protocol):
 @pytest.fixture
 def run_imports(configured: Settings) -> RunImports:
     async def run(**changes: object) -> Result:
-        (result,) = await run_once(configured.model_copy(update=changes), ["deals.import"])
+        (result,) = (await run_once(configured.model_copy(update=changes), ["deals.import"])).results
         return result
 
     return run
@@ -64,7 +64,7 @@ class RunClones(Protocol):
 @pytest.fixture
 def run_clones(configured: Settings) -> RunClones:
     async def run(**changes: object) -> Result:
-        (result,) = await run_once(configured.model_copy(update=changes), ["funnels.clone"])
+        (result,) = (await run_once(configured.model_copy(update=changes), ["funnels.clone"])).results
         return result
 
     return run

@@ -15,14 +15,14 @@ import pytest
 from aiohttp import ClientSession
 from jose import jwt
 
+from pipeline_engine import workers
 from pipeline_engine.admin import server
 from pipeline_engine.admin.server import listening
-from pipeline_engine.workers import open_app
-from pipeline_engine.cron import TIMETABLE
 from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.providers.claims import Identity
 from pipeline_engine.settings import Settings
+from tests.support.engine_app import open_app
 from tests.support.eventually import eventually
 from tests.support.world import World
 
@@ -56,7 +56,11 @@ async def opened(settings: Settings, world: World, **changes: object) -> AsyncIt
     changed = settings.model_copy(update={"qm_hooks": True, "http_port": free_ports(1)[0], **changes})
     triggered: list[str] = []
 
-    pokes = {sweep.name: partial(triggered.append, sweep.name) for sweep in TIMETABLE if sweep.enabled(changed)}
+    pokes = {
+        name: partial(triggered.append, name)
+        for name, (system, _) in workers.sweeps().items()
+        if system.enabled(changed)
+    }
     async with open_app(changed) as app, ClientSession() as session, listening(app, pokes) as address:
         assert app.tokens is not None
         door = Door(address, app.tokens.mint(Identity(str(world.user), str(world.account))), session)

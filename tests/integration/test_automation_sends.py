@@ -10,14 +10,13 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.app import App
-from pipeline_engine.workers import open_app
 from pipeline_engine.domain.automations.action import SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation
 from pipeline_engine.domain.effects import Deliver
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import Permanent
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.stand_ins.crm_api import CrmApi
 from tests.support.stand_ins.twilio import Twilio
 from tests.support.world import Document, World
@@ -46,7 +45,7 @@ async def crm(environment: dict[str, str]) -> AsyncIterator[CrmApi]:
 
 
 @pytest.fixture
-async def app(environment: dict[str, str], twilio: Twilio, crm: CrmApi) -> AsyncIterator[App]:
+async def app(environment: dict[str, str], twilio: Twilio, crm: CrmApi) -> AsyncIterator[EngineApp]:
     mail = {"SMTP_FROM": "Sales <sales@crm.example>"}
     given = settings.from_environment({**environment, **mail, **twilio.environment(), **crm.environment()})
     async with open_app(given) as app:
@@ -88,7 +87,7 @@ def suppress(world: World, channel: str, address: str) -> None:
     world.db["suppressions"].insert_one({"account_id": world.account, "channel": channel, "address": address})
 
 
-async def compose(app: App, automation: Automation, *deals: Document) -> Sequence[Deliver | Exception]:
+async def compose(app: EngineApp, automation: Automation, *deals: Document) -> Sequence[Deliver | Exception]:
     action = ACTIONS[automation.type]
     assert isinstance(action, SendMessage)
     return await action.compose(app, automation, deals)
@@ -105,7 +104,7 @@ def reasons(composed: Sequence[Deliver | Exception]) -> list[str]:
     return [str(one) if isinstance(one, Exception) else "" for one in composed]
 
 
-async def test_a_mail_from_the_account_s_template(app: App, world: World, sink: Sink) -> None:
+async def test_a_mail_from_the_account_s_template(app: EngineApp, world: World, sink: Sink) -> None:
     id = template(world, subject="{{ contact.name }}: {{ deal.name }}", html="<p>Dear {{ contact.name }}</p>")
     (mail,) = await compose(app, automation(world, "email", email_template_id=id), deal(**JOHN))
     message_id = await deliver(mail, "aut:deal:0")
@@ -117,7 +116,7 @@ async def test_a_mail_from_the_account_s_template(app: App, world: World, sink: 
     assert message_id == "<aut.deal.0@crm.example>"
 
 
-async def test_each_deal_has_a_mail_or_a_reason(app: App, world: World, neighbour: World) -> None:
+async def test_each_deal_has_a_mail_or_a_reason(app: EngineApp, world: World, neighbour: World) -> None:
     suppress(world, "email", "no@acme.com")
     suppress(world, "all", "never@acme.com")
     suppress(world, "sms", "john@acme.com")
@@ -146,7 +145,7 @@ async def test_each_deal_has_a_mail_or_a_reason(app: App, world: World, neighbou
     ]
 
 
-async def test_another_account_s_template_is_not_there(app: App, world: World, neighbour: World) -> None:
+async def test_another_account_s_template_is_not_there(app: EngineApp, world: World, neighbour: World) -> None:
     foreign = template(neighbour, subject="Hi", text="secret of a neighbour")
     with pytest.raises(Permanent, match="no such e-mail template"):
         await compose(app, automation(world, "email", email_template_id=foreign), deal(**JOHN))
@@ -169,20 +168,22 @@ async def test_another_account_s_template_is_not_there(app: App, world: World, n
     ],
 )
 async def test_an_automation_that_lacks_something_says_what(
-    app: App, world: World, type: str, config: dict[str, Any], reason: str
+    app: EngineApp, world: World, type: str, config: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(Permanent, match=reason):
         await compose(app, automation(world, type, **config), deal(**JOHN))
 
 
-async def test_an_empty_template_is_a_reason(app: App, world: World) -> None:
+async def test_an_empty_template_is_a_reason(app: EngineApp, world: World) -> None:
     id = template(world, subject="Hi", html="", text="")
     with pytest.raises(Permanent, match="the e-mail template is empty"):
         await compose(app, automation(world, "email", email_template_id=id), deal(**JOHN))
 
 
 @pytest.mark.parametrize("stored", [False, True])
-async def test_an_sms_from_the_message_or_a_template(app: App, world: World, twilio: Twilio, stored: bool) -> None:
+async def test_an_sms_from_the_message_or_a_template(
+    app: EngineApp, world: World, twilio: Twilio, stored: bool
+) -> None:
     words = "Hi {{ contact.name }}, about {{ deal.name }}"
     config = {"sms_template_id": template(world, body=words)} if stored else {"message": words}
     (sms,) = await compose(app, automation(world, "sms", **config), deal(**JOHN))
@@ -192,7 +193,7 @@ async def test_an_sms_from_the_message_or_a_template(app: App, world: World, twi
     assert message.body == "Hi John & Co, about Big <deal>"
 
 
-async def test_nobody_who_opted_out_gets_an_sms(app: App, world: World) -> None:
+async def test_nobody_who_opted_out_gets_an_sms(app: EngineApp, world: World) -> None:
     suppress(world, "sms", "+15551234567")
     suppress(world, "all", "+49 30 1234567")
     suppress(world, "email", "+15550000000")
@@ -214,7 +215,9 @@ async def test_nobody_who_opted_out_gets_an_sms(app: App, world: World) -> None:
     ]
 
 
-async def test_a_report_and_a_site_are_asked_for_in_the_creator_s_name(app: App, world: World, crm: CrmApi) -> None:
+async def test_a_report_and_a_site_are_asked_for_in_the_creator_s_name(
+    app: EngineApp, world: World, crm: CrmApi
+) -> None:
     one = deal()
     (report,) = await compose(app, automation(world, "instareport", report_type="seo"), one)
     (site,) = await compose(app, automation(world, "instasite", site_template_id=ObjectId()), one)

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
-from pipeline_engine.workers import open_app
 from pipeline_engine.settings import Settings
 from tests.support.automations import ago, automation_of, due, logs_of, run
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.world import World
 
 
@@ -34,7 +33,7 @@ def mend(world: World, automation: ObjectId) -> None:
 )
 @pytest.mark.covers("DA-X6")
 async def test_it_takes_twenty_effects_and_more_than_half_of_them_failed(
-    world: World, app: App, spoiled: int, good: int, paused: bool
+    world: World, app: EngineApp, spoiled: int, good: int, paused: bool
 ) -> None:
     automation = spoil(world, spoiled, good)
 

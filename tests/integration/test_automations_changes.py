@@ -8,23 +8,23 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import read_automation
 from pipeline_engine.domain.automations.batch import work
 from tests.support.automations import automation_of, deal_of, due, logs_of, run, tagged, work_off
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 TAG, OTHER = ObjectId(), ObjectId()
 NEVER = float("inf")
 
 
-async def batch(world: World, app: App, automation: ObjectId, *deals: Mapping[str, Any]) -> None:
+async def batch(world: World, app: EngineApp, automation: ObjectId, *deals: Mapping[str, Any]) -> None:
     """Work off deals as they were selected, whatever happened to them since."""
     await work(app, read_automation(automation_of(world, automation)), "a run", deals, NEVER)
 
 
 @pytest.mark.covers("DA-X5", "DA-X10")
-async def test_a_repeat_does_not_undo_what_a_person_has_changed_since(world: World, app: App) -> None:
+async def test_a_repeat_does_not_undo_what_a_person_has_changed_since(world: World, app: EngineApp) -> None:
     automation = world.automation("owner", owner_id=OTHER)
     deal = world.deal()
     selected = deal_of(world, deal)
@@ -51,7 +51,7 @@ async def test_a_repeat_does_not_undo_what_a_person_has_changed_since(world: Wor
 )
 @pytest.mark.covers("DA-X10")
 async def test_what_changed_after_it_was_selected_is_left_alone_and_not_logged(
-    world: World, app: App, type: str, change: dict[str, Any] | None
+    world: World, app: EngineApp, type: str, change: dict[str, Any] | None
 ) -> None:
     automation = world.automation(type, tag=TAG, target_stage_id=OTHER, note="x")
     stays, leaves = world.deal(), world.deal()
@@ -73,7 +73,7 @@ async def test_what_changed_after_it_was_selected_is_left_alone_and_not_logged(
 
 @pytest.mark.parametrize("deals", [1, 5])
 @pytest.mark.covers("DA-16")
-async def test_a_deal_that_the_server_refuses_fails_alone(world: World, app: App, deals: int) -> None:
+async def test_a_deal_that_the_server_refuses_fails_alone(world: World, app: EngineApp, deals: int) -> None:
     automation = world.automation("add_tag", tag=TAG)
     good = {world.deal() for _ in range(deals - 1)}
     full = world.deal(name="full")
@@ -91,7 +91,7 @@ async def test_a_deal_that_the_server_refuses_fails_alone(world: World, app: App
 
 @pytest.mark.parametrize("type", ["add_tag", "note"])
 @pytest.mark.covers("DA-X6")
-async def test_a_deal_that_cannot_even_be_marked_is_set_aside(world: World, app: App, type: str) -> None:
+async def test_a_deal_that_cannot_even_be_marked_is_set_aside(world: World, app: EngineApp, type: str) -> None:
     automation = world.automation(type, tag=TAG, note="x")
     world.deal(name="frozen")
     good = world.deal()
@@ -108,7 +108,7 @@ async def test_a_deal_that_cannot_even_be_marked_is_set_aside(world: World, app:
 
 
 @pytest.mark.covers("DA-16")
-async def test_a_note_that_the_server_refuses_fails_alone(world: World, app: App) -> None:
+async def test_a_note_that_the_server_refuses_fails_alone(world: World, app: EngineApp) -> None:
     automation = world.automation("note", note="x")
     bad, good = world.deal(), world.deal()
     world.demand("notes", {"deal_id": {"$ne": bad}})
@@ -120,7 +120,7 @@ async def test_a_note_that_the_server_refuses_fails_alone(world: World, app: App
     assert [entry["deal"] for entry in log["failed"]] == [bad]
 
 
-async def test_a_note_id_that_a_stranger_has_is_no_success(world: World, app: App) -> None:
+async def test_a_note_id_that_a_stranger_has_is_no_success(world: World, app: EngineApp) -> None:
     automation = world.automation("note", note="x")
     deal = world.deal()
     await work_off(app)
@@ -140,7 +140,7 @@ async def test_a_note_id_that_a_stranger_has_is_no_success(world: World, app: Ap
 
 
 @pytest.mark.covers("DA-05", "DA-23")
-async def test_moving_a_deal_starts_its_time_anew(world: World, app: App) -> None:
+async def test_moving_a_deal_starts_its_time_anew(world: World, app: EngineApp) -> None:
     automation = world.automation("stage", target_stage_id=OTHER)
     deal = world.deal()
     entered = deal_of(world, deal)["automation_starts"]

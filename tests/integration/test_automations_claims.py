@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App, open_app
 from pipeline_engine.domain.automations import sweep
-from pipeline_engine.domain.automations.hold import Hold
-from pipeline_engine.domain.automations.run import CRASHES, run_slice
+from pipeline_engine.domain.automations.automation_claim import AutomationClaim
+from pipeline_engine.domain.automations.run import MAX_CRASHES, run_slice
 from pipeline_engine.errors import LeaseLost, Transient
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 from tests.support.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, timed
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.eventually import eventually
 from tests.support.world import World
 
@@ -31,17 +31,17 @@ def set_on(world: World, automation: ObjectId, **values: Any) -> None:
 
 
 @pytest.mark.covers("DA-09", "DA-19", "DA-X1")
-async def test_of_many_claims_one_succeeds(world: World, configured: Settings, app: App) -> None:
+async def test_of_many_claims_one_succeeds(world: World, configured: Settings, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
 
     async with open_app(configured) as other:
-        claims = [one.automations.claim(automation) for one in (app, other) * 5]
+        claims = [one.repos.automations.claim(automation) for one in (app, other) * 5]
         won = [held for held in await asyncio.gather(*claims) if held]
 
     assert len(won) == 1
     held = automation_of(world, automation)
     assert (held["is_running"], held["token"]) == (True, 1)
-    await Hold(app.automations, won[0]).release(run=None)
+    await AutomationClaim(app.repos.automations, won[0], app.heartbeat).release(run=None)
     free = automation_of(world, automation)
     assert (free["is_running"], free["lease_until"], free["lease_owner"]) == (False, None, None)
 
@@ -59,13 +59,13 @@ async def test_two_engines_at_once_write_one_note_per_deal(world: World, configu
     assert sorted(every) == sorted(deals)
 
 
-async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: App) -> None:
+async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
-    held = await app.automations.claim(automation)
+    held = await app.repos.automations.claim(automation)
     assert held
-    old = Hold(app.automations, held)
+    old = AutomationClaim(app.repos.automations, held, app.heartbeat)
     world.abandon("automations", automation)
-    assert await app.automations.claim(automation)
+    assert await app.repos.automations.claim(automation)
     before = automation_of(world, automation)
 
     for act in (old.refresh(), old.change(run=None), old.release(run=None)):
@@ -76,17 +76,17 @@ async def test_a_holder_that_lost_its_lease_changes_nothing(world: World, app: A
 
 
 @pytest.mark.covers("DA-X2", "DA-X4")
-async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world: World, app: App) -> None:
+async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal()
-    assert await app.automations.claim(automation)
-    assert await sweep.begun(app) == []
-    await run_slice(app, automation)
+    assert await app.repos.automations.claim(automation)
+    assert await sweep.find_abandoned(app) == []
+    await run_slice(app, None, automation)
     assert tagged(world, TAG) == set()
 
     world.abandon("automations", automation)
 
-    assert [unit.id for unit in await sweep.begun(app)] == [str(automation)]
+    assert [unit.id for unit in await sweep.find_abandoned(app)] == [str(automation)]
     assert await due(app) == {automation}
     await run(app, automation)
     assert tagged(world, TAG) == {deal}
@@ -105,20 +105,20 @@ async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world
 )
 @pytest.mark.covers("DA-06", "DA-X2")
 async def test_a_flag_that_another_engine_set_counts_for_ten_minutes(
-    world: World, app: App, flag: dict[str, Any], counts: bool
+    world: World, app: EngineApp, flag: dict[str, Any], counts: bool
 ) -> None:
     automation = world.automation("add_tag", tag=TAG, is_running=True, **timed(flag))
     world.deal()
 
     assert await due(app) == (set() if counts else {automation})
-    assert (await app.automations.claim(automation) is None) is counts
+    assert (await app.repos.automations.claim(automation) is None) is counts
     # Without a time of its own the flag gets one, or it would count for ever.
     noted = automation_of(world, automation)
     assert noted["updatedAt"] or noted["flag_seen_at"]
 
 
 @pytest.mark.covers("DA-X10")
-async def test_switched_off_between_dispatch_and_claim_it_does_nothing(world: World, app: App) -> None:
+async def test_switched_off_between_dispatch_and_claim_it_does_nothing(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     world.deal()
     assert await due(app) == {automation}
@@ -130,18 +130,18 @@ async def test_switched_off_between_dispatch_and_claim_it_does_nothing(world: Wo
 
 
 @pytest.mark.covers("DA-X2")
-async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(world: World, app: App) -> None:
+async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal()
-    for _ in range(CRASHES + 1):
-        assert await app.automations.claim(automation)
+    for _ in range(MAX_CRASHES + 1):
+        assert await app.repos.automations.claim(automation)
         world.abandon("automations", automation)
-    assert automation_of(world, automation)["crashes"] == CRASHES
+    assert automation_of(world, automation)["crashes"] == MAX_CRASHES
 
     await run(app, automation)
 
     paused = automation_of(world, automation)
-    assert (paused["paused_reason"], paused["run"]) == (f"{CRASHES} runs in a row ended in the middle", None)
+    assert (paused["paused_reason"], paused["run"]) == (f"{MAX_CRASHES} runs in a row ended in the middle", None)
     assert paused["paused_until"] > datetime.now(UTC) + timedelta(minutes=10)
     assert await due(app) == set()
     set_on(world, automation, paused_until=ago(seconds=1))
@@ -149,10 +149,10 @@ async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(
     assert deal_of(world, deal)["tags"] == [TAG]
 
 
-async def test_a_crash_is_forgotten_once_the_run_gets_on(world: World, app: App) -> None:
+async def test_a_crash_is_forgotten_once_the_run_gets_on(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     world.deal()
-    assert await app.automations.claim(automation)
+    assert await app.repos.automations.claim(automation)
     world.abandon("automations", automation)
 
     await run(app, automation)
@@ -161,7 +161,7 @@ async def test_a_crash_is_forgotten_once_the_run_gets_on(world: World, app: App)
 
 
 @pytest.mark.covers("DA-X14")
-async def test_looking_again_and_again_opens_nothing_new(world: World, app: App) -> None:
+async def test_looking_again_and_again_opens_nothing_new(world: World, app: EngineApp) -> None:
     for n in range(5):
         world.automation("add_tag", tag=TAG, stage_id=ObjectId() if n else world.stage)
     world.deal()
@@ -179,9 +179,9 @@ async def test_without_the_socket_service_the_work_is_done(world: World, configu
     world.automation("add_tag", tag=TAG)
     deal = world.deal()
 
-    (result,) = await run_once(
-        configured.model_copy(update={"socket_url": "http://127.0.0.1:1"}), ["deals.automations"]
-    )
+    (result,) = (
+        await run_once(configured.model_copy(update={"socket_url": "http://127.0.0.1:1"}), ["deals.automations"])
+    ).results
 
     assert (result.succeeded, tagged(world, TAG)) == (1, {deal})
     assert world.db["outbox"].count_documents({"state": "waiting"}) == 2
@@ -198,7 +198,7 @@ async def test_a_database_that_fails_in_the_middle_leaves_nothing_locked_for_lon
 
     async with open_app(fragile) as app:
         with pytest.raises(Transient):  # the lane tries again
-            await run_slice(app, automation)
+            await run_slice(app, None, automation)
         assert automation_of(world, automation)["is_running"] is False
         await run(app, automation)
 
@@ -217,7 +217,7 @@ async def test_a_deal_that_enters_while_the_run_ends_brings_the_job_back(
     first = world.deal()
 
     async with open_app(configured.model_copy(update=fault)) as app:
-        ending = asyncio.create_task(run_slice(app, automation))
+        ending = asyncio.create_task(run_slice(app, None, automation))
         await eventually(lambda: "outbox.insert_one 2 before" in failpoints.read_text(), "the run is about to end", 10)
         second = world.deal()
         assert await ending == Snooze()

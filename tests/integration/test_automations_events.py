@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
-from pipeline_engine.workers import open_app
 from pipeline_engine.settings import Settings
 from tests.support.automations import automation_of, run
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.world import World
 
 TAG, NEXT = ObjectId(), ObjectId()
@@ -43,7 +42,7 @@ async def test_the_creators_of_the_deals_hear_of_a_run_once_and_its_creator_of_t
 
 
 @pytest.mark.covers("DA-X13")
-async def test_another_run_is_told_anew_and_a_run_without_deals_is_not_told(world: World, app: App) -> None:
+async def test_another_run_is_told_anew_and_a_run_without_deals_is_not_told(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     for _ in range(2):
         world.deal()
@@ -54,7 +53,7 @@ async def test_another_run_is_told_anew_and_a_run_without_deals_is_not_told(worl
     assert automation_of(world, automation)["last_run"]["succeeded"] == 1
 
 
-async def test_an_automation_without_a_creator_is_told_to_nobody(world: World, app: App) -> None:
+async def test_an_automation_without_a_creator_is_told_to_nobody(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG, created_by=None)
     world.deal()
 

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
-from pipeline_engine.workers import open_app
 from pipeline_engine.domain.automations.action import Deal, SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
@@ -21,6 +19,7 @@ from pipeline_engine.lanes import Done, Snooze
 from pipeline_engine.settings import Settings
 from tests.integration.test_automations_logs import open_log
 from tests.support.automations import automation_of, deal_of, due, logs_of, run, work_off
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.world import World
 
 
@@ -42,7 +41,9 @@ class Provider:
 
         self.answers[name] = answer
 
-    async def compose(self, _app: App, _automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+    async def compose(
+        self, _app: EngineApp, _automation: Automation, deals: Sequence[Deal]
+    ) -> list[Deliver | Exception]:
         return [self._deliver(deal["name"]) for deal in deals]
 
     def _deliver(self, name: str) -> Deliver:
@@ -69,7 +70,7 @@ def effect_of(world: World, automation: ObjectId, deal: ObjectId, generation: in
 
 @pytest.mark.covers("DA-14", "DA-16", "DA-20", "DA-X6")
 async def test_a_transient_failure_has_three_attempts_four_seconds_apart(
-    world: World, app: App, provider: Provider
+    world: World, app: EngineApp, provider: Provider
 ) -> None:
     automation = world.automation("email")
     bad, late, good = world.deal(name="bad"), world.deal(name="late"), world.deal()
@@ -93,7 +94,7 @@ async def test_a_transient_failure_has_three_attempts_four_seconds_apart(
 
 
 @pytest.mark.covers("DA-16", "DA-X6")
-async def test_a_permanent_failure_has_one_attempt(world: World, app: App, provider: Provider) -> None:
+async def test_a_permanent_failure_has_one_attempt(world: World, app: EngineApp, provider: Provider) -> None:
     automation = world.automation("email")
     deal = world.deal(name="bad")
     provider.fail("bad", Permanent("550 no such user"))
@@ -107,7 +108,7 @@ async def test_a_permanent_failure_has_one_attempt(world: World, app: App, provi
 
 @pytest.mark.covers("DA-X7")
 async def test_a_failed_deal_that_is_flagged_is_sent_once_more_as_a_new_unit(
-    world: World, listening: App, provider: Provider
+    world: World, listening: EngineApp, provider: Provider
 ) -> None:
     automation = world.automation("email")
     deal = world.deal(name="bad", automation_starts=automation_of(world, automation)["createdAt"])
@@ -129,7 +130,7 @@ async def test_a_failed_deal_that_is_flagged_is_sent_once_more_as_a_new_unit(
 
 
 @pytest.mark.covers("DA-X7")
-async def test_a_flag_overrides_skip_and_gives_a_second_note(world: World, app: App) -> None:
+async def test_a_flag_overrides_skip_and_gives_a_second_note(world: World, app: EngineApp) -> None:
     automation = world.automation("note", note="x")
     deal, skipped = world.deal(), world.deal(skip_automations=[ObjectId()])
     world.db["deals"].update_one({"_id": skipped}, {"$push": {"skip_automations": automation}})
@@ -147,7 +148,7 @@ async def test_a_flag_overrides_skip_and_gives_a_second_note(world: World, app: 
 @pytest.mark.covers("DA-X5")
 @pytest.mark.parametrize(("type", "calls", "state"), [("email", 2, "sent"), ("sms", 1, "unknown")])
 async def test_when_nobody_knows_the_channel_decides(
-    world: World, app: App, provider: Provider, type: str, calls: int, state: str
+    world: World, app: EngineApp, provider: Provider, type: str, calls: int, state: str
 ) -> None:
     automation = world.automation(type)
     deal = world.deal(name="cut")
@@ -164,7 +165,7 @@ async def test_when_nobody_knows_the_channel_decides(
 
 
 @pytest.mark.covers("DA-X5")
-async def test_calls_are_counted_over_crashes(world: World, app: App, provider: Provider) -> None:
+async def test_calls_are_counted_over_crashes(world: World, app: EngineApp, provider: Provider) -> None:
     automation = world.automation("email")
     deal = world.deal(name="cut")
     provider.fail("cut", *[Unknown("nothing came back")] * 9)
@@ -182,7 +183,7 @@ async def test_calls_are_counted_over_crashes(world: World, app: App, provider: 
 
 @pytest.mark.covers("DA-X5")
 async def test_what_was_sent_is_not_sent_again_when_only_the_mark_was_lost(
-    world: World, app: App, provider: Provider
+    world: World, app: EngineApp, provider: Provider
 ) -> None:
     automation = world.automation("email")
     stays, leaves, unsure = world.deal(), world.deal(), world.deal()
@@ -202,7 +203,7 @@ async def test_what_was_sent_is_not_sent_again_when_only_the_mark_was_lost(
     assert effect_of(world, automation, unsure)["state"] == "unknown"
 
 
-async def test_an_old_holder_does_not_overwrite_a_later_attempt(world: World, app: App) -> None:
+async def test_an_old_holder_does_not_overwrite_a_later_attempt(world: World, app: EngineApp) -> None:
     automation, deal = ObjectId(), ObjectId()
     key = f"{automation}:{deal}:0"
     await app.shared.effects.begin(world.account, "email", {key: None})
@@ -215,7 +216,9 @@ async def test_an_old_holder_does_not_overwrite_a_later_attempt(world: World, ap
 
 
 @pytest.mark.covers("DA-16")
-async def test_a_fault_of_ours_in_one_call_does_not_stop_the_rest(world: World, app: App, provider: Provider) -> None:
+async def test_a_fault_of_ours_in_one_call_does_not_stop_the_rest(
+    world: World, app: EngineApp, provider: Provider
+) -> None:
     automation = world.automation("sms")
     bad, *good = world.deal(name="bad"), world.deal(), world.deal()
     provider.fail("bad", KeyError("not foreseen"))
@@ -226,12 +229,14 @@ async def test_a_fault_of_ours_in_one_call_does_not_stop_the_rest(world: World, 
     assert (effect_of(world, automation, bad)["state"], len(provider.calls)) == ("unknown", 3)
 
 
-async def test_a_limit_burns_no_attempt_and_gives_the_place_back(world: World, app: App, provider: Provider) -> None:
+async def test_a_limit_burns_no_attempt_and_gives_the_place_back(
+    world: World, app: EngineApp, provider: Provider
+) -> None:
     automation = world.automation("sms")
     deals = [world.deal(name=f"{n}") for n in range(45)]
     provider.fail("0", RateLimited(30.0))
 
-    outcome = await run_slice(app, automation)
+    outcome = await run_slice(app, None, automation)
 
     assert outcome == Done()  # the sweep brings it again
     assert len(provider.calls) <= 30  # those under way at the time; nobody goes on knocking
@@ -253,7 +258,7 @@ async def test_sending_stops_when_the_slice_is_over(world: World, configured: Se
         world.deal()
 
     async with open_app(configured.model_copy(update={"automation_slice_seconds": 0.001})) as hurried:
-        assert await run_slice(hurried, automation) == Snooze()
+        assert await run_slice(hurried, None, automation) == Snooze()
         assert len(provider.calls) == 10
         await run(hurried, automation)
 
@@ -262,26 +267,26 @@ async def test_sending_stops_when_the_slice_is_over(world: World, configured: Se
 
 
 async def test_what_waits_for_another_attempt_does_not_hold_up_new_deals(
-    world: World, app: App, provider: Provider
+    world: World, app: EngineApp, provider: Provider
 ) -> None:
     automation = world.automation("email")
     world.deal(name="bad")
     provider.fail("bad", *[Transient("451 come back")] * 9)
-    assert await run_slice(app, automation) is not None
+    assert await run_slice(app, None, automation) is not None
     new = world.deal()
 
     assert await due(app) == {automation}
-    assert isinstance(await run_slice(app, automation), Snooze)
+    assert isinstance(await run_slice(app, None, automation), Snooze)
 
     assert deal_of(world, new)["automation_triggered"] == [automation]
     assert len(provider.calls) == 2
 
 
-async def test_a_unit_whose_deal_has_gone_is_forgotten(world: World, app: App, provider: Provider) -> None:
+async def test_a_unit_whose_deal_has_gone_is_forgotten(world: World, app: EngineApp, provider: Provider) -> None:
     automation = world.automation("email")
     deal = world.deal(name="bad")
     provider.fail("bad", Transient("451 come back"))
-    await run_slice(app, automation)
+    await run_slice(app, None, automation)
     world.db["deals"].update_one({"_id": deal}, {"$set": {"stage_id": ObjectId()}})
     app.clock.set(app.clock.now() + timedelta(seconds=5))
 

@@ -18,7 +18,7 @@ Check = Callable[[dict[str, Any]], bool]
 
 
 async def sweep(configured: Settings) -> Result:
-    (result,) = await run_once(configured, NAMES)
+    (result,) = (await run_once(configured, NAMES)).results
     return result
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.lanes import Done, Snooze
 from pipeline_engine.lanes import rate_limiter as window
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.support.automations import automation_of, due, tagged
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 TAG = ObjectId()
@@ -21,12 +21,12 @@ def limit(world: World, **limits: int) -> None:
     world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"limits": limits}})
 
 
-async def test_what_is_over_the_limit_waits_and_uses_no_attempt(app: App, world: World) -> None:
+async def test_what_is_over_the_limit_waits_and_uses_no_attempt(app: EngineApp, world: World) -> None:
     limit(world, add_tag=3)
     automation = world.automation("add_tag", tag=TAG)
     deals = [world.deal() for _ in range(5)]
 
-    assert await run_slice(app, automation) == Done()
+    assert await run_slice(app, None, automation) == Done()
 
     assert tagged(world, TAG) == set(deals[:3])
     waiting = automation_of(world, automation)
@@ -44,13 +44,13 @@ async def test_it_goes_on_when_the_minute_is_over(
     world.automation("add_tag", tag=TAG)
     deals = {world.deal() for _ in range(5)}
 
-    (result,) = await run_once(configured, ["deals.automations"])
+    (result,) = (await run_once(configured, ["deals.automations"])).results
 
     assert (result.succeeded, result.jobs) == (1, 3)
     assert tagged(world, TAG) == deals
 
 
-async def test_other_accounts_and_other_types_are_not_held_up(app: App, world: World) -> None:
+async def test_other_accounts_and_other_types_are_not_held_up(app: EngineApp, world: World) -> None:
     limit(world, add_tag=0, owner=100)
     neighbour = world.neighbour()
     held = world.automation("add_tag", tag=TAG)
@@ -58,7 +58,7 @@ async def test_other_accounts_and_other_types_are_not_held_up(app: App, world: W
     mine, other = world.deal(owner=None), neighbour.deal()
 
     for automation in (held, free, theirs):
-        assert not isinstance(await run_slice(app, automation), Snooze)
+        assert not isinstance(await run_slice(app, None, automation), Snooze)
 
     neighbour.close()
     assert tagged(world, TAG) == {other}
@@ -70,7 +70,7 @@ async def test_run_once_does_not_wait_for_a_limit(configured: Settings, world: W
     world.automation("add_tag", tag=TAG)
     deals = [world.deal() for _ in range(2)]
 
-    (result,) = await run_once(configured, ["deals.automations"])
+    (result,) = (await run_once(configured, ["deals.automations"])).results
 
     assert (result.units, result.busy, result.failed) == (1, 1, 0)
     assert tagged(world, TAG) == {deals[0]}

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import read_automation
 from pipeline_engine.domain.automations.unit_key import unit_key
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.support.automations import automation_of, deal_of, logs_of, run, work_off
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 TAG, OTHER = ObjectId(), ObjectId()
@@ -29,7 +29,7 @@ async def test_many_deals_make_several_logs_of_one_run(world: World, configured:
     automation = world.automation("add_tag", tag=TAG)
     many(world, 450)
 
-    (result,) = await run_once(configured, ["deals.automations"])
+    (result,) = (await run_once(configured, ["deals.automations"])).results
 
     assert (result.units, result.succeeded) == (1, 1)
     logs = logs_of(world, automation)
@@ -45,7 +45,7 @@ async def test_a_run_that_takes_long_gives_its_place_to_others_and_goes_on(world
     many(world, 110)
 
     hurried = {"automation_slice_seconds": 0.001, "automation_batch": 10}
-    (result,) = await run_once(configured.model_copy(update=hurried), ["deals.automations"])
+    (result,) = (await run_once(configured.model_copy(update=hurried), ["deals.automations"])).results
 
     assert result.jobs >= 3
     assert len({log["run_id"] for log in logs_of(world, automation)}) == 1
@@ -54,7 +54,7 @@ async def test_a_run_that_takes_long_gives_its_place_to_others_and_goes_on(world
 
 
 @pytest.mark.covers("DA-18", "DA-28")
-async def test_a_log_says_what_the_seed_says_and_ends_after_its_time(world: World, app: App) -> None:
+async def test_a_log_says_what_the_seed_says_and_ends_after_its_time(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal()
 
@@ -70,7 +70,7 @@ async def test_a_log_says_what_the_seed_says_and_ends_after_its_time(world: Worl
     assert (ttl["expireAfterSeconds"], ttl["partialFilterExpression"]) == (0, {"expires_at": {"$exists": True}})
 
 
-async def open_log(world: World, app: App, automation: ObjectId, *deals: ObjectId) -> ObjectId:
+async def open_log(world: World, app: EngineApp, automation: ObjectId, *deals: ObjectId) -> ObjectId:
     """As a run leaves it that ended in the middle."""
     read, found = read_automation(automation_of(world, automation)), [deal_of(world, deal) for deal in deals]
     log = await app.repos.automation_logs.open(
@@ -89,7 +89,7 @@ async def open_log(world: World, app: App, automation: ObjectId, *deals: ObjectI
 
 
 @pytest.mark.covers("DA-X5", "DA-18")
-async def test_a_log_left_open_is_closed_from_what_the_deals_say(world: World, app: App) -> None:
+async def test_a_log_left_open_is_closed_from_what_the_deals_say(world: World, app: EngineApp) -> None:
     automation = world.automation("stage", target_stage_id=OTHER)
     done, failed, untouched = world.deal(), world.deal(), world.deal(skip_automations=[automation])
     left = await open_log(world, app, automation, done, failed, untouched)
@@ -111,7 +111,9 @@ async def test_a_log_left_open_is_closed_from_what_the_deals_say(world: World, a
 
 @pytest.mark.parametrize("gone", [False, True], ids=["still there", "moved meanwhile"])
 @pytest.mark.covers("DA-X5")
-async def test_a_note_whose_mark_was_lost_gets_it_wherever_the_deal_is(world: World, app: App, gone: bool) -> None:
+async def test_a_note_whose_mark_was_lost_gets_it_wherever_the_deal_is(
+    world: World, app: EngineApp, gone: bool
+) -> None:
     automation = world.automation("note", note="x")
     deal = world.deal()
     await work_off(app)
@@ -129,7 +131,7 @@ async def test_a_note_whose_mark_was_lost_gets_it_wherever_the_deal_is(world: Wo
     assert list(world.db["notes"].find()) == [written]
 
 
-async def test_logs_are_closed_also_when_the_automation_was_switched_off(world: World, app: App) -> None:
+async def test_logs_are_closed_also_when_the_automation_was_switched_off(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal(automation_triggered=[ObjectId()])
     left = await open_log(world, app, automation, deal)

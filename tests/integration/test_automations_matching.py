@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.support.automations import ago, automation_of, deal_of, due, logs_of, run, tagged, work_off
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 TAG = ObjectId()
 
 
 @pytest.mark.covers("DA-07", "DA-10", "DA-30")
-async def test_the_window_is_closed_at_both_ends(world: World, app: App) -> None:
+async def test_the_window_is_closed_at_both_ends(world: World, app: EngineApp) -> None:
     created = ago(hours=2)
     world.automation("add_tag", tag=TAG, createdAt=created, delay=3600)
     first = world.deal(automation_starts=created)
@@ -36,7 +36,7 @@ async def test_the_window_is_closed_at_both_ends(world: World, app: App) -> None
 
 
 @pytest.mark.covers("DA-07")
-async def test_nothing_fires_before_the_automation_is_as_old_as_its_delay(world: World, app: App) -> None:
+async def test_nothing_fires_before_the_automation_is_as_old_as_its_delay(world: World, app: EngineApp) -> None:
     world.automation("add_tag", tag=TAG, createdAt=ago(seconds=60), delay=300)
     world.deal(automation_starts=ago(seconds=59))
 
@@ -44,7 +44,7 @@ async def test_nothing_fires_before_the_automation_is_as_old_as_its_delay(world:
 
 
 @pytest.mark.covers("DA-X11")
-async def test_switched_on_again_it_leaves_alone_what_entered_meanwhile(world: World, app: App) -> None:
+async def test_switched_on_again_it_leaves_alone_what_entered_meanwhile(world: World, app: EngineApp) -> None:
     world.automation("add_tag", tag=TAG, active_from=ago(minutes=5))
     world.deal(automation_starts=ago(minutes=6))
     after = world.deal(automation_starts=ago(minutes=4))
@@ -55,7 +55,7 @@ async def test_switched_on_again_it_leaves_alone_what_entered_meanwhile(world: W
 
 
 @pytest.mark.covers("DA-11", "DA-21", "DA-22")
-async def test_references_may_be_stored_as_strings(world: World, app: App) -> None:
+async def test_references_may_be_stored_as_strings(world: World, app: EngineApp) -> None:
     ids = {name: str(getattr(world, name)) for name in ("account", "stage")}
     one = world.automation("add_tag", tag=TAG, account_id=ids["account"], stage_id=ids["stage"])
     deals = {world.deal(account_id=ids["account"]), world.deal(stage_id=ids["stage"]), world.deal()}
@@ -73,7 +73,7 @@ async def test_references_may_be_stored_as_strings(world: World, app: App) -> No
 
 @pytest.mark.parametrize("nothing", [None, "missing"])
 @pytest.mark.covers("DA-22")
-async def test_lists_may_be_null_or_missing(world: World, app: App, nothing: str | None) -> None:
+async def test_lists_may_be_null_or_missing(world: World, app: EngineApp, nothing: str | None) -> None:
     lists = ("automation_triggered", "skip_automations", "retry_automations", "tags")
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal(**dict.fromkeys(lists))
@@ -92,7 +92,9 @@ async def test_lists_may_be_null_or_missing(world: World, app: App, nothing: str
     ids=["inactive", "other module", "unknown type", "missing account"],
 )
 @pytest.mark.covers("DA-06", "DA-08")
-async def test_what_is_switched_off_or_not_ours_is_not_found(world: World, app: App, changes: dict[str, Any]) -> None:
+async def test_what_is_switched_off_or_not_ours_is_not_found(
+    world: World, app: EngineApp, changes: dict[str, Any]
+) -> None:
     account = changes.get("account_id", world.account)
     world.automation(**{"type": "add_tag", "tag": TAG, **changes})
     world.deal(account_id=account)
@@ -103,7 +105,9 @@ async def test_what_is_switched_off_or_not_ours_is_not_found(world: World, app: 
 
 @pytest.mark.parametrize("active", [False, None])
 @pytest.mark.covers("DA-08")
-async def test_nothing_fires_for_an_account_that_is_not_active(world: World, app: App, active: bool | None) -> None:
+async def test_nothing_fires_for_an_account_that_is_not_active(
+    world: World, app: EngineApp, active: bool | None
+) -> None:
     world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": active}})
     automation = world.automation("add_tag", tag=TAG)
     world.deal()
@@ -115,7 +119,7 @@ async def test_nothing_fires_for_an_account_that_is_not_active(world: World, app
 
 
 @pytest.mark.covers("DA-X10")
-async def test_a_deal_of_another_account_is_left_alone(world: World, app: App) -> None:
+async def test_a_deal_of_another_account_is_left_alone(world: World, app: EngineApp) -> None:
     other = world.neighbour()
     mine, theirs = world.automation("add_tag", tag=TAG), other.automation("note", note="x", stage_id=world.stage)
     deals = world.deal(), world.deal(account_id=other.account)
@@ -132,7 +136,7 @@ async def test_without_deals_nothing_is_claimed_or_dispatched(world: World, conf
     automation = world.automation("add_tag", tag=TAG)
     world.deal(stage_id=ObjectId())
 
-    (result,) = await run_once(configured, ["deals.automations"])
+    (result,) = (await run_once(configured, ["deals.automations"])).results
 
     assert (result.units, result.jobs) == (0, 0)
     assert "token" not in automation_of(world, automation)
@@ -158,7 +162,7 @@ async def test_a_malformed_automation_says_so_and_hurts_no_other(
     world.automation("add_tag", tag=TAG)
     deal = world.deal()
 
-    (result,) = await run_once(configured, ["deals.automations"])
+    (result,) = (await run_once(configured, ["deals.automations"])).results
 
     assert tagged(world, TAG) == {deal}
     assert (result.units, result.succeeded, result.failed) == (2, 1, 1)
@@ -177,7 +181,7 @@ async def test_a_malformed_automation_says_so_and_hurts_no_other(
 )
 @pytest.mark.covers("DA-16", "DA-18")
 async def test_what_belongs_to_another_account_is_refused_deal_by_deal(
-    world: World, app: App, type: str, field: str, collection: str
+    world: World, app: EngineApp, type: str, field: str, collection: str
 ) -> None:
     foreign = ObjectId()
     world.db[collection].insert_one({"_id": foreign, "account_id": ObjectId()})
@@ -197,7 +201,9 @@ async def test_what_belongs_to_another_account_is_refused_deal_by_deal(
 
 @pytest.mark.parametrize("type", ["add_tag", "owner", "follower", "stage", "note", "reminder"])
 @pytest.mark.covers("DA-21")
-async def test_an_automation_without_its_fields_fails_its_deals_and_says_why(world: World, app: App, type: str) -> None:
+async def test_an_automation_without_its_fields_fails_its_deals_and_says_why(
+    world: World, app: EngineApp, type: str
+) -> None:
     automation = world.automation(type)
     deal = world.deal()
 
@@ -209,7 +215,7 @@ async def test_an_automation_without_its_fields_fails_its_deals_and_says_why(wor
     assert log["state"] == "closed"
 
 
-async def test_a_look_near_a_stage_finds_its_automations_and_no_others(app: App, world: World) -> None:
+async def test_a_look_near_a_stage_finds_its_automations_and_no_others(app: EngineApp, world: World) -> None:
     here = world.automation("add_tag", tag=ObjectId())
     idle_stage, elsewhere = ObjectId(), ObjectId()
     world.automation("add_tag", tag=ObjectId(), stage_id=elsewhere)
@@ -218,5 +224,5 @@ async def test_a_look_near_a_stage_finds_its_automations_and_no_others(app: App,
     world.deal(stage_id=elsewhere)
 
     for told in ([world.stage], [str(world.stage)], [world.stage, idle_stage, "no id"]):
-        assert [unit.id for unit in await sweep.near(app, told)] == [str(here)]
-    assert await sweep.near(app, [idle_stage]) == []
+        assert [unit.id for unit in await sweep.find_due_in(app, told)] == [str(here)]
+    assert await sweep.find_due_in(app, [idle_stage]) == []

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.support.automations import ago, automation_of, deal_of, due, run, timed, work_off
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 TAG, NEXT = ObjectId(), ObjectId()
@@ -27,7 +27,7 @@ async def test_one_pass_does_all_and_moves_last(world: World, configured: Settin
     before = [world.automation("add_tag", tag=TAG), world.automation("note", note="x")]
     deal = world.deal()
 
-    (result,) = await run_once(configured, ["deals.automations"])
+    (result,) = (await run_once(configured, ["deals.automations"])).results
 
     assert (result.units, result.succeeded) == (2, 2)
     changed = deal_of(world, deal)
@@ -60,7 +60,7 @@ async def test_one_pass_does_all_and_moves_last(world: World, configured: Settin
 )
 @pytest.mark.covers("DA-X9")
 async def test_the_mover_waits_for_whatever_is_due_for_the_deal(
-    world: World, app: App, sibling: dict[str, Any], deal: dict[str, Any], waits: bool
+    world: World, app: EngineApp, sibling: dict[str, Any], deal: dict[str, Any], waits: bool
 ) -> None:
     if "account_id" in sibling:
         sibling = {"account_id": str(world.account)}
@@ -75,7 +75,7 @@ async def test_the_mover_waits_for_whatever_is_due_for_the_deal(
 
 
 @pytest.mark.covers("DA-X9")
-async def test_a_sibling_that_is_due_again_for_another_entry_is_waited_for(world: World, app: App) -> None:
+async def test_a_sibling_that_is_due_again_for_another_entry_is_waited_for(world: World, app: EngineApp) -> None:
     other = world.automation("add_tag", tag=TAG, reentry="per_entry")
     mover = world.automation("stage", target_stage_id=NEXT)
     done = {"automation_triggered": [other], "automation_generation": {str(other): {"entry": ago(hours=2)}}}
@@ -91,7 +91,7 @@ async def test_a_sibling_that_is_due_again_for_another_entry_is_waited_for(world
 
 
 @pytest.mark.covers("DA-X9")
-async def test_deals_that_waited_are_not_lost_from_sight(world: World, listening: App) -> None:
+async def test_deals_that_waited_are_not_lost_from_sight(world: World, listening: EngineApp) -> None:
     mover = world.automation("stage", target_stage_id=NEXT)
     other = world.automation("add_tag", tag=TAG, createdAt=ago(minutes=8))
     free, waiting = world.deal(), world.deal(automation_starts=ago(minutes=7))

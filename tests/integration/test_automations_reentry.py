@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import read_automation
 from pipeline_engine.domain.automations.batch import work
 from tests.support.automations import ago, automation_of, deal_of, due, logs_of, run, work_off
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 NEXT = ObjectId()
@@ -24,7 +24,7 @@ def enter_again(world: World, deal: ObjectId) -> None:
 
 @pytest.mark.parametrize(("reentry", "notes"), [("once", 1), ("per_entry", 2)])
 @pytest.mark.covers("DA-X8")
-async def test_a_deal_that_enters_again(world: World, app: App, reentry: str, notes: int) -> None:
+async def test_a_deal_that_enters_again(world: World, app: EngineApp, reentry: str, notes: int) -> None:
     automation = world.automation("note", note="x", reentry=reentry)
     deal = world.deal()
     await work_off(app)
@@ -40,7 +40,7 @@ async def test_a_deal_that_enters_again(world: World, app: App, reentry: str, no
 
 
 @pytest.mark.covers("DA-X8")
-async def test_a_failure_of_an_earlier_entry_is_not_logged_again(world: World, app: App) -> None:
+async def test_a_failure_of_an_earlier_entry_is_not_logged_again(world: World, app: EngineApp) -> None:
     automation = world.automation("note", reentry="per_entry")
     deal = world.deal()
     await work_off(app)
@@ -56,7 +56,9 @@ async def test_a_failure_of_an_earlier_entry_is_not_logged_again(world: World, a
 
 @pytest.mark.parametrize("reentry", ["once", "per_entry"])
 @pytest.mark.covers("DA-X7", "DA-X8")
-async def test_repeats_count_on_when_the_automation_changes_its_ways(world: World, app: App, reentry: str) -> None:
+async def test_repeats_count_on_when_the_automation_changes_its_ways(
+    world: World, app: EngineApp, reentry: str
+) -> None:
     automation = world.automation("note", note="x", reentry=reentry)
     deal = world.deal()
     await work_off(app)
@@ -71,7 +73,7 @@ async def test_repeats_count_on_when_the_automation_changes_its_ways(world: Worl
 
 
 @pytest.mark.covers("DA-X8", "DA-18")
-async def test_a_mark_of_an_earlier_entry_does_not_count_for_this_one(world: World, app: App) -> None:
+async def test_a_mark_of_an_earlier_entry_does_not_count_for_this_one(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=NEXT, reentry="per_entry")
     deal = world.deal()
     await work_off(app)
@@ -87,7 +89,7 @@ async def test_a_mark_of_an_earlier_entry_does_not_count_for_this_one(world: Wor
 
 @pytest.mark.parametrize(("reentry", "moves"), [("once", 2), ("per_entry", 20)])
 @pytest.mark.covers("DA-X8")
-async def test_a_circle_of_stages_ends(world: World, app: App, reentry: str, moves: int) -> None:
+async def test_a_circle_of_stages_ends(world: World, app: EngineApp, reentry: str, moves: int) -> None:
     there = world.automation("stage", target_stage_id=NEXT, reentry=reentry)
     back = world.automation("stage", stage_id=NEXT, target_stage_id=world.stage, reentry=reentry)
     deal = world.deal()
@@ -106,7 +108,7 @@ async def test_a_circle_of_stages_ends(world: World, app: App, reentry: str, mov
 
 
 @pytest.mark.covers("DA-X8")
-async def test_slow_circles_go_on(world: World, app: App) -> None:
+async def test_slow_circles_go_on(world: World, app: EngineApp) -> None:
     automation = world.automation("stage", target_stage_id=NEXT, reentry="per_entry")
     hourly = [ago(hours=2) + timedelta(minutes=minute) for minute in range(20)]
     deal = world.deal(automation_moves=hourly)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from tests.support.automations import ago, automation_of, deal_of, due, tagged, work_off
+from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import World
 
@@ -26,7 +26,7 @@ def settle(world: World, automation: ObjectId, deals: int) -> None:
     world.db["deals"].insert_many(many)
 
 
-async def all_is_heard(world: World, listening: App) -> None:
+async def all_is_heard(world: World, listening: EngineApp) -> None:
     """The change stream has told of everything up to now."""
     marker = ObjectId()
     before = listening.changes.complete_since(marker)
@@ -36,7 +36,7 @@ async def all_is_heard(world: World, listening: App) -> None:
     )
 
 
-async def documents_read(world: World, app: App) -> int:
+async def documents_read(world: World, app: EngineApp) -> int:
     """How many deals MongoDB looks at for one sweep."""
     world.db["system.profile"].drop()
     world.db.command("profile", 2)
@@ -47,7 +47,7 @@ async def documents_read(world: World, app: App) -> int:
 
 
 @pytest.mark.covers("DA-26")
-async def test_a_look_reads_what_is_due_and_not_what_is_settled(world: World, listening: App) -> None:
+async def test_a_look_reads_what_is_due_and_not_what_is_settled(world: World, listening: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     settle(world, automation, SETTLED)
     await all_is_heard(world, listening)
@@ -63,7 +63,7 @@ async def test_a_look_reads_what_is_due_and_not_what_is_settled(world: World, li
 
 
 @pytest.mark.covers("DA-26")
-async def test_many_deals_are_not_read_from_the_beginning_for_every_batch(world: World, listening: App) -> None:
+async def test_many_deals_are_not_read_from_the_beginning_for_every_batch(world: World, listening: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     settle(world, automation, 3000)
     world.db["deals"].update_many({}, {"$set": {"automation_triggered": []}})
@@ -96,7 +96,7 @@ def move_without_a_time(world: World, automation: ObjectId, old: ObjectId) -> No
 
 @pytest.mark.parametrize("change", [edit, flag, enter_late, move_without_a_time])
 async def test_old_deals_that_become_due_are_found_behind_the_watermark(
-    world: World, listening: App, change: Any
+    world: World, listening: EngineApp, change: Any
 ) -> None:
     automation = world.automation("add_tag", tag=TAG)
     old, new = world.deal(automation_starts=ago(days=2)), world.deal()
@@ -112,7 +112,7 @@ async def test_old_deals_that_become_due_are_found_behind_the_watermark(
     assert tagged(world, TAG) == {old, new}
 
 
-async def test_a_deal_inserted_with_an_old_time_of_entry_is_found(world: World, listening: App) -> None:
+async def test_a_deal_inserted_with_an_old_time_of_entry_is_found(world: World, listening: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     world.deal()
     await all_is_heard(world, listening)
@@ -125,7 +125,7 @@ async def test_a_deal_inserted_with_an_old_time_of_entry_is_found(world: World, 
     assert late in tagged(world, TAG)
 
 
-async def test_without_a_change_stream_every_look_is_at_all_deals(world: World, app: App) -> None:
+async def test_without_a_change_stream_every_look_is_at_all_deals(world: World, app: EngineApp) -> None:
     world.automation("add_tag", tag=TAG)
     for hours in (1, 3, 2):
         deal = world.deal(automation_starts=ago(hours=hours))
@@ -133,7 +133,7 @@ async def test_without_a_change_stream_every_look_is_at_all_deals(world: World, 
         assert deal in tagged(world, TAG)
 
 
-async def test_once_an_hour_all_deals_are_looked_at(world: World, listening: App) -> None:
+async def test_once_an_hour_all_deals_are_looked_at(world: World, listening: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     hidden = world.deal(skip_automations=[automation])
     world.deal()

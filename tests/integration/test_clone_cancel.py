@@ -7,14 +7,14 @@ import asyncio
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.control import cancel_clone, retry_clone
-from pipeline_engine.domain.funnels.plan import plan
+from pipeline_engine.domain.funnels.plan import run_plan
 from pipeline_engine.domain.funnels.step import run_step
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Snooze
 from tests.integration.conftest import RunClones
+from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.funnels import Original, assert_whole, forms_of, funnel_of, images_of, new_clone, steps_of
 from tests.support.world import World
@@ -42,7 +42,7 @@ def assert_cancelled(world: World, clone: ObjectId) -> None:
 
 @pytest.mark.covers("FC-X16")
 async def test_a_clone_that_failed_is_cleared_away_with_its_objects(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     original = Original(world, steps=2)
     page = original.page(1)
@@ -68,7 +68,7 @@ async def test_a_clone_that_failed_is_cleared_away_with_its_objects(
     assert_whole(world, clone, original)
 
 
-async def test_a_clone_that_has_not_begun_is_cancelled(world: World, app: App, run_clones: RunClones) -> None:
+async def test_a_clone_that_has_not_begun_is_cancelled(world: World, app: EngineApp, run_clones: RunClones) -> None:
     clone = new_clone(world, Original(world))
 
     await cancel_clone(app, clone)
@@ -80,25 +80,25 @@ async def test_a_clone_that_has_not_begun_is_cancelled(world: World, app: App, r
     assert (message["event"], message["data"]["error"]) == ("funnel_cloning_failed", "cancelled")
 
 
-async def test_a_step_that_runs_is_waited_for_and_writes_nothing_more(world: World, app: App) -> None:
+async def test_a_step_that_runs_is_waited_for_and_writes_nothing_more(world: World, app: EngineApp) -> None:
     clone, desk = new_clone(world, Original(world, steps=2)), CloneCache(2)
-    await plan(app, desk, clone)
+    await run_plan(app, desk, clone)
     running, waiting = steps_of(world, clone)
     held = await app.repos.funnel_steps.claim(running["_id"])
     assert held
 
     await cancel_clone(app, clone)
-    assert isinstance(await plan(app, desk, clone), Snooze)
+    assert isinstance(await run_plan(app, desk, clone), Snooze)
     assert await run_step(app, desk, waiting["_id"]) is None
     assert made(world, clone) > 0
     await app.repos.funnel_steps.release_unchanged(held)
     assert await run_step(app, desk, running["_id"]) is None
-    assert await plan(app, desk, clone) is None
+    assert await run_plan(app, desk, clone) is None
 
     assert_cancelled(world, clone)
 
 
-async def test_a_clone_is_cancelled_in_the_middle(world: World, app: App, run_clones: RunClones) -> None:
+async def test_a_clone_is_cancelled_in_the_middle(world: World, app: EngineApp, run_clones: RunClones) -> None:
     original = Original(world, steps=12)
     clone = new_clone(world, original)
     running = asyncio.create_task(run_clones(clone_copies=1))
@@ -117,21 +117,21 @@ async def test_a_clone_is_cancelled_in_the_middle(world: World, app: App, run_cl
     assert world.db["outbox"].count_documents({"event": "funnel_cloning_completed"}) == 0
 
 
-async def test_cancelling_does_not_wait_for_a_place_of_the_account(world: World, app: App) -> None:
+async def test_cancelling_does_not_wait_for_a_place_of_the_account(world: World, app: EngineApp) -> None:
     original = Original(world)
     busy = [new_clone(world, original) for _ in range(3)]
     for clone in busy:
-        await plan(app, CloneCache(1), clone)
+        await run_plan(app, CloneCache(1), clone)
     unwanted = new_clone(world, original)
-    assert await app.repos.funnels.due(3) == []
+    assert await app.repos.funnels.find_due(3) == []
 
     await cancel_clone(app, unwanted)
 
-    assert [one["_id"] for one in await app.repos.funnels.due(3)] == [unwanted]
+    assert [one["_id"] for one in await app.repos.funnels.find_due(3)] == [unwanted]
 
 
 async def test_what_has_ended_well_is_neither_cancelled_nor_tried_again(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     original = Original(world)
     clone = new_clone(world, original)
@@ -149,7 +149,7 @@ async def test_what_has_ended_well_is_neither_cancelled_nor_tried_again(
 
 @pytest.mark.covers("FC-X16")
 async def test_a_retry_has_all_its_runs_before_it_and_events_of_its_own(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     original = Original(world, steps=1)
     page = original.page(0)

@@ -11,15 +11,16 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import failpoints
-from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
-from pipeline_engine.domain.funnels.plan import plan
+from pipeline_engine.domain.funnels.jobs import CLONE
+from pipeline_engine.domain.funnels.plan import run_plan
 from pipeline_engine.domain.funnels.step import run_step
-from pipeline_engine.domain.funnels.sweep import begun, find
+from pipeline_engine.domain.funnels.sweep import find, find_abandoned
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunClones
+from tests.support.engine_app import EngineApp
 from tests.support.funnels import (
     DOMAIN,
     Original,
@@ -147,11 +148,11 @@ def breaking() -> Iterator[Callable[[str], None]]:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.covers("FC-11", "FC-X2")
 async def test_a_copy_that_fails_once_is_made_at_the_next_attempt(
-    world: World, app: App, breaking: Callable[[str], None], failpoint: str, when: str
+    world: World, app: EngineApp, breaking: Callable[[str], None], failpoint: str, when: str
 ) -> None:
     original = Original(world, steps=1)
     clone, desk = new_clone(world, original), CloneCache(2)
-    await plan(app, desk, clone)
+    await run_plan(app, desk, clone)
     (step,) = steps_of(world, clone)
     await app.heartbeat.beat()
     breaking(f'{{"failpoint": "{failpoint}", "do": "raise", "nth": 2, "when": "{when}"}}')
@@ -168,7 +169,7 @@ async def test_a_copy_that_fails_once_is_made_at_the_next_attempt(
 
 @pytest.mark.covers("FC-19", "FC-X6")
 async def test_after_three_attempts_step_and_funnel_wait_for_the_next_run(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     original = Original(world, steps=1)
     clone = new_clone(world, original)
@@ -220,7 +221,7 @@ async def test_poison_does_not_keep_the_others_waiting(world: World, run_clones:
 
 
 @pytest.mark.covers("FC-X16")
-async def test_a_daemon_takes_fresh_clones_before_those_that_failed_once(world: World, app: App) -> None:
+async def test_a_daemon_takes_fresh_clones_before_those_that_failed_once(world: World, app: EngineApp) -> None:
     past = datetime.now(UTC) - timedelta(minutes=1)
     failed = [new_clone(world, ObjectId(), clone={"attempts": 1, "next_at": past}) for _ in range(3)]
     fresh = new_clone(world, ObjectId())
@@ -250,11 +251,11 @@ async def test_only_what_is_not_done_is_done_in_the_next_run(world: World, run_c
 
 @pytest.mark.covers("FC-X8")
 async def test_a_step_of_the_original_that_is_deleted_meanwhile_fails_the_clone_clearly(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     original = Original(world, steps=2)
     clone = new_clone(world, original)
-    await plan(app, CloneCache(1), clone)
+    await run_plan(app, CloneCache(1), clone)
     world.db["funnel.step"].delete_one({"_id": original.steps[1]})
 
     for _ in range(3):
@@ -268,11 +269,11 @@ async def test_a_step_of_the_original_that_is_deleted_meanwhile_fails_the_clone_
 
 @pytest.mark.covers("FC-07")
 async def test_an_original_that_is_deleted_meanwhile_ends_the_clone(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     original = Original(world)
     clone = new_clone(world, original)
-    await plan(app, CloneCache(1), clone)
+    await run_plan(app, CloneCache(1), clone)
     world.db["funnels"].delete_one({"_id": original.id})
 
     await run_clones()
@@ -282,34 +283,34 @@ async def test_an_original_that_is_deleted_meanwhile_ends_the_clone(
 
 
 @pytest.mark.covers("FC-X8", "FC-18")
-async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: World, app: App) -> None:
+async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: World, app: EngineApp) -> None:
     original = Original(world, steps=1)
     clone, desk = new_clone(world, original), CloneCache(2)
-    await plan(app, desk, clone)
-    held = await app.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
+    await run_plan(app, desk, clone)
+    held = await app.repos.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
     assert held
-    await app.funnel_steps.end(held, "done", raw_html="x", processed={})
+    await app.repos.funnel_steps.end(held, "done", raw_html="x", processed={})
     assert funnel_of(world, clone)["in_progress"] is True
 
-    await begun(app)
-    await begun(app)
+    await find_abandoned(app)
+    await find_abandoned(app)
 
     assert funnel_of(world, clone)["pending"] is False
     assert len(events(world, "funnel_cloning_completed")) == 1
 
 
 @pytest.mark.covers("FC-X5")
-async def test_whoever_sees_the_end_it_is_told_once(world: World, app: App) -> None:
-    from pipeline_engine.domain.funnels.finish import settle
+async def test_whoever_sees_the_end_it_is_told_once(world: World, app: EngineApp) -> None:
+    from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
 
     clone = new_clone(world, Original(world, steps=1))
-    await plan(app, CloneCache(2), clone)
-    held = await app.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
+    await run_plan(app, CloneCache(2), clone)
+    held = await app.repos.funnel_steps.claim(steps_of(world, clone)[0]["_id"])
     assert held
     planned = funnel_of(world, clone)
-    await app.funnel_steps.end(held, "done", raw_html="x", processed={})
+    await app.repos.funnel_steps.end(held, "done", raw_html="x", processed={})
 
-    await asyncio.gather(*(settle(app, planned) for _ in range(10)))
+    await asyncio.gather(*(end_if_all_steps_ended(app, planned) for _ in range(10)))
 
     assert len(events(world, "funnel_cloning_completed")) == 1
     assert world.db["crm_events"].count_documents({}) == 1
@@ -317,14 +318,16 @@ async def test_whoever_sees_the_end_it_is_told_once(world: World, app: App) -> N
 
 @pytest.mark.covers("FC-X5", "R-26")
 async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
-    world: World, app: App, configured: Settings
+    world: World, app: EngineApp, configured: Settings
 ) -> None:
     """As if the process had died between the end of the clone and its announcement."""
     clone = new_clone(world, ObjectId())
-    held = await app.funnels.claim(clone)
+    held = await app.repos.funnels.claim(clone)
     assert held
     event = {"event_id": "funnel_cloning_completed:x", "to": "socket", "event": "funnel_cloning_completed"}
-    await app.funnels.end(held, [{**event, "user_ids": [], "data": {"funnel_id": str(clone)}}], {"clone.error": None})
+    await app.repos.funnels.end(
+        held, [{**event, "user_ids": [], "data": {"funnel_id": str(clone)}}], {"clone.error": None}
+    )
     assert events(world, "funnel_cloning_completed") == []
 
     for _ in range(2):
@@ -336,12 +339,12 @@ async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
 
 @pytest.mark.covers("FC-X8", "FC-X9")
 async def test_a_crash_in_the_middle_of_planning_never_makes_a_partial_clone(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     """As if the process had died after the first of three steps, which an impatient one then finished."""
     original = Original(world, steps=3)
     clone = new_clone(world, original)
-    await plan(app, CloneCache(1), clone)
+    await run_plan(app, CloneCache(1), clone)
     first, *others = steps_of(world, clone)
     world.db["funnel.step"].delete_many({"_id": {"$in": [step["_id"] for step in others]}})
     world.db["funnel.step.components"].delete_many({"step_id": first["_id"]})
@@ -357,26 +360,26 @@ async def test_a_crash_in_the_middle_of_planning_never_makes_a_partial_clone(
 
 
 @pytest.mark.covers("FC-12")
-async def test_a_clone_whose_planner_vanished_is_found_between_two_looks(world: World, app: App) -> None:
+async def test_a_clone_whose_planner_vanished_is_found_between_two_looks(world: World, app: EngineApp) -> None:
     clone, other = (new_clone(world, Original(world)) for _ in range(2))
-    assert await app.funnels.claim(clone)
-    assert await app.funnels.claim(other)
-    assert await begun(app) == []
+    assert await app.repos.funnels.claim(clone)
+    assert await app.repos.funnels.claim(other)
+    assert await find_abandoned(app) == []
     world.abandon("funnels", clone)
 
-    (unit,) = await begun(app)
+    (unit,) = await find_abandoned(app)
 
-    assert (unit.id, unit.lane) == (str(clone), "funnels_clone")
+    assert (unit.id, unit.jobs) == (str(clone), ((CLONE, clone),))
 
 
-async def test_what_redis_forgot_is_found_in_mongodb(world: World, app: App, configured: Settings) -> None:
+async def test_what_redis_forgot_is_found_in_mongodb(world: World, app: EngineApp, configured: Settings) -> None:
     original = Original(world, steps=3)
     clone = new_clone(world, original)
-    await plan(app, CloneCache(1), clone)
+    await run_plan(app, CloneCache(1), clone)
     async for key in app.redis.scan_iter(f"{app.settings.redis_prefix}*"):
         await app.redis.delete(key)
 
-    await begun(app)
+    await find_abandoned(app)
 
     assert (await app.queue.counts(["funnels_clone_step"]))["funnels_clone_step"].waiting == 3
     await run_once(configured, ["funnels.clone"])
@@ -385,10 +388,10 @@ async def test_what_redis_forgot_is_found_in_mongodb(world: World, app: App, con
 
 @pytest.mark.covers("FC-12")
 async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     clone = new_clone(world, Original(world, steps=1))
-    await plan(app, CloneCache(1), clone)
+    await run_plan(app, CloneCache(1), clone)
     (step,) = steps_of(world, clone)
     world.abandon("funnel.step", step["_id"], crashes=4, token=5)
 
@@ -400,9 +403,9 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
 
 
 @pytest.mark.covers("FC-12")
-async def test_a_step_that_gets_done_acquits_those_that_died_with_it(world: World, app: App) -> None:
+async def test_a_step_that_gets_done_acquits_those_that_died_with_it(world: World, app: EngineApp) -> None:
     clone, desk = new_clone(world, Original(world, steps=2)), CloneCache(1)
-    await plan(app, desk, clone)
+    await run_plan(app, desk, clone)
     first, second = (one["_id"] for one in steps_of(world, clone))
     for step in (first, second):
         world.abandon("funnel.step", step, crashes=3, token=5)
@@ -430,11 +433,11 @@ async def test_planning_that_takes_its_process_down_again_and_again_ends_the_run
 
 @pytest.mark.covers("FC-X2", "FC-X3")
 async def test_flags_of_parts_that_an_older_engine_set_do_not_lose_their_replacements(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     original = Original(world, steps=1)
     clone = new_clone(world, original)
-    await plan(app, CloneCache(1), clone)
+    await run_plan(app, CloneCache(1), clone)
     world.db["funnel.step"].update_one(
         {"funnel_id": clone}, {"$set": {"processed.images_processed": True, "raw_html": "half-written"}}
     )
@@ -445,19 +448,19 @@ async def test_flags_of_parts_that_an_older_engine_set_do_not_lose_their_replace
     assert "half-written" not in steps_of(world, clone)[0]["raw_html"]
 
 
-async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App) -> None:
+async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: EngineApp) -> None:
     clone = new_clone(world, Original(world, steps=1))
-    await plan(app, CloneCache(1), clone)
+    await run_plan(app, CloneCache(1), clone)
     (step,) = steps_of(world, clone)
-    slow = await app.funnel_steps.claim(step["_id"])
+    slow = await app.repos.funnel_steps.claim(step["_id"])
     world.abandon("funnel.step", step["_id"])
-    heir = await app.funnel_steps.claim(step["_id"])
+    heir = await app.repos.funnel_steps.claim(step["_id"])
     assert slow
     assert heir
     funnel = funnel_of(world, clone)
 
-    assert await app.components.write(funnel, heir, "[new]", []) is True
-    assert await app.components.write(funnel, slow, "[old]", []) is False
-    assert await app.funnel_steps.end(slow, "done", raw_html="old") is False
-    assert await app.funnel_steps.end(heir, "done", raw_html="new") is True
+    assert await app.repos.components.write(funnel, heir, "[new]", []) is True
+    assert await app.repos.components.write(funnel, slow, "[old]", []) is False
+    assert await app.repos.funnel_steps.end(slow, "done", raw_html="old") is False
+    assert await app.repos.funnel_steps.end(heir, "done", raw_html="new") is True
     assert components_of(world, step)["components"] == "[new]"

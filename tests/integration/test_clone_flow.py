@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.sweep import find
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 from tests.integration.conftest import RunClones
+from tests.support.engine_app import EngineApp
 from tests.support.funnels import (
     DOMAIN,
     TOKEN,
@@ -118,7 +118,7 @@ async def test_one_completion_is_told_to_all_active_users_and_to_the_crm(world: 
 
 
 @pytest.mark.covers("FC-09", "FC-10")
-async def test_steps_are_copies_without_what_belongs_to_the_original_alone(world: World, app: App) -> None:
+async def test_steps_are_copies_without_what_belongs_to_the_original_alone(world: World, app: EngineApp) -> None:
     """As they stand before any of them is worked off."""
     original = Original(world, steps=2, account_id=world.account)
     world.db["funnel.step"].update_one({"_id": original.steps[0]}, {"$set": {"seo": {"a.b": ["$x"]}, "__v": 7}})
@@ -154,13 +154,13 @@ async def test_steps_are_copies_without_what_belongs_to_the_original_alone(world
     assert (waiting["pending"], waiting["in_progress"], waiting["lease_until"]) == (True, True, None)
 
 
-async def plan_only(app: App) -> None:
+async def plan_only(app: EngineApp) -> None:
     """Tier one, for every clone that is due."""
     from pipeline_engine.domain.funnels.clone_cache import CloneCache
-    from pipeline_engine.domain.funnels.plan import plan
+    from pipeline_engine.domain.funnels.plan import run_plan
 
     for unit in await find(app):
-        await plan(app, CloneCache(1), ObjectId(unit.id))
+        await run_plan(app, CloneCache(1), ObjectId(unit.id))
 
 
 @pytest.mark.covers("FC-14", "FC-20")
@@ -250,7 +250,7 @@ async def test_the_seeds_stale_clone_is_picked_up_and_finished(world: World, run
 
 
 async def test_steps_that_come_after_the_beginning_are_not_part_of_it(
-    world: World, app: App, run_clones: RunClones
+    world: World, app: EngineApp, run_clones: RunClones
 ) -> None:
     original = Original(world)
     frozen = list(original.steps)
@@ -348,7 +348,7 @@ async def test_an_image_that_several_steps_show_is_copied_once(
 
 
 @pytest.mark.covers("FC-X7")
-async def test_steps_that_wait_are_not_put_into_their_lane_twice(world: World, app: App) -> None:
+async def test_steps_that_wait_are_not_put_into_their_lane_twice(world: World, app: EngineApp) -> None:
     new_clone(world, Original(world, steps=3))
     await plan_only(app)
 
@@ -359,7 +359,7 @@ async def test_steps_that_wait_are_not_put_into_their_lane_twice(world: World, a
 
 
 @pytest.mark.covers("FC-11")
-async def test_jobs_hold_ids_only(world: World, app: App) -> None:
+async def test_jobs_hold_ids_only(world: World, app: EngineApp) -> None:
     original = Original(world)
     new_clone(world, original)
     await plan_only(app)
@@ -373,7 +373,7 @@ async def test_jobs_hold_ids_only(world: World, app: App) -> None:
 
 
 async def test_progress_is_told_between_the_first_step_and_the_last(
-    world: World, app: App, run_clones: RunClones, servers: dict[str, str]
+    world: World, app: EngineApp, run_clones: RunClones, servers: dict[str, str]
 ) -> None:
     from pipeline_engine.embedded.sink import Sink
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import read_automation
 from pipeline_engine.domain.automations.explain import Explanation, explain
 from pipeline_engine.errors import Permanent
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 NOW = datetime.now(UTC)
@@ -22,14 +22,14 @@ def failing(found: Explanation) -> list[str]:
     return [condition.name for condition in found.conditions if condition.passed is False]
 
 
-async def test_a_deal_that_is_due_fires_at_the_next_look(app: App, world: World) -> None:
+async def test_a_deal_that_is_due_fires_at_the_next_look(app: EngineApp, world: World) -> None:
     found = await explain(app, world.automation("add_tag", tag=ObjectId()), world.deal())
     assert (found.next.what, failing(found), found.history) == ("fires", [], [])
     assert found.next.at is not None
     assert abs(found.next.at - app.clock.now()) < timedelta(minutes=1)
 
 
-async def test_a_deal_whose_delay_runs_fires_when_it_is_over(app: App, world: World) -> None:
+async def test_a_deal_whose_delay_runs_fires_when_it_is_over(app: EngineApp, world: World) -> None:
     automation = world.automation("add_tag", tag=ObjectId(), delay=3600)
     entered = NOW.replace(microsecond=0) - timedelta(minutes=10)
     found = await explain(app, automation, world.deal(automation_starts=entered))
@@ -37,7 +37,7 @@ async def test_a_deal_whose_delay_runs_fires_when_it_is_over(app: App, world: Wo
     assert (found.next.what, found.next.at) == ("fires", entered + HOUR)
 
 
-async def test_a_deal_that_will_not_fire_and_why(app: App, world: World) -> None:
+async def test_a_deal_that_will_not_fire_and_why(app: EngineApp, world: World) -> None:
     automation = world.automation("add_tag", tag=ObjectId())
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"automation_triggered": [automation]}, "not in automation_triggered", "it has fired"),
@@ -56,13 +56,13 @@ async def test_a_deal_that_will_not_fire_and_why(app: App, world: World) -> None
         assert why in found.next.why, deal
 
 
-async def test_nothing_is_told_of_a_deal_of_another_account(app: App, world: World) -> None:
+async def test_nothing_is_told_of_a_deal_of_another_account(app: EngineApp, world: World) -> None:
     deal = world.deal(account_id=ObjectId(), stage_id=(stage := ObjectId()))
     found = await explain(app, world.automation("add_tag", tag=ObjectId()), deal)
     assert str(stage) not in repr(found)
 
 
-async def test_a_flag_overrides_what_was_settled(app: App, world: World) -> None:
+async def test_a_flag_overrides_what_was_settled(app: EngineApp, world: World) -> None:
     automation = world.automation("add_tag", tag=ObjectId())
     deal = world.deal(automation_triggered=[automation], skip_automations=[automation], retry_automations=[automation])
     found = await explain(app, automation, deal)
@@ -72,7 +72,7 @@ async def test_a_flag_overrides_what_was_settled(app: App, world: World) -> None
     }
 
 
-async def test_another_entry_counts_only_where_the_automation_says_so(app: App, world: World) -> None:
+async def test_another_entry_counts_only_where_the_automation_says_so(app: EngineApp, world: World) -> None:
     automation = world.automation("add_tag", tag=ObjectId(), reentry="per_entry")
     earlier = {str(automation): {"entry": NOW - HOUR}}
     again = world.deal(automation_triggered=[automation], automation_generation=earlier)
@@ -81,7 +81,7 @@ async def test_another_entry_counts_only_where_the_automation_says_so(app: App, 
     assert (await explain(app, automation, again)).next.what == "never"
 
 
-async def test_what_keeps_the_automation_itself(app: App, world: World) -> None:
+async def test_what_keeps_the_automation_itself(app: EngineApp, world: World) -> None:
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"status": "INACTIVE"}, "waits", "switch the automation on"),
         ({"module": "LEAD"}, "never", "LEAD"),
@@ -100,13 +100,13 @@ async def test_what_keeps_the_automation_itself(app: App, world: World) -> None:
         assert why in found.next.why, automation
 
 
-async def test_an_account_that_is_not_active(app: App, world: World) -> None:
+async def test_an_account_that_is_not_active(app: EngineApp, world: World) -> None:
     world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": False}})
     found = await explain(app, world.automation("add_tag", tag=ObjectId()), world.deal())
     assert (found.next.what, failing(found)) == ("waits", ["account is active"])
 
 
-async def test_what_moves_the_deal_waits_for_the_others(app: App, world: World) -> None:
+async def test_what_moves_the_deal_waits_for_the_others(app: EngineApp, world: World) -> None:
     mover = world.automation("stage", target_stage_id=ObjectId())
     note = world.automation("note", note="first")
     deal = world.deal()
@@ -119,7 +119,7 @@ async def test_what_moves_the_deal_waits_for_the_others(app: App, world: World) 
     assert str(note) in waiting.next.why
 
 
-async def test_a_deal_that_counts_as_settled_is_seen_at_the_next_full_look(app: App, world: World) -> None:
+async def test_a_deal_that_counts_as_settled_is_seen_at_the_next_full_look(app: EngineApp, world: World) -> None:
     automation = world.automation("add_tag", tag=ObjectId())
     document = await app.repos.automations.get(automation)
     assert document is not None
@@ -133,7 +133,7 @@ async def test_a_deal_that_counts_as_settled_is_seen_at_the_next_full_look(app: 
     assert (found.next.what, found.next.at) == ("fires", looked_at + HOUR)
 
 
-async def test_history_of_a_deal_that_is_to_be_tried_again(app: App, world: World) -> None:
+async def test_history_of_a_deal_that_is_to_be_tried_again(app: EngineApp, world: World) -> None:
     automation, deal = world.automation("email", email_template_id=ObjectId()), world.deal()
     unit, at = f"{automation}:{deal}:0", NOW.replace(microsecond=0)
     own = {"account_id": world.account, "automation_id": automation, "deal_id": deal}
@@ -162,7 +162,7 @@ async def test_history_of_a_deal_that_is_to_be_tried_again(app: App, world: Worl
     assert "ann@" not in repr(found.history)
 
 
-async def test_an_attempt_that_failed_comes_again_at_its_time(app: App, world: World) -> None:
+async def test_an_attempt_that_failed_comes_again_at_its_time(app: EngineApp, world: World) -> None:
     automation, deal = world.automation("note", note="hello"), world.deal()
     at = NOW.replace(microsecond=0) + HOUR
     own = {"account_id": world.account, "automation_id": automation, "deal_id": deal, "updatedAt": NOW}
@@ -174,7 +174,7 @@ async def test_an_attempt_that_failed_comes_again_at_its_time(app: App, world: W
     assert (found.next.what, found.next.at, found.next.why) == ("retries", at, "attempt 1 failed: 451")
 
 
-async def test_what_does_not_exist_is_named(app: App, world: World) -> None:
+async def test_what_does_not_exist_is_named(app: EngineApp, world: World) -> None:
     automation, missing = world.automation("add_tag", tag=ObjectId()), ObjectId()
     with pytest.raises(Permanent, match=f"no deal {missing}"):
         await explain(app, automation, missing)

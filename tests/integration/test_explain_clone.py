@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.explain import explain
-from pipeline_engine.domain.funnels.plan import plan
+from pipeline_engine.domain.funnels.plan import run_plan
 from pipeline_engine.errors import Permanent
 from tests.integration.conftest import RunClones
+from tests.support.engine_app import EngineApp
 from tests.support.funnels import Original, new_clone, steps_of
 from tests.support.world import World
 
@@ -39,7 +39,7 @@ CASES: list[tuple[dict[str, Any], str, timedelta | None, str]] = [
 """What the funnel says beyond a pending clone; what follows, how long after its time, and why."""
 
 
-async def test_what_happens_next(app: App, world: World) -> None:
+async def test_what_happens_next(app: EngineApp, world: World) -> None:
     original = Original(world, steps=1)
     for changes, what, after, why in CASES:
         found = await explain(app, new_clone(world, original, **changes))
@@ -50,9 +50,9 @@ async def test_what_happens_next(app: App, world: World) -> None:
             assert found.next.at == NOW + HOUR + after
 
 
-async def test_steps_that_are_open_are_named_with_who_holds_them(app: App, world: World) -> None:
+async def test_steps_that_are_open_are_named_with_who_holds_them(app: EngineApp, world: World) -> None:
     clone = new_clone(world, Original(world, steps=3))
-    await plan(app, CloneCache(1), clone)
+    await run_plan(app, CloneCache(1), clone)
     first, second, third = steps_of(world, clone)
     await app.repos.funnel_steps.claim(first["_id"])
     world.db["funnel.step"].update_one({"_id": second["_id"]}, {"$set": {"clone_state": "failed", "last_error": "why"}})
@@ -70,17 +70,17 @@ async def test_steps_that_are_open_are_named_with_who_holds_them(app: App, world
     assert found.steps[1].error == "why"
 
 
-async def test_a_clone_waits_for_others_of_its_account(app: App, world: World) -> None:
+async def test_a_clone_waits_for_others_of_its_account(app: EngineApp, world: World) -> None:
     original = Original(world, steps=1)
     for _ in range(3):
-        await plan(app, CloneCache(1), new_clone(world, original))
+        await run_plan(app, CloneCache(1), new_clone(world, original))
 
     found = await explain(app, new_clone(world, original))
 
     assert (found.next.what, "3 clones under way" in found.next.why) == ("waits", True)
 
 
-async def test_a_clone_that_ran_to_its_end(app: App, world: World, run_clones: RunClones) -> None:
+async def test_a_clone_that_ran_to_its_end(app: EngineApp, world: World, run_clones: RunClones) -> None:
     clone = new_clone(world, Original(world, steps=2))
     await run_clones()
 
@@ -91,7 +91,7 @@ async def test_a_clone_that_ran_to_its_end(app: App, world: World, run_clones: R
     assert len(found.warnings) == 1
 
 
-async def test_what_is_no_clone_is_said(app: App, world: World) -> None:
+async def test_what_is_no_clone_is_said(app: EngineApp, world: World) -> None:
     for id in (ObjectId(), Original(world, steps=1).id):
         with pytest.raises(Permanent, match=f"no clone {id}"):
             await explain(app, id)

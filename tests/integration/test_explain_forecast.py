@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations.forecast import Forecast, forecast
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -21,7 +21,7 @@ def pairs(found: Forecast) -> list[tuple[ObjectId, ObjectId]]:
 
 
 @pytest.mark.covers("DA-27")
-async def test_what_fires_and_when_in_the_order_of_time(app: App, world: World) -> None:
+async def test_what_fires_and_when_in_the_order_of_time(app: EngineApp, world: World) -> None:
     slow, fast = world.automation("add_tag", tag=TAG, delay=7200), world.automation("note", note="hello")
     due, later = world.deal(automation_starts=NOW - 3 * HOUR), world.deal(automation_starts=NOW - HOUR)
     world.deal(stage_id=ObjectId())
@@ -42,14 +42,14 @@ def snapshot(world: World) -> dict[str, list[object]]:
     return {name: list(world.db[name].find()) for name in sorted(world.db.list_collection_names())}
 
 
-async def test_what_lies_beyond_the_horizon_is_left_out(app: App, world: World) -> None:
+async def test_what_lies_beyond_the_horizon_is_left_out(app: EngineApp, world: World) -> None:
     automation = world.automation("add_tag", tag=TAG, delay=7200)
     deal = world.deal(automation_starts=NOW - HOUR)
     assert pairs(await forecast(app, HOUR / 2, None, 100)) == []
     assert pairs(await forecast(app, HOUR, None, 100)) == [(automation, deal)]
 
 
-async def test_what_will_not_fire_by_itself_is_left_out(app: App, world: World) -> None:
+async def test_what_will_not_fire_by_itself_is_left_out(app: EngineApp, world: World) -> None:
     world.automation("add_tag", tag=TAG, status="INACTIVE")
     world.automation("add_tag", tag=TAG, delay="soon")
     world.automation("fax")
@@ -60,7 +60,7 @@ async def test_what_will_not_fire_by_itself_is_left_out(app: App, world: World) 
     assert pairs(await forecast(app, HOUR, None, 100)) == []
 
 
-async def test_pauses_retries_and_flags_have_their_times(app: App, world: World) -> None:
+async def test_pauses_retries_and_flags_have_their_times(app: EngineApp, world: World) -> None:
     paused = world.automation("add_tag", tag=TAG, paused_until=NOW + 3 * HOUR)
     note = world.automation("note", note="hello")
     deal = world.deal(retry_automations=[paused], automation_triggered=[paused])
@@ -73,7 +73,7 @@ async def test_pauses_retries_and_flags_have_their_times(app: App, world: World)
     assert [(one.automation, one.at) for one in found.firings] == [(note, NOW + 2 * HOUR), (paused, NOW + 3 * HOUR)]
 
 
-async def test_a_deal_that_is_moved_goes_on_in_its_new_stage(app: App, world: World) -> None:
+async def test_a_deal_that_is_moved_goes_on_in_its_new_stage(app: EngineApp, world: World) -> None:
     there = ObjectId()
     mover = world.automation("stage", target_stage_id=there, delay=3600)
     back = world.automation("stage", target_stage_id=world.stage, delay=3600, stage_id=there)
@@ -94,7 +94,7 @@ async def test_a_deal_that_is_moved_goes_on_in_its_new_stage(app: App, world: Wo
     assert {one.deal for one in found.firings} == {deal}
 
 
-async def test_a_limit_is_said_and_what_is_told_is_whole(app: App, world: World) -> None:
+async def test_a_limit_is_said_and_what_is_told_is_whole(app: EngineApp, world: World) -> None:
     automations = [world.automation("add_tag", tag=TAG, delay=delay) for delay in (7200, 3600)]
     entered = [NOW - timedelta(minutes=minute) for minute in range(20)]
     deals = {world.deal(automation_starts=at): at for at in entered}
@@ -111,7 +111,7 @@ async def test_a_limit_is_said_and_what_is_told_is_whole(app: App, world: World)
     assert not (await forecast(app, 24 * HOUR, None, 40)).cut
 
 
-async def test_one_account_alone(app: App, world: World) -> None:
+async def test_one_account_alone(app: EngineApp, world: World) -> None:
     other = world.neighbour()
     own, foreign = world.automation("add_tag", tag=TAG), other.automation("add_tag", tag=TAG)
     mine, theirs = world.deal(), other.deal()

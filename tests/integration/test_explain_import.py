@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.imports.explain import explain
 from pipeline_engine.errors import Permanent
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp
 from tests.support.world import SAMPLE, World
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -36,7 +36,7 @@ CASES: list[tuple[dict[str, Any], str, timedelta | None, str]] = [
 """What the queue document says beyond a pending import; what follows, how long after its last change, and why."""
 
 
-async def test_what_happens_next(app: App, world: World) -> None:
+async def test_what_happens_next(app: EngineApp, world: World) -> None:
     for queue, what, after, why in CASES:
         found = await explain(app, world.queue("some/key.csv", **queue))
         assert found.next.what == what, queue
@@ -47,7 +47,7 @@ async def test_what_happens_next(app: App, world: World) -> None:
             assert (found.next.at is None) == (what != "runs"), queue
 
 
-async def test_what_is_done_and_who_holds_the_rest(app: App, world: World) -> None:
+async def test_what_is_done_and_who_holds_the_rest(app: EngineApp, world: World) -> None:
     queue = world.queue("some/key.csv", None, **HELD, lease_until=NOW + HOUR)
     chunk = {"queue_id": queue, "account_id": world.account, "rows": 500, "token": 1, "attempts": 1}
     done = {"created": 498, "failed": 2, "updated": 0, "skipped": 0, "state": "done"}
@@ -64,7 +64,7 @@ async def test_what_is_done_and_who_holds_the_rest(app: App, world: World) -> No
     assert (held.chunk, held.owner, held.until) == (f"{queue}:2", "host:2:bb", NOW + HOUR)
 
 
-async def test_an_import_that_ran_to_its_end(app: App, world: World, run_imports: RunImports) -> None:
+async def test_an_import_that_ran_to_its_end(app: EngineApp, world: World, run_imports: RunImports) -> None:
     queue = world.submit(SAMPLE)
     before = await explain(app, queue)
     await run_imports()
@@ -75,7 +75,7 @@ async def test_an_import_that_ran_to_its_end(app: App, world: World, run_imports
     assert [(one.state, one.rows) for one in after.chunks] == [("done", 3)]
 
 
-async def test_an_import_that_does_not_exist_is_named(app: App) -> None:
+async def test_an_import_that_does_not_exist_is_named(app: EngineApp) -> None:
     missing = ObjectId()
     with pytest.raises(Permanent, match=f"no import {missing}"):
         await explain(app, missing)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations import matching
 from pipeline_engine.domain.automations.automation import Automation, read_automation
 from pipeline_engine.domain.automations.conditions import (
@@ -22,6 +21,7 @@ from pipeline_engine.domain.automations.conditions import (
     unsettled,
 )
 from pipeline_engine.domain.explanation import holds
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 Document = dict[str, Any]
@@ -86,7 +86,7 @@ def deals() -> Iterator[Document]:
 
 
 @pytest.mark.covers("DA-10", "DA-11")
-async def test_of_a_deal_the_conditions_say_what_the_filters_say(app: App) -> None:
+async def test_of_a_deal_the_conditions_say_what_the_filters_say(app: EngineApp) -> None:
     every = list(deals())
     await app.database["deals"].insert_many(every)
     # As MongoDB gives them back.
@@ -105,7 +105,7 @@ async def test_of_a_deal_the_conditions_say_what_the_filters_say(app: App) -> No
 
 
 @pytest.mark.covers("DA-X9")
-async def test_of_the_others_of_the_stage_as_well(app: App) -> None:
+async def test_of_the_others_of_the_stage_as_well(app: EngineApp) -> None:
     every = list(deals())
     await app.database["deals"].insert_many(every)
     every = await app.database["deals"].find().to_list(None)
@@ -116,12 +116,12 @@ async def test_of_the_others_of_the_stage_as_well(app: App) -> None:
             assert holds([others_first(siblings, deal, NOW)]) == (deal["_id"] in through), (siblings, deal)
 
 
-async def ids(app: App, query: Document) -> set[ObjectId]:
+async def ids(app: EngineApp, query: Document) -> set[ObjectId]:
     return {deal["_id"] for deal in await app.database["deals"].find(query, projection=["_id"]).to_list(None)}
 
 
 @pytest.mark.covers("DA-06", "DA-08")
-async def test_of_an_automation_the_conditions_say_what_the_sweep_asks(app: App, world: World) -> None:
+async def test_of_an_automation_the_conditions_say_what_the_sweep_asks(app: EngineApp, world: World) -> None:
     now = datetime.now(UTC)
     minute, inactive = timedelta(minutes=1), world.neighbour()
     world.db["_accounts"].update_one({"_id": inactive.account}, {"$set": {"active": False}})

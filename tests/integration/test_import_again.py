@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
-from pipeline_engine.workers import open_app
 from pipeline_engine.domain.imports.control import retry
 from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
-from pipeline_engine.domain.imports.plan import plan
+from pipeline_engine.domain.imports.plan import run_import
 from pipeline_engine.domain.imports.rows import run_chunk
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.world import SAMPLE, Document, World
 
 MAPPINGS = {"name": "name", "value": "value", "stage": "stage_id"}
@@ -57,13 +56,15 @@ def set_back(world: World, queue_id: ObjectId, chunks: Document) -> None:
     world.db["queues"].update_one({"_id": queue_id}, {"$set": {"status": "processing"}})
 
 
-async def test_a_chunk_whose_job_comes_twice_is_done_once(world: World, app: App, run_imports: RunImports) -> None:
+async def test_a_chunk_whose_job_comes_twice_is_done_once(
+    world: World, app: EngineApp, run_imports: RunImports
+) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
     await run_imports()
     before = world.deals_of(queue_id)
 
     assert await run_chunk(app, ImportCache(), f"{queue_id}:0") is None
-    assert await plan(app, ImportCache(), queue_id) is None
+    assert await run_import(app, ImportCache(), queue_id) is None
 
     assert world.deals_of(queue_id) == before
     assert_whole(world, queue_id)
@@ -164,7 +165,7 @@ async def test_a_call_that_fails_on_the_way_costs_an_attempt_and_no_row(
 
 
 async def test_an_import_given_up_half_way_tells_what_it_has_and_a_retry_does_the_rest(
-    world: World, app: App, run_imports: RunImports
+    world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
     broken = fault("mongo.import_chunks.insert_many", 5)
@@ -286,7 +287,7 @@ async def test_two_deaths_are_forgiven_once_rows_get_in(world: World, run_import
 
 
 async def test_rows_that_got_in_before_a_death_do_not_forgive_it(
-    world: World, app: App, run_imports: RunImports
+    world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     """Else an import that kills its process at row 100,001 would kill processes for ever."""
     queue_id = world.submit(FILE, MAPPINGS)
@@ -294,8 +295,8 @@ async def test_rows_that_got_in_before_a_death_do_not_forgive_it(
     world.db["import_chunks"].delete_many({"queue_id": queue_id, "n": {"$gte": 10}})
     die(world, queue_id, 1)
     desk = ImportCache()
-    desk.stopping = True
+    app.stopping.set()
 
-    assert await plan(app, desk, queue_id) == Snooze()
+    assert await run_import(app, desk, queue_id) == Snooze()
 
     assert world.import_of(queue_id)["crashes"] == 2

@@ -9,10 +9,9 @@ from functools import partial
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
-from pipeline_engine.domain.imports.cancel import cancel
-from pipeline_engine.domain.imports.retry import retry
+from pipeline_engine.domain.imports.control import cancel, retry
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import SAMPLE, World
 
@@ -36,7 +35,9 @@ def assert_true_figures(world: World, queue_id: ObjectId, status: str) -> None:
     assert world.db["import_chunks"].count_documents({"queue_id": queue_id, "state": "open"}) == 0
 
 
-async def test_a_pending_import_is_cancelled_before_it_begins(world: World, app: App, run_imports: RunImports) -> None:
+async def test_a_pending_import_is_cancelled_before_it_begins(
+    world: World, app: EngineApp, run_imports: RunImports
+) -> None:
     queue_id = world.submit(SAMPLE)
     assert await cancel(app, queue_id) == "pending"
 
@@ -50,7 +51,7 @@ async def test_a_pending_import_is_cancelled_before_it_begins(world: World, app:
 
 
 async def test_a_running_import_stops_within_a_chunk_and_a_retry_brings_the_rest(
-    world: World, app: App, run_imports: RunImports
+    world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
     running = asyncio.create_task(run_imports(import_chunk_rows=3))
@@ -81,7 +82,7 @@ async def test_a_running_import_stops_within_a_chunk_and_a_retry_brings_the_rest
 
 
 async def test_both_endings_are_told_and_only_the_completion_to_the_crm(
-    world: World, app: App, run_imports: RunImports
+    world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(SAMPLE)
     await cancel(app, queue_id)
@@ -97,7 +98,7 @@ async def test_both_endings_are_told_and_only_the_completion_to_the_crm(
 
 @pytest.mark.covers("DI-X10")
 async def test_rows_that_a_dead_run_got_in_count_when_the_rest_is_cancelled(
-    world: World, app: App, run_imports: RunImports
+    world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
     await run_imports(import_chunk_rows=100)

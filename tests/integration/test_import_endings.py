@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.imports.import_cache import ImportCache
-from pipeline_engine.domain.imports.open_chunks import ROWS_LANE
-from pipeline_engine.domain.imports.plan import plan
+from pipeline_engine.domain.imports.jobs import ROWS
+from pipeline_engine.domain.imports.plan import run_import
 from pipeline_engine.domain.imports.sweep import find
 from pipeline_engine.lanes import Snooze
+from pipeline_engine.repos.events_due import EventsDue
+from pipeline_engine.repos.imports import QUEUES
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import SAMPLE, World
 
@@ -116,7 +118,7 @@ async def test_failure_is_told_to_the_user_but_is_no_completion(world: World, ru
 
 @pytest.mark.covers("R-26")
 async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
-    world: World, configured: Settings, app: App
+    world: World, configured: Settings, app: EngineApp
 ) -> None:
     """As if the process had died between the end of the import and its announcement."""
     queue_id = world.submit(SAMPLE)
@@ -151,13 +153,15 @@ async def test_an_event_that_was_told_before_the_crash_is_not_told_twice(
     assert "events_due" not in world.import_of(queue_id)
 
 
-async def test_an_event_that_became_due_meanwhile_is_not_forgotten(world: World, app: App) -> None:
+async def test_an_event_that_became_due_meanwhile_is_not_forgotten(world: World, app: EngineApp) -> None:
     first, second = ({"event_id": f"e{n}", "to": "crm_events"} for n in (1, 2))
     queue_id = world.queue("a.csv", events_due=[first])
-    (read,) = await app.repos.imports.with_events_due(10)
+    events = EventsDue(app.store, QUEUES)
+    read = await events.get(queue_id)
+    assert read is not None
     world.db["queues"].update_one({"_id": queue_id}, {"$push": {"events_due": second}})
 
-    await app.repos.imports.events_told(read)
+    await events.clear(read)
 
     assert world.import_of(queue_id)["events_due"] == [first, second]
 
@@ -188,19 +192,19 @@ async def test_the_ledger_goes_after_thirty_days(world: World, run_imports: RunI
 
 
 @pytest.mark.covers("DI-14", "DI-X5")
-async def test_jobs_hold_ids_and_neither_cells_nor_secrets(world: World, app: App) -> None:
+async def test_jobs_hold_ids_and_neither_cells_nor_secrets(world: World, app: EngineApp) -> None:
     queue_id = world.submit(SAMPLE)
     await dispatch(app, await find(app))
     desk = ImportCache()
-    planning = asyncio.create_task(plan(app, desk, queue_id))
+    planning = asyncio.create_task(run_import(app, desk, queue_id))
 
     async def chunks_wait() -> bool:
-        return (await app.queue.counts([ROWS_LANE]))[ROWS_LANE].waiting == 1
+        return (await app.queue.counts([ROWS.lane.name]))[ROWS.lane.name].waiting == 1
 
     await eventually(chunks_wait, "the chunk waits for somebody to work it off")
     ours = [key async for key in app.redis.scan_iter(f"{app.settings.redis_prefix}*")]
     dumped = b"".join([key + await app.redis.dump(key) for key in ours])
-    desk.stopping = True
+    app.stopping.set()
     assert await planning == Snooze()
 
     assert f"{queue_id}:0".encode() in dumped

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.events import relay
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.providers.sockets import SocketService
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp
 from tests.support.world import SAMPLE, Document, World
 
 
@@ -46,7 +46,7 @@ async def test_the_end_is_told_to_the_user_of_the_import(
     await run_imports()
     assert outbox(world)["state"] == "waiting"
 
-    (result,) = await run_once(configured, ["events.outbox"])
+    (result,) = (await run_once(configured, ["events.outbox"])).results
 
     (record,) = await sink.records(event="import_finished")
     assert record["payload"] == {
@@ -59,7 +59,7 @@ async def test_the_end_is_told_to_the_user_of_the_import(
     assert (outbox(world)["state"], outbox(world)["attempts"]) == ("delivered", 1)
     assert (outbox(world)["expires_at"] - datetime.now(UTC)).days in (6, 7)
 
-    (again,) = await run_once(configured, ["events.outbox"])
+    (again,) = (await run_once(configured, ["events.outbox"])).results
     assert again.units == 0
     assert len(await sink.records(event="import_finished")) == 1
 
@@ -95,7 +95,7 @@ async def test_an_absent_service_stops_no_import_and_gets_its_event_later(
 
     result = await run_imports(**away)
     assert result.succeeded == 1
-    (told,) = await run_once(configured.model_copy(update=away), ["events.outbox"])
+    (told,) = (await run_once(configured.model_copy(update=away), ["events.outbox"])).results
 
     assert (told.units, told.failed, told.busy) == (1, 0, 1)
     assert (outbox(world)["state"], outbox(world)["attempts"]) == ("waiting", 0)
@@ -106,7 +106,7 @@ async def test_an_absent_service_stops_no_import_and_gets_its_event_later(
 
 @pytest.mark.covers("R-26")
 async def test_a_service_that_never_acknowledges_gets_an_event_three_times(
-    world: World, app: App, run_imports: RunImports, sink: Sink
+    world: World, app: EngineApp, run_imports: RunImports, sink: Sink
 ) -> None:
     queue_id = world.submit(SAMPLE)
     await run_imports()
@@ -136,14 +136,14 @@ async def test_an_event_whose_last_attempt_ended_in_a_crash_is_not_sent_a_fourth
     await sink.clear()
     world.db["outbox"].update_one({}, {"$set": {"attempts": 3}})
 
-    (result,) = await run_once(configured, ["events.outbox"])
+    (result,) = (await run_once(configured, ["events.outbox"])).results
 
     assert result.failed == 1
     assert outbox(world)["state"] == "given_up"
     assert await sink.records() == []
 
 
-async def test_of_two_daemons_one_delivers(world: World, app: App, run_imports: RunImports) -> None:
+async def test_of_two_daemons_one_delivers(world: World, app: EngineApp, run_imports: RunImports) -> None:
     world.submit(SAMPLE)
     await run_imports()
     message = outbox(world)

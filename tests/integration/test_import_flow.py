@@ -15,7 +15,7 @@ async def test_the_seeds_own_queue_item_becomes_three_deals(
 ) -> None:
     queue_id = world.queue(world.upload(f"{key_prefix}test-import.csv", SAMPLE))
 
-    (result,) = await run_once(configured, ["deals.import"])
+    (result,) = (await run_once(configured, ["deals.import"])).results
 
     assert (result.units, result.succeeded, result.failed, result.busy) == (1, 1, 0, 0)
     ended = world.import_of(queue_id)

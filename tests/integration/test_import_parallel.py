@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.imports import coordinator, sweep
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp
 from tests.support.world import SAMPLE, World
 
 MAPPINGS = {"name": "name", "stage": "stage_id"}
@@ -67,7 +67,7 @@ async def test_more_imports_than_places_take_turns(
 
 
 @pytest.mark.covers("R-15")
-async def test_every_account_in_turn_gives_its_oldest_import(world: World, app: App) -> None:
+async def test_every_account_in_turn_gives_its_oldest_import(world: World, app: EngineApp) -> None:
     neighbour = world.neighbour()
     heap = [world.queue("a.csv") for _ in range(40)]
     late = [neighbour.queue("a.csv") for _ in range(2)]
@@ -76,7 +76,7 @@ async def test_every_account_in_turn_gives_its_oldest_import(world: World, app: 
     units = await sweep.find(app)
 
     assert [unit.id for unit in units[:5]] == [str(one) for one in (heap[0], late[0], heap[1], late[1], heap[2])]
-    assert len(units) == sweep.AHEAD
+    assert len(units) == sweep.MAX_FOUND
     assert {unit.account for unit in units} == {str(world.account), str(neighbour.account)}
 
 

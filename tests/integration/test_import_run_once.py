@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.imports import sweep
+from pipeline_engine.domain.imports.jobs import IMPORT
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp
 from tests.support.world import SAMPLE, World
 
 
@@ -29,7 +30,7 @@ async def test_the_result_counts_units_and_jobs(world: World, run_imports: RunIm
 
 async def test_all_that_is_due_is_done_however_much_it_is(world: World, run_imports: RunImports) -> None:
     key = world.upload(f"imports/{world.account}/one.csv", "name\nDeal\n")
-    ids = [world.queue(key, {"name": "name"}) for _ in range(sweep.AHEAD + 5)]
+    ids = [world.queue(key, {"name": "name"}) for _ in range(sweep.MAX_FOUND + 5)]
 
     result = await run_imports()
 
@@ -46,7 +47,7 @@ async def test_nothing_due_is_nothing_done(world: World, run_imports: RunImports
 
 
 async def test_what_others_hold_is_not_touched_and_counts_as_busy(
-    world: World, app: App, run_imports: RunImports
+    world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     held, flagged, free = world.submit(SAMPLE), world.submit(SAMPLE, in_progress=True), world.submit(SAMPLE)
     assert await app.repos.imports.claim(held) is not None
@@ -59,7 +60,7 @@ async def test_what_others_hold_is_not_touched_and_counts_as_busy(
     assert world.import_of(free)["status"] == "completed"
 
 
-async def test_what_another_takes_meanwhile_is_busy(world: World, app: App) -> None:
+async def test_what_another_takes_meanwhile_is_busy(world: World, app: EngineApp) -> None:
     queue_id = world.submit(SAMPLE)
     units = await sweep.find(app)
     await app.repos.imports.claim(queue_id)
@@ -71,23 +72,25 @@ async def test_what_another_takes_meanwhile_is_busy(world: World, app: App) -> N
     ("status", "outcome"),
     [("completed", "succeeded"), ("failed", "failed"), ("cancelled", "failed"), ("pending", "busy")],
 )
-async def test_how_an_import_ended_is_how_the_unit_ended(world: World, app: App, status: str, outcome: str) -> None:
+async def test_how_an_import_ended_is_how_the_unit_ended(
+    world: World, app: EngineApp, status: str, outcome: str
+) -> None:
     queue_id = world.queue("a.csv", status=status)
 
     assert await sweep.outcomes(app, [str(queue_id)]) == {str(queue_id): outcome}
 
 
-async def test_jobs_of_a_running_daemon_stay_its_own(world: World, app: App, run_imports: RunImports) -> None:
+async def test_jobs_of_a_running_daemon_stay_its_own(world: World, app: EngineApp, run_imports: RunImports) -> None:
     world.submit(SAMPLE)
     await dispatch(app, await sweep.find(app))
 
     result = await run_imports()
 
     assert result.succeeded == 1
-    assert (await app.queue.counts([sweep.LANE.name]))[sweep.LANE.name].waiting == 1
+    assert (await app.queue.counts([IMPORT.lane.name]))[IMPORT.lane.name].waiting == 1
 
 
-async def test_nothing_stays_in_redis_for_ever(world: World, app: App, run_imports: RunImports) -> None:
+async def test_nothing_stays_in_redis_for_ever(world: World, app: EngineApp, run_imports: RunImports) -> None:
     world.submit(SAMPLE)
     world.queue("imports/missing.csv")
 
@@ -100,7 +103,7 @@ async def test_nothing_stays_in_redis_for_ever(world: World, app: App, run_impor
 async def test_without_names_every_sweep_that_is_switched_on_runs(world: World, configured: Settings) -> None:
     queue_id = world.submit(SAMPLE)
 
-    results = {result.name: result for result in await run_once(configured, [])}
+    results = {result.name: result for result in (await run_once(configured, [])).results}
 
     assert results["deals.import"].succeeded == 1
     assert results["events.outbox"].succeeded == 1
@@ -111,7 +114,7 @@ async def test_without_names_every_sweep_that_is_switched_on_runs(world: World, 
 async def test_a_system_that_is_switched_off_does_not_run(world: World, configured: Settings) -> None:
     queue_id = world.submit(SAMPLE)
 
-    results = await run_once(configured.model_copy(update={"qm_deals": False}), [])
+    results = (await run_once(configured.model_copy(update={"qm_deals": False}), [])).results
 
     assert "deals.import" not in {result.name for result in results}
     assert world.import_of(queue_id)["status"] == "pending"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.imports.csv.values import name_key
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp
 from tests.support.world import Document, World
 
 MAPPINGS = {"Deal": "name", "Stage": "stage_id"}
@@ -154,7 +154,7 @@ async def test_fifty_chunks_that_need_the_same_new_stages_make_each_once(world: 
 
 
 @pytest.mark.covers("DI-X8")
-async def test_fifty_who_ask_at_once_get_one_stage(world: World, app: App) -> None:
+async def test_fifty_who_ask_at_once_get_one_stage(world: World, app: EngineApp) -> None:
     def ask(n: int) -> Any:
         name = f"{' ' * n}Brand New"
         return app.repos.stages.find_or_create(world.account, world.pipeline, name_key(name), name, world.user)
@@ -165,7 +165,7 @@ async def test_fifty_who_ask_at_once_get_one_stage(world: World, app: App) -> No
     assert set(ids) == {stage["_id"]}
 
 
-async def test_giving_keys_again_or_twice_at_once_changes_nothing(world: World, app: App) -> None:
+async def test_giving_keys_again_or_twice_at_once_changes_nothing(world: World, app: EngineApp) -> None:
     for name in ("Won", "won", "Lost", "", "Straße"):
         crm_stage(world, name)
 

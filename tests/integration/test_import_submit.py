@@ -12,14 +12,14 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import failpoints
-from pipeline_engine.app import App
 from pipeline_engine.domain.imports.control import retry
 from pipeline_engine.domain.imports.explain import explain
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.submit import NewImport, submit
 from pipeline_engine.errors import Transient
-from tests.eventually import eventually
 from tests.integration.conftest import RunImports
+from tests.support.engine_app import EngineApp
+from tests.support.eventually import eventually
 from tests.support.world import SAMPLE, SAMPLE_MAPPINGS, World
 
 
@@ -38,7 +38,7 @@ def upload_that(do: str) -> Iterator[None]:
         failpoints.disarm()
 
 
-async def crash_after_upload(world: World, app: App, wanted: NewImport) -> ObjectId:
+async def crash_after_upload(world: World, app: EngineApp, wanted: NewImport) -> ObjectId:
     """Submit, and stop where a kill would: the object is there, and nothing after it has run. Returns the import's id,
     as the key of the object says it."""
     prefix = f"imports/{world.account}/"
@@ -62,7 +62,7 @@ def wanted(world: World) -> NewImport:
 
 @pytest.mark.covers("DI-03", "DI-04")
 async def test_what_is_submitted_is_imported(
-    world: World, app: App, run_imports: RunImports, wanted: NewImport
+    world: World, app: EngineApp, run_imports: RunImports, wanted: NewImport
 ) -> None:
     queue_id = await submit(app, wanted, blocks())
 
@@ -79,7 +79,7 @@ async def test_what_is_submitted_is_imported(
 @pytest.mark.covers("DI-22")
 @pytest.mark.parametrize("fault", [{"mappings": {"Deal Name": "account_id"}}, {"mappings": {}}], ids=str)
 async def test_a_wrong_mapping_is_refused_and_nothing_is_stored(
-    world: World, app: App, wanted: NewImport, fault: dict[str, dict[str, str]]
+    world: World, app: EngineApp, wanted: NewImport, fault: dict[str, dict[str, str]]
 ) -> None:
     with pytest.raises(ImportRefused, match="mapp"):
         await submit(app, replace(wanted, mappings=fault["mappings"]), blocks())
@@ -88,7 +88,9 @@ async def test_a_wrong_mapping_is_refused_and_nothing_is_stored(
     assert world.keys(f"imports/{world.account}/") == []
 
 
-async def test_a_foreign_pipeline_is_refused_and_nothing_is_stored(world: World, app: App, wanted: NewImport) -> None:
+async def test_a_foreign_pipeline_is_refused_and_nothing_is_stored(
+    world: World, app: EngineApp, wanted: NewImport
+) -> None:
     neighbour = world.neighbour()
     neighbour.close()
 
@@ -99,7 +101,7 @@ async def test_a_foreign_pipeline_is_refused_and_nothing_is_stored(world: World,
     assert world.keys(f"imports/{world.account}/") == []
 
 
-async def test_two_submissions_of_one_file_are_two_imports(world: World, app: App, wanted: NewImport) -> None:
+async def test_two_submissions_of_one_file_are_two_imports(world: World, app: EngineApp, wanted: NewImport) -> None:
     first, second = [await submit(app, wanted, blocks()) for _ in range(2)]
 
     assert first != second
@@ -110,7 +112,7 @@ async def test_two_submissions_of_one_file_are_two_imports(world: World, app: Ap
 
 
 async def test_a_crash_after_the_upload_leaves_a_document_that_names_the_object(
-    world: World, app: App, run_imports: RunImports, wanted: NewImport
+    world: World, app: EngineApp, run_imports: RunImports, wanted: NewImport
 ) -> None:
     queue_id = await crash_after_upload(world, app, wanted)
 
@@ -122,7 +124,7 @@ async def test_a_crash_after_the_upload_leaves_a_document_that_names_the_object(
 
 
 async def test_an_upload_that_never_ended_fails_a_day_later_and_may_be_retried(
-    world: World, app: App, run_imports: RunImports, wanted: NewImport
+    world: World, app: EngineApp, run_imports: RunImports, wanted: NewImport
 ) -> None:
     crashed = await crash_after_upload(world, app, wanted)
     await submit(app, wanted, blocks())
@@ -143,7 +145,7 @@ async def test_an_upload_that_never_ended_fails_a_day_later_and_may_be_retried(
 
 
 async def test_an_upload_that_fails_makes_the_import_failed(
-    world: World, app: App, run_imports: RunImports, wanted: NewImport
+    world: World, app: EngineApp, run_imports: RunImports, wanted: NewImport
 ) -> None:
     with upload_that("raise"), pytest.raises(Transient):
         await submit(app, wanted, blocks())

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from bson.datetime_ms import DatetimeMS
 
-from pipeline_engine.app import App
 from pipeline_engine.repos.changes import Change
+from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import World
 
 
 @pytest.fixture
-async def heard(app: App) -> AsyncIterator[list[str]]:
+async def heard(app: EngineApp) -> AsyncIterator[list[str]]:
     """The collections told so far, by a stream that is known to listen."""
     told: list[str] = []
 

@@ -8,8 +8,8 @@ import pytest
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from pipeline_engine.app import App
 from pipeline_engine.repos.collection import AccountMissing, Collection
+from tests.support.engine_app import EngineApp
 
 ANYBODYS = {"_id": ObjectId()}
 CHANGE = {"$set": {"changed": True}}
@@ -40,7 +40,7 @@ OPERATIONS: dict[str, Operation] = {
 
 @pytest.mark.covers("R-19")
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
-async def test_without_an_account_nothing_is_asked_and_nothing_written(app: App, operation: Operation) -> None:
+async def test_without_an_account_nothing_is_asked_and_nothing_written(app: EngineApp, operation: Operation) -> None:
     collection = Collection(app.database["things"])
 
     with pytest.raises(AccountMissing, match="things"):
@@ -50,7 +50,7 @@ async def test_without_an_account_nothing_is_asked_and_nothing_written(app: App,
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
-async def test_who_looks_over_all_accounts_says_so(app: App, operation: Operation) -> None:
+async def test_who_looks_over_all_accounts_says_so(app: EngineApp, operation: Operation) -> None:
     await operation(Collection(app.database["things"]).everywhere)
 
 

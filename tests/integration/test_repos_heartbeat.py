@@ -8,14 +8,15 @@ from datetime import datetime
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.repos.client import connect
 from pipeline_engine.repos.heartbeat import Heartbeat
+from pipeline_engine.repos.imports import QUEUES
 from pipeline_engine.repos.lease import Lease
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 
-async def held_import(world: World, app: App) -> ObjectId:
+async def held_import(world: World, app: EngineApp) -> ObjectId:
     queue_id = world.queue("a.csv")
     assert await app.repos.imports.claim(queue_id) is not None
     return queue_id
@@ -27,11 +28,11 @@ def lease_end(world: World, queue_id: ObjectId) -> datetime:
 
 
 @pytest.mark.covers("R-02")
-async def test_what_is_held_is_renewed_and_nothing_else(world: World, app: App) -> None:
+async def test_what_is_held_is_renewed_and_nothing_else(world: World, app: EngineApp) -> None:
     held, release_unchanged = await held_import(world, app), await held_import(world, app)
     before = lease_end(world, held), lease_end(world, release_unchanged)
-    with app.heartbeat.holding("queues", held):
-        with app.heartbeat.holding("queues", release_unchanged):
+    with app.heartbeat.holding(QUEUES, held):
+        with app.heartbeat.holding(QUEUES, release_unchanged):
             pass
         await app.heartbeat.beat()
 
@@ -39,18 +40,18 @@ async def test_what_is_held_is_renewed_and_nothing_else(world: World, app: App) 
     assert lease_end(world, release_unchanged) == before[1]
 
 
-async def test_a_lease_that_went_to_somebody_else_is_not_renewed(world: World, app: App) -> None:
+async def test_a_lease_that_went_to_somebody_else_is_not_renewed(world: World, app: EngineApp) -> None:
     queue_id = await held_import(world, app)
     world.db["queues"].update_one({"_id": queue_id}, {"$set": {"lease_owner": "another daemon"}})
     before = lease_end(world, queue_id)
 
-    with app.heartbeat.holding("queues", queue_id):
+    with app.heartbeat.holding(QUEUES, queue_id):
         await app.heartbeat.beat()
 
     assert lease_end(world, queue_id) == before
 
 
-async def test_giving_back_frees_our_own_only(world: World, app: App) -> None:
+async def test_giving_back_frees_our_own_only(world: World, app: EngineApp) -> None:
     ours, theirs = await held_import(world, app), await held_import(world, app)
     world.db["queues"].update_one({"_id": theirs}, {"$set": {"lease_owner": "another daemon"}})
     before = world.import_of(theirs)
@@ -63,7 +64,7 @@ async def test_giving_back_frees_our_own_only(world: World, app: App) -> None:
     assert world.import_of(theirs) == before
 
 
-async def test_a_holder_whose_beats_do_not_get_through_is_not_trusted(app: App) -> None:
+async def test_a_holder_whose_beats_do_not_get_through_is_not_trusted(app: EngineApp) -> None:
     lease = Lease("us", 0.05)
     answered = Heartbeat(app.database, lease, every=1)
     await answered.beat()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
-from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.imports import Imports
 from pipeline_engine.repos.lease import Lease
+from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import Document, World
 
@@ -20,9 +20,9 @@ BRIEF = 0.05
 """Seconds of a lease that a test lets run out."""
 
 
-def daemon(app: App, name: str, seconds: float = 15) -> Imports:
+def daemon(app: EngineApp, name: str, seconds: float = 15) -> Imports:
     """The imports as another daemon sees them."""
-    return Imports(Collection(app.database["queues"]), Lease(name, seconds))
+    return Imports(replace(app.store, lease=Lease(name, seconds)))
 
 
 async def claimed(imports: Imports, queue_id: ObjectId) -> Document:
@@ -31,12 +31,12 @@ async def claimed(imports: Imports, queue_id: ObjectId) -> Document:
     return held
 
 
-async def due(app: App) -> list[ObjectId]:
-    return [one["_id"] for one in await app.repos.imports.due(limit=100)]
+async def due(app: EngineApp) -> list[ObjectId]:
+    return [one["_id"] for one in await app.repos.imports.find_due(limit=100)]
 
 
 @pytest.mark.covers("DI-02", "DI-X1", "R-02")
-async def test_of_many_who_claim_at_once_one_wins(world: World, app: App) -> None:
+async def test_of_many_who_claim_at_once_one_wins(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
 
     won = await asyncio.gather(*[daemon(app, f"daemon {n}").claim(queue_id) for n in range(20)])
@@ -50,7 +50,7 @@ async def test_of_many_who_claim_at_once_one_wins(world: World, app: App) -> Non
 
 
 @pytest.mark.covers("DI-X1", "R-02")
-async def test_a_lease_that_ran_out_is_taken_and_counts_as_a_crash(world: World, app: App) -> None:
+async def test_a_lease_that_ran_out_is_taken_and_counts_as_a_crash(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
     await claimed(daemon(app, "dead", BRIEF), queue_id)
     assert world.import_of(queue_id)["in_progress"] is True
@@ -63,7 +63,7 @@ async def test_a_lease_that_ran_out_is_taken_and_counts_as_a_crash(world: World,
 
 
 @pytest.mark.covers("DI-X1", "R-02")
-async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App) -> None:
+async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
     slow = daemon(app, "slow", BRIEF)
     stale = await claimed(slow, queue_id)
@@ -77,7 +77,7 @@ async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: App
     assert world.import_of(queue_id) == before
 
 
-async def test_what_has_ended_is_held_no_more(world: World, app: App) -> None:
+async def test_what_has_ended_is_held_no_more(world: World, app: EngineApp) -> None:
     """Though the token is still the holder's, a late failure must not bring the import back to life."""
     queue_id = world.queue("a.csv")
     held = await claimed(app.repos.imports, queue_id)
@@ -91,7 +91,7 @@ async def test_what_has_ended_is_held_no_more(world: World, app: App) -> None:
     assert await due(app) == []
 
 
-async def test_what_is_given_back_is_free_at_once(world: World, app: App) -> None:
+async def test_what_is_given_back_is_free_at_once(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
     held = await claimed(app.repos.imports, queue_id)
 
@@ -103,7 +103,7 @@ async def test_what_is_given_back_is_free_at_once(world: World, app: App) -> Non
     assert (again["token"], again["attempts"], again["crashes"]) == (2, 1, 0)
 
 
-async def test_only_a_new_beginning_is_an_attempt(world: World, app: App) -> None:
+async def test_only_a_new_beginning_is_an_attempt(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
     for attempt in (1, 2, 3):
         held = await claimed(app.repos.imports, queue_id)
@@ -115,7 +115,9 @@ async def test_only_a_new_beginning_is_an_attempt(world: World, app: App) -> Non
 
 @pytest.mark.covers("DI-X1")
 @pytest.mark.parametrize(("minutes", "free"), [(0, False), (9, False), (11, True), (600, True)])
-async def test_an_older_engines_flag_counts_for_ten_minutes(world: World, app: App, minutes: int, free: bool) -> None:
+async def test_an_older_engines_flag_counts_for_ten_minutes(
+    world: World, app: EngineApp, minutes: int, free: bool
+) -> None:
     seen = datetime.now(UTC) - timedelta(minutes=minutes)
     queue_id = world.queue("a.csv", in_progress=True, updatedAt=seen)
 
@@ -123,7 +125,7 @@ async def test_an_older_engines_flag_counts_for_ten_minutes(world: World, app: A
     assert (await app.repos.imports.claim(queue_id) is not None) is free
 
 
-async def test_a_flag_without_a_time_counts_from_when_we_first_saw_it(world: World, app: App) -> None:
+async def test_a_flag_without_a_time_counts_from_when_we_first_saw_it(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv", in_progress=True, updatedAt=None)
 
     assert await due(app) == []
@@ -149,7 +151,7 @@ async def test_a_flag_without_a_time_counts_from_when_we_first_saw_it(world: Wor
     ],
     ids=["completed", "failed", "cancelled", "undone", "another source", "held"],
 )
-async def test_what_is_not_ours_or_not_open_is_left_alone(world: World, app: App, changes: Document) -> None:
+async def test_what_is_not_ours_or_not_open_is_left_alone(world: World, app: EngineApp, changes: Document) -> None:
     queue_id = world.queue("a.csv", **changes)
     before = world.import_of(queue_id)
 
@@ -159,14 +161,14 @@ async def test_what_is_not_ours_or_not_open_is_left_alone(world: World, app: App
     assert world.import_of(queue_id) == before
 
 
-async def test_the_flag_may_be_absent(world: World, app: App) -> None:
+async def test_the_flag_may_be_absent(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
     world.db["queues"].update_one({"_id": queue_id}, {"$unset": {"in_progress": ""}})
 
     assert await due(app) == [queue_id]
 
 
-async def test_a_heap_of_one_account_does_not_hide_anothers_import(world: World, app: App) -> None:
+async def test_a_heap_of_one_account_does_not_hide_anothers_import(world: World, app: EngineApp) -> None:
     world.db["queues"].insert_many(
         {"source": "deals", "status": "pending", "account_id": world.account} for _ in range(500)
     )
@@ -174,10 +176,10 @@ async def test_a_heap_of_one_account_does_not_hide_anothers_import(world: World,
     late = neighbour.queue("a.csv")
     neighbour.close()
 
-    assert late in [one["_id"] for one in await app.repos.imports.due(limit=2)]
+    assert late in [one["_id"] for one in await app.repos.imports.find_due(limit=2)]
 
 
-async def test_cancelling_is_a_wish_until_somebody_ends_it(world: World, app: App) -> None:
+async def test_cancelling_is_a_wish_until_somebody_ends_it(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
 
     asked = await app.repos.imports.request_cancel(queue_id)
@@ -190,11 +192,11 @@ async def test_cancelling_is_a_wish_until_somebody_ends_it(world: World, app: Ap
     assert await app.repos.imports.request_cancel(queue_id) is None
 
 
-async def test_the_looks_of_a_sweep_are_answered_by_an_index(world: World, app: App) -> None:
-    from pipeline_engine.repos.imports import DUE
-
+async def test_the_looks_of_a_sweep_are_answered_by_an_index(world: World, app: EngineApp) -> None:
     world.queue("a.csv")
-    plan = world.db.command("explain", {"find": "queues", "filter": DUE}, verbosity="queryPlanner")
+    plan = world.db.command(
+        "explain", {"find": "queues", "filter": app.repos.imports.claimable}, verbosity="queryPlanner"
+    )
 
     assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
     assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])

@@ -8,10 +8,10 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.lanes import Snooze
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 Document = dict[str, Any]
@@ -31,26 +31,26 @@ def timed(values: Mapping[str, Any]) -> Document:
     }
 
 
-async def due(app: App) -> set[ObjectId]:
+async def due(app: EngineApp) -> set[ObjectId]:
     """What a sweep finds."""
     return {ObjectId(unit.id) for unit in await sweep.find(app)}
 
 
-async def run(app: App, automation: ObjectId) -> list[float]:
+async def run(app: EngineApp, automation: ObjectId) -> list[float]:
     """Slice after slice until the run has ended, however long each wants to rest; returns the rests in seconds.
 
     The clock is moved instead of waiting.
     """
     await app.heartbeat.beat()  # nobody else does it here
     rests = []
-    while isinstance(outcome := await run_slice(app, automation), Snooze):
+    while isinstance(outcome := await run_slice(app, None, automation), Snooze):
         rests.append(outcome.after)
         app.clock.set(app.clock.now() + timedelta(seconds=outcome.after + 0.001))
         assert len(rests) < 50, "the run does not end"
     return rests
 
 
-async def work_off(app: App) -> set[ObjectId]:
+async def work_off(app: EngineApp) -> set[ObjectId]:
     """A sweep and every run that it finds."""
     found = await due(app)
     for automation in sorted(found):

@@ -11,7 +11,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from pipeline_engine.repos.indexes import INDEXES
+from pipeline_engine import settings, workers
 
 Document = dict[str, Any]
 Shape = dict[str, Any]
@@ -42,8 +42,9 @@ class Databases:
     def _made(self, name: str) -> dict[str, Shape]:
         """What the engine's collections look like with their indexes and nothing else."""
         database = self._mongo[f"test_{name}_{secrets.token_hex(6)}"]
-        for collection, models in INDEXES.items():
-            database[collection].create_indexes(models)
+        for spec in workers.collections(settings.load(_env_file=None)):
+            if spec.indexes:
+                database[spec.name].create_indexes(list(spec.indexes))
         return _shapes(database)
 
     def _empty(self, database: Database[Document]) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from bson import ObjectId
 
-from pipeline_engine import settings
-from pipeline_engine.cron import TIMETABLE, cron_jobs
+from pipeline_engine import settings, workers
+from pipeline_engine.cron import cron_jobs
 from pipeline_engine.domain.funnels.clone_map import clone_step_id, clone_uuid, image_key
 from pipeline_engine.domain.funnels.control import status_of
 from pipeline_engine.domain.funnels.placeholders import in_order, placeholder
@@ -25,11 +25,11 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 @pytest.mark.covers("FC-01")
 def test_funnels_are_looked_for_every_five_minutes() -> None:
     configured = settings.load(_env_file=None)
-    (sweep,) = [sweep for sweep in TIMETABLE if sweep.name == "funnels.clone"]
-    (job,) = cron_jobs([sweep], configured, {sweep.name: lambda: None})
+    system, sweep = workers.sweeps()["funnels.clone"]
+    (job,) = cron_jobs([(sweep.every(configured), sweep)], {sweep.name: lambda: None})
     assert (job.minute, job.second) == (set(range(0, 60, 5)), {0})
-    assert sweep.enabled(configured)
-    assert not sweep.enabled(settings.load(_env_file=None, qm_funnels_clone=False))
+    assert system.enabled(configured)
+    assert not system.enabled(settings.load(_env_file=None, qm_funnels_clone=False))
     assert configured.funnels_per_run == 3
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipeline_engine.errors import ConfigError, LeaseLost, Permanent, RateLimited, Transient, Unreachable
-from pipeline_engine.lanes import LANES, Dead, Done, Outcome, Retry, Snooze
+from pipeline_engine.lanes import Backoff, Dead, Done, Lane, Outcome, Retry, Snooze
 from pipeline_engine.lanes.classify_error import REST, brief, classify_error, full, last_word, trace, where
 
-LANE = LANES["deals.import"]
+LANE = Lane("test", 3, Backoff.fixed(4))
 
 
 def raised(error: Exception) -> Exception:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 
-from pipeline_engine.lanes import LANES, Backoff, Rate, Retention
+from pipeline_engine import workers
+from pipeline_engine.lanes import Backoff
 from pipeline_engine.lanes.connection import AWAY
 from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.retry_state import REMEMBERED, RetryState
 
+LANES = workers.lanes()
 AUTOMATION_TYPES = (
     *("add_tag", "remove_tag", "email", "sms", "note", "reminder", "owner", "follower", "stage"),
     *("instareport", "instasite"),
@@ -57,27 +57,9 @@ def test_import_and_automation_lanes_are_those_of_the_seeds() -> None:
             assert (lane.attempts, lane.backoff) == (3, Backoff.fixed(4)), name
 
 
-@pytest.mark.covers("CL-01", "CL-03")
-def test_event_lanes_are_those_of_the_seed() -> None:
-    for name in ("crm-events", "crm-workflow-bridge", "crm-activity-log"):
-        lane = LANES[name]
-        assert (lane.places, lane.attempts, lane.backoff) == (3, 3, Backoff.steps(1, 5, 30))
-        assert lane.rate == Rate(jobs=5, seconds=1.0)
-        assert lane.retention == Retention(timedelta(hours=24), 1_000, timedelta(days=7), 5_000)
-
-
-def test_the_other_lanes_are_those_of_the_design() -> None:
-    told = {name: (lane.places, lane.attempts, lane.backoff) for name, lane in LANES.items()}
-    assert told["funnels_clone"] == (3, 3, Backoff.fixed(4))
-    assert told["funnels_clone_step"] == (5, 3, Backoff.fixed(4))
-    assert told["leads.actions"] == (20, 5, Backoff.doubling(4))
-    assert told["crm.jobs"] == (4, 3, Backoff.fixed(30))
-    assert len(LANES) == 2 + 11 + 2 + 1 + 3 + 1
-
-
 def test_only_lanes_whose_documents_count_crashes_leave_it_to_them() -> None:
     left = {name for name, lane in LANES.items() if lane.crashes is None}
-    assert left == {name for name in LANES if name.startswith(("deals.", "funnels_"))}
+    assert left == {name for name in LANES if name.startswith(("deals.", "funnels_", "events."))}
     assert all(lane.name == name for name, lane in LANES.items())
 
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline_engine.app import App
 from pipeline_engine.domain.imports.control import cancel, retry
 from pipeline_engine.errors import Permanent
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
+from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
 MAPPINGS = {"Deal Name": "name", "Stage": "stage_id"}
@@ -35,7 +35,7 @@ async def until_some_rows_are_there(world: World) -> None:
 
 @pytest.mark.covers("DI-X3", "DI-X10")
 async def test_a_running_import_is_cancelled_and_the_rest_follows_when_it_is_retried(
-    app: App, world: World, configured: Settings
+    app: EngineApp, world: World, configured: Settings
 ) -> None:
     rows = 20_000
     queue_id = world.submit(file_of(rows), MAPPINGS)
@@ -66,7 +66,7 @@ async def test_a_running_import_is_cancelled_and_the_rest_follows_when_it_is_ret
 
 
 async def test_chunks_that_failed_or_were_cancelled_are_worked_off_after_a_retry(
-    app: App, world: World, configured: Settings
+    app: EngineApp, world: World, configured: Settings
 ) -> None:
     queue_id = world.submit(file_of(300), MAPPINGS)
     await run(configured)
@@ -93,7 +93,7 @@ async def test_chunks_that_failed_or_were_cancelled_are_worked_off_after_a_retry
 
 
 async def test_a_retry_has_all_its_attempts_before_it_and_tells_its_own_end(
-    app: App, world: World, configured: Settings
+    app: EngineApp, world: World, configured: Settings
 ) -> None:
     queue_id = world.queue(f"imports/{world.account}/late.csv", MAPPINGS)
     await run(configured, import_attempts=1)
@@ -109,7 +109,7 @@ async def test_a_retry_has_all_its_attempts_before_it_and_tells_its_own_end(
 
 
 async def test_a_cancelled_import_whose_file_is_missing_is_cancelled_not_failed(
-    app: App, world: World, configured: Settings
+    app: EngineApp, world: World, configured: Settings
 ) -> None:
     queue_id = world.queue(f"imports/{world.account}/missing.csv", MAPPINGS)
 
@@ -119,7 +119,7 @@ async def test_a_cancelled_import_whose_file_is_missing_is_cancelled_not_failed(
     assert world.import_of(queue_id)["status"] == "cancelled"
 
 
-async def test_an_import_whose_ledger_may_be_gone_is_not_retried(app: App, world: World) -> None:
+async def test_an_import_whose_ledger_may_be_gone_is_not_retried(app: EngineApp, world: World) -> None:
     long_ago = datetime.now(UTC) - timedelta(days=29, minutes=1)
     queue_id = world.queue("x.csv", status="failed", completed_at=long_ago)
 

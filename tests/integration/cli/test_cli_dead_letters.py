@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
 from pipeline_engine.domain import dead_letters
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Backoff, Context, Job, Lane, WorkerPool
+from tests.support.engine_app import EngineApp
 
 LANE = Lane("deals.import", places=1, backoff=Backoff.fixed(0), attempts=2)
 PATIENCE = 20.0
@@ -23,13 +23,13 @@ class Patient:
         self.cured = False
         self.ran: list[Job] = []
 
-    async def run(self, context: Context[App], _import_id: str) -> None:
+    async def run(self, context: Context[EngineApp], _import_id: str) -> None:
         self.ran.append(context.job)
         if not self.cured:
             raise ValueError("not yet")
 
 
-async def letter_of(app: App, status: str) -> ObjectId:
+async def letter_of(app: EngineApp, status: str) -> ObjectId:
     async with asyncio.timeout(PATIENCE):
         while not (letters := await app.shared.job_store.letters(status)):
             await asyncio.sleep(0.02)
@@ -37,7 +37,7 @@ async def letter_of(app: App, status: str) -> ObjectId:
 
 
 @pytest.mark.covers("CL-09")
-async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_letter(app: App) -> None:
+async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_letter(app: EngineApp) -> None:
     patient = Patient()
     handlers = {"import.plan": patient.run}
     worker_pool = WorkerPool(
@@ -63,7 +63,7 @@ async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_
     assert await app.shared.job_store.dead_ids() == []
 
 
-async def test_a_crash_before_the_mark_puts_the_job_in_once(app: App) -> None:
+async def test_a_crash_before_the_mark_puts_the_job_in_once(app: EngineApp) -> None:
     letter = {"lane": LANE.name, "function": "import.plan", "args": ["an id"], "status": "dead"}
     letter_id = (await app.database["dead_letters"].insert_one(letter)).inserted_id
     await dead_letters.retry(app, letter_id)
@@ -74,7 +74,7 @@ async def test_a_crash_before_the_mark_puts_the_job_in_once(app: App) -> None:
     assert (await app.queue.counts([LANE.name]))[LANE.name].waiting == 1
 
 
-async def test_what_is_settled_stays_so(app: App) -> None:
+async def test_what_is_settled_stays_so(app: EngineApp) -> None:
     letter = {"lane": LANE.name, "function": "import.plan", "args": [], "status": "dead"}
     letter_id = (await app.database["dead_letters"].insert_one(letter)).inserted_id
     await dead_letters.discard(app, letter_id)

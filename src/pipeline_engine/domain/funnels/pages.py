@@ -22,13 +22,12 @@ from pipeline_engine.domain.funnels.page import (
 )
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.child_process import ChildProcess, Died, Pipe, TookTooLong
-from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 MAX_CHARACTERS = 32 * 1024 * 1024
 """Of a page's html and components together."""
 
 
-async def look(app: App[FunnelRepos], page: Page, references: Collection[str]) -> Mentions:
+async def look(app: App, page: Page, references: Collection[str]) -> Mentions:
     """Those of the references that the page mentions, in whatever encoding; the id of every `/userform/<id>`; whether
     it has a chat widget.
 
@@ -42,7 +41,7 @@ async def look(app: App[FunnelRepos], page: Page, references: Collection[str]) -
 
 
 async def rewrite(
-    app: App[FunnelRepos], page: Page, replacements: Mapping[str, str], chat_key: str | None
+    app: App, page: Page, replacements: Mapping[str, str], chat_key: str | None
 ) -> RewrittenPage:
     """The page with every reference replaced ('' removes it) and, unless `chat_key` is None, the key of its chat
     widgets set.
