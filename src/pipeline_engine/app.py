@@ -122,7 +122,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             collections=collections,
             server=server,
             changes=Changes(database, clock, collections),
-            heartbeat=Heartbeat(heartbeat_database, lease, settings.heartbeat_seconds),
+            heartbeat=Heartbeat(heartbeat_database, lease, settings.heartbeat_seconds, collections),
             redis=redis,
             queue=_queue(redis, await _digest_key(settings, server), settings, lane_prefix),
             rate_limiter=lanes.RateLimiter(redis, settings.redis_prefix),

@@ -108,7 +108,7 @@ async def test_only_a_new_beginning_is_an_attempt(world: World, app: EngineApp) 
     for attempt in (1, 2, 3):
         held = await claimed(app.repos.imports, queue_id)
         assert held["attempts"] == attempt
-        await app.repos.imports.release(held, status="pending", error="$did not work")
+        await app.repos.imports.release(held, {"status": "pending", "error": "$did not work"})
 
     assert world.import_of(queue_id)["error"] == "$did not work"
 

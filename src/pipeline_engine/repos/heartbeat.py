@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,13 @@ log = logs.get(__name__)
 class Heartbeat:
     """One update per collection, every few seconds, for the documents that runs of this process hold."""
 
-    def __init__(self, database: AsyncIOMotorDatabase[Document], lease: Lease, every: float) -> None:
+    def __init__(
+        self, database: AsyncIOMotorDatabase[Document], lease: Lease, every: float, specs: Iterable[CollectionSpec]
+    ) -> None:
         self._database = database
         self._lease = lease
         self._every = every
+        self._leased = {spec: spec.lease for spec in specs if spec.lease}
         self._acknowledged = time.monotonic()
         self._held: dict[CollectionSpec, set[Any]] = defaultdict(set)
 
@@ -71,8 +74,7 @@ class Heartbeat:
 
     async def release(self) -> None:
         """Free everything that bears this process as its holder: the last act before the process ends."""
-        for spec in list(self._held):
-            if spec.lease:
-                async with failpoint(f"mongo.{spec.name}.release"):
-                    mine = {"lease_owner": self._lease.owner}
-                    await self._database[spec.name].update_many(mine, {"$set": released(spec.lease)})
+        for spec, lease_spec in self._leased.items():
+            async with failpoint(f"mongo.{spec.name}.release"):
+                mine = {"lease_owner": self._lease.owner}
+                await self._database[spec.name].update_many(mine, {"$set": released(lease_spec)})
