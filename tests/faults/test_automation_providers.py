@@ -27,7 +27,7 @@ from tests.stand_ins.twilio import FROM, SID, TOKEN
 
 PATIENCE = 0.5
 LATER, NEVER = "451 4.7.1 come back", "550 5.1.1 no such user"
-UNKNOWN = "nobody knows whether it went out; it is not sent again by itself"
+UNKNOWN = "it may have gone out: the call was not confirmed, so it is not sent again by itself"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pipeline_engine.app import App, open_app
 from pipeline_engine.domain.automations.action import SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation
-from pipeline_engine.domain.effects import Deliver
+from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import Permanent
 from tests.stand_ins.crm_api import CrmApi

@@ -14,7 +14,7 @@ from pipeline_engine.domain.automations.action import Deal, SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.domain.effects import Deliver
+from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.lanes import Done, Snooze
 from pipeline_engine.settings import Settings

@@ -18,11 +18,9 @@ from pipeline_engine.domain.automations.batch import most_at_once, work
 from pipeline_engine.domain.automations.batch_log import close_left_open
 from pipeline_engine.domain.automations.hold import Hold
 from pipeline_engine.domain.automations.limits import within_limit
-from pipeline_engine.domain.automations.notify import tell
-from pipeline_engine.domain.automations.repeats import take_up_repeats
-from pipeline_engine.domain.automations.run_end import begin_anew, end
-from pipeline_engine.domain.automations.selection import Selection, anything_due, select
-from pipeline_engine.domain.automations.unit_outcomes import AGAIN
+from pipeline_engine.domain.automations.run_end import begin_anew, end, notify
+from pipeline_engine.domain.automations.selection import Selection, anything_due, select, take_up_repeats
+from pipeline_engine.domain.automations.unit_outcomes import RETRY_SECONDS
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes import Done, Outcome, Snooze
 from pipeline_engine.repos.client import is_away
@@ -145,7 +143,7 @@ async def _announce(app: App, hold: Hold, selection: Selection) -> None:
         return
     creators, deals = await app.automation_deals.creators(selection.query)
     data = {"automation": str(hold.automation.id), "stage_id": str(hold.automation.stage_id), "deals": deals}
-    await tell(app, hold, "process_deals", creators, data)
+    await notify(app, hold, "process_deals", creators, data)
     await hold.change(run={**hold.document["run"], "told": True})
 
 
@@ -153,7 +151,7 @@ async def _nothing_left(app: App, hold: Hold, selection: Selection) -> Outcome:
     if selection.again_at and selection.again_at <= selection.at + SOON:
         await hold.release()
         wait = (selection.again_at - app.clock.now()).total_seconds()
-        return Snooze(after=min(max(wait, 0.1), AGAIN))  # new deals do not wait for longer than that
+        return Snooze(after=min(max(wait, 0.1), RETRY_SECONDS))  # new deals do not wait for longer than that
     await app.automation_units.forget_due(hold.automation.account_id, hold.automation.id, selection.at)
     changes = {"watermark": selection.watermark} if selection.watermark else {}
     ended = await end(app, hold, **changes)
@@ -164,6 +162,6 @@ async def _nothing_left(app: App, hold: Hold, selection: Selection) -> Outcome:
 async def _pause(app: App, held: Mapping[str, Any], reason: str) -> None:
     """It cannot run as it stands: looked at again after the pause, when somebody may have mended it."""
     log.warning("automation paused", automation=str(held["_id"]), reason=reason)
-    until = app.clock.now() + circuit_breaker.PAUSE
+    until = app.clock.now() + circuit_breaker.PAUSE_DURATION
     values = {"paused_until": until, "paused_reason": reason, "crashes": 0, "run": None}
     await app.automations.release(held, values)
