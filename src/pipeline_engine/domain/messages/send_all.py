@@ -68,7 +68,7 @@ async def _send_groups(sending: _Sending, keys: list[str], until: float) -> dict
 
     async def send_in_turn() -> None:
         nonlocal sent
-        while groups and not (sent and (time.monotonic() >= until or _limited(results))):
+        while groups and not (sent and (time.monotonic() >= until or sending.limited)):
             sent = True
             try:
                 results.update(await sending.send(groups.popleft()))
@@ -83,11 +83,7 @@ async def _send_groups(sending: _Sending, keys: list[str], until: float) -> dict
     return results
 
 
-def _limited(results: Mapping[str, SendResult]) -> bool:
-    return any(isinstance(one, Limited) for one in results.values())
-
-
-@dataclass(frozen=True)
+@dataclass
 class _Sending:
     app: App
     account_id: ObjectId
@@ -98,6 +94,8 @@ class _Sending:
     """Records of earlier attempts."""
     still_wanted: StillWanted
     places: asyncio.Semaphore
+    limited: bool = False
+    """A call met a limit, so no further group is begun."""
 
     async def send(self, keys: Collection[str]) -> dict[str, SendResult]:
         """Some units together: ask whether they are still wanted, record the attempt, call, record the end."""
@@ -106,6 +104,7 @@ class _Sending:
         effects, wanted = self.app.effects, await self.still_wanted(keys)
         begun = await effects.begin(self.account_id, self.channel, {key: self.known.get(key) for key in wanted})
         ended = dict(zip(begun, await asyncio.gather(*(self._call(*unit) for unit in begun.items())), strict=True))
+        self.limited |= any(isinstance(result, Limited) for result, _ in ended.values())
         await effects.end(self.account_id, {key: (begun[key], change) for key, (_, change) in ended.items()})
         return {key: result for key, (result, _) in ended.items()}
 
