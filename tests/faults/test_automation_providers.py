@@ -27,7 +27,7 @@ from tests.support.stand_ins.twilio import FROM, SID, TOKEN
 
 PATIENCE = 0.5
 LATER, NEVER = "451 4.7.1 come back", "550 5.1.1 no such user"
-UNKNOWN = "nobody knows whether it went out; it is not sent again by itself"
+UNKNOWN = "it may have gone out: the call was not confirmed, so it is not sent again by itself"
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(
     twilio.next.append(Say(429, {"message": "Too Many Requests"}, {"Retry-After": "7"}))
 
     await app.heartbeat.beat()
-    assert await run_slice(app, None, expected.automation) == Snooze(after=7.0)
+    assert await run_slice(app, None, None, expected.automation) == Snooze(after=7.0)
     drill.world.db["automations"].update_one({"_id": expected.automation}, {"$set": {"next_at": None}})
     await work_off(drill, app, expected)
 

@@ -13,7 +13,7 @@ from pipeline_engine import settings
 from pipeline_engine.domain.automations.action import SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation, read_automation
-from pipeline_engine.domain.effects import Deliver
+from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import Permanent
 from tests.support.engine_app import EngineApp, open_app

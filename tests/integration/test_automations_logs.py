@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.domain.automations.automation import read_automation
-from pipeline_engine.domain.automations.unit_key import unit_key
+from pipeline_engine.domain.automations.marks import unit_key
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.support.automations import automation_of, deal_of, logs_of, run, work_off

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.domain.automations.automation import read_automation
-from pipeline_engine.domain.automations.explain import Explanation, explain
+from pipeline_engine.domain.automations.explain import AutomationExplanation, explain
 from pipeline_engine.errors import Permanent
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
@@ -18,7 +18,7 @@ NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 
 
-def failing(found: Explanation) -> list[str]:
+def failing(found: AutomationExplanation) -> list[str]:
     return [condition.name for condition in found.conditions if condition.passed is False]
 
 

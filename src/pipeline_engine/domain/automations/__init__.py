@@ -1,1 +1,1 @@
-"""Deal automations: eleven actions on deals in a pipeline stage, each once per deal."""
+"""Deal automations: actions on deals in a pipeline stage, each taking effect once per deal."""

@@ -1,9 +1,9 @@
-"""The three ways in which an action takes effect exactly once."""
+"""The three kinds of action; each takes effect exactly once in its own way."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,14 +11,16 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.effects import Deliver
+from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.repos.deal_change import DealChange
 
 Document = dict[str, Any]
 Deal = Mapping[str, Any]
+PointsAt = Callable[[Automation], dict[str, list[ObjectId]]]
+"""Returns {collection: ids} that must not belong to another account."""
 
-MARKS = ("automation_starts", "automation_generation", "automation_moves")
-"""What of a deal has to be known to change it without looking at the rest."""
+UPDATE_FIELDS = ("automation_starts", "automation_generation", "automation_moves")
+"""The fields of a deal that a run needs to change it without reading the rest."""
 
 
 def _nothing(_automation: Automation) -> dict[str, list[ObjectId]]:
@@ -30,39 +32,33 @@ class UpdateDeal:
     """Changes the deal itself: effect and mark are one guarded update, so a replay matches nothing."""
 
     change: Callable[[Automation], DealChange]
-    points_at: Callable[[Automation], dict[str, list[ObjectId]]] = _nothing
-    """{collection: ids} that must not belong to another account."""
+    points_at: PointsAt = _nothing
     moves: bool = False
-    """It takes the deal out of the stage, so it goes last, and it is told as `deal.stage_changed`."""
+    """It takes the deal out of the stage, so it goes last, and it is published as `deal.stage_changed`."""
 
 
 @dataclass(frozen=True)
 class InsertDocument:
-    """Writes one document per deal under an `_id` that a repeat makes again; then marks the deal."""
+    """Writes one document per deal under an `_id` that a repeat makes again; then the run marks the deal."""
 
     collection: str
     document: Callable[[Automation, Deal, datetime], Document]
-    points_at: Callable[[Automation], dict[str, list[ObjectId]]] = field(default=_nothing)
+    points_at: PointsAt = _nothing
 
 
 @dataclass(frozen=True)
 class SendMessage:
-    """Leaves the house: recorded before it is sent, and never sent again without being flagged."""
+    """Sends something out of the engine: recorded before the call, and never repeated without being flagged."""
 
     channel: str
     compose: Callable[[App, Automation, Sequence[Deal]], Awaitable[list[Deliver | Exception]]]
-    """What makes the call for each deal, in their order; or why there is none."""
-    points_at: Callable[[Automation], dict[str, list[ObjectId]]] = field(default=_nothing)
+    """Returns for each deal, in their order, what sends its message, or why there is none."""
+    points_at: PointsAt = _nothing
 
 
 Action = UpdateDeal | InsertDocument | SendMessage
 
 
-def needs(action: Action) -> tuple[str, ...] | None:
-    """The fields of a deal that it has to know; None for all of them."""
-    return MARKS if isinstance(action, UpdateDeal) else None
-
-
-def moves(action: Action) -> bool:
-    """Whether it takes deals out of the stage."""
-    return isinstance(action, UpdateDeal) and action.moves
+def needed_fields(action: Action) -> tuple[str, ...] | None:
+    """The fields of a deal that the action reads; None for all of them."""
+    return UPDATE_FIELDS if isinstance(action, UpdateDeal) else None

@@ -1,4 +1,4 @@
-"""An automation as its document says, read once and checked."""
+"""An automation, read from its document and checked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline_engine.ids import fingerprint, object_id
 
 Reentry = Literal["once", "per_entry"]
 
-LONGEST = timedelta(days=3650)
-"""More is a slip of the hand, and would leave the calendar."""
+MAX_DURATION = timedelta(days=3650)
+"""A longer one is a typing error, and would leave the calendar."""
 
 
 @dataclass(frozen=True)
 class Automation:
-    """`delay` is the time between a deal's entry into the stage and the action."""
+    """`delay` is the time from a deal's entry into the stage to the action."""
 
     id: ObjectId
     type: str
@@ -32,31 +32,48 @@ class Automation:
     reentry: Reentry
     created_by: Any
     config: Mapping[str, Any]
-    """The whole document, for the fields of its type."""
+    """The whole document, for the fields that only its type has."""
 
     @property
     def since(self) -> datetime:
-        """Deals that entered the stage before this do not fire."""
+        """The automation does not fire for deals that entered the stage before this."""
         return max(self.created_at, self.active_from) if self.active_from else self.created_at
 
     def until(self, now: datetime) -> datetime:
-        """Deals that entered the stage after this are not due yet."""
+        """Deals that entered the stage after this are not due at `now`."""
         return now - self.delay
 
     @property
     def shape(self) -> str:
-        """Changes with every edit that may make other deals match."""
+        """A fingerprint that changes with every edit that may make other deals match."""
         return fingerprint(self.stage_id, self.delay, self.since, self.reentry, size=8).hex()
 
     def reference(self, field: str) -> ObjectId:
-        """An id out of the configuration.
-
-        Raises: Permanent naming the field.
-        """
+        """The id that a field of the configuration holds. Raises: Permanent naming the field."""
         found = object_id(self.config.get(field))
         if found is None:
             raise Permanent(f"the automation has no valid {field}", "bad_automation")
         return found
+
+    @property
+    def tags(self) -> list[Any]:
+        """The tags that its `tag` or `tags` names. Raises: Permanent when there is none."""
+        tags = self.config.get("tags") or [self.config.get("tag")]
+        if not isinstance(tags, list) or not any(tags):
+            raise Permanent("the automation has neither tag nor tags", "bad_automation")
+        return [tag for tag in tags if tag]
+
+    def tag_references(self) -> dict[str, list[ObjectId]]:
+        """Those of its tags that are ids. Raises: as `tags`."""
+        return {"tags": [tag for tag in map(object_id, self.tags) if tag]}
+
+    @property
+    def creator(self) -> object:
+        """The user in whose name it asks the CRM for something. Raises: Permanent when it has none."""
+        if not self.created_by:
+            reason = "the automation has no created_by, and the CRM's internal API wants a user"
+            raise Permanent(reason, "bad_automation")
+        return self.created_by
 
 
 def read_automation(document: Mapping[str, Any]) -> Automation:
@@ -77,11 +94,19 @@ def read_automation(document: Mapping[str, Any]) -> Automation:
     )
 
 
+def read_or_fault(document: Mapping[str, Any]) -> Automation | str:
+    """The automation, or what is wrong with its document."""
+    try:
+        return read_automation(document)
+    except Permanent as error:
+        return str(error)
+
+
 def seconds(document: Mapping[str, Any], field: str) -> timedelta:
-    """A length of time out of the configuration; none given is zero. Raises: Permanent naming the field."""
+    """The duration that a field holds in seconds; zero without one. Raises: Permanent naming the field."""
     value = document.get(field) or 0
-    # InsertDocument so that NaN, which is neither more nor less than anything, is refused as well.
-    if not isinstance(value, int | float) or not 0 <= value <= LONGEST.total_seconds():
+    # Written so that NaN, which is neither more nor less than any number, is refused as well.
+    if not isinstance(value, int | float) or not 0 <= value <= MAX_DURATION.total_seconds():
         raise Permanent(f"{field} must be a number of seconds, from zero to ten years", "bad_automation")
     return timedelta(seconds=value)
 

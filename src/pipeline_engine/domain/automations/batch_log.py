@@ -1,4 +1,5 @@
-"""Closes the log of a batch from what the deals themselves say. So a crash never loses a log, and a log never lies."""
+"""The log of a batch: opened before the effect, closed from what the deals themselves say. A crash therefore loses no
+log, and no log claims what did not happen."""
 
 from __future__ import annotations
 
@@ -9,27 +10,56 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import InsertDocument, SendMessage, moves
-from pipeline_engine.domain.automations.actions.table import ACTIONS
+from pipeline_engine.domain.automations.action import InsertDocument, SendMessage, UpdateDeal
+from pipeline_engine.domain.automations.actions.table import ACTIONS, moves_deals
 from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.automations.marks import unit_key
 from pipeline_engine.domain.automations.unit_outcomes import done
-from pipeline_engine.ids import derived_id
+from pipeline_engine.ids import derived_id, object_id
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 Document = Mapping[str, Any]
 
 
+async def open_log(
+    app: App[AutomationRepos], automation: Automation, run_id: str, deals: Sequence[Document]
+) -> Document:
+    """Write down that the run is about to try these deals."""
+    return await app.repos.automation_logs.open(
+        automation.account_id,
+        [deal["_id"] for deal in deals],
+        user=automation.created_by,
+        automation=automation.id,
+        stage_id=automation.stage_id,
+        type=automation.type,
+        run_id=run_id,
+        **_for_recovery(automation, deals),
+    )
+
+
+def _for_recovery(automation: Automation, deals: Sequence[Document]) -> dict[str, Any]:
+    """What a run that finds the log open needs to close it, beyond the marks that are part of the effect."""
+    updates = isinstance(ACTIONS[automation.type], UpdateDeal)
+    fields: dict[str, Any] = {}
+    if moves_deals(automation.type):
+        fields["target_stage_id"] = object_id(automation.config.get("target_stage_id"))
+    if not updates:
+        fields["units"] = [unit_key(automation, deal) for deal in deals]
+    if not updates or automation.reentry == "per_entry":
+        fields["entries"] = [deal["automation_starts"] for deal in deals]
+    return fields
+
+
 async def close_left_open(app: App[AutomationRepos], automation: Automation) -> None:
-    """Finish what earlier runs of the automation, which ended in the middle, have begun to write down."""
+    """Mark what took effect in earlier runs of the automation that ended in the middle, and close their logs."""
     for log in await app.repos.automation_logs.left_open(automation.account_id, automation.id):
         happened = set(await _took_effect(app, automation, log))
-        entered = {deal: entry for deal, entry in _entries(log).items() if deal in happened}
-        await done(app, automation, entered)
-        await close(app, automation, log)
+        await done(app, automation, {deal: entry for deal, entry in _entries(log).items() if deal in happened})
+        await close_log(app, automation, log)
 
 
 async def _took_effect(app: App[AutomationRepos], automation: Automation, log: Document) -> list[ObjectId]:
-    """Deals of the log for which the effect stands by itself, so that its mark may be missing."""
+    """Deals of the log whose effect stands apart from the deal, so that their mark may be missing."""
     deals = dict(zip(log.get("units", ()), log["deals"], strict=False))
     match ACTIONS.get(log["type"]):
         case InsertDocument() as action:
@@ -43,36 +73,38 @@ async def _took_effect(app: App[AutomationRepos], automation: Automation, log: D
     return []
 
 
-async def close_as_done(app: App[AutomationRepos], automation: Automation, log: Document) -> tuple[int, int]:
-    """Write down that all deals of the batch were done, which the server has just said. Returns as `close`."""
+async def close_log_as_done(app: App[AutomationRepos], automation: Automation, log: Document) -> tuple[int, int]:
+    """Write down that all deals of the batch were done, which the server has just said. Returns as `close_log`."""
     return await _write_down(app, automation, log, log["deals"], {})
 
 
-async def close(app: App[AutomationRepos], automation: Automation, log: Document) -> tuple[int, int]:
+async def close_log(app: App[AutomationRepos], automation: Automation, log: Document) -> tuple[int, int]:
     """Write down which deals of the batch were done and which failed. Returns how many of each."""
     deals = await app.repos.automation_deals.marks(automation.account_id, log["deals"])
     entries = _entries(log)
     settled = [deal for deal in deals if _is_of(entries.get(deal["_id"]), automation, deal)]
-    happened = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
-    broken = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_failed") or ())]
-    messages = await _messages(app, automation, broken)
-    return await _write_down(app, automation, log, happened, {deal: messages.get(deal, "failed") for deal in broken})
+    succeeded = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
+    failed = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_failed") or ())]
+    reasons = await _reasons(app, automation, failed)
+    return await _write_down(app, automation, log, succeeded, {deal: reasons.get(deal, "failed") for deal in failed})
 
 
 async def _write_down(
     app: App[AutomationRepos],
     automation: Automation,
     log: Document,
-    happened: Sequence[ObjectId],
-    broken: Mapping[ObjectId, str],
+    succeeded: Sequence[ObjectId],
+    failed: Mapping[ObjectId, str],
 ) -> tuple[int, int]:
     tag = _tag(automation)
-    success = [{"deal": deal, **tag} for deal in happened]
-    failed = [{"deal": deal, **tag, "message": message} for deal, message in broken.items()]
-    if happened and moves(ACTIONS[log["type"]]):
-        await app.shared.events.publish(_moved(automation, log, happened))
-    await app.repos.automation_logs.close(dict(log), success, failed)
-    return len(success), len(failed)
+    if succeeded and moves_deals(log["type"]):
+        await app.shared.events.publish(_stage_changed(automation, log, succeeded))
+    await app.repos.automation_logs.close(
+        dict(log),
+        [{"deal": deal, **tag} for deal in succeeded],
+        [{"deal": deal, **tag, "message": reason} for deal, reason in failed.items()],
+    )
+    return len(succeeded), len(failed)
 
 
 def _is_of(entry: datetime | None, automation: Automation, deal: Document) -> bool:
@@ -84,26 +116,26 @@ def _is_of(entry: datetime | None, automation: Automation, deal: Document) -> bo
 
 
 def _entries(log: Document) -> dict[ObjectId, datetime]:
-    """{deal: when it entered the stage}, where the log tells."""
+    """{deal: when it entered the stage}, where the log holds it."""
     return dict(zip(log["deals"], log.get("entries", ()), strict=False))
 
 
-async def _messages(
-    app: App[AutomationRepos], automation: Automation, deals: Sequence[ObjectId]
-) -> dict[ObjectId, str]:
+async def _reasons(app: App[AutomationRepos], automation: Automation, deals: Sequence[ObjectId]) -> dict[ObjectId, str]:
+    """Why these deals failed, as far as their units say."""
     parked = await app.repos.automation_units.parked(automation.account_id, automation.id, deals) if deals else []
     return {unit["deal_id"]: unit["last_error"] for unit in parked}
 
 
 def _tag(automation: Automation) -> dict[str, Any]:
+    """The first tag, which the log of a tag automation names beside each deal, malformed as it may be."""
     if automation.type not in ("add_tag", "remove_tag"):
         return {}
     tags = automation.config.get("tags") or [automation.config.get("tag")]
     return {"tag_id": tags[0] if isinstance(tags, list) else tags}
 
 
-def _moved(automation: Automation, log: Document, deals: Sequence[ObjectId]) -> dict[str, Any]:
-    """One event for the batch, with its ids."""
+def _stage_changed(automation: Automation, log: Document, deals: Sequence[ObjectId]) -> dict[str, Any]:
+    """One event for the batch, with the ids of its deals."""
     data = {"deals": list(deals), "from": log["stage_id"], "to": log["target_stage_id"]}
     return {
         "_id": f"deal.stage_changed:{log['_id']}",

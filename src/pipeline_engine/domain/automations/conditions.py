@@ -1,7 +1,7 @@
-"""The conditions of an automation, asked of documents in hand and with what was found, for people who ask why.
+"""The conditions of an automation, checked on documents in hand, each with the value that was found. Pure.
 
-The same truth as the filters of `matching.py` and `repos/automations.py`, which MongoDB answers; a test holds the two
-against each other.
+They say the same as the filters of `matching.py` and `repos/automations.py`, which MongoDB answers; a test compares the
+two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bson import ObjectId
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.matching import SETTLED
-from pipeline_engine.domain.automations.selection import FULL_LOOK, watermark
+from pipeline_engine.domain.automations.selection import FULL_SELECTION_PERIOD, watermark
 from pipeline_engine.domain.explanation import Condition, Next, holds
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.collection_spec import LEGACY_FLAG_COUNTS
@@ -34,9 +34,9 @@ REPEAT = "its id in the deal's retry_automations lets it fire again"
 def of_automation(
     document: Document, automation: Automation | str, account_active: bool, now: datetime
 ) -> list[Condition]:
-    """What must hold whichever deal it is about; `automation` may be the reason why it could not be read."""
+    """What must hold for every deal; `automation` may be the reason why its document could not be read."""
     status, module, type = (document.get(name) for name in ("status", "module", "type"))
-    switched = Next("waits", None, "for somebody to switch the automation on")
+    switched = Next("waits", None, "for a user to switch the automation on")
     account = Next("waits", None, "for its account to be active")
     kind = Next("never", None, f"this engine knows no automation of the type {type!r}")
     module_is = Next("never", None, f"the automation is for {module!r}, not for deals")
@@ -55,7 +55,7 @@ def of_automation(
 
 def _readable(automation: Automation | str) -> Condition:
     fault = automation if isinstance(automation, str) else None
-    return Condition("is well-formed", fault or "yes", fault is None, Next("waits", None, f"to be mended: {fault}"))
+    return Condition("is well-formed", fault or "yes", fault is None, Next("waits", None, f"to be corrected: {fault}"))
 
 
 def _old_enough(automation: Automation, now: datetime) -> Condition:
@@ -81,19 +81,20 @@ def _rested(document: Document, now: datetime) -> Condition:
 
 def _free(document: Document, now: datetime) -> Condition:
     """Neither under a live lease, nor flagged by an engine that has no leases."""
-    name, until = "nobody runs it", document.get("lease_until")
+    name, until = "no run holds it", document.get("lease_until")
     if until is not None and until >= now:
-        who = f"{document.get('lease_owner')}, lease until {_time(until)}"
-        return Condition(name, who, False, Next("fires", now, f"in the run that is on ({who}), or in the next one"))
+        holder = f"{document.get('lease_owner')}, lease until {_time(until)}"
+        why = f"in the run that holds it ({holder}), or in the next one"
+        return Condition(name, holder, False, Next("fires", now, why))
     sign = document.get("updatedAt") or document.get("flag_seen_at")
     if document.get("is_running") is not True or until is not None or (sign and sign <= now - LEGACY_FLAG_COUNTS):
-        return Condition(name, "nobody", True)
+        return Condition(name, "free", True)
     over = sign + LEGACY_FLAG_COUNTS if sign else None
     return Condition(name, "is_running without a lease", False, Next("waits", over, "for another engine's is_running"))
 
 
 def of_deal(automation: Automation, deal: Document, now: datetime) -> list[Condition]:
-    """What must hold of the deal; of a deal of another account nothing else is told."""
+    """What must hold of the deal. Of a deal of another account only that is returned, and nothing it holds."""
     here = present(automation, deal, now)
     if not here[0].passed:
         return here[:1]
@@ -154,15 +155,15 @@ def _entered_again(automation: Automation, deal: Document) -> bool:
 
 
 def flagged(automation: Automation, deal: Document) -> Condition:
-    """As `matching.flagged`: somebody asked for it to be done again."""
+    """As `matching.flagged`: the deal is flagged to be done again."""
     wanted = deal.get("retry_automations")
     named = isinstance(wanted, list) and _names(wanted, automation.id)
     value = "named" if named else "not named"
-    return Condition("flagged in retry_automations", value, named, Next("never", None, "nobody asked for a repeat"))
+    return Condition("flagged in retry_automations", value, named, Next("never", None, "no repeat is asked for"))
 
 
 def others_first(siblings: Iterable[Automation], deal: Document, now: datetime) -> Condition:
-    """As `matching.others_first`: an automation that moves the deal away waits for those that are due as well."""
+    """As `matching.others_first`: an automation that moves the deal away waits for the others that are due."""
     due = [f"{one.type} {one.id}" for one in siblings if holds(of_deal(one, deal, now))]
     value = ", ".join(due) or "none is due"
     waits = Next("waits", None, f"for the other automations of the stage: {value}")
@@ -174,15 +175,15 @@ def of_selection(
     automation: Automation,
     deal: Document,
     units: Sequence[Document],
-    siblings: Sequence[Automation],
+    ahead: Sequence[Automation],
     now: datetime,
 ) -> list[Condition]:
-    """What may still keep the next run from a deal that matches. `siblings`: those that have to go first, if any."""
+    """What may keep the next run from a deal that matches. `ahead`: the automations that come first, if any."""
     matches = holds(of_deal(automation, deal, now))
     # A repeat that was asked for is found by itself, and clears pause and watermark.
     hidden = matches and not flagged(automation, deal).passed
     found = [_no_pause(units, now), _above_watermark(document, automation, deal, now)]
-    others = [others_first(siblings, deal, now)] if siblings else []
+    others = [others_first(ahead, deal, now)] if ahead else []
     return [*_if(hidden, found), *_if(matches, others)]
 
 
@@ -202,12 +203,12 @@ def _above_watermark(document: Document, automation: Automation, deal: Document,
     starts = deal.get("automation_starts")
     if settled is None or settled <= automation.since or not isinstance(starts, datetime) or starts > settled:
         return Condition(name, settled or "nothing does", True)
-    at = document["watermark"]["looked_at"] + FULL_LOOK
+    at = document["watermark"]["looked_at"] + FULL_SELECTION_PERIOD
     return Condition(name, settled, False, Next("fires", at, "at the next look over all deals of the stage"))
 
 
 def _if(matters: object, conditions: Sequence[Condition]) -> list[Condition]:
-    """The conditions; they neither hold nor fail where they do not matter."""
+    """The conditions; where they do not matter they neither hold nor fail."""
     return [one if matters else replace(one, passed=None) for one in conditions]
 
 

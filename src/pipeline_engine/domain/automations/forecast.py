@@ -1,4 +1,4 @@
-"""Which automations will fire for which deals, and when. Looks only; nothing is claimed, changed or sent."""
+"""Which automations will fire for which deals, and when. It only reads: nothing is claimed, changed or sent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.automations.actions.table import moves_deals
+from pipeline_engine.domain.automations.automation import Automation, read_or_fault
 from pipeline_engine.domain.automations.conditions import of_automation, of_deal, of_selection
-from pipeline_engine.domain.automations.explain import moves_deals, read_or_fault
 from pipeline_engine.domain.automations.matching import flagged, fresh
 from pipeline_engine.domain.explanation import Condition, Next, next_of
 from pipeline_engine.ids import object_id
@@ -37,7 +37,7 @@ DEAL_FIELDS = (
 
 @dataclass(frozen=True, order=True)
 class Firing:
-    """One automation for one deal. In the order of time; what moves the deal away comes last."""
+    """One automation for one deal. Firings are ordered by time; at one time, what moves the deal away comes last."""
 
     at: datetime
     last: bool
@@ -52,7 +52,7 @@ class Firing:
 
 @dataclass(frozen=True)
 class Forecast:
-    """`until`: up to here every firing is told; when more were found than wanted, earlier than was asked (`cut`)."""
+    """`until`: every firing up to here is listed; `cut`: that is earlier than was asked, because there are too many."""
 
     since: datetime
     until: datetime
@@ -61,8 +61,8 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """An automation that is switched on, with how it stands and its units that wait for another attempt."""
+class Candidate:
+    """An automation that is switched on, its conditions, and its units that wait for another attempt."""
 
     document: Document
     automation: Automation
@@ -77,7 +77,7 @@ class Plan:
         found = next_of([*self.conditions, *own], Next("fires", now, "due now"))
         if found.what == "never" or found.at is None:
             return None
-        target = object_id(one.config.get("target_stage_id")) if moves_deals(one) else None
+        target = object_id(one.config.get("target_stage_id")) if moves_deals(one.type) else None
         return Firing(
             at=found.at,
             last=target is not None,
@@ -91,69 +91,75 @@ class Plan:
         )
 
 
-async def forecast(app: App[AutomationRepos], ahead: timedelta, account_id: ObjectId | None, most: int) -> Forecast:
-    """At most `most` firings from now on. Moves are followed into the next stage; each pair is told once."""
+async def forecast(app: App[AutomationRepos], ahead: timedelta, account_id: ObjectId | None, limit: int) -> Forecast:
+    """At most `limit` firings from now on, of one account or of all. A deal that is moved is followed into its next
+    stage; each pair of automation and deal is listed once."""
     now = app.clock.now()
-    plans = await _plans(app, account_id, now)
+    candidates = await _candidates(app, account_id, now)
     until = now + ahead
     deals: dict[ObjectId, Document] = {}
     firings: list[Firing] = []
-    for plan in plans:
-        found, whole_until = await _deals(app, plan.automation, now, until, most)
-        firings += [firing for deal in found.values() if (firing := plan.firing(deal, now))]
+    for candidate in candidates:
+        found, whole_until = await _deals(app, candidate.automation, now, until, limit)
+        firings += [firing for deal in found.values() if (firing := candidate.firing(deal, now))]
         # What is beyond the last one wanted need not be looked for any more, nor kept.
-        firings = heapq.nsmallest(most + 1, firings)
-        until = min(until, whole_until, firings[-1].at if len(firings) > most else until)
+        firings = heapq.nsmallest(limit + 1, firings)
+        until = min(until, whole_until, firings[-1].at if len(firings) > limit else until)
         deals = {firing.deal: found.get(firing.deal) or deals[firing.deal] for firing in firings}
-    told = takewhile(lambda firing: firing.at <= until, unfold(firings, deals, plans, now))
-    listed = list(islice(told, most + 1))
-    cut = until < now + ahead or len(listed) > most
-    return Forecast(now, min(until, listed[most].at) if len(listed) > most else until, cut, listed[:most])
+    in_time = takewhile(lambda firing: firing.at <= until, unfold(firings, deals, candidates, now))
+    listed = list(islice(in_time, limit + 1))
+    cut = until < now + ahead or len(listed) > limit
+    return Forecast(now, min(until, listed[limit].at) if len(listed) > limit else until, cut, listed[:limit])
 
 
-async def _plans(app: App[AutomationRepos], account_id: ObjectId | None, now: datetime) -> list[Plan]:
+async def _candidates(app: App[AutomationRepos], account_id: ObjectId | None, now: datetime) -> list[Candidate]:
     documents = await app.repos.automation_outlook.switched_on(account_id)
     read = [(document, read_or_fault(document)) for document in documents]
     found = [(document, one) for document, one in read if isinstance(one, Automation)]
     accounts = {one.account_id for _, one in found}
     active = {account for account in accounts if await app.repos.automations.account_is_active(account)}
-    plans = []
+    candidates = []
     for document, one in found:
         if one.account_id in active:
             units = await app.repos.automation_units.pending(one.account_id, one.id)
-            plans.append(Plan(document, one, of_automation(document, one, True, now), units))
-    return plans
+            candidates.append(Candidate(document, one, of_automation(document, one, True, now), units))
+    return candidates
 
 
 async def _deals(
-    app: App[AutomationRepos], automation: Automation, now: datetime, until: datetime, most: int
+    app: App[AutomationRepos], automation: Automation, now: datetime, until: datetime, limit: int
 ) -> tuple[dict[ObjectId, Document], datetime]:
-    """Deals that will match by then, and the time up to which there are no others."""
+    """Deals that match by `until`, and the time up to which there are no others."""
     found: dict[ObjectId, Document] = {}
     for query in (fresh(automation, until), flagged(automation, until)):
-        some = await app.repos.automation_deals.matching(query, most + 1)
-        if len(some) > most:
+        some = await app.repos.automation_deals.matching(query, limit + 1)
+        if len(some) > limit:
             until = min(until, max(now, some[-1]["automation_starts"] + automation.delay))
         found |= {deal["_id"]: {name: deal[name] for name in DEAL_FIELDS if name in deal} for deal in some}
     return found, until
 
 
 def unfold(
-    firings: Iterable[Firing], deals: Mapping[ObjectId, Document], plans: Sequence[Plan], now: datetime
+    firings: Iterable[Firing], deals: Mapping[ObjectId, Document], candidates: Sequence[Candidate], now: datetime
 ) -> Iterator[Firing]:
-    """In the order of time: a deal that is moved fires in its new stage, and no more in the old one."""
-    heap, current, told = list(firings), dict(deals), set[tuple[ObjectId, ObjectId]]()
+    """The firings in the order of time, with those that follow from moves: a deal that is moved fires in its new stage,
+    and no longer in the old one."""
+    heap, current, seen = list(firings), dict(deals), set[tuple[ObjectId, ObjectId]]()
     heapq.heapify(heap)
     while heap:
         firing = heapq.heappop(heap)
         pair = (firing.automation, firing.deal)
-        if pair in told or firing.entered != current[firing.deal]["automation_starts"]:
+        if pair in seen or firing.entered != current[firing.deal]["automation_starts"]:
             continue
-        told.add(pair)
+        seen.add(pair)
         yield firing
         if firing.moves_to:
             moved = current[firing.deal] = _moved(current[firing.deal], firing)
-            here = (plan.firing(moved, now) for plan in plans if plan.automation.stage_id == firing.moves_to)
+            here = (
+                candidate.firing(moved, now)
+                for candidate in candidates
+                if candidate.automation.stage_id == firing.moves_to
+            )
             for entered in filter(None, here):
                 heapq.heappush(heap, entered)
 

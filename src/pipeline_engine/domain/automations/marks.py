@@ -1,4 +1,4 @@
-"""The marks on a deal that say what an automation did with it. Pure."""
+"""What a deal says about an automation: the marks it gets, and the generation that names its unit. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from bson import ObjectId
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.repos.deal_change import DealChange
 
+LISTS = ("retry_automations", "automation_triggered", "automation_failed", "skip_automations")
+
+
+def unit_key(automation: Automation, deal: Mapping[str, Any]) -> str:
+    """`<automation>:<deal>:<generation>`. The generation is 0 and grows with every repeat that is asked for;
+    under `per_entry` it begins with the time of entry."""
+    stored = (deal.get("automation_generation") or {}).get(str(automation.id), 0)
+    repeats = stored.get("repeats", 0) if isinstance(stored, Mapping) else stored
+    if automation.reentry == "once":
+        return f"{automation.id}:{deal['_id']}:{repeats}"
+    entry = round(deal["automation_starts"].timestamp() * 1000)
+    return f"{automation.id}:{deal['_id']}:{entry}" + (f".{repeats}" if repeats else "")
+
 
 def done_mark(automation: Automation, entries: Mapping[ObjectId, datetime] | None = None) -> DealChange:
     """Set with the effect or after it. Done and failed are never both true, also when the deal comes round again.
@@ -22,17 +35,27 @@ def done_mark(automation: Automation, entries: Mapping[ObjectId, datetime] | Non
 
 
 def failed_mark(automation: Automation) -> DealChange:
+    """Set when the automation has failed for good for the deal as it stands."""
     return _moved(automation, "automation_triggered", "automation_failed", "$automation_starts")
+
+
+def new_generation(automation: Automation) -> DealChange:
+    """Takes away the flag that asks for a repeat and all marks, and makes the unit's generation one higher."""
+    mark = [automation.id, str(automation.id)]
+    field = f"automation_generation.{automation.id}"
+    # Under `once` the field is the number itself; a change of `reentry` may have left the other form there.
+    repeats = {"$cond": [{"$isNumber": f"${field}"}, f"${field}", {"$ifNull": [f"${field}.repeats", 0]}]}
+    counter = field if automation.reentry == "once" else f"{field}.repeats"
+    return DealChange(remove=dict.fromkeys(LISTS, mark), compute={counter: {"$add": [repeats, 1]}})
 
 
 def _moved(automation: Automation, out_of: str, into: str, entry: object) -> DealChange:
     id = automation.id
-    compute = _entry_mark(automation, entry)
-    return DealChange(add={into: [id]}, remove={out_of: [id, str(id)]}, compute=compute)
+    return DealChange(add={into: [id]}, remove={out_of: [id, str(id)]}, compute=_entry_mark(automation, entry))
 
 
 def _entry_mark(automation: Automation, entry: object) -> dict[str, Any]:
-    """Under `per_entry`: which entry this was."""
+    """Under `per_entry`: which entry into the stage the mark is for."""
     return {} if automation.reentry == "once" else {f"automation_generation.{automation.id}.entry": entry}
 
 

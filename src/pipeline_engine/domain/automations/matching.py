@@ -1,4 +1,4 @@
-"""Which deals an automation fires for, as filters on `deals`. Pure: the same filters serve sweep, run and `explain`."""
+"""Which deals an automation fires for, as filters on `deals`. Pure; sweep and run use the same filters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTLED = ("automation_triggered", "automation_failed", "skip_automations")
 
 
 def present(automation: Automation, now: datetime) -> Filter:
-    """In the stage, of the account, and entered within the window."""
+    """Deals of the account that are in the stage and entered it within the window."""
     window = {"$gte": automation.since, "$lte": automation.until(now)}
     return {
         "account_id": either(automation.account_id),
@@ -25,7 +25,7 @@ def present(automation: Automation, now: datetime) -> Filter:
 
 
 def unsettled(automation: Automation) -> Filter:
-    """Neither done, nor failed, nor to be skipped; under `per_entry` not since the deal entered the stage."""
+    """Deals neither done, nor failed, nor to be skipped; under `per_entry` not since they entered the stage."""
     never = {field: {"$nin": either(automation.id)["$in"]} for field in SETTLED}
     if automation.reentry == "once":
         return never
@@ -47,8 +47,8 @@ def fresh(automation: Automation, now: datetime, after: datetime | None = None) 
 
 
 def flagged(automation: Automation, now: datetime) -> Filter:
-    """Deals that somebody asked to be done again."""
-    # The first condition is the one that the partial index stands on.
+    """Deals that are flagged to be done again."""
+    # The partial index needs the first condition.
     wanted = {"retry_automations.0": {"$exists": True}, "retry_automations": either(automation.id)}
     return {**present(automation, now), **wanted}
 

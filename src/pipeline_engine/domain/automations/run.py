@@ -17,11 +17,9 @@ from pipeline_engine.domain.automations.automation_claim import AutomationClaim
 from pipeline_engine.domain.automations.batch import most_at_once, work
 from pipeline_engine.domain.automations.batch_log import close_left_open
 from pipeline_engine.domain.automations.limits import within_limit
-from pipeline_engine.domain.automations.notify import tell
-from pipeline_engine.domain.automations.repeats import take_up_repeats
-from pipeline_engine.domain.automations.run_end import begin_anew, end
-from pipeline_engine.domain.automations.selection import Selection, anything_due, select
-from pipeline_engine.domain.automations.unit_outcomes import AGAIN
+from pipeline_engine.domain.automations.run_end import begin_anew, end, notify
+from pipeline_engine.domain.automations.selection import Selection, anything_due, select, take_up_repeats
+from pipeline_engine.domain.automations.unit_outcomes import RETRY_SECONDS
 from pipeline_engine.domain.claimed import ClaimedRun, Failure, run_claimed
 from pipeline_engine.lanes import Done, Outcome, Snooze
 from pipeline_engine.repos.automation_repos import AutomationRepos
@@ -137,7 +135,7 @@ async def _announce(app: App[AutomationRepos], claim: AutomationClaim, selection
         return
     creators, deals = await app.repos.automation_deals.creators(selection.query)
     data = {"automation": str(claim.automation.id), "stage_id": str(claim.automation.stage_id), "deals": deals}
-    await tell(app, claim, "process_deals", creators, data)
+    await notify(app, claim, "process_deals", creators, data)
     await claim.change(run={**claim.document["run"], "told": True})
 
 
@@ -145,7 +143,7 @@ async def _nothing_left(app: App[AutomationRepos], claim: AutomationClaim, selec
     if selection.again_at and selection.again_at <= selection.at + SOON:
         await claim.release()
         wait = (selection.again_at - app.clock.now()).total_seconds()
-        return Snooze(after=min(max(wait, 0.1), AGAIN))  # new deals do not wait for longer than that
+        return Snooze(after=min(max(wait, 0.1), RETRY_SECONDS))  # new deals do not wait for longer than that
     await app.repos.automation_units.forget_due(claim.automation.account_id, claim.automation.id, selection.at)
     changes = {"watermark": selection.watermark} if selection.watermark else {}
     ended = await end(app, claim, **changes)
@@ -157,6 +155,6 @@ async def _pause(app: App[AutomationRepos], claim: AutomationClaim, failure: Fai
     """It cannot run as it stands: the sweep looks again after the pause, when it may have been mended."""
     reason = str(failure.error)
     log.warning("automation.paused", automation=str(claim.document["_id"]), reason=reason)
-    until = app.clock.now() + circuit_breaker.PAUSE
+    until = app.clock.now() + circuit_breaker.PAUSE_DURATION
     values = {"paused_until": until, "paused_reason": reason, "crashes": 0, "run": None}
     await app.repos.automations.release(claim.document, values)

@@ -1,4 +1,4 @@
-"""Writes down what became of deals: done, given up, or to be tried again."""
+"""Records what became of deals: done, given up, or put off to another attempt."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.automations.marks import done_mark, failed_mark
+from pipeline_engine.domain.automations.marks import done_mark, failed_mark, unit_key
 from pipeline_engine.domain.automations.matching import fresh
-from pipeline_engine.domain.automations.unit_key import unit_key
 from pipeline_engine.ids import either
 from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.automation_units import Unit
 
 Deal = Mapping[str, Any]
 
-AGAIN = 4.0
-"""The seed's pause between two attempts, in seconds."""
-STUCK = 3600.0
-"""So long a deal rests that the server does not even let us mark."""
+RETRY_SECONDS = 4.0
+"""From one attempt to the next, as the seed has it."""
+UNMARKABLE_RETRY_SECONDS = 3600.0
+"""For a deal that MongoDB refuses to let the engine mark."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """`attempts` were made so far; if there is to be another, `after` so many seconds."""
+    """A deal for which an attempt failed, the `attempts`th; another one, if any, comes `after` so many seconds."""
 
     deal: Deal
     error: str
     attempts: int
-    after: float = AGAIN
+    after: float = RETRY_SECONDS
 
 
 def entries(deals: Iterable[Deal]) -> dict[ObjectId, datetime]:
@@ -42,7 +41,7 @@ def entries(deals: Iterable[Deal]) -> dict[ObjectId, datetime]:
 
 
 async def done(app: App[AutomationRepos], automation: Automation, entered: Mapping[ObjectId, datetime]) -> None:
-    """Mark what has taken effect, for {deal: entry}, wherever the deal has gone meanwhile."""
+    """Mark deals for which the automation took effect, for {deal: entry}, whatever stage they are in by now."""
     if not entered:
         return
     guard = {"account_id": either(automation.account_id)}
@@ -52,9 +51,10 @@ async def done(app: App[AutomationRepos], automation: Automation, entered: Mappi
 
 
 async def give_up(app: App[AutomationRepos], automation: Automation, failures: Sequence[Failure]) -> None:
-    """Reason first, mark second: a deal that is marked always has its reason."""
+    """Mark deals as failed for good."""
     if not failures:
         return
+    # The reason first, the mark second: a deal that is marked always has its reason.
     await app.repos.automation_units.park([_unit(automation, one) for one in failures])
     deals = {one.deal["_id"]: one.deal for one in failures}
     guard = fresh(automation, app.clock.now())
@@ -63,7 +63,7 @@ async def give_up(app: App[AutomationRepos], automation: Automation, failures: S
 
 
 async def put_off(app: App[AutomationRepos], automation: Automation, failures: Iterable[Failure]) -> None:
-    """Try these again after their pause."""
+    """Have these tried again, each after its pause."""
     now = app.clock.now()
     units = [_unit(automation, one, now + timedelta(seconds=one.after)) for one in failures]
     await app.repos.automation_units.put_off(units)
@@ -72,9 +72,12 @@ async def put_off(app: App[AutomationRepos], automation: Automation, failures: I
 async def _set_aside(
     app: App[AutomationRepos], automation: Automation, refused: Mapping[ObjectId, str], deals: Mapping[ObjectId, Deal]
 ) -> None:
-    """Deals that cannot be marked would be found again at once, for ever."""
-    failures = [Failure(deals[id], f"the deal cannot be marked: {why}", 1, STUCK) for id, why in refused.items()]
-    await put_off(app, automation, failures)
+    """Put off deals that cannot be marked: they would be found again at once, for ever."""
+    await put_off(app, automation, [_unmarkable(deals[id], why) for id, why in refused.items()])
+
+
+def _unmarkable(deal: Deal, why: str) -> Failure:
+    return Failure(deal, f"the deal cannot be marked: {why}", 1, UNMARKABLE_RETRY_SECONDS)
 
 
 def _unit(automation: Automation, failure: Failure, next_at: datetime | None = None) -> Unit:

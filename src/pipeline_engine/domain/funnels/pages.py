@@ -40,9 +40,7 @@ async def look(app: App, page: Page, references: Collection[str]) -> Mentions:
     return answer.mentions
 
 
-async def rewrite(
-    app: App, page: Page, replacements: Mapping[str, str], chat_key: str | None
-) -> RewrittenPage:
+async def rewrite(app: App, page: Page, replacements: Mapping[str, str], chat_key: str | None) -> RewrittenPage:
     """The page with every reference replaced ('' removes it) and, unless `chat_key` is None, the key of its chat
     widgets set.
 

@@ -1,1 +1,1 @@
-"""The eleven actions: one file each, one row each in `table.py`."""
+"""The actions: one file and one row of `table.py` per automation type."""

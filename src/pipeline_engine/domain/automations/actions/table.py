@@ -1,8 +1,8 @@
-"""Every automation type and its action."""
+"""Every automation type and its action: one row per type."""
 
 from __future__ import annotations
 
-from pipeline_engine.domain.automations.action import Action
+from pipeline_engine.domain.automations.action import Action, UpdateDeal
 from pipeline_engine.domain.automations.actions import (
     add_tag,
     email,
@@ -30,3 +30,9 @@ ACTIONS: dict[str, Action] = {
     "instareport": instareport.ACTION,
     "instasite": instasite.ACTION,
 }
+
+
+def moves_deals(type: object) -> bool:
+    """Whether automations of the type take deals out of their stage; an unknown type does not."""
+    action = ACTIONS.get(str(type))
+    return isinstance(action, UpdateDeal) and action.moves

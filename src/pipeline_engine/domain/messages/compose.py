@@ -1,0 +1,85 @@
+"""Composes e-mails and SMS: a template, filled in for each recipient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.messages.merge_fields import Records, merge_fields
+from pipeline_engine.domain.messages.message import TextMessage
+from pipeline_engine.domain.messages.recipients import recipients
+from pipeline_engine.errors import Permanent
+from pipeline_engine.providers.email_message import Mail
+from pipeline_engine.repos.suppressions import Channel
+
+Texts = dict[str, str]
+"""A template, or what it became, by part: `subject`, `html` and `text` of an e-mail, `body` of an SMS."""
+
+ADDRESS_FIELD: dict[Channel, str] = {"email": "email", "sms": "phone"}
+
+
+async def email_template(app: App, account_id: ObjectId, template_id: ObjectId) -> Texts:
+    """The parts of one of the account's templates. Raises: Permanent when there is no such template, or it is empty."""
+    template = await app.shared.templates.email(account_id, template_id)
+    if template is None:
+        raise Permanent("this account has no such e-mail template", "missing_template")
+    parts = {name: str(template[name]) for name in ("subject", "html", "text") if template.get(name)}
+    if not parts.keys() & {"html", "text"}:
+        raise Permanent("the e-mail template is empty", "bad_template")
+    return parts
+
+
+async def sms_template(app: App, account_id: ObjectId, template_id: ObjectId) -> Texts:
+    """As `email_template`."""
+    template = await app.shared.templates.sms(account_id, template_id)
+    if template is None:
+        raise Permanent("this account has no such SMS template", "missing_template")
+    body = template.get("body")
+    if not isinstance(body, str) or not body.strip():
+        raise Permanent("the SMS template is empty", "bad_template")
+    return {"body": body}
+
+
+async def compose_emails(
+    app: App, account_id: ObjectId, template: Texts, records: Sequence[Records]
+) -> list[Mail | Permanent]:
+    """For each of the records, in their order, the e-mail to its contact, or why there is none.
+
+    Raises: Permanent when the template cannot be filled in for any; Transient when the engine could not do it now.
+    """
+    composed = await _compose(app, account_id, "email", template, records)
+    return [one if isinstance(one, Permanent) else _mail(*one) for one in composed]
+
+
+async def compose_texts(
+    app: App, account_id: ObjectId, template: Texts, records: Sequence[Records]
+) -> list[TextMessage | Permanent]:
+    """For each of the records, in their order, the SMS to its contact, or why there is none.
+
+    Raises: as `compose_emails`.
+    """
+    composed = await _compose(app, account_id, "sms", template, records)
+    return [one if isinstance(one, Permanent) else TextMessage(one[0], one[1]["body"]) for one in composed]
+
+
+async def _compose(
+    app: App, account_id: ObjectId, channel: Channel, template: Texts, records: Sequence[Records]
+) -> list[tuple[str, Texts] | Permanent]:
+    """Address and filled-in texts."""
+    account = await app.shared.accounts.get(account_id)
+    fields = [merge_fields(account, **one) for one in records]
+    written = await app.renderer.render(template, fields)
+    to = await recipients(app, account_id, channel, [one["contact"][ADDRESS_FIELD[channel]] for one in fields])
+    return [_both(address, texts) for address, texts in zip(to, written, strict=True)]
+
+
+def _both(address: str | Permanent, texts: Texts | Permanent) -> tuple[str, Texts] | Permanent:
+    if isinstance(address, Permanent):
+        return address
+    return texts if isinstance(texts, Permanent) else (address, texts)
+
+
+def _mail(address: str, texts: Mapping[str, str]) -> Mail:
+    return Mail(address, texts.get("subject", ""), texts.get("text", ""), texts.get("html"))

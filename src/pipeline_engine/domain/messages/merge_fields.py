@@ -1,0 +1,73 @@
+"""The data that a template can name: `deal`, `contact`, `lead`, `account`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypedDict
+
+from pipeline_engine.logs import SECRET_NAMES
+
+Document = Mapping[str, Any]
+MergeFields = dict[str, Any]
+
+# A field that a record may have is empty where it has none; a field that no such record has is a mistake in the
+# template, and is refused as an unknown variable.
+PERSON_FIELDS = ("name", "email", "phone")
+DEAL_FIELDS = (
+    *("name", "value", "status", "contract_type", "source"),
+    *("owner", "createdAt", "updatedAt", "automation_starts"),
+)
+CONTACT_FIELDS = (*PERSON_FIELDS, "company", "title", "owner", "status", "lifecycle_stage")
+LEAD_FIELDS = (*PERSON_FIELDS, "status", "owner")
+ACCOUNT_FIELDS = ("name", "timezone")
+ENGINE_FIELDS = (
+    *("automation_triggered", "automation_failed", "automation_generation"),
+    *("skip_automations", "retry_automations"),
+)
+
+
+class Records(TypedDict, total=False):
+    """The records that one message is about."""
+
+    deal: Document
+    contact: Document
+    lead: Document
+
+
+def merge_fields(
+    account: Document, *, deal: Document | None = None, contact: Document | None = None, lead: Document | None = None
+) -> MergeFields:
+    """`account`, `contact` and each given record, as plain data. `contact` is the person the message is about: the
+    contact itself, else the lead, else the deal's `contact_*` fields."""
+    fields: MergeFields = {"contact": _person(deal, contact, lead), "account": _account(account)}
+    if deal is not None:
+        fields["deal"] = {**_record(deal, DEAL_FIELDS), "additional_info": deal.get("additional_info", {})}
+    if lead is not None:
+        fields["lead"] = _record(lead, LEAD_FIELDS)
+    return fields
+
+
+def _person(deal: Document | None, contact: Document | None, lead: Document | None) -> dict[str, Any]:
+    if contact is not None:
+        return _record(contact, CONTACT_FIELDS)
+    if lead is not None:
+        return {name: lead.get(name) for name in PERSON_FIELDS}
+    return {name: (deal or {}).get(f"contact_{name}") for name in PERSON_FIELDS}
+
+
+def _record(record: Document, known: tuple[str, ...]) -> dict[str, Any]:
+    """All fields of the record but the engine's own; `known` ones and `tags` are there in any case."""
+    own = {name: value for name, value in record.items() if name not in ENGINE_FIELDS}
+    return {**dict.fromkeys(known), "tags": [], **own, "id": record["_id"]}
+
+
+def _account(account: Document) -> dict[str, Any]:
+    """The account's simple fields without those that sound like a secret: a person who may write templates may not read
+    the account's keys."""
+    simple = (str, int, float, bool, datetime)
+    own = {name: value for name, value in account.items() if isinstance(value, simple)}
+    return {
+        **dict.fromkeys(ACCOUNT_FIELDS),
+        **{name: value for name, value in own.items() if not SECRET_NAMES.search(name)},
+    }

@@ -1,0 +1,73 @@
+"""The messages that can leave, as plain values, and what sends each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.errors import Permanent
+from pipeline_engine.providers.claims import Identity
+from pipeline_engine.providers.email_message import Mail
+
+Deliver = Callable[[str], Awaitable[str | None]]
+"""Makes the provider's call for a unit key and returns the provider's id of what was sent.
+
+Raises: Permanent, Transient or RateLimited when nothing was sent, Unknown when it may have been.
+"""
+
+
+@dataclass(frozen=True)
+class TextMessage:
+    """One SMS to one number."""
+
+    to: str
+    body: str
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """Has the CRM make an InstaReport for a deal, in a user's name."""
+
+    on_behalf: Identity
+    deal_id: str
+    report_type: str
+
+
+@dataclass(frozen=True)
+class SiteRequest:
+    """Has the CRM make an InstaSite for a deal, in a user's name."""
+
+    on_behalf: Identity
+    deal_id: str
+    site_template_id: str
+
+
+Message = Mail | TextMessage | ReportRequest | SiteRequest
+
+
+def senders(app: App, messages: Sequence[Message | Permanent]) -> list[Deliver | Exception]:
+    """What sends each message, in their order; a reason why there is no message stays as it is."""
+    return [one if isinstance(one, Permanent) else sender(app, one) for one in messages]
+
+
+def sender(app: App, message: Message) -> Deliver:
+    """What sends the message; nothing is sent before it is called with a unit key."""
+    match message:
+        case Mail():
+            return partial(app.mailer.send, message)
+        case TextMessage(to, body):
+            return partial(app.sms.send, to, body)
+        case ReportRequest(on_behalf, deal_id, report_type):
+            return partial(app.crm_api.make_report, on_behalf, deal_id, report_type)
+        case SiteRequest(on_behalf, deal_id, site_template_id):
+            return partial(app.crm_api.make_site, on_behalf, deal_id, site_template_id)
+
+
+async def identity(app: App, account_id: ObjectId, user_id: object) -> Identity:
+    """The user of the account in whose name the CRM is asked for something."""
+    parent = (await app.shared.accounts.get(account_id)).get("parent_account")
+    return Identity(str(user_id), str(account_id), parent_account=str(parent) if parent else None)

@@ -1,0 +1,46 @@
+"""Who may be written to: a valid address or telephone number that is not suppressed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.errors import Permanent
+from pipeline_engine.providers.email_address import read_email_address
+from pipeline_engine.providers.phone_number import read_phone_number
+from pipeline_engine.repos.suppressions import Channel
+
+READ: dict[Channel, Callable[[object], str]] = {"email": read_email_address, "sms": read_phone_number}
+NAMES: dict[Channel, str] = {"email": "e-mail address", "sms": "telephone number"}
+
+
+async def recipients(
+    app: App, account_id: ObjectId, channel: Channel, given: Sequence[object]
+) -> list[str | Permanent]:
+    """For each given value, in their order, the address to write to, or why there is none: it is missing, malformed or
+    suppressed. No reason repeats the address."""
+    addresses = [_read(channel, one) for one in given]
+    spellings = [_spellings(address, original) for address, original in zip(addresses, given, strict=True)]
+    suppressed = await app.shared.suppressions.among(account_id, channel, set().union(*spellings))
+    refusal = _refusal(channel, "is suppressed", "suppressed")
+    return [refusal if own & suppressed else address for address, own in zip(addresses, spellings, strict=True)]
+
+
+def _read(channel: Channel, given: object) -> str | Permanent:
+    if given is None or given == "":
+        return _refusal(channel, "is missing", "missing_address")
+    try:
+        return READ[channel](given)
+    except Permanent as refusal:
+        return refusal
+
+
+def _spellings(address: str | Permanent, given: object) -> set[str]:
+    """The spellings under which it may be suppressed: as the engine writes to it, and as the record has it."""
+    return {address.lower(), str(given).strip().lower()} if isinstance(address, str) else set()
+
+
+def _refusal(channel: Channel, what: str, code: str) -> Permanent:
+    return Permanent(f"the contact's {NAMES[channel]} {what}", code)

@@ -1,0 +1,102 @@
+"""How one send can end, and what the record of an earlier attempt says about another one. Pure.
+
+A record in `effects` is {_id: unit key, state: planned → sending → sent | failed | unknown, attempts, doubts,
+ambiguous, provider_id}. The attempt is committed before the call, so a record in `sending` belongs to a run that ended
+in mid-call: the message may have gone out or not, and the policy of its channel decides (`resend`: send it once more
+and flag it as ambiguous; `park`: leave it to a person).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
+
+MAX_ATTEMPTS = 3
+"""Calls to the provider over all crashes."""
+MAX_DOUBTS = 2
+"""Calls that may have sent it without the engine knowing; one more would make a third copy possible."""
+UNKNOWN = "it may have gone out: the call was not confirmed, so it is not sent again by itself"
+
+Policy = Literal["resend", "park"]
+Change = dict[str, Any]
+"""The fields of the record that an attempt sets."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The provider has it."""
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """It may be tried again; `attempts` calls were made so far."""
+
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """It is not tried again by itself; `attempts` calls were made."""
+
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Limited:
+    """It was not tried: a limit allows the next call after `after` seconds."""
+
+    after: float
+
+
+SendResult = Delivered | NotYet | GivenUp | Limited
+
+
+def not_composed(reason: Exception) -> SendResult:
+    """The end of a unit for which there is no message."""
+    return Limited(reason.retry_after) if isinstance(reason, RateLimited) else GivenUp(str(reason), 0)
+
+
+def settled(record: Mapping[str, Any], policy: Policy) -> SendResult | None:
+    """The end that the record of earlier attempts stands for; None when another attempt is due."""
+    attempts = record["attempts"]
+    if record["state"] == "sent":
+        return Delivered()
+    if record["state"] == "failed":
+        return GivenUp(record.get("error") or "failed before", attempts)
+    doubts = record.get("doubts", 0) + (record["state"] in ("sending", "unknown"))
+    if doubts >= (MAX_DOUBTS if policy == "resend" else 1):
+        return GivenUp(UNKNOWN, attempts)
+    if attempts >= MAX_ATTEMPTS:
+        return GivenUp(record.get("error") or f"{MAX_ATTEMPTS} attempts without an answer", attempts)
+    return None
+
+
+def delivered(provider_id: str | None) -> tuple[SendResult, Change]:
+    """The end of a call that went through, and the change of its record."""
+    return Delivered(), {"state": "sent", "provider_id": provider_id, "error": None}
+
+
+def failed(error: Exception, attempt: int, policy: Policy) -> tuple[SendResult, Change]:
+    """The end of a call that raised `error` as the unit's `attempt`th, and the change of its record."""
+    match error:
+        case RateLimited():
+            # The provider did nothing, so it was no attempt.
+            return Limited(error.retry_after), {"state": "planned", "attempts": attempt - 1}
+        case Permanent():
+            return GivenUp(str(error), attempt), {"state": "failed", "error": str(error)}
+        case Transient():
+            state = "planned" if attempt < MAX_ATTEMPTS else "failed"
+            return _retried(str(error), attempt), {"state": state, "error": str(error)}
+    # Unknown, a time-out or a fault of the engine's own: the message may have gone out.
+    reason = str(error) if isinstance(error, Unknown) else type(error).__name__
+    change = {"state": "unknown", "ambiguous": True, "error": reason}
+    return GivenUp(UNKNOWN, attempt) if policy == "park" else _retried(reason, attempt), change
+
+
+def _retried(error: str, attempts: int) -> SendResult:
+    return NotYet(error, attempts) if attempts < MAX_ATTEMPTS else GivenUp(error, attempts)

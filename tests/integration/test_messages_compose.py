@@ -1,0 +1,46 @@
+"""Messages to contacts and leads, which no automation knows: the same composing serves every system."""
+
+from __future__ import annotations
+
+import pytest
+from bson import ObjectId
+
+from pipeline_engine.domain.messages.compose import compose_emails, compose_texts, email_template, sms_template
+from pipeline_engine.domain.messages.message import TextMessage
+from pipeline_engine.errors import Permanent
+from pipeline_engine.providers.email_message import Mail
+from tests.support.engine_app import EngineApp
+from tests.support.world import World
+
+CONTACT = {"_id": ObjectId(), "name": "Jane", "email": "jane@acme.com", "company": "Acme"}
+LEAD = {"_id": ObjectId(), "name": "Jim", "phone": "+1 555 123 4567"}
+
+
+async def test_a_mail_to_contacts_from_the_account_s_template(app: EngineApp, world: World) -> None:
+    parts = {"subject": "{{ contact.company }}", "text": "Dear {{ contact.name }}"}
+    id = world.db["email_templates"].insert_one({"account_id": world.account, **parts}).inserted_id
+    template = await email_template(app, world.account, id)
+
+    mail, reason = await compose_emails(
+        app, world.account, template, [{"contact": CONTACT}, {"contact": {"_id": ObjectId(), "name": "Joe"}}]
+    )
+
+    assert mail == Mail("jane@acme.com", "Acme", "Dear Jane")
+    assert isinstance(reason, Permanent)
+    assert str(reason) == "the contact's e-mail address is missing"
+
+
+async def test_a_text_to_a_lead(app: EngineApp, world: World) -> None:
+    composed = await compose_texts(app, world.account, {"body": "Hi {{ lead.name }}"}, [{"lead": LEAD}])
+    assert composed == [TextMessage("+15551234567", "Hi Jim")]
+
+
+async def test_a_record_that_is_not_given_is_unknown_to_the_template(app: EngineApp, world: World) -> None:
+    (reason,) = await compose_texts(app, world.account, {"body": "{{ deal.name }}"}, [{"lead": LEAD}])
+    assert str(reason) == "the template's body: unknown variable 'deal'"
+
+
+async def test_an_sms_template_without_a_body(app: EngineApp, world: World) -> None:
+    id = world.db["sms_templates"].insert_one({"account_id": world.account, "body": " "}).inserted_id
+    with pytest.raises(Permanent, match="the SMS template is empty"):
+        await sms_template(app, world.account, id)
