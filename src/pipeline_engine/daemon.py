@@ -6,9 +6,11 @@ arq gives the entry, the process and the cron; its queue is private to this daem
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import sys
+import threading
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NoReturn
@@ -35,6 +37,8 @@ from pipeline_engine.watcher import watch
 CONFIG_ERROR, UNREACHABLE = 2, 3
 FRUGAL_POLL = 300.0
 POLL = 0.5
+EXIT_SECONDS = 4.5
+"""Seconds after the grace at which the process ends, whatever still runs: 20 s of grace end within 25."""
 
 log = logs.get(__name__)
 
@@ -86,7 +90,7 @@ class Daemon:
         from pipeline_engine.admin.server import listening  # a tenth of a second that most daemons need not spend
 
         try:
-            await self._stack.enter_async_context(listening(app, self.pokes))
+            await self._stack.enter_async_context(listening(app, self.pokes, self._is_stopping))
         except EngineError as error:
             _leave(error)
 
@@ -98,9 +102,13 @@ class Daemon:
             loop.add_signal_handler(name, self._on_signal, name)
 
     def _on_signal(self, name: signal.Signals) -> None:
-        log.info("stopping", signal=name.name)
+        log.info("daemon.stop_requested", signal=name.name)
         if self._worker_task and not self._ending:
+            _exit_after(self.settings.shutdown_grace + EXIT_SECONDS)
             self._ending = asyncio.create_task(end(self._worker_task))
+
+    def _is_stopping(self) -> bool:
+        return self._ending is not None
 
     async def stop(self, _context: dict[Any, Any]) -> None:
         """arq's `on_shutdown`; doing it twice changes nothing."""
@@ -139,6 +147,16 @@ def worker_settings() -> type:
         "poll_delay": FRUGAL_POLL if configured.profile == "frugal" else POLL,
     }
     return type("WorkerSettings", (), names)
+
+
+def _exit_after(seconds: float) -> None:
+    """End the process with code 0 after `seconds`, unless it ends by itself before.
+
+    Every call to MongoDB has a thread, which Python joins before it exits: while MongoDB hangs, for up to MONGO_TIMEOUT.
+    """
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def _ping(url: str) -> None:

@@ -18,10 +18,10 @@ from pipeline_engine.workers import automations, funnels, imports
 
 FRUGAL_LOOK = 300.0
 LOOK = 1.0
-ENDING = 3.0
-"""Seconds of the grace that are left for what follows the last job: 20 s of grace end within 25."""
-GOODBYE = 2.0
-"""Seconds that giving leases back may take; after that they run out by themselves."""
+CLOSE_SECONDS = 3.0
+"""Part of the grace kept for what follows the last job: with 20 s of grace the process ends within 25 s."""
+RELEASE_TIMEOUT = 2.0
+"""Seconds that releasing the leases may take; leases that are not released expire."""
 
 log = logs.get(__name__)
 
@@ -59,15 +59,15 @@ class Engine:
         self._tasks.append(asyncio.create_task(supervise(name, loop), name=name))
 
     async def stop(self) -> None:
-        """Claim nothing more, let what runs come to its end within the grace, give every lease back."""
+        """Claim nothing more, let running jobs end within the grace, release every lease. Takes at most the grace + 4 s."""
         self._import_cache.stopping = True
-        await self.worker_pool.drain(max(0.0, self._app.settings.shutdown_grace - ENDING))
+        await self.worker_pool.drain(max(0.0, self._app.settings.shutdown_grace - CLOSE_SECONDS))
         await end(*self._tasks)
         try:
-            async with asyncio.timeout(GOODBYE):
+            async with asyncio.timeout(RELEASE_TIMEOUT):
                 await self._app.heartbeat.release()
         except (PyMongoError, TimeoutError) as error:
-            log.warning("leases not given back, they will run out", error=error)
+            log.warning("leases.not_released", error=error)
 
 
 async def keep_time(app: App) -> None:
