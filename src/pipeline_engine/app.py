@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds that a server gets to answer for the first time."""
+TIMEOUTS = re.compile(r" \(configured timeouts: [^)]*\)")
+"""What pymongo adds to its messages."""
 PAGE_PROCESS = "pipeline_engine.domain.funnels.page_process"
 PAGE_PATIENCE = 120.0
 """Seconds for one page; the processor time that it may use is far less, so only a stuck machine takes as long."""
@@ -209,9 +212,10 @@ async def open_mongo(
         with pymongo.timeout(PATIENCE):
             await client.admin.command("ping")
     except OperationFailure as error:
-        raise ConfigError(f"MONGO_URL: MongoDB refuses us: {error.details and error.details.get('errmsg')}") from None
+        reason = f"MongoDB refuses the connection: {_refusal(error)}: correct the user, the password or their rights"
+        raise ConfigError(f"MONGO_URL: {reason}") from None
     except PyMongoError as error:
-        raise Unreachable(f"MongoDB at MONGO_URL does not answer within {PATIENCE:g} s: {_first_line(error)}") from None
+        raise Unreachable(f"MongoDB at MONGO_URL {_no_answer(error)}: start it or correct MONGO_URL") from None
     return client[settings.database]
 
 
@@ -223,12 +227,22 @@ async def open_redis(settings: Settings, stack: AsyncExitStack) -> Redis:
         async with asyncio.timeout(PATIENCE):
             await redis.ping()
     except (RedisError, OSError, TimeoutError) as error:
-        raise Unreachable(f"Redis at REDIS_URL does not answer within {PATIENCE:g} s: {_first_line(error)}") from None
+        raise Unreachable(f"Redis at REDIS_URL {_no_answer(error)}: start it or correct REDIS_URL") from None
     return redis
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+def _refusal(error: OperationFailure) -> str:
+    return str((error.details or {}).get("errmsg") or error.code)
+
+
+def _no_answer(error: BaseException) -> str:
+    return f"does not answer within {PATIENCE:g} s: {reason_of(error)}"
+
+
+def reason_of(error: BaseException) -> str:
+    """What a client library says of a failure, on one line, without pymongo's time-outs and dump of the topology."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return TIMEOUTS.sub("", line.partition(", Timeout: ")[0].partition(", Topology Description: ")[0])[:200]
 
 
 def storage_of(settings: Settings) -> Storage:

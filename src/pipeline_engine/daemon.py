@@ -152,7 +152,7 @@ def worker_settings() -> type:
 def _exit_after(seconds: float) -> None:
     """End the process with code 0 after `seconds`, unless it ends by itself before.
 
-    Every call to MongoDB has a thread, which Python joins before it exits: while MongoDB hangs, for up to MONGO_TIMEOUT.
+    Before it exits, Python joins the threads of calls to MongoDB; with a frozen server they take up to MONGO_TIMEOUT.
     """
     timer = threading.Timer(seconds, os._exit, (0,))
     timer.daemon = True

@@ -59,7 +59,7 @@ class Engine:
         self._tasks.append(asyncio.create_task(supervise(name, loop), name=name))
 
     async def stop(self) -> None:
-        """Claim nothing more, let running jobs end within the grace, release every lease. Takes at most the grace + 4 s."""
+        """Claim nothing more, let running jobs end, release every lease. Takes at most SHUTDOWN_GRACE + 4 s."""
         self._import_cache.stopping = True
         await self.worker_pool.drain(max(0.0, self._app.settings.shutdown_grace - CLOSE_SECONDS))
         await end(*self._tasks)

@@ -1,4 +1,4 @@
-"""`serve`: the doors over HTTP alone; the work is done by daemons elsewhere."""
+"""`serve`: HTTP without the daemon; daemons elsewhere do the work."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pipeline_engine.sweeper import dispatch
 
 
 def command() -> None:
-    """HTTP alone, against the configured servers, until Ctrl-C."""
+    """Serve HTTP without running jobs, until Ctrl-C."""
     session.with_app(_serve)
 
 
 async def _serve(app: App) -> None:
-    from pipeline_engine.admin.server import listening  # no other command needs it, and it takes a while
+    from pipeline_engine.admin.server import listening  # importing it takes a tenth of a second
 
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -37,7 +37,7 @@ async def _serve(app: App) -> None:
 
 
 async def _sweep(app: App, sweep: Sweep, poke: Poke) -> None:
-    """Only when it is asked for; a look that failed is made again."""
+    """Run the sweep whenever a trigger asks for it; a sweep that failed runs again."""
     while True:
         await poke.wait()
         try:
