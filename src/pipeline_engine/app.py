@@ -242,7 +242,7 @@ def _no_answer(error: BaseException) -> str:
 def reason_of(error: BaseException) -> str:
     """What a client library says of a failure, on one line, without pymongo's time-outs and dump of the topology."""
     line = (str(error) or type(error).__name__).splitlines()[0]
-    return TIMEOUTS.sub("", line.partition(", Timeout: ")[0].partition(", Topology Description: ")[0])[:200]
+    return TIMEOUTS.sub("", line.partition(", Timeout: ")[0].partition(", Topology Description: ")[0])[:200].rstrip(".")
 
 
 def storage_of(settings: Settings) -> Storage:
