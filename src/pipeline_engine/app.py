@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 FIRST_ANSWER_TIMEOUT = 5.0
 """Seconds that a server gets to answer for the first time."""
+TIMEOUTS = re.compile(r" \(configured timeouts: [^)]*\)")
+"""What pymongo adds to its messages."""
 PAGE_PROCESS = "pipeline_engine.domain.funnels.page_process"
 PAGE_TIMEOUT = 120.0
 """Seconds for one page; the processor time that it may use is far less, so only a stuck machine takes as long."""
@@ -166,9 +169,10 @@ async def open_mongo(
         with pymongo.timeout(FIRST_ANSWER_TIMEOUT):
             await client.admin.command("ping")
     except OperationFailure as error:
-        raise ConfigError(f"MONGO_URL: MongoDB refuses us: {error.details and error.details.get('errmsg')}") from None
+        reason = f"MongoDB refuses the connection: {_refusal(error)}: correct the user, the password or their rights"
+        raise ConfigError(f"MONGO_URL: {reason}") from None
     except PyMongoError as error:
-        raise Unreachable(_no_answer("MongoDB at MONGO_URL", error)) from None
+        raise Unreachable(f"MongoDB at MONGO_URL {_no_answer(error)}: start it or correct MONGO_URL") from None
     return client[settings.database]
 
 
@@ -180,13 +184,22 @@ async def open_redis(settings: Settings, stack: AsyncExitStack) -> Redis:
         async with asyncio.timeout(FIRST_ANSWER_TIMEOUT):
             await redis.ping()
     except (RedisError, OSError, TimeoutError) as error:
-        raise Unreachable(_no_answer("Redis at REDIS_URL", error)) from None
+        raise Unreachable(f"Redis at REDIS_URL {_no_answer(error)}: start it or correct REDIS_URL") from None
     return redis
 
 
-def _no_answer(server: str, error: BaseException) -> str:
-    reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-    return f"{server} does not answer within {FIRST_ANSWER_TIMEOUT:g} s: {reason}"
+def _refusal(error: OperationFailure) -> str:
+    return str((error.details or {}).get("errmsg") or error.code)
+
+
+def _no_answer(error: BaseException) -> str:
+    return f"does not answer within {FIRST_ANSWER_TIMEOUT:g} s: {reason_of(error)}"
+
+
+def reason_of(error: BaseException) -> str:
+    """What a client library says of a failure, on one line, without pymongo's time-outs and dump of the topology."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return TIMEOUTS.sub("", line.partition(", Timeout: ")[0].partition(", Topology Description: ")[0])[:200].rstrip(".")
 
 
 def storage_of(settings: Settings) -> Storage:

@@ -6,9 +6,11 @@ arq gives the entry, the process and the cron; its queue is private to this daem
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import sys
+import threading
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NoReturn
@@ -34,6 +36,8 @@ from pipeline_engine.wake_up import WakeUp
 from pipeline_engine.watcher import watch
 
 CONFIG_ERROR, UNREACHABLE = 2, 3
+EXIT_SECONDS = 4.5
+"""Seconds after the grace at which the process ends, whatever still runs: 20 s of grace end within 25."""
 FRUGAL_POLL = 300.0
 POLL = 0.5
 REDIS_TIMEOUTS: dict[str, Any] = {
@@ -91,7 +95,7 @@ class Daemon:
         from pipeline_engine.admin.server import listening  # a tenth of a second that most daemons need not spend
 
         try:
-            await self._stack.enter_async_context(listening(app, self.wake_ups))
+            await self._stack.enter_async_context(listening(app, self.wake_ups, self._is_stopping))
         except EngineError as error:
             _leave(error)
 
@@ -103,9 +107,13 @@ class Daemon:
             loop.add_signal_handler(name, self._on_signal, name)
 
     def _on_signal(self, name: signal.Signals) -> None:
-        log.info("daemon.stopping", signal=name.name)
+        log.info("daemon.stop_requested", signal=name.name)
         if self._worker_task and not self._ending:
             self._ending = asyncio.create_task(stop_tasks(self._worker_task))
+            _exit_after(self.settings.shutdown_grace + EXIT_SECONDS)
+
+    def _is_stopping(self) -> bool:
+        return self._ending is not None
 
     async def stop(self, _context: dict[Any, Any]) -> None:
         """arq's `on_shutdown`; doing it twice changes nothing."""
@@ -113,6 +121,16 @@ class Daemon:
         if engine:
             await engine.stop()
         await self._stack.aclose()
+
+
+def _exit_after(seconds: float) -> None:
+    """End the process with code 0 after `seconds`, unless it ends by itself before.
+
+    Before it exits, Python joins the threads of calls to MongoDB; with a frozen server they take up to MONGO_TIMEOUT.
+    """
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def worker_settings() -> type:

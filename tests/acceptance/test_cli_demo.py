@@ -37,7 +37,7 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     assert "1 import_finished" in told["socket events"]
     assert told["copied"] == "5 steps, 5 components, 12 images, 1 forms"
     assert (told["left"], told["warnings"]) == ("0 references", "0")
-    assert told["told to users"].endswith("funnel_cloning_completed")
+    assert told["user events"].endswith("funnel_cloning_completed")
     assert float(told["rows/s"].replace(",", "")) > 0
     assert ".errors-" in told["error CSV"]
     in_stage = int(told["deals in 'negotiation'"])

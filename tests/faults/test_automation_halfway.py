@@ -47,7 +47,7 @@ async def held(
     async with open_app(settings.from_environment({**drill.environment, **fault, **changes})) as app:
         await create_indexes(app.database, app.collections)
         await app.heartbeat.beat()
-        running = asyncio.create_task(run_slice(app, None, None, expected.automation))
+        running = asyncio.create_task(run_slice(app, None, expected.automation))
         await eventually(lambda: f"{failpoint} 1 {when}" in log.read_text(), f"{when} {failpoint}", 10)
         yield
         assert not running.done()
@@ -140,7 +140,7 @@ async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_told_of_as_
         await create_indexes(app.database, app.collections)
         await app.heartbeat.beat()
         with pytest.raises(Transient):
-            await run_slice(app, None, None, expected.automation)
+            await run_slice(app, None, expected.automation)
         drill.enter(expected, deals=2)
         await run(app, expected.automation)
         await relay.find(app)

@@ -154,7 +154,7 @@ async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(
     twilio.next.append(Say(429, {"message": "Too Many Requests"}, {"Retry-After": "7"}))
 
     await app.heartbeat.beat()
-    assert await run_slice(app, None, None, expected.automation) == Snooze(after=7.0)
+    assert await run_slice(app, None, expected.automation) == Snooze(after=7.0)
     drill.world.db["automations"].update_one({"_id": expected.automation}, {"$set": {"next_at": None}})
     await work_off(drill, app, expected)
 
@@ -227,7 +227,7 @@ async def test_what_an_action_needs_and_has_not_is_named_deal_by_deal(
     if missing == "template":
         drill.world.db["email_templates"].delete_many({})
     else:
-        app = replace(app, mailer=Mailer(None, None), sms=Sms(None, None, None))
+        app = replace(app, mailer=Mailer(None, None), sms=Sms(None, None))
     for deal in expected.done:
         expected = but(drill, expected, deal)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from pymongo import MongoClient
 
 from pipeline_engine.embedded.mongo import Mongo
+from pipeline_engine.embedded.ports import free_ports
 from tests.faults.drill import Drill
 from tests.support.csv_files import csv_file
 from tests.support.history import CONVERGED
@@ -97,3 +100,29 @@ async def test_an_import_goes_on_after_an_outage(
         attempts = drill.world.import_of(queue_id)["attempts"]
     figure.append(f"went on after {went_on:.1f} s, attempts {attempts}, nothing lost")
     assert attempts == 1
+
+
+async def test_a_daemon_drains_unready_and_ends_in_time_while_mongodb_hangs(
+    mongo_drill: Drill, own_mongo: Mongo, figure: list[str]
+) -> None:
+    port = free_ports(1)[0]
+    with mongo_drill as drill:
+        queue_id = drill.queue(csv_file(ROWS))
+        daemon = await drill.started(HTTP_ENABLED="true", HTTP_PORT=str(port))
+        await drill.progress(queue_id, CHUNKS // 10)
+
+        await freezes(own_mongo)
+        try:
+            ending = asyncio.create_task(daemon.terminate(within=25))
+            await drill.until(lambda: bool(daemon.said("daemon.stop_requested")), "the daemon drains")
+            assert await readiness(port) == (503, {"daemon": "draining"})
+            seconds = await ending
+        finally:
+            await thaws(own_mongo)
+    figure.append(f"ended {seconds:.1f} s after SIGTERM")
+    assert daemon.exit_code == 0
+
+
+async def readiness(port: int) -> tuple[int, dict[str, str]]:
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz") as response:
+        return response.status, await response.json()

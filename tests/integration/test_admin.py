@@ -182,10 +182,10 @@ async def test_every_answer_says_what_a_browser_may_do_with_it(door: Door) -> No
 
 
 async def test_whoever_says_nothing_keeps_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 0.5)
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.5)
     host, port = door.address.removeprefix("http://").split(":")
     with ExitStack() as silent:
-        for _ in range(server.MOST_AT_ONCE + 5):
+        for _ in range(server.MAX_CONNECTIONS + 5):
             silent.enter_context(socket.create_connection((host, int(port))))
 
         async def answers() -> bool:

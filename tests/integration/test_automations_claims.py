@@ -81,7 +81,7 @@ async def test_what_a_vanished_process_held_goes_on_when_its_lease_is_over(world
     deal = world.deal()
     assert await app.repos.automations.claim(automation)
     assert await sweep.find_abandoned(app) == []
-    await run_slice(app, None, None, automation)
+    await run_slice(app, None, automation)
     assert tagged(world, TAG) == set()
 
     world.abandon("automations", automation)
@@ -180,9 +180,7 @@ async def test_without_the_socket_service_the_work_is_done(world: World, configu
     deal = world.deal()
 
     (result,) = (
-        (
-            await run_once(configured.model_copy(update={"socket_url": "http://127.0.0.1:1"}), ["deals.automations"])
-        ).results
+        await run_once(configured.model_copy(update={"socket_url": "http://127.0.0.1:1"}), ["deals.automations"])
     ).results
 
     assert (result.succeeded, tagged(world, TAG)) == (1, {deal})
@@ -200,7 +198,7 @@ async def test_a_database_that_fails_in_the_middle_leaves_nothing_locked_for_lon
 
     async with open_app(fragile) as app:
         with pytest.raises(Transient):  # the lane tries again
-            await run_slice(app, None, None, automation)
+            await run_slice(app, None, automation)
         assert automation_of(world, automation)["is_running"] is False
         await run(app, automation)
 
@@ -219,7 +217,7 @@ async def test_a_deal_that_enters_while_the_run_ends_brings_the_job_back(
     first = world.deal()
 
     async with open_app(configured.model_copy(update=fault)) as app:
-        ending = asyncio.create_task(run_slice(app, None, None, automation))
+        ending = asyncio.create_task(run_slice(app, None, automation))
         await eventually(lambda: "outbox.insert_one 2 before" in failpoints.read_text(), "the run is about to end", 10)
         second = world.deal()
         assert await ending == Snooze()

@@ -236,7 +236,7 @@ async def test_a_limit_burns_no_attempt_and_gives_the_place_back(
     deals = [world.deal(name=f"{n}") for n in range(45)]
     provider.fail("0", RateLimited(30.0))
 
-    outcome = await run_slice(app, None, None, automation)
+    outcome = await run_slice(app, None, automation)
 
     assert outcome == Done()  # the sweep brings it again
     assert len(provider.calls) <= 30  # those under way at the time; nobody goes on knocking
@@ -258,7 +258,7 @@ async def test_sending_stops_when_the_slice_is_over(world: World, configured: Se
         world.deal()
 
     async with open_app(configured.model_copy(update={"automation_slice_seconds": 0.001})) as hurried:
-        assert await run_slice(hurried, None, None, automation) == Snooze()
+        assert await run_slice(hurried, None, automation) == Snooze()
         assert len(provider.calls) == 10
         await run(hurried, automation)
 
@@ -272,11 +272,11 @@ async def test_what_waits_for_another_attempt_does_not_hold_up_new_deals(
     automation = world.automation("email")
     world.deal(name="bad")
     provider.fail("bad", *[Transient("451 come back")] * 9)
-    assert await run_slice(app, None, None, automation) is not None
+    assert await run_slice(app, None, automation) is not None
     new = world.deal()
 
     assert await due(app) == {automation}
-    assert isinstance(await run_slice(app, None, None, automation), Snooze)
+    assert isinstance(await run_slice(app, None, automation), Snooze)
 
     assert deal_of(world, new)["automation_triggered"] == [automation]
     assert len(provider.calls) == 2
@@ -286,7 +286,7 @@ async def test_a_unit_whose_deal_has_gone_is_forgotten(world: World, app: Engine
     automation = world.automation("email")
     deal = world.deal(name="bad")
     provider.fail("bad", Transient("451 come back"))
-    await run_slice(app, None, None, automation)
+    await run_slice(app, None, automation)
     world.db["deals"].update_one({"_id": deal}, {"$set": {"stage_id": ObjectId()}})
     app.clock.set(app.clock.now() + timedelta(seconds=5))
 

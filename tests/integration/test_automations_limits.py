@@ -26,7 +26,7 @@ async def test_what_is_over_the_limit_waits_and_uses_no_attempt(app: EngineApp, 
     automation = world.automation("add_tag", tag=TAG)
     deals = [world.deal() for _ in range(5)]
 
-    assert await run_slice(app, None, None, automation) == Done()
+    assert await run_slice(app, None, automation) == Done()
 
     assert tagged(world, TAG) == set(deals[:3])
     waiting = automation_of(world, automation)
@@ -58,7 +58,7 @@ async def test_other_accounts_and_other_types_are_not_held_up(app: EngineApp, wo
     mine, other = world.deal(owner=None), neighbour.deal()
 
     for automation in (held, free, theirs):
-        assert not isinstance(await run_slice(app, None, None, automation), Snooze)
+        assert not isinstance(await run_slice(app, None, automation), Snooze)
 
     neighbour.close()
     assert tagged(world, TAG) == {other}

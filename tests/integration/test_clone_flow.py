@@ -341,9 +341,7 @@ async def test_an_image_that_several_steps_show_is_copied_once(
     new_clone(world, original)
     log = tmp_path / "failpoints"
 
-    (
-        await run_once(configured.model_copy(update={"fault_testing": True, "fault_log": str(log)}), ["funnels.clone"])
-    ).results
+    await run_once(configured.model_copy(update={"fault_testing": True, "fault_log": str(log)}), ["funnels.clone"])
 
     copies = [line for line in log.read_text().splitlines() if line.startswith("s3.copy ") and line.endswith(" after")]
     assert len(copies) == 2 + 5  # the shared one, the one on no page, and each step's own
@@ -409,7 +407,7 @@ async def test_two_daemons_clone_each_step_once(world: World, configured: Settin
     clones = [new_clone(world, original) for original in originals]
 
     await asyncio.gather(*(run_once(configured, ["funnels.clone"]) for _ in range(2)))
-    (await run_once(configured, ["funnels.clone"])).results
+    await run_once(configured, ["funnels.clone"])
 
     for clone, original in zip(clones, originals, strict=True):
         assert_whole(world, clone, original)

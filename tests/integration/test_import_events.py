@@ -100,7 +100,7 @@ async def test_an_absent_service_stops_no_import_and_gets_its_event_later(
     assert (told.units, told.failed, told.busy) == (1, 0, 1)
     assert (outbox(world)["state"], outbox(world)["attempts"]) == ("waiting", 0)
     make_due(world)
-    (await run_once(configured, ["events.outbox"])).results
+    await run_once(configured, ["events.outbox"])
     assert len(await sink.records(event="import_finished")) == 1
 
 

@@ -122,7 +122,7 @@ async def test_a_system_that_is_switched_off_does_not_run(world: World, configur
 
 async def test_an_unknown_sweep_is_told_with_the_known_ones(configured: Settings) -> None:
     with pytest.raises(ConfigError, match=r"deals\.exports.*deals\.import"):
-        (await run_once(configured, ["deals.import", "deals.exports"])).results
+        await run_once(configured, ["deals.import", "deals.exports"])
 
 
 async def test_a_switched_off_system_that_is_named_is_skipped_with_the_reason(

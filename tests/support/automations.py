@@ -43,7 +43,7 @@ async def run(app: EngineApp, automation: ObjectId) -> list[float]:
     """
     await app.heartbeat.beat()  # nobody else does it here
     rests = []
-    while isinstance(outcome := await run_slice(app, None, None, automation), Snooze):
+    while isinstance(outcome := await run_slice(app, None, automation), Snooze):
         rests.append(outcome.after)
         app.clock.set(app.clock.now() + timedelta(seconds=outcome.after + 0.001))
         assert len(rests) < 50, "the run does not end"

@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.cli.demo.sample_deals import EVERY, HEADER, ROWS, sample_deals
-from pipeline_engine.cli.doctor import mongo, redis
+from pipeline_engine.cli.arguments import read_duration, read_id
+from pipeline_engine.cli.demo.sample_crm import HEADER, ROWS, WRONG_EVERY, sample_deals
+from pipeline_engine.cli.doctor import mongo, services
 from pipeline_engine.cli.doctor.finding import Level
-from pipeline_engine.cli.duration import read_duration
-from pipeline_engine.cli.imports.follow import rows_done, rows_in_all, seconds_taken
-from pipeline_engine.cli.imports.submit import read_mappings
-from pipeline_engine.cli.object_id import read_id
+from pipeline_engine.cli.import_progress import rows_done, rows_in_all, seconds_taken
+from pipeline_engine.cli.import_submit import read_mappings
 from pipeline_engine.domain.imports.submit import file_key
 from pipeline_engine.errors import ConfigError
 
@@ -82,7 +81,7 @@ def test_a_slow_answer_is_no_skew(before: int, server: int, after: int, skew: fl
 def test_a_redis_that_may_drop_keys(policy: str, most: int, level: Level) -> None:
     info = {"redis_version": "7.0.0", "maxmemory_policy": policy, "maxmemory": most}
 
-    assert redis.server(info).level is level
+    assert services.eviction(info).level is level
 
 
 def test_where_a_submitted_file_goes() -> None:
@@ -99,4 +98,4 @@ def test_the_sample_is_the_same_every_time_and_has_a_few_wrong_rows() -> None:
 
     assert tuple(header) == HEADER
     wrong = [n for n, row in enumerate(rows, 1) if len(row) != len(HEADER) or not row[0] or not row[2]]
-    assert wrong == list(range(EVERY, ROWS + 1, EVERY))
+    assert wrong == list(range(WRONG_EVERY, ROWS + 1, WRONG_EVERY))

@@ -1,6 +1,6 @@
-"""The doors over HTTP: health, and triggers for people who do not want to wait for the next look.
+"""HTTP for operators and the CRM: health checks, and triggers that start a sweep at once.
 
-server.py   listens                          site.py      the routes, and what may pass
-health.py   alive, ready                     triggers.py  a sweep, now
-bearer.py   who asks                         refusal.py   errors as JSON
+server.py   listens              site.py       the routes, and the checks on every request
+health.py   alive, ready         triggers.py   start a sweep
+access.py   bearer tokens, and refusals as JSON
 """

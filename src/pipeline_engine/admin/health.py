@@ -1,10 +1,10 @@
-"""Whether the process lives, and whether it can work."""
+"""`/healthz`: the process lives. `/readyz`: it can work."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
@@ -14,41 +14,43 @@ from starlette.responses import JSONResponse
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.errors import EngineError
-from pipeline_engine.lanes import LANES
 
-LANE = next(iter(LANES))
-PATIENCE = 5.0
+ANSWER_TIMEOUT = 5.0
 """Seconds that a server gets to answer."""
-FRESH = 2.0
-"""Seconds for which an answer is good: whoever asks all the time does not have the servers asked as often."""
+CACHE_SECONDS = 2.0
+"""How long an answer is reused: a load balancer that asks all the time does not reach the servers each time."""
 AWAY = (EngineError, PyMongoError, RedisError, OSError)
 
 log = logs.get(__name__)
 
 
 async def live(_request: Request) -> JSONResponse:
+    """200 as long as the process answers at all."""
     return JSONResponse({"status": "ok"})
 
 
 class Readiness:
-    """200 when every server answers, else 503; which one is away is told, why is in the log."""
+    """200 when every server answers and the daemon takes work, else 503 with the reason; details are in the log."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, is_stopping: Callable[[], bool]) -> None:
         self._app = app
-        self._asked = -FRESH
+        self._is_stopping = is_stopping
+        self._asked_at = -CACHE_SECONDS
         self._states: asyncio.Task[Mapping[str, str]] | None = None
 
     async def ready(self, _request: Request) -> JSONResponse:
-        if self._states is None or (self._states.done() and time.monotonic() > self._asked + FRESH):
-            self._asked = time.monotonic()
+        if self._is_stopping():
+            return JSONResponse({"daemon": "draining"}, 503)
+        if self._states is None or (self._states.done() and time.monotonic() > self._asked_at + CACHE_SECONDS):
+            self._asked_at = time.monotonic()
             self._states = asyncio.create_task(self._ask())
         states = await asyncio.shield(self._states)
         return JSONResponse(states, 200 if set(states.values()) == {"ok"} else 503)
 
     async def _ask(self) -> Mapping[str, str]:
         app = self._app
-        asked: dict[str, Awaitable[object]] = {"mongodb": app.server.now(), "redis": app.queue.counts([LANE])}
-        if app.settings.s3_access_key_id:  # who only runs automations has none
+        asked: dict[str, Awaitable[object]] = {"mongodb": app.server.now(), "redis": app.redis.ping()}
+        if app.settings.s3_access_key_id:  # a deployment without imports and clones has no S3
             asked["s3"] = app.storage.check()
         states = await asyncio.gather(*(_state(*one) for one in asked.items()))
         return dict(zip(asked, states, strict=True))
@@ -56,9 +58,9 @@ class Readiness:
 
 async def _state(name: str, answer: Awaitable[object]) -> str:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(ANSWER_TIMEOUT):
             await answer
     except AWAY as error:
-        log.warning("server away", server=name, error=f"{type(error).__name__}: {error}")
+        log.warning("health_check.failed", server=name, error=f"{type(error).__name__}: {error}")
         return "away"
     return "ok"

@@ -1,4 +1,4 @@
-"""A sweep, now: for whoever does not want to wait for the next look. Asking twice changes nothing."""
+"""POST starts a sweep at once, without waiting for its next time. Asking twice changes nothing."""
 
 from __future__ import annotations
 
@@ -9,38 +9,33 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from pipeline_engine import logs
-from pipeline_engine.admin.bearer import claims_of
-from pipeline_engine.admin.refusal import Refusal
+from pipeline_engine import logs, workers
+from pipeline_engine.admin.access import Refusal, claims_of
 from pipeline_engine.providers.tokens import ServiceTokens
 
-Pokes = Mapping[str, Callable[[], None]]
-"""By the name of the sweep; a system that is switched off has none."""
+WakeUps = Mapping[str, Callable[[], None]]
+"""By the name of the sweep; a sweep whose system is switched off is missing."""
 
-PATHS = {
-    "deals.import": "/api/trigger/deals/import",
-    "deals.automations": "/api/trigger/deals/automations",
-    "funnels.clone": "/api/trigger/funnels/funnelClone",
-}
 SCOPE = "contacts.create"
-"""As for the upload of an import."""
+"""The scope that the CRM asks for when a user uploads an import."""
 
 log = logs.get(__name__)
 
 
-def routes(tokens: ServiceTokens, pokes: Pokes) -> Iterator[Route]:
-    """One per sweep that people may ask for."""
-    for sweep, path in PATHS.items():
-        yield Route(path, _endpoint(sweep, tokens, pokes), methods=["POST"])
+def routes(tokens: ServiceTokens, wake_ups: WakeUps) -> Iterator[Route]:
+    """One route per sweep that may be triggered."""
+    for system in workers.SYSTEMS:
+        for path, sweep in system.triggers.items():
+            yield Route(path, _endpoint(sweep, tokens, wake_ups), methods=["POST"])
 
 
-def _endpoint(sweep: str, tokens: ServiceTokens, pokes: Pokes) -> Callable[[Request], Awaitable[JSONResponse]]:
+def _endpoint(sweep: str, tokens: ServiceTokens, wake_ups: WakeUps) -> Callable[[Request], Awaitable[JSONResponse]]:
     async def endpoint(request: Request) -> JSONResponse:
         who = claims_of(request, tokens, SCOPE).identity
-        if sweep not in pokes:
+        if sweep not in wake_ups:
             raise Refusal(HTTPStatus.CONFLICT, "switched_off", f"{sweep} is switched off here")
-        pokes[sweep]()
-        log.info("sweep triggered", sweep=sweep, user=who.uid, account=who.account_id)
+        wake_ups[sweep]()
+        log.info("sweep.triggered", sweep=sweep, user=who.uid, account=who.account_id)
         return JSONResponse({"sweep": sweep, "status": "triggered"}, HTTPStatus.ACCEPTED)
 
     return endpoint

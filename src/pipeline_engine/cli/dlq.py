@@ -1,4 +1,4 @@
-"""`dlq`: the jobs that were given up; looking at them, trying them again, letting them go."""
+"""`dlq`: the dead letters, which are jobs that failed for good: list, show, retry, discard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
-from pipeline_engine.cli.object_id import read_id
+from pipeline_engine.cli.arguments import read_id
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain import dead_letters
 from pipeline_engine.errors import Permanent
@@ -33,7 +33,7 @@ def default(context: typer.Context) -> None:
 
 @program.command("list")
 def show_all(limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 50) -> None:
-    """The jobs that were given up and about which nobody has decided yet."""
+    """The jobs that failed for good, neither retried nor discarded."""
     rows = [
         (one["_id"], one["lane"], one["function"], one["attempts"], one["last_failed_at"], logs.clean(one["error"]))
         for one in session.with_app(lambda app: app.shared.job_store.letters(limit=limit))
@@ -55,9 +55,9 @@ def show(id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 @program.command()
 def retry(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every dead letter there is now.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every dead letter that waits now.")] = False,
 ) -> None:
-    """Put jobs back into their lanes, with all their attempts before them."""
+    """Put jobs back into their lanes. Their attempts start anew."""
     if bool(ids) == everything:
         session.leave("give either ids or --all", session.USAGE)
     _settle(dead_letters.retry, "back in its lane", ids)
@@ -65,12 +65,12 @@ def retry(
 
 @program.command()
 def discard(ids: Ids) -> None:
-    """Let jobs go for good."""
+    """Discard jobs for good."""
     _settle(dead_letters.discard, "discarded", ids)
 
 
 def _settle(change: Change, word: str, ids: Sequence[str] | None) -> None:
-    """Do it to each letter; one that cannot be helped keeps none of the others, but makes the exit code 1."""
+    """Change each letter. A letter that cannot be changed makes the exit code 1 and leaves the others alone."""
     chosen = [read_id(id) for id in ids or ()]
 
     async def work(app: App) -> bool:

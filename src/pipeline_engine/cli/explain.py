@@ -1,4 +1,4 @@
-"""`explain`: why something happened or did not, and what happens next."""
+"""`explain`: why something happened or did not, and what happens next. One sub-command per system."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from typing import Annotated
 
 import typer
 
-from pipeline_engine.cli.ask import ask
-from pipeline_engine.cli.json_line import json_line
-from pipeline_engine.cli.object_id import read_id
-from pipeline_engine.cli.screen import Screen
+from pipeline_engine.cli.arguments import AsJson, read_id
+from pipeline_engine.cli.daemons import ask
+from pipeline_engine.cli.screen import Screen, json_line
 from pipeline_engine.domain.automations import explain as automations
 from pipeline_engine.domain.explanation import Condition, Next
 from pipeline_engine.domain.funnels import explain as funnels
 from pipeline_engine.domain.imports import explain as imports
+from pipeline_engine.repos.automation_repos import AutomationRepos
+from pipeline_engine.repos.funnel_repos import FunnelRepos
+from pipeline_engine.repos.import_repos import ImportRepos
 
-program = typer.Typer(help="Every condition with its value, what has happened, and what happens next and when.")
+program = typer.Typer(help="Why something happened or did not, and what happens next.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 HOLDS = {True: "yes", False: "NO", None: "-"}
 
 
 @program.callback()
 def group() -> None:
-    """Every condition with its value, what has happened, and what happens next and when."""
+    """Why something happened or did not, and what happens next. Shows every condition with its value."""
 
 
 @program.command("automation")
 def automation(
     id: Annotated[str, typer.Argument(metavar="AUTOMATION_ID")],
-    deal: Annotated[str, typer.Option(metavar="DEAL_ID", help="The deal in question.")],
+    deal: Annotated[str, typer.Option(metavar="DEAL_ID", help="The deal to explain it for.")],
     as_json: AsJson = False,
 ) -> None:
-    """Why an automation fires for a deal, or does not. Exit code 1: there is no such automation or deal."""
+    """Why an automation fires for a deal or does not. Exit code 1: there is no such automation or deal."""
     automation_id, deal_id = read_id(id, "AUTOMATION_ID"), read_id(deal, "--deal")
-    found = ask(lambda app: automations.explain(app, automation_id, deal_id))
+    found = ask(lambda app: automations.explain(app.with_repos(AutomationRepos.open), automation_id, deal_id))
     if as_json:
         typer.echo(json_line(found))
         return
@@ -52,9 +53,9 @@ def automation(
 
 @program.command("import")
 def deal_import(id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """How far an import is, and what keeps it. Exit code 1: there is no such import."""
+    """How far an import is, and what it waits for. Exit code 1: there is no such import."""
     import_id = read_id(id)
-    found = ask(lambda app: imports.explain(app, import_id))
+    found = ask(lambda app: imports.explain(app.with_repos(ImportRepos.open), import_id))
     if as_json:
         typer.echo(json_line(found))
         return
@@ -72,9 +73,9 @@ def deal_import(id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
 
 @program.command("clone")
 def clone(id: Annotated[str, typer.Argument(metavar="FUNNEL_ID")], as_json: AsJson = False) -> None:
-    """How far the clone of a funnel is, what waits for what, and what failed. Exit code 1: there is no such clone."""
+    """How far a clone is, what waits and what failed. Exit code 1: there is no such clone."""
     funnel_id = read_id(id, "FUNNEL_ID")
-    found = ask(lambda app: funnels.explain(app, funnel_id))
+    found = ask(lambda app: funnels.explain(app.with_repos(FunnelRepos.open), funnel_id))
     if as_json:
         typer.echo(json_line(found))
         return

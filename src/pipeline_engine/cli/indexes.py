@@ -1,4 +1,4 @@
-"""`indexes`: creates what the queries need."""
+"""`indexes`: creates the indexes that the queries need."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipeline_engine.repos.indexes import create_indexes
 
 
 def command() -> None:
-    """Create the indexes that the queries need, and say what is there. Doing it again changes nothing."""
-    there = asyncio.run(_create())
-    Screen().table(("collection", "indexes"), [(name, ", ".join(names)) for name, names in there.items()])
+    """Create the indexes that the queries need, and list them. Doing it again changes nothing."""
+    created = asyncio.run(_create())
+    Screen().table(("collection", "indexes"), [(name, ", ".join(names)) for name, names in created.items()])
 
 
 async def _create() -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""`queues`: what the lanes hold; pausing, resuming and cleaning one."""
+"""`queues`: lists the lanes; pauses, resumes and cleans one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline_engine import workers
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
-from pipeline_engine.cli.duration import read_duration
+from pipeline_engine.cli.arguments import read_duration
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.errors import ConfigError
-from pipeline_engine.lanes import LANES
 
 COLUMNS = ("lane", "waiting", "active", "delayed", "completed", "failed", "paused")
 
@@ -29,13 +29,13 @@ def default(context: typer.Context) -> None:
 
 @program.command("list")
 def show() -> None:
-    """What every lane holds now, and what its history knows: completed jobs and failed attempts."""
+    """Jobs and history of every lane. History: completed jobs and failed attempts."""
     Screen().table(COLUMNS, session.with_app(_rows))
 
 
 async def _rows(app: App) -> list[tuple[object, ...]]:
-    held = await app.queue.counts(list(LANES))
-    past = {lane: await app.shared.job_store.counts(lane) for lane in LANES}
+    held = await app.queue.counts(list(workers.lanes()))
+    past = {lane: await app.shared.job_store.counts(lane) for lane in held}
     return [
         (
             lane,
@@ -52,7 +52,7 @@ async def _rows(app: App) -> list[tuple[object, ...]]:
 
 @program.command()
 def pause(lane: Lane) -> None:
-    """Start nothing more in this lane, in no daemon; what runs goes on."""
+    """Make every daemon start no more jobs of this lane. Running jobs go on."""
     known = _known(lane)
     session.with_app(lambda app: app.queue.pause(known))
     Screen().line(f"{lane} is paused")
@@ -60,7 +60,7 @@ def pause(lane: Lane) -> None:
 
 @program.command()
 def resume(lane: Lane) -> None:
-    """Go on with a paused lane."""
+    """Let the daemons start jobs of a paused lane again."""
     known = _known(lane)
     session.with_app(lambda app: app.queue.resume(known))
     Screen().line(f"{lane} goes on")
@@ -69,16 +69,17 @@ def resume(lane: Lane) -> None:
 @program.command()
 def clean(
     lane: Lane,
-    state: Annotated[Literal["completed", "failed"], typer.Option(help="Which rows of history.")],
+    state: Annotated[Literal["completed", "failed"], typer.Option(help="The rows of history to remove.")],
     older_than: Annotated[str, typer.Option(metavar="AGE", help="As in 90s, 30m, 24h, 7d.")] = "24h",
 ) -> None:
-    """Remove old rows of a lane's history; jobs that wait or run stay."""
+    """Remove old rows of a lane's history. Jobs that wait or run stay."""
     known, age = _known(lane), read_duration(older_than, "--older-than")
     removed = session.with_app(lambda app: app.shared.job_store.clean(known, state, age))
     Screen().line(f"{lane}: {removed} {state} rows older than {older_than} removed")
 
 
 def _known(lane: str) -> str:
-    if lane not in LANES:
-        raise ConfigError(f"no such lane: {lane!r}; there are {', '.join(LANES)}")
+    known = workers.lanes()
+    if lane not in known:
+        raise ConfigError(f"no such lane: {lane!r}; there are {', '.join(known)}")
     return lane

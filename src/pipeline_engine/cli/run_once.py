@@ -1,4 +1,4 @@
-"""`run-once`: named sweeps, one pass, one table."""
+"""`run-once`: makes one pass of some sweeps and prints one table."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COLUMNS = ("sweep", "units", "jobs", "succeeded", "failed", "busy", "seconds")
 
 
 def command(
-    sweeps: Annotated[list[str] | None, typer.Argument(help="Names of sweeps; else all that are enabled.")] = None,
+    sweeps: Annotated[list[str] | None, typer.Argument(help="Names of sweeps; none: all that are switched on.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Run sweeps once and work off what they dispatched. Exit code 1: a job ended in failure."""
+    """Run sweeps once, and the jobs that they dispatch. Exit code 1: a job failed."""
     done = asyncio.run(_work(sweeps or []))
     ok = not any(result.failed for result in done.results)
     if as_json:
@@ -32,9 +32,7 @@ def command(
     else:
         Console().print(_table(done.results))
         if done.events_waiting:
-            Console().print(
-                f"{done.events_waiting} socket events could not be delivered yet: a daemon goes on with them"
-            )
+            Console().print(f"{done.events_waiting} socket events could not be delivered: a daemon goes on with them")
     raise typer.Exit(0 if ok else session.FAILED)
 
 

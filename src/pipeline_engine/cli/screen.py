@@ -1,10 +1,13 @@
-"""How commands print: tables and lines for people, with nothing in them that a terminal would obey."""
+"""How commands print: tables, lines and JSON, with no control characters that a terminal would obey."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -12,8 +15,11 @@ from rich.text import Text
 
 from pipeline_engine import logs
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 WIDTH = 200
-"""Columns when nobody looks on: enough that a line of a table is a line of the log."""
+"""Columns without a terminal: wide enough that a row of a table is one line of a log."""
 
 
 class Screen:
@@ -35,25 +41,37 @@ class Screen:
 
     def facts(self, facts: Iterable[tuple[str, object]]) -> None:
         """Names and values, one pair a line; a pair without a value is left out."""
-        told = [(name, _shown(value)) for name, value in facts if value not in (None, "")]
-        width = max((len(name) for name, _ in told), default=0)
-        for name, value in told:
+        shown = [(name, _shown(value)) for name, value in facts if value not in (None, "")]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, value in shown:
             self.line(f"{name:<{width}}  {value}")
 
 
 def plain(value: object) -> str:
-    """The value as text in which control characters are spelled out: file names and messages come from anywhere."""
+    """The value as text in which control characters are spelled out: tenants choose file names and messages."""
     return logs.CONTROL.sub(lambda hit: hit[0].encode("unicode_escape").decode(), str(value))
 
 
+def json_line(value: DataclassInstance) -> str:
+    """One JSON object on one line, ids and times as text."""
+    return json.dumps(asdict(value), default=_json_text)
+
+
+def _json_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 def _cell(value: object) -> Text:
-    right = isinstance(value, int | float) and not isinstance(value, bool)
-    return Text(plain(_shown(value)), justify="right" if right else "left", overflow="fold")
+    return Text(plain(_shown(value)), justify="right" if _is_number(value) else "left", overflow="fold")
 
 
 def _shown(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if _is_number(value):
         return f"{value:,}"
     return "" if value is None else str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

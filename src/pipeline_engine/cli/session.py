@@ -1,4 +1,4 @@
-"""What every command does first and last: read the settings, set up the logs, turn errors into exit codes."""
+"""What every command does first and last: reads the settings, sets up the logs, turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from pipeline_engine import logs, settings
-from pipeline_engine.app import App
+from pipeline_engine.app import App, reason_of
 from pipeline_engine.errors import ConfigError, EngineError, Transient, Unreachable
 from pipeline_engine.repos.client import is_away
 from pipeline_engine.settings import Settings
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def configured(**given: Any) -> Settings:
-    """The settings, with the logs already as they say.
+    """The settings; the logs are set up by them.
 
     Raises: ConfigError naming every bad variable.
     """
@@ -35,7 +35,7 @@ def configured(**given: Any) -> Settings:
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """An error of ours, or a server that goes away, becomes one line on stderr and the right exit code."""
+    """Turn an EngineError, and a server that stops to answer, into one line on stderr and an exit code."""
     try:
         yield
     except ConfigError as error:
@@ -47,13 +47,16 @@ def exit_codes() -> Iterator[None]:
     except PyMongoError as error:
         if not is_away(error):
             raise
-        leave(f"MongoDB at MONGO_URL does not answer any more: {type(error).__name__}", UNREACHABLE)
+        leave(f"MongoDB at MONGO_URL does not answer any more: {reason_of(error)}", UNREACHABLE)
     except RedisError as error:
-        leave(f"Redis at REDIS_URL does not answer any more: {type(error).__name__}", UNREACHABLE)
+        leave(f"Redis at REDIS_URL does not answer any more: {reason_of(error)}", UNREACHABLE)
 
 
 def with_app(work: Callable[[App], Awaitable[T]]) -> T:
-    """Run `work` with every connection that the settings name."""
+    """The result of `work`, which gets every connection that the settings name.
+
+    Raises: ConfigError, Unreachable, and what `work` raises.
+    """
 
     async def connected() -> T:
         async with open_app(configured()) as app:
@@ -63,6 +66,6 @@ def with_app(work: Callable[[App], Awaitable[T]]) -> T:
 
 
 def leave(message: str, code: int) -> NoReturn:
-    """End the program with a message on stderr."""
+    """End the program with this exit code and a message on stderr."""
     print(message, file=sys.stderr)  # noqa: T201 - this is the command line
     raise SystemExit(code)

@@ -26,5 +26,6 @@ SYSTEM = System(
             watches=frozenset({"automations", "deals", "import_chunks"}),
         ),
     ),
+    demo="pipeline_engine.cli.demo.automations",
     triggers={"/api/trigger/deals/automations": "deals.automations"},
 )

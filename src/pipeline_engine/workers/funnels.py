@@ -30,5 +30,6 @@ SYSTEM = System(
             watches=frozenset({"funnels"}),
         ),
     ),
+    demo="pipeline_engine.cli.demo.funnel_clone",
     triggers={"/api/trigger/funnels/funnelClone": "funnels.clone"},
 )

@@ -28,5 +28,6 @@ SYSTEM = System(
             watches=frozenset({"queues"}),
         ),
     ),
+    demo="pipeline_engine.cli.demo.deal_import",
     triggers={"/api/trigger/deals/import": "deals.import"},
 )

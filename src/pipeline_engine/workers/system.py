@@ -38,6 +38,8 @@ class System(Generic[Repos]):
     triggers: Mapping[str, str] = field(default_factory=dict)
     """HTTP path → name of the sweep that a POST wakes."""
     scheduled: tuple[ScheduledJob, ...] = ()
+    demo: str = ""
+    """Module of its part in the demo, which alone loads it."""
 
     def enabled(self, settings: Settings) -> bool:
         """Whether the settings switch it on."""

@@ -35,7 +35,7 @@ def test_a_fresh_deployment_is_fine_and_the_indexes_make_it_finer(world: World, 
     assert {level for level, _ in found.values()} == {"ok"}
     assert found["MongoDB"][1].endswith(", change streams")
     assert f"database {engine.environment['MONGO_URL'].rsplit('/', 1)[1].split('?')[0]}" in found["MongoDB"][1]
-    assert found["sockets"][1].endswith("lets us in")
+    assert found["sockets"][1].endswith("lets the engine in")
     assert set(found) >= {"settings", "APP_SECRET", "clock", "Redis", "S3", "lanes", "stuck work", "dead letters"}
 
     created = engine("indexes")
@@ -54,11 +54,32 @@ def test_each_server_that_is_away_is_one_line_and_the_others_are_still_checked(e
     assert [subject for subject, (level, _) in away.items() if level == "fails"] == ["MongoDB", "S3"]
     assert away["Redis"][0] == "ok"
     assert "hunter2" not in str(away)
+    refused = f"does not answer within 5 s: {nowhere}: [Errno 111] Connection refused"
+    assert away["MongoDB"][1] == f"MongoDB at MONGO_URL {refused}: start it or correct MONGO_URL"
+    assert away["S3"][1].startswith("S3 did not answer in full: EndpointConnectionError: ")
+    assert away["S3"][1].endswith(": start it or correct S3_ENDPOINT_URL")
 
     others = engine("doctor", REDIS_URL=f"redis://{nowhere}", SOCKET_URL=f"http://{nowhere}")
     assert others.returncode == 1
-    assert [subject for subject, (level, _) in findings(others).items() if level == "fails"] == ["Redis", "sockets"]
-    assert findings(others)["MongoDB"][0] == "ok"
+    found = findings(others)
+    assert [subject for subject, (level, _) in found.items() if level == "fails"] == ["Redis", "sockets"]
+    assert found["MongoDB"][0] == "ok"
+    assert found["Redis"][1].startswith(
+        f"Redis at REDIS_URL does not answer within 5 s: Error 111 connecting to {nowhere}"
+    )
+    assert found["Redis"][1].endswith(": start it or correct REDIS_URL")
+    assert found["sockets"][1].startswith("the service at SOCKET_URL does not let the engine in: ")
+    assert found["sockets"][1].endswith(": start it or correct SOCKET_URL, SOCKET_PATH or APP_SECRET")
+
+
+def test_a_mongodb_with_several_hosts_fails_in_one_plain_line(engine: CommandLine) -> None:
+    hosts = "127.0.0.1:1,127.0.0.1:2"
+
+    ran = engine("doctor", MONGO_URL=f"mongodb://{hosts}/crm?replicaSet=rs0")
+
+    (failing,) = [line for line in ran.stdout.splitlines() if line.startswith("fails")]
+    reasons = failing.partition(" within 5 s: ")[2].removesuffix(": start it or correct MONGO_URL")
+    assert sorted(reasons.split(",")) == [f"{host}: [Errno 111] Connection refused" for host in hosts.split(",")]
 
 
 def test_a_bucket_that_is_not_there_or_not_ours_fails(engine: CommandLine) -> None:
@@ -109,7 +130,7 @@ def test_stuck_work_paused_lanes_and_dead_letters_are_told(engine: CommandLine, 
     assert len(stuck) == 4
     found = findings(ran)
     assert found["lanes"] == ("warning", "paused: crm.jobs; `queues resume LANE` lets one go on")
-    assert found["dead letters"] == ("warning", "1 wait for somebody: see `dlq`")
+    assert found["dead letters"] == ("warning", "1 to be retried or discarded: see `dlq`")
 
 
 def test_a_redis_that_drops_keys_when_full_is_a_warning(engine: CommandLine, own_redis: Redis) -> None:

@@ -51,7 +51,7 @@ def test_an_operators_prefix_decides_where_the_file_goes(engine: CommandLine, wo
     ("words", "code", "reason"),
     [
         (["--map", "Deal Name"], 2, "--map: given 'Deal Name': COLUMN=FIELD is wanted"),
-        (["--map", "Stage=stage_id", "--map", "Stage=name"], 2, "--map: the column 'Stage' stands there twice"),
+        (["--map", "Stage=stage_id", "--map", "Stage=name"], 2, "--map: the column 'Stage' is given twice"),
         (["--map", "Deal Name=owner"], 1, "which is no field of a deal that a file may set"),
         (["--map", "Deal Name=name", "--map", "Stage=name"], 1, "are all mapped to 'name'"),
     ],

@@ -1,9 +1,8 @@
 """`demo`: real servers, sample data, one pass through every system, a summary. Nothing is left behind.
 
-stage.py        what a step has at hand             sample_crm.py   an account to work for
-deal_import.py  a file becomes deals                 sample_deals.py its file
-automations.py  what happens to them in a stage
-funnel_clone.py a funnel with pages, pictures and a form is copied
+demo_run.py     settings, screen, sinks          sample_crm.py     an account, and a CSV file of its deals
+deal_import.py  the file becomes deals           automations.py    what happens to the deals of one stage
+funnel_clone.py a funnel with pages, pictures and a form is cloned
 """
 
 from __future__ import annotations
@@ -12,31 +11,25 @@ import asyncio
 import secrets
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline_engine import workers
 from pipeline_engine.cli import session
-from pipeline_engine.cli.demo import automations, deal_import, funnel_clone
+from pipeline_engine.cli.demo.demo_run import DemoRun, Facts
 from pipeline_engine.cli.demo.sample_crm import SampleCrm
-from pipeline_engine.cli.demo.stage import Facts, Stage
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.embedded import EmbeddedServers
 
-# One row per system, in the order in which they depend on each other.
-STEPS: Mapping[str, Callable[[Stage], Awaitable[Facts]]] = {
-    "Deal import": deal_import.run,
-    "Deal automations": automations.run,
-    "Funnel clone": funnel_clone.run,
-}
-
 
 def command(
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the servers' data, and say where.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the servers' data, and print the folder.")] = False,
 ) -> None:
-    """Real servers, sample data, one pass through everything, a summary."""
+    """Show every system once, on servers of its own. Starts real servers, inserts sample data and prints a summary."""
     screen = Screen()
     folder = Path(tempfile.mkdtemp(prefix="pipeline-engine-demo-")) if keep else None
     started = time.monotonic()
@@ -54,6 +47,8 @@ def command(
 async def _perform(environment: Mapping[str, str], screen: Screen) -> dict[str, Facts]:
     given = {name.lower(): value for name, value in environment.items()}
     settings = session.configured(**given, app_secret=secrets.token_urlsafe(32), log_level="ERROR")
-    stage = Stage(settings, screen, SampleCrm(), environment["SOCKET_SINK_URL"], environment["SMTP_SINK_URL"])
-    await stage.set_up()
-    return {title: await step(stage) for title, step in STEPS.items()}
+    demo = DemoRun(settings, screen, SampleCrm(), environment["SOCKET_SINK_URL"], environment["SMTP_SINK_URL"])
+    await demo.set_up()
+    # A later system works on what the earlier ones left.
+    parts = [system for system in workers.SYSTEMS if system.demo]
+    return {system.name.capitalize(): await import_module(system.demo).run(demo) for system in parts}

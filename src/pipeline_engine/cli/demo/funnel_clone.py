@@ -1,4 +1,4 @@
-"""The clone's part of the demo: a funnel with pages, images, a form and a chat widget is cloned within its account."""
+"""The demo's part on clones: a funnel with pages, images, a form and a chat widget is cloned within its account."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from uuid import uuid4
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.cli.demo.stage import Facts, Stage
+from pipeline_engine.cli.demo.demo_run import DemoRun, Facts
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import Permanent
+from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.run_once import run_once
 from pipeline_engine.workers import open_app
 
@@ -20,22 +21,24 @@ DOMAIN = "preview.sample.example"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20_000)
 
 
-async def run(stage: Stage) -> Facts:
-    settings = stage.settings.model_copy(update={"preview_domain": DOMAIN})
-    async with open_app(settings) as app:
-        original = await _original(app, stage)
-        whose = {"account_id": stage.crm.account, "name": "Spring sale (Clone)"}
+async def run(demo: DemoRun) -> Facts:
+    """Clone a funnel and count what was copied. Raises: Permanent when the clone fails."""
+    settings = demo.settings.model_copy(update={"preview_domain": DOMAIN})
+    async with open_app(settings) as connected:
+        app = connected.with_repos(FunnelRepos.open)
+        original = await _original(app, demo)
+        whose = {"account_id": demo.crm.account, "name": "Spring sale (Clone)"}
         clone = ObjectId()
         await app.database["funnels"].insert_one(
             {"_id": clone, **whose, "original_funnel_id": original, "pending": True}
         )
-        (result,) = await run_once(settings, ["funnels.clone"])
-        return [*await _figures(app, clone), ("seconds", result.seconds), ("told to users", await _heard(stage, clone))]
+        (result,) = (await run_once(settings, ["funnels.clone"])).results
+        return [*await _figures(app, clone), ("seconds", result.seconds), ("user events", await _events(demo, clone))]
 
 
-async def _original(app: App, stage: Stage) -> ObjectId:
+async def _original(app: App[FunnelRepos], demo: DemoRun) -> ObjectId:
     funnel, steps, form = ObjectId(), [ObjectId() for _ in range(STEPS)], str(uuid4())
-    whose, database = {"account_id": stage.crm.account}, app.database
+    whose, database = {"account_id": demo.crm.account}, app.database
     keys = [f"{uuid4()}/picture {n}.png" for n in range(IMAGES)]
     for key in keys:
         await app.storage.put_stream(key, _picture(), "image/png")
@@ -66,19 +69,18 @@ async def _picture() -> AsyncIterator[bytes]:
     yield PICTURE
 
 
-async def _figures(app: App, clone: ObjectId) -> Facts:
-    funnel = await app.funnels.get(clone) or {}
+async def _figures(app: App[FunnelRepos], clone: ObjectId) -> Facts:
+    funnel = await app.repos.funnels.get(clone) or {}
     state = funnel["clone"]
     if state["error"]:
         raise Permanent(f"the clone failed: {state['error']}", "demo")
     manifest = state["manifest"]
-    told = {what: ", ".join(f"{count} {kind}" for kind, count in counts.items()) for what, counts in manifest.items()}
-    return [*told.items(), ("warnings", len(state["warnings"]))]
+    lines = [(what, ", ".join(f"{n} {kind}" for kind, n in counts.items())) for what, counts in manifest.items()]
+    return [*lines, ("warnings", len(state["warnings"]))]
 
 
-async def _heard(stage: Stage, clone: ObjectId) -> str:
-    """What the users of the account would have seen come in at the end."""
-    await run_once(stage.settings, ["events.outbox"])
-    records = await Sink(stage.socket_sink).records()
+async def _events(demo: DemoRun, clone: ObjectId) -> str:
+    """The names of the socket events that the users of the account received."""
+    records = await Sink(demo.socket_sink).records()
     mine = [one for one in records if (one.get("payload") or {}).get("data", {}).get("funnel_id") == str(clone)]
     return ", ".join(dict.fromkeys(one["event"] for one in mine))

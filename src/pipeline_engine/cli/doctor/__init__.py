@@ -1,6 +1,7 @@
-"""`doctor`: one line per thing that must be right.
+"""`doctor`: one line for everything that must be right.
 
-finding.py   what a check found     settings.py mongo.py redis.py storage.py socket_service.py   the checks
+finding.py    what a check found
+settings.py   the settings together       mongo.py   MongoDB and the work in it       services.py   Redis, S3, sockets
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import typer
 
 from pipeline_engine import logs
 from pipeline_engine.cli import session
-from pipeline_engine.cli.doctor import mongo, redis, settings, socket_service, storage
+from pipeline_engine.cli.doctor import mongo, services, settings
 from pipeline_engine.cli.doctor.finding import Finding, Level
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.settings import Settings
 
-SERVERS = (mongo.check, redis.check, storage.check, socket_service.check)
+CHECKS = (mongo.check, services.check_redis, services.check_s3, services.check_sockets)
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
 
 
 def command() -> None:
-    """Check settings, servers, indexes, clocks and stuck work. Exit code 1: something fails; warnings are none."""
+    """Check settings, servers, indexes, clock and stuck work. Exit code 1: a line says `fails`."""
     findings = _findings()
     screen = Screen()
     for finding in findings:
@@ -36,10 +37,10 @@ def _findings() -> list[Finding]:
         configured = session.configured(log_level="ERROR")
     except ConfigError as error:
         return [Finding.failure("settings", line) for line in str(error).splitlines()]
-    return [*settings.check(configured), *asyncio.run(_ask_servers(configured))]
+    return [*settings.check(configured), *asyncio.run(_check_servers(configured))]
 
 
-async def _ask_servers(configured: Settings) -> list[Finding]:
-    """All at once: one that is away keeps nobody waiting for the others."""
-    answers = await asyncio.gather(*(check(configured) for check in SERVERS))
-    return [finding for answer in answers for finding in answer]
+async def _check_servers(configured: Settings) -> list[Finding]:
+    """All servers at the same time, so that a server that hangs does not delay the checks of the others."""
+    found = await asyncio.gather(*(check(configured) for check in CHECKS))
+    return [finding for findings in found for finding in findings]

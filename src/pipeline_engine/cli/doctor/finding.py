@@ -7,6 +7,8 @@ from enum import Enum
 
 
 class Level(Enum):
+    """How bad it is. Only a failure makes the exit code 1."""
+
     OK = "ok"
     WARNING = "warning"
     FAILURE = "fails"
@@ -14,7 +16,7 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of `doctor`: plain words, and for a warning or failure what the operator can do."""
 
     level: Level
     subject: str

@@ -1,4 +1,4 @@
-"""MongoDB: whether it answers, its clock, its indexes, and the work in it that needs somebody."""
+"""MongoDB: whether it answers, its clock, its indexes, and the work in it that needs an operator."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from pymongo.errors import PyMongoError
 
-from pipeline_engine.app import open_mongo
+from pipeline_engine import workers
+from pipeline_engine.app import Specs, open_mongo, reason_of
 from pipeline_engine.cli.doctor.finding import Finding
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import EngineError
-from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.client import Document, is_away
 from pipeline_engine.repos.indexes import missing_indexes
 from pipeline_engine.repos.job_store import MongoJobStore
 from pipeline_engine.repos.server import Server
@@ -25,70 +26,90 @@ if TYPE_CHECKING:
 
     Database = AsyncIOMotorDatabase[Document]
 
-MOST_SKEW = 5.0
-"""Seconds that this host's clock may differ from the server's."""
+MAX_SKEW_SECONDS = 5.0
+"""How far this host's clock may be from the server's."""
 
 
 async def check(settings: Settings) -> list[Finding]:
+    """Every finding; ends at the first check during which MongoDB stops to answer."""
+    findings: list[Finding] = []
     async with AsyncExitStack() as stack:
         try:
             database = await open_mongo(settings, stack)
+            for subject, ask in CHECKS.items():
+                findings += await _findings(subject, ask, database, workers.collections(settings))
         except EngineError as error:
-            return [Finding.failure("MongoDB", str(error))]
-        return [
-            finding for ask in (_server, _clock, _indexes, _stuck, _letters) for finding in await _told(ask, database)
-        ]
+            findings.append(Finding.failure("MongoDB", str(error)))
+        except PyMongoError as error:
+            findings.append(Finding.failure("MongoDB", f"does not answer any more: {reason_of(error)}: start it again"))
+    return findings
 
 
-async def _told(ask: Callable[[Database], Awaitable[list[Finding]]], database: Database) -> list[Finding]:
+async def _findings(
+    subject: str, ask: Callable[[Database, Specs], Awaitable[list[Finding]]], database: Database, specs: Specs
+) -> list[Finding]:
     try:
-        return await ask(database)
+        return await ask(database, specs)
     except PyMongoError as error:
-        return [Finding.failure("MongoDB", f"{ask.__name__.strip('_')}: {type(error).__name__}: {error}")]
+        if is_away(error):
+            raise
+        return [Finding.failure(subject, f"MongoDB refuses a command: {reason_of(error)}: correct the user's rights")]
 
 
-async def _server(database: Database) -> list[Finding]:
+async def _server(database: Database, _specs: Specs) -> list[Finding]:
     version = (await database.command("buildInfo"))["version"]
-    told = f"{version}, database {database.name}"
+    server = f"{version}, database {database.name}"
     if await Server(database).has_change_streams():
-        return [Finding.ok("MongoDB", f"{told}, change streams")]
-    return [Finding.warning("MongoDB", f"{told}, standalone: no change streams, work is found by the timetable alone")]
+        return [Finding.ok("MongoDB", f"{server}, change streams")]
+    standalone = "standalone: no change streams, so daemons find work by the timetable alone"
+    return [Finding.warning("MongoDB", f"{server}, {standalone}; make it a replica set")]
 
 
-async def _clock(database: Database) -> list[Finding]:
+async def _clock(database: Database, _specs: Specs) -> list[Finding]:
     before = datetime.now(UTC)
     server = await Server(database).now()
     skew = clock_skew(before, server, datetime.now(UTC))
-    if abs(skew) <= MOST_SKEW:
-        return [Finding.ok("clock", f"within {MOST_SKEW:g} s of MongoDB's server")]
+    if abs(skew) <= MAX_SKEW_SECONDS:
+        return [Finding.ok("clock", f"within {MAX_SKEW_SECONDS:g} s of MongoDB's server")]
     direction = "ahead of" if skew > 0 else "behind"
-    return [Finding.warning("clock", f"this host is {abs(skew):.1f} s {direction} MongoDB's server")]
+    return [Finding.warning("clock", f"this host is {abs(skew):.1f} s {direction} MongoDB's server: set up NTP")]
 
 
 def clock_skew(before: datetime, server: datetime, after: datetime) -> float:
-    """Seconds by which this host is ahead of a server that was asked between the two; what the call took proves no
-    difference."""
+    """Seconds by which this host's clock is ahead of the server's, which was read between `before` and `after`.
+
+    The time that the call took counts as no difference.
+    """
     if before <= server <= after:
         return 0.0
     return ((after if server > after else before) - server).total_seconds()
 
 
-async def _indexes(database: Database) -> list[Finding]:
-    missing = await missing_indexes(database)
+async def _indexes(database: Database, specs: Specs) -> list[Finding]:
+    missing = await missing_indexes(database, specs)
     if missing:
-        told = f"missing: {', '.join(missing)}; `indexes`, or the start of a daemon, creates them"
-        return [Finding.warning("indexes", told)]
+        text = f"missing: {', '.join(missing)}; `indexes`, or the start of a daemon, creates them"
+        return [Finding.warning("indexes", text)]
     return [Finding.ok("indexes", "all there")]
 
 
-async def _stuck(database: Database) -> list[Finding]:
-    found = await stuck_work(database)
-    told = [f"{stuck.count} {stuck.matter} in {stuck.collection}: {', '.join(stuck.ids)}" for stuck in found]
-    return [Finding.warning("stuck work", line) for line in told] or [Finding.ok("stuck work", "none")]
+async def _stuck(database: Database, specs: Specs) -> list[Finding]:
+    found = await stuck_work(database, specs)
+    lines = [f"{stuck.count} {stuck.problem} in {stuck.collection}: {', '.join(stuck.ids)}" for stuck in found]
+    return [Finding.warning("stuck work", line) for line in lines] or [Finding.ok("stuck work", "none")]
 
 
-async def _letters(database: Database) -> list[Finding]:
+async def _dead_letters(database: Database, _specs: Specs) -> list[Finding]:
     count = await MongoJobStore(database, Clock()).count_dead()
     if count:
-        return [Finding.warning("dead letters", f"{count} wait for somebody: see `dlq`")]
+        return [Finding.warning("dead letters", f"{count} to be retried or discarded: see `dlq`")]
     return [Finding.ok("dead letters", "none")]
+
+
+CHECKS = {
+    "MongoDB": _server,
+    "clock": _clock,
+    "indexes": _indexes,
+    "stuck work": _stuck,
+    "dead letters": _dead_letters,
+}

@@ -1,22 +1,25 @@
-"""Whether the settings, each one right by itself, make sense together."""
+"""Whether the settings, each one valid by itself, make sense together."""
 
 from __future__ import annotations
 
+from pipeline_engine import workers
 from pipeline_engine.cli.doctor.finding import Finding
 from pipeline_engine.settings import Settings
 
-SYSTEMS = ("qm_deals", "qm_deals_automations", "qm_funnels_clone", "qm_leads", "qm_events", "qm_crm_jobs")
-
 
 def check(settings: Settings) -> list[Finding]:
-    off = [name.upper() for name in SYSTEMS if not getattr(settings, name)]
+    return [_systems(settings), _secret(settings)]
+
+
+def _systems(settings: Settings) -> Finding:
+    off = [system.switch for system in workers.SYSTEMS if not system.enabled(settings)]
     switched = f"; switched off: {', '.join(off)}" if off else ""
-    return [Finding.ok("settings", f"read, profile {settings.profile}{switched}"), _secret(settings)]
+    return Finding.ok("settings", f"read, profile {settings.profile}{switched}")
 
 
 def _secret(settings: Settings) -> Finding:
     if settings.app_secret:
         return Finding.ok("APP_SECRET", "given")
     if settings.socket_url:
-        return Finding.failure("APP_SECRET", "not given, but SOCKET_URL is set and its service wants a token")
+        return Finding.failure("APP_SECRET", "not given, but the service at SOCKET_URL wants a token: set APP_SECRET")
     return Finding.warning("APP_SECRET", "not given: no tokens; job digests use a random key kept in MongoDB")

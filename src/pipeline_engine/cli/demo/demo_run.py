@@ -1,4 +1,4 @@
-"""What every step of the demo has at hand."""
+"""What every part of the demo works with: settings, screen, sample data and sinks."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from pipeline_engine.settings import Settings
 from pipeline_engine.workers import open_app
 
 Facts = Sequence[tuple[str, object]]
-"""What a step tells in the summary, as names and values."""
+"""The lines of one part in the summary, as names and values."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoRun:
+    """One run of the demo."""
+
     settings: Settings
     screen: Screen
     crm: SampleCrm
     socket_sink: str
     smtp_sink: str
-    """Where to read what came in by socket and by mail."""
+    """URLs at which the sinks list the socket events and mails that they received."""
 
     async def set_up(self) -> None:
+        """Create the indexes and insert the sample account."""
         async with open_app(self.settings) as app:
             await create_indexes(app.database, app.collections)
             await self.crm.insert(app.database)

@@ -1,4 +1,4 @@
-"""`imports submit`"""
+"""`imports submit`: uploads a file and queues its import."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import typer
 
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
-from pipeline_engine.cli.object_id import read_id
-from pipeline_engine.cli.presence import daemons, nobody
+from pipeline_engine.cli.arguments import read_id
+from pipeline_engine.cli.daemons import count_daemons, no_daemon
 from pipeline_engine.domain.imports.submit import NewImport, submit
 from pipeline_engine.errors import ConfigError
+from pipeline_engine.repos.import_repos import ImportRepos
 
-BLOCK = 256 * 1024
+BLOCK_BYTES = 256 * 1024
 
 
 def command(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A CSV file.")],
-    account: Annotated[str, typer.Option(metavar="ID", help="Whose deals they will be.")],
-    user: Annotated[str, typer.Option(metavar="ID", help="Who imports: the deals' creator and owner.")],
-    pipeline: Annotated[str, typer.Option(metavar="ID", help="Where the deals go.")],
+    account: Annotated[str, typer.Option(metavar="ID", help="The account that the deals will belong to.")],
+    user: Annotated[str, typer.Option(metavar="ID", help="The user who imports: the deals' creator and owner.")],
+    pipeline: Annotated[str, typer.Option(metavar="ID", help="The pipeline that the deals go to.")],
     mapping: Annotated[list[str], typer.Option("--map", metavar="COLUMN=FIELD", help="Once per column.")],
     tag: Annotated[list[str] | None, typer.Option(help="A tag of every deal; may be repeated.")] = None,
 ) -> None:
@@ -38,19 +39,19 @@ def command(
     )
 
     async def work(app: App) -> int:
-        typer.echo(str(await submit(app, wanted, _blocks(stream))))
-        return await daemons(app.redis, app.queue)
+        typer.echo(str(await submit(app.with_repos(ImportRepos.open), wanted, _blocks(stream))))
+        return await count_daemons(app.redis, app.queue)
 
     with file.open("rb") as stream:
         running = session.with_app(work)
     if not running:
-        typer.echo(nobody("deals.import"), err=True)
+        typer.echo(no_daemon("deals.import"), err=True)
 
 
 def read_mappings(pairs: Sequence[str]) -> dict[str, str]:
-    """`Deal Name=name` maps the column `Deal Name`; a column may hold `=` itself, a field cannot.
+    """{column: field}. `Deal Name=name` maps the column `Deal Name`; a column may hold `=` itself, a field cannot.
 
-    Raises: ConfigError naming what is no such pair, or a column that stands twice.
+    Raises: ConfigError naming the pair that is malformed, or the column that is given twice.
     """
     mappings: dict[str, str] = {}
     for pair in pairs:
@@ -58,11 +59,11 @@ def read_mappings(pairs: Sequence[str]) -> dict[str, str]:
         if not column or not field:
             raise ConfigError(f"--map: given {pair!r}: COLUMN=FIELD is wanted, as in 'Deal Name=name'")
         if column in mappings:
-            raise ConfigError(f"--map: the column {column!r} stands there twice")
+            raise ConfigError(f"--map: the column {column!r} is given twice")
         mappings[column] = field
     return mappings
 
 
 async def _blocks(stream: BinaryIO) -> AsyncIterator[bytes]:
-    while block := await asyncio.to_thread(stream.read, BLOCK):
+    while block := await asyncio.to_thread(stream.read, BLOCK_BYTES):
         yield block

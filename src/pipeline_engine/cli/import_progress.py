@@ -1,4 +1,4 @@
-"""A bar that shows how far an import is."""
+"""A progress bar of a running import, and the figures in it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from rich.text import Text
 from pipeline_engine.app import App
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain.imports.control import look_up
+from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import OPEN, UPLOADING
 
-LOOK = 0.2
-"""Seconds between two looks; the planner writes the progress down once a second."""
+POLL_SECONDS = 0.2
+"""Time between two reads of the import; its coordinator stores the progress once a second."""
 DONE = ("rows_added", "rows_updated", "rows_skipped", "rows_failed")
 
 
-async def follow(app: App, import_id: ObjectId, screen: Screen) -> Mapping[str, Any]:
-    """Show its progress until it ends; without a terminal, one line at the end. Returns the queue document.
+async def follow(app: App[ImportRepos], import_id: ObjectId, screen: Screen) -> Mapping[str, Any]:
+    """The queue document of the import once it has ended. Shows a bar until then; without a terminal, one last line.
 
     Raises: Permanent `not_found`.
     """
@@ -33,22 +34,22 @@ async def follow(app: App, import_id: ObjectId, screen: Screen) -> Mapping[str, 
             _update(bar, task, queue)
             if queue["status"] not in (*OPEN, UPLOADING):
                 return queue
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def rows_done(progress: Mapping[str, int]) -> int:
-    """Rows that came to an end, good or bad."""
+    """Rows that were added, updated, skipped or failed."""
     return sum(progress.get(name, 0) for name in DONE)
 
 
 def rows_in_all(progress: Mapping[str, int]) -> int | None:
-    """How many rows the file has: known when it was read to its end, else reckoned from its size; None: no idea."""
+    """The rows of the file: exact once it was read to its end, before that an estimate; None before the first byte."""
     read = progress.get("bytes_read", 0)
     return round(progress["rows_read"] * progress["bytes_total"] / read) if read else None
 
 
 def seconds_taken(queue: Mapping[str, Any]) -> float:
-    """From its first start to its end; 0 when it never started."""
+    """Seconds from the first start of the import to its end; 0 when it never started."""
     if not queue.get("started_at") or not queue.get("completed_at"):
         return 0.0
     return float((queue["completed_at"] - queue["started_at"]).total_seconds())
