@@ -227,7 +227,7 @@ async def test_what_an_action_needs_and_has_not_is_named_deal_by_deal(
     if missing == "template":
         drill.world.db["email_templates"].delete_many({})
     else:
-        app = replace(app, mailer=Mailer(None, None), sms=Sms(None, None))
+        app = replace(app, mailer=Mailer(None, None), sms=Sms(None, None, None))
     for deal in expected.done:
         expected = but(drill, expected, deal)
 

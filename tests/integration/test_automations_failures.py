@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from pipeline_engine.app import App
 from pipeline_engine.domain.automations.action import Deal, SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
@@ -41,9 +42,7 @@ class Provider:
 
         self.answers[name] = answer
 
-    async def compose(
-        self, _app: EngineApp, _automation: Automation, deals: Sequence[Deal]
-    ) -> list[Deliver | Exception]:
+    async def compose(self, _app: App, _automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
         return [self._deliver(deal["name"]) for deal in deals]
 
     def _deliver(self, name: str) -> Deliver:

@@ -66,12 +66,12 @@ async def test_giving_back_frees_our_own_only(world: World, app: EngineApp) -> N
 
 async def test_a_holder_whose_beats_do_not_get_through_is_not_trusted(app: EngineApp) -> None:
     lease = Lease("us", 0.05)
-    answered = Heartbeat(app.database, lease, every=1)
+    answered = Heartbeat(app.database, lease, every=1, specs=())
     await answered.beat()
     assert answered.trusted
 
     nobody = connect("mongodb://127.0.0.1:1", timeout=0.02, workers=16)
-    unheard = Heartbeat(nobody["crm"], lease, every=0.01)
+    unheard = Heartbeat(nobody["crm"], lease, every=0.01, specs=())
     beating = asyncio.create_task(unheard.run())
     async with asyncio.timeout(5):
         while unheard.trusted:

@@ -9,7 +9,7 @@ from typing import Any
 from typer.main import get_command
 
 from pipeline_engine.__main__ import program
-from tests.command_line import InProcess
+from tests.support.command_line import InProcess
 
 COLUMNS = 80
 
