@@ -70,10 +70,14 @@ class Engine:
         """Keep a loop running until the engine stops."""
         self._tasks.append(asyncio.create_task(run_forever(name, loop), name=name))
 
-    async def stop(self) -> None:
-        """Claim nothing more, let what runs come to its end within the grace, release every lease."""
+    async def stop(self, grace: float | None = None) -> None:
+        """Claim nothing more, let running jobs end within the grace, release every lease. Takes at most the grace + 4 s.
+
+        `grace`: seconds, by default SHUTDOWN_GRACE less what follows the last job.
+        """
         self.app.stopping.set()
-        await self.worker_pool.drain(max(0.0, self.app.settings.shutdown_grace - AFTER_LAST_JOB_SECONDS))
+        allowed = self.app.settings.shutdown_grace - AFTER_LAST_JOB_SECONDS
+        await self.worker_pool.drain(max(0.0, allowed if grace is None else grace))
         await stop_tasks(*self._tasks)
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT):

@@ -74,11 +74,13 @@ async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
 
         engine = Engine(app, hooks=[count])
         await engine.start()
+        grace: float | None = None
         try:
             results = [await _run(engine, name, ran) for name in wanted]
+            grace = 0.0  # everything is done: only a delivery that hangs may still run
             return Pass(results, await _carry_events(engine))
         finally:
-            await engine.stop()
+            await engine.stop(grace)
 
 
 async def _run(engine: Engine, name: str, ran: Counter[str]) -> Result:

@@ -57,7 +57,7 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
 
 
 def test_a_first_import_goes_as_it_is_told(dev: Dev) -> None:
-    wait_for(lambda: "daemon started" in dev.logged)
+    wait_for(lambda: "daemon.started" in dev.logged)
     for name in ("MONGO_URL", "REDIS_URL", "S3_ENDPOINT_URL", "SOCKET_URL", "SMTP_URL"):
         assert f"\n{name} " in f"\n{dev.said}"
     (health,) = (line.split()[-1] for line in dev.said.splitlines() if line.startswith("health "))
@@ -81,7 +81,7 @@ def test_a_first_import_goes_as_it_is_told(dev: Dev) -> None:
 
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_stops_daemon_and_servers_in_order(dev: Dev, tmp_path: Path, polite: signal.Signals) -> None:
-    wait_for(lambda: "daemon started" in dev.logged)
+    wait_for(lambda: "daemon.started" in dev.logged)
     family = psutil.Process(dev.process.pid).children(recursive=True)
     assert len(family) >= 5  # the daemon, the keeper and its servers
     dev.process.send_signal(polite)
@@ -93,7 +93,7 @@ def test_asked_to_stop_it_stops_daemon_and_servers_in_order(dev: Dev, tmp_path: 
 
 
 def test_killed_outright_it_takes_daemon_and_servers_with_it(dev: Dev, tmp_path: Path) -> None:
-    wait_for(lambda: "daemon started" in dev.logged)
+    wait_for(lambda: "daemon.started" in dev.logged)
     family = psutil.Process(dev.process.pid).children(recursive=True)
 
     dev.process.kill()

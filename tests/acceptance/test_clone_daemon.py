@@ -58,7 +58,7 @@ async def test_a_daemon_without_clones_leaves_them_alone_and_says_so(world: Worl
 
     daemon = await start(QM_FUNNELS_CLONE="false")
 
-    assert "funnels.clone" in {line["system"] for line in daemon.said("switched off")}
+    assert "funnel cloning" in {line["system"] for line in daemon.said("system.switched_off")}
     event = {"_id": "later", "event": "later", "user_ids": [], "data": {}, "attempts": 0}
     world.db["outbox"].insert_one(
         {**event, "account_id": world.account, "state": "waiting", "next_at": datetime.now(UTC)}

@@ -71,7 +71,7 @@ async def test_a_daemon_without_deals_leaves_imports_alone_and_says_so(
 
     daemon = await start(QM_DEALS="false")
 
-    assert "deals.import" in {line["system"] for line in daemon.said("switched off")}
+    assert "deal import" in {line["system"] for line in daemon.said("system.switched_off")}
     # It is at work all the same: an event that came after the import is told.
     now = datetime.now(UTC)
     event = {"_id": f"later:{queue_id}", "event": "later", "user_ids": [], "data": {}, "attempts": 0}
@@ -92,5 +92,5 @@ async def test_a_poison_import_is_tried_three_times_with_a_pause_though_sweeps_c
     failed = world.import_of(poison)
     assert (failed["status"], failed["attempts"]) == ("failed", 3)
     assert 4 <= (failed["completed_at"] - failed["started_at"]).total_seconds() < 20
-    assert len(daemon.said("import attempt failed")) == 3
-    assert {line["queue_id"] for line in daemon.said("import attempt failed")} == {str(poison)}
+    assert len(daemon.said("import.attempt_failed")) == 3
+    assert {line["id"] for line in daemon.said("import.attempt_failed")} == {str(poison)}

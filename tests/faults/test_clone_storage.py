@@ -71,7 +71,7 @@ async def test_s3_goes_away_for_a_while(clone_drill: CloneDrill, servers: dict[s
         await drill.until(lambda: drill.done() > 0, "a step is done")
         done = drill.done()
         await proxy.refuse()
-        await drill.until(lambda: bool(daemon.said("step attempt failed")), "an attempt fails", 20)
+        await drill.until(lambda: bool(daemon.said("step.attempt_failed")), "an attempt fails", 20)
         await proxy.accept()
         took = await drill.come_to_rest()
     drill.judge(patience=CONVERGED)

@@ -12,13 +12,14 @@ from bson import ObjectId
 
 from pipeline_engine import failpoints
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
-from pipeline_engine.domain.funnels.jobs import CLONE
+from pipeline_engine.domain.funnels.jobs import CLONE, END
 from pipeline_engine.domain.funnels.plan import run_plan
-from pipeline_engine.domain.funnels.step import run_step
+from pipeline_engine.domain.funnels.step import run_end, run_step
 from pipeline_engine.domain.funnels.sweep import find, find_abandoned
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
+from pipeline_engine.sweeper import dispatch
 from tests.integration.conftest import RunClones
 from tests.support.engine_app import EngineApp
 from tests.support.funnels import (
@@ -292,8 +293,10 @@ async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: W
     await app.repos.funnel_steps.end(held, "done", raw_html="x", processed={})
     assert funnel_of(world, clone)["in_progress"] is True
 
-    await find_abandoned(app)
-    await find_abandoned(app)
+    (unit,) = await find_abandoned(app)
+    assert unit.jobs == ((END, clone),)
+    await run_end(app, desk, clone)
+    await run_end(app, desk, clone)
 
     assert funnel_of(world, clone)["pending"] is False
     assert len(events(world, "funnel_cloning_completed")) == 1
@@ -379,7 +382,7 @@ async def test_what_redis_forgot_is_found_in_mongodb(world: World, app: EngineAp
     async for key in app.redis.scan_iter(f"{app.settings.redis_prefix}*"):
         await app.redis.delete(key)
 
-    await find_abandoned(app)
+    await dispatch(app, await find_abandoned(app))
 
     assert (await app.queue.counts(["funnels_clone_step"]))["funnels_clone_step"].waiting == 3
     await run_once(configured, ["funnels.clone"])
@@ -399,7 +402,7 @@ async def test_a_step_that_takes_its_process_down_again_and_again_is_given_up(
 
     waits = funnel_of(world, clone)
     assert waits["clone"]["attempts"] == 1
-    assert "5 processes ended while they ran this step" in waits["clone"]["error"]
+    assert "5 runs in a row ended in the middle" in waits["clone"]["error"]
 
 
 @pytest.mark.covers("FC-12")
@@ -428,7 +431,7 @@ async def test_planning_that_takes_its_process_down_again_and_again_ends_the_run
 
     waits = funnel_of(world, clone)
     assert (waits["in_progress"], waits["clone"]["attempts"], waits["clone"]["crashes"]) == (False, 1, 0)
-    assert "3 processes ended" in waits["clone"]["error"]
+    assert "3 runs in a row ended in the middle" in waits["clone"]["error"]
 
 
 @pytest.mark.covers("FC-X2", "FC-X3")

@@ -24,7 +24,7 @@ CASES: list[tuple[dict[str, Any], str, timedelta | None, str]] = [
     ({**HELD, "lease_until": NOW + HOUR}, "runs", None, "host:1:aa"),
     ({**HELD, "lease_until": NOW - HOUR}, "runs", None, "next look"),
     ({**HELD, "lease_until": None, "lease_owner": None, "in_progress": False}, "runs", None, "next look"),
-    ({"attempts": 1, "error": "no such key", "updatedAt": NOW + HOUR}, "retries", timedelta(seconds=4), "no such key"),
+    ({"attempts": 1, "error": "no such key", "updatedAt": NOW, "next_at": NOW + HOUR}, "retries", HOUR, "no such key"),
     ({"in_progress": True, "updatedAt": NOW + HOUR}, "waits", timedelta(minutes=10), "another engine"),
     ({"cancel_requested": True}, "ends", None, "cancelled"),
     ({"additional_data": None}, "fails", None, "pipeline_id is missing"),

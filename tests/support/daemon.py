@@ -58,7 +58,7 @@ class Daemon:
 
     @property
     def ready(self) -> bool:
-        return bool(self.said("daemon started"))
+        return bool(self.said("daemon.started"))
 
     def calls(self, failpoint: str) -> int:
         """How many calls of a failpoint went through; only of a daemon that logs its failpoints."""

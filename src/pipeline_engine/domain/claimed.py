@@ -120,7 +120,7 @@ async def run_claimed(
 
 def _refuse_crashed(run: ClaimedRun[Any], crashes: int) -> None:
     if run.crashes is not None and crashes >= run.crashes:
-        raise Permanent(f"{run.crashes} processes in a row ended while they ran this {run.noun}", CRASHED)
+        raise Permanent(f"{run.crashes} runs in a row ended in the middle", CRASHED)
 
 
 async def _after(run: ClaimedRun[AnyClaim], claim: AnyClaim, failure: Failure) -> Outcome | None:
