@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pipeline_engine.lanes.backoff import Backoff
-from pipeline_engine.lanes.lane import Lane
-from pipeline_engine.lanes.rate import Rate
+from pipeline_engine.lanes.lane import Lane, Rate
 
 MINUTE = 60.0
 HOUR = 3600.0

@@ -105,9 +105,10 @@ async def test_a_job_that_kills_its_process_is_parked_and_its_neighbours_live(
         assert deaths <= 3
     with daemon(redis_url, redis_prefix):
         await until(lambda: _is_empty(queue), "all others ended")
-    assert await redis.lrange(f"{redis_prefix}buried", 0, -1) == [  # type: ignore[misc]
-        b"poison took its process down 3 times in a row"
-    ]
+    # The test may kill the daemon between the letter and its settlement: then the letter is written again.
+    first, *again = await redis.lrange(f"{redis_prefix}buried", 0, -1)  # type: ignore[misc]
+    assert first == b"poison the process ended 3 times in a row while this job ran"
+    assert all(letter.startswith(b"poison ") for letter in again)
     ran = Counter(line.decode().split()[1] for line in await redis.lrange(f"{redis_prefix}ran", 0, -1))  # type: ignore[misc]
     assert ran["poison"] == 3
     assert {name: ran[name] for name in ran if name != "poison"} == {f"n{i}": 1 for i in range(8)}

@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 from pipeline_engine.embedded.redis import Redis as Server
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Context, LaneQueue, NewJob, connect, connection
+from pipeline_engine.lanes.redis_health import RedisHealth
 from tests.faults.proxy import Fault, Proxy
-from tests.integration.lanes.conftest import Crews
+from tests.integration.lanes.conftest import Crews, Said
 from tests.integration.lanes.stage import CODEC, lane, until
 
 RETURN = 5.0  # seconds within which work must go on
@@ -105,6 +106,33 @@ async def test_a_hanging_redis_freezes_nothing_and_no_running_job_loses_its_leas
     ran.open.set()
     await until(lambda: _is_empty(own_queue), "it ended")
     assert ran.jobs == [("long", 0)]
+
+
+async def test_every_loop_gives_up_its_call_to_a_hanging_redis_in_time(
+    crews: Crews, own_redis: Server, own_queue: LaneQueue, ran: Ran, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py limits each answer, not the call; the doorbell's connection has no limit of its own at all."""
+    monkeypatch.setattr(connection, "CALL_TIMEOUT", 0.5)
+    failed: set[str] = set()
+    monkeypatch.setattr(RedisHealth, "failed", lambda _health, loop, _error: failed.add(loop))
+    held = Ran()
+    for handler in (ran, held):
+        handler.open.clear()
+    async with Proxy.before(own_redis.url) as proxy:
+        url = proxy.instead_of(own_redis.url)
+        await crews(lane(), {"f": ran, "g": held}, url=url, queue=own_queue, look_every=0.1, lease=0.9)
+        await own_queue.enqueue("test", "f", id="ends while Redis hangs")
+        await own_queue.enqueue("test", "g", id="has a lease to renew")
+        await until(lambda: len(ran.jobs + held.jobs) == 2, "both run")
+        own_redis.program.pause()
+        hangs = time.monotonic()
+        await proxy.cut()  # every loop needs a new connection
+        ran.open.set()
+        await until(lambda: failed == {"lane test", "leases", "look", "doorbell"}, "four loops gave up", patience=4)
+        await until(lambda: "minutes.write_failed" in said(), "the history gave up", patience=4)
+        assert time.monotonic() - hangs < connection.ANSWER_TIMEOUT
+        own_redis.program.resume()
+        held.open.set()
 
 
 async def test_an_emptied_redis_costs_no_second_run(crews: Crews, own_redis: Server, own: Redis, ran: Ran) -> None:
