@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline_engine.cli.doctor.finding import Finding
 from pipeline_engine.clock import Clock
 from pipeline_engine.providers.socket_client import SocketClient
-from pipeline_engine.providers.sockets import PATIENCE
+from pipeline_engine.providers.sockets import ANSWER_TIMEOUT
 from pipeline_engine.providers.tokens import ServiceTokens
 from pipeline_engine.settings import Settings
 
@@ -17,7 +17,7 @@ async def check(settings: Settings) -> list[Finding]:
         return []  # told among the settings
     try:
         token = ServiceTokens(settings.app_secret.get_secret_value(), Clock()).for_service()
-        client = await SocketClient.connect(settings.socket_url, settings.socket_path, token, PATIENCE)
+        client = await SocketClient.connect(settings.socket_url, settings.socket_path, token, ANSWER_TIMEOUT)
     except Exception as error:  # the library lets out whatever a strange answer makes it stumble over
         return [Finding.failure("sockets", f"the service at SOCKET_URL: {type(error).__name__}: {error}")]
     await client.close()
