@@ -119,7 +119,7 @@ def test_users_and_scopes_do_not_share_a_token(tokens: ServiceTokens) -> None:
 
 
 def test_the_number_of_held_tokens_is_bounded(tokens: ServiceTokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline_engine.providers.tokens.MOST_HELD", 3)
+    monkeypatch.setattr("pipeline_engine.providers.tokens.MAX_CACHED_TOKENS", 3)
     for number in range(10):
         tokens.for_user(Identity(f"u{number}", "a1"))
         assert len(tokens._cached) <= 3
