@@ -204,6 +204,7 @@ async def test_claims_whose_answer_got_lost_go_back_at_once_and_are_no_crash(
         await queue.enqueue("test", "f", id="warm")
         await until(lambda: ran.jobs == [("warm", 0)] and proxy.accepted >= 2, "all connections are open")
         await until(lambda: _is_empty(queue), "it is settled")
+        await until(lambda: _is_counted(queue), "its history is written, so the next call is the worker's")
         proxy.set(Fault(cut_after=0))
         await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b", "c")])
         await until(lambda: _holds(queue, active=3), "they are claimed, and nobody was told")
@@ -305,3 +306,7 @@ async def _holds(queue: LaneQueue, **expected: int) -> bool:
 
 async def _is_empty(queue: LaneQueue) -> bool:
     return (await queue.counts(["test"]))["test"].unfinished == 0
+
+
+async def _is_counted(queue: LaneQueue) -> bool:
+    return bool(await queue.minutes("test"))
