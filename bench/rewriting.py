@@ -111,7 +111,7 @@ def _replace_each(page: str, keys: Mapping[str, str]) -> str:
 
 async def _stalls() -> Row:
     keys = _keys()
-    async with ChildProcess(PAGE_PROCESS, patience=120) as child:
+    async with ChildProcess(PAGE_PROCESS, timeout=120) as child:
         app = cast("App", SimpleNamespace(pages=child))
         await look(app, Page("", ""), keys)
         stalls = {name: await _stall(rewrite(app, Page(text, ""), keys, "key")) for name, text in HOSTILE.items()}

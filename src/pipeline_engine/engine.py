@@ -71,7 +71,7 @@ class Engine:
         self._tasks.append(asyncio.create_task(run_forever(name, loop), name=name))
 
     async def stop(self, grace: float | None = None) -> None:
-        """Claim nothing more, let running jobs end within the grace, release every lease. Takes at most the grace + 4 s.
+        """Claim nothing more, let running jobs end, release every lease. Takes at most the grace + 4 s.
 
         `grace`: seconds, by default SHUTDOWN_GRACE less what follows the last job.
         """

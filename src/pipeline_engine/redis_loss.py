@@ -18,6 +18,7 @@ log = logs.get(__name__)
 
 async def watch_for_redis_loss(app: App, wake_ups: Collection[Callable[[Any], None]]) -> None:
     """Wake every sweep whenever this daemon's mark is missing from Redis, or may have been missing. Runs for ever."""
+    every = FRUGAL_CHECK_SECONDS if app.settings.profile == "frugal" else app.settings.heartbeat_seconds
     mark_is_known = False
     while True:
         try:
@@ -31,6 +32,4 @@ async def watch_for_redis_loss(app: App, wake_ups: Collection[Callable[[Any], No
                 for wake_up in wake_ups:
                     wake_up(None)
             mark_is_known = True
-        await asyncio.sleep(
-            FRUGAL_CHECK_SECONDS if app.settings.profile == "frugal" else app.settings.heartbeat_seconds
-        )
+        await asyncio.sleep(every)

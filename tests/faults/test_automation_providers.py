@@ -39,8 +39,8 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 async def app(automation_drill: AutomationDrill) -> AsyncIterator[EngineApp]:
     """An engine that waits half a second for an answer."""
     drill = automation_drill
-    mailer = Mailer(drill.outside.mail.url, "sales@crm.example", patience=PATIENCE)
-    sms = Sms(SID, TOKEN, FROM, drill.outside.twilio.url, patience=PATIENCE)
+    mailer = Mailer(drill.outside.mail.url, "sales@crm.example", timeout=PATIENCE)
+    sms = Sms(SID, TOKEN, FROM, drill.outside.twilio.url, timeout=PATIENCE)
     async with open_app(settings.from_environment(drill.environment)) as app, mailer, sms:
         await create_indexes(app.database, app.collections)
         yield replace(app, mailer=mailer, sms=sms)
@@ -132,7 +132,7 @@ async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_
     drill, expected = automation_drill, automation_drill.plant("email", deals=3)
     async with Proxy.before(drill.outside.mail.url) as proxy:
         url = proxy.instead_of(drill.outside.mail.url)
-        async with Mailer(url, "sales@crm.example", patience=PATIENCE) as mailer:
+        async with Mailer(url, "sales@crm.example", timeout=PATIENCE) as mailer:
             led = replace(app, mailer=mailer)
             await proxy.refuse()
             await app.heartbeat.beat()

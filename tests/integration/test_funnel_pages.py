@@ -31,7 +31,7 @@ def app_of(child: ChildProcess) -> App:
 
 @pytest.fixture
 async def app() -> AsyncIterator[App]:
-    async with ChildProcess(PAGE_PROCESS, patience=120) as child:
+    async with ChildProcess(PAGE_PROCESS, timeout=120) as child:
         yield app_of(child)
 
 
@@ -137,17 +137,17 @@ async def test_a_process_that_was_killed_is_replaced_unnoticed(app: App) -> None
 
 
 async def test_a_process_that_cannot_be_had_is_a_passing_trouble() -> None:
-    async with ChildProcess("pipeline_engine.no_such_program", patience=30) as child:
+    async with ChildProcess("pipeline_engine.no_such_program", timeout=30) as child:
         with pytest.raises(Transient, match="ended with 1"):
             await look(app_of(child), Page("", ""), [])
 
 
 async def test_a_process_that_hangs_is_a_passing_trouble() -> None:
-    async with ChildProcess(PAGE_PROCESS, patience=10) as child:
+    async with ChildProcess(PAGE_PROCESS, timeout=10) as child:
         await look(app_of(child), Page("", ""), [])
         (process,) = processes()
         process.suspend()
-        child._patience = 0.2
+        child._timeout = 0.2
         with pytest.raises(Transient, match=r"within 0\.2 s"):
             await look(app_of(child), Page("", ""), [])
         assert process not in processes()
@@ -155,7 +155,7 @@ async def test_a_process_that_hangs_is_a_passing_trouble() -> None:
 
 async def test_it_has_no_environment_and_ends_with_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_SECRET", "not for pages")
-    async with ChildProcess(PAGE_PROCESS, patience=30) as child:
+    async with ChildProcess(PAGE_PROCESS, timeout=30) as child:
         await look(app_of(child), Page("", ""), [])
         (process,) = processes()
         assert process.environ() == {}
@@ -164,7 +164,7 @@ async def test_it_has_no_environment_and_ends_with_its_owner(monkeypatch: pytest
 
 
 async def test_twins_share_the_pages_and_end_with_their_owner() -> None:
-    async with ChildProcess(PAGE_PROCESS, patience=60, twins=2) as child:
+    async with ChildProcess(PAGE_PROCESS, timeout=60, pool_size=2) as child:
         pages = [Page(f"{n} {FUNNEL}", "") for n in range(40)]
         results = await asyncio.gather(*(rewrite(app_of(child), page, MAP, None) for page in pages))
         assert [one.page.html for one in results] == [f"{n} {NEW}" for n in range(40)]

@@ -25,7 +25,7 @@ async def crm() -> AsyncIterator[StandInCrmApi]:
 
 @pytest.fixture
 async def api(crm: StandInCrmApi) -> AsyncIterator[CrmApi]:
-    async with CrmApi(f"{crm.url}/", ServiceTokens(SECRET, Clock()), patience=0.5) as api:
+    async with CrmApi(f"{crm.url}/", ServiceTokens(SECRET, Clock()), timeout=0.5) as api:
         yield api
 
 

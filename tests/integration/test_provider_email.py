@@ -36,7 +36,7 @@ async def proxy(servers: dict[str, str]) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def mailer(servers: dict[str, str], proxy: Proxy) -> AsyncIterator[Mailer]:
     """To the embedded sink, through the proxy."""
-    async with Mailer(proxy.instead_of(servers["SMTP_URL"]), SENDER, patience=2) as mailer:
+    async with Mailer(proxy.instead_of(servers["SMTP_URL"]), SENDER, timeout=2) as mailer:
         yield mailer
 
 
@@ -49,7 +49,7 @@ async def server() -> AsyncIterator[ScriptedSmtp]:
 @pytest.fixture
 async def impatient(server: ScriptedSmtp) -> AsyncIterator[Mailer]:
     """To the scripted server."""
-    async with Mailer(server.url, SENDER, patience=0.3) as mailer:
+    async with Mailer(server.url, SENDER, timeout=0.3) as mailer:
         yield mailer
 
 

@@ -121,7 +121,7 @@ async def test_a_batch_that_is_cancelled_leaves_no_answers_to_the_next(renderer:
 
 
 async def test_a_process_that_hangs_is_replaced() -> None:
-    async with Renderer(patience=0.5) as renderer:
+    async with Renderer(timeout=0.5) as renderer:
         await asyncio.wait_for(warm(renderer), 10)
         (process,) = processes()
         process.suspend()

@@ -5,11 +5,11 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
+from tests.stand_ins.twilio import FROM, SID, TOKEN, Twilio
 
 from pipeline_engine.errors import EngineError, Permanent, RateLimited, Transient, Unknown
-from pipeline_engine.providers.sms import LONGEST, Sms
-from tests.support.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
-from tests.support.stand_ins.twilio import FROM, SID, TOKEN, Twilio
+from pipeline_engine.providers.sms import MAX_CHARS, Sms
 
 TO = "+15551234567"
 
@@ -22,7 +22,7 @@ async def twilio() -> AsyncIterator[Twilio]:
 
 @pytest.fixture
 async def sms(twilio: Twilio) -> AsyncIterator[Sms]:
-    async with Sms(SID, TOKEN, FROM, twilio.url, patience=0.5) as sms:
+    async with Sms(SID, TOKEN, FROM, twilio.url, timeout=0.5) as sms:
         yield sms
 
 
@@ -86,7 +86,7 @@ async def test_a_connection_that_is_never_accepted_was_not_used() -> None:
         for place in places:
             place.setblocking(False)
             place.connect_ex(("127.0.0.1", port))
-        async with Sms(SID, TOKEN, FROM, f"http://127.0.0.1:{port}", patience=0.6) as sms:
+        async with Sms(SID, TOKEN, FROM, f"http://127.0.0.1:{port}", timeout=0.6) as sms:
             with pytest.raises(Transient, match="twilio is away"):
                 await sms.send(TO, "Hi", "a:b:0")
         for place in places:
@@ -107,7 +107,7 @@ async def test_what_is_not_set_is_named(given: tuple[str | None, str | None, str
             await sms.send(TO, "Hi", "a:b:0")
 
 
-@pytest.mark.parametrize("body", ["", "  \n", "x" * (LONGEST + 1)])
+@pytest.mark.parametrize("body", ["", "  \n", "x" * (MAX_CHARS + 1)])
 async def test_a_message_that_cannot_be_sent_is_not_tried(sms: Sms, twilio: Twilio, body: str) -> None:
     with pytest.raises(Permanent):
         await sms.send(TO, body, "a:b:0")

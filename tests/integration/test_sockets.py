@@ -53,7 +53,7 @@ async def proxy(servers: dict[str, str]) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def service(servers: dict[str, str], proxy: Proxy, tokens: ServiceTokens) -> AsyncIterator[SocketService]:
     """Through the proxy, and with little patience."""
-    async with SocketService(proxy.instead_of(servers["SOCKET_URL"]), "socket.io", tokens, patience=1.0) as service:
+    async with SocketService(proxy.instead_of(servers["SOCKET_URL"]), "socket.io", tokens, timeout=1.0) as service:
         yield service
 
 
@@ -185,7 +185,7 @@ async def test_a_service_that_refuses_us_is_away(service: SocketService, sink: S
 
 
 async def test_leaving_never_hangs(servers: dict[str, str], proxy: Proxy, tokens: ServiceTokens) -> None:
-    service = SocketService(proxy.instead_of(servers["SOCKET_URL"]), "socket.io", tokens, patience=1.0)
+    service = SocketService(proxy.instead_of(servers["SOCKET_URL"]), "socket.io", tokens, timeout=1.0)
     async with service:
         await say(service)
         proxy.set(Fault(hang=True))
@@ -197,7 +197,7 @@ async def test_leaving_never_hangs(servers: dict[str, str], proxy: Proxy, tokens
 async def test_leaving_never_hangs_on_what_is_still_unsent(
     servers: dict[str, str], proxy: Proxy, tokens: ServiceTokens
 ) -> None:
-    service = SocketService(proxy.instead_of(servers["SOCKET_URL"]), "socket.io", tokens, patience=0.5)
+    service = SocketService(proxy.instead_of(servers["SOCKET_URL"]), "socket.io", tokens, timeout=0.5)
     async with service:
         await say(service)
         proxy.set(Fault(hang=True))
@@ -322,7 +322,7 @@ async def test_a_service_that_sends_what_it_likes_does_no_harm(
 ) -> None:
     caplog.set_level(logging.ERROR)
     before = psutil.Process().memory_info().rss
-    async with rude_service(rudeness) as url, SocketService(url, "socket.io", tokens, patience=0.5) as service:
+    async with rude_service(rudeness) as url, SocketService(url, "socket.io", tokens, timeout=0.5) as service:
         for number in range(3):
             await say(service, f"e{number}")
     grown = psutil.Process().memory_info().rss - before
@@ -339,7 +339,7 @@ async def test_a_huge_frame_is_not_taken(tokens: ServiceTokens) -> None:
         except ConnectionError:
             hung_up.set()
 
-    async with rude_service(send_it) as url, SocketService(url, "socket.io", tokens, patience=2.0) as service:
+    async with rude_service(send_it) as url, SocketService(url, "socket.io", tokens, timeout=2.0) as service:
         assert not await say(service)
         async with asyncio.timeout(5):
             await hung_up.wait()
@@ -353,7 +353,7 @@ async def test_a_service_that_throws_us_out_is_not_stormed(tokens: ServiceTokens
         let_in += 1
         await socket.close()
 
-    async with rude_service(throw_out) as url, SocketService(url, "socket.io", tokens, patience=0.2) as service:
+    async with rude_service(throw_out) as url, SocketService(url, "socket.io", tokens, timeout=0.2) as service:
         deadline = time.monotonic() + 1.2
         while time.monotonic() < deadline:
             assert not await say(service)
@@ -374,7 +374,7 @@ async def test_a_redirect_is_refused(tokens: ServiceTokens) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with SocketService(url, "socket.io", tokens, patience=1.0) as service:
+    async with SocketService(url, "socket.io", tokens, timeout=1.0) as service:
         assert await say(service) is Delivery.UNSENT
     await runner.cleanup()
     assert asked == ["/socket.io/"]

@@ -8,19 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_engine.errors import EngineError, Permanent, RateLimited, Transient, Unknown
-from pipeline_engine.providers.effect_api import LONGEST_PAUSE, LONGEST_REASON, USUAL_PAUSE, judge, retry_after
+from pipeline_engine.providers.effect_api import (
+    DEFAULT_RETRY_SECONDS,
+    MAX_REASON_CHARS,
+    MAX_RETRY_SECONDS,
+    read_answer,
+    retry_after,
+)
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_success_gives_its_object(status: int) -> None:
-    assert judge("api", status, {}, b'{"id": "7"}') == {"id": "7"}
+    assert read_answer("api", status, {}, b'{"id": "7"}') == {"id": "7"}
 
 
 @pytest.mark.parametrize("body", [b"", b"ok", b"[1]", b'{"id": ', b"\xff\xfe", b"[" * 60_000])
 def test_a_success_without_an_object_is_a_success(body: bytes) -> None:
-    assert judge("api", 201, {}, body) == {}
+    assert read_answer("api", 201, {}, body) == {}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +47,7 @@ def test_a_success_without_an_object_is_a_success(body: bytes) -> None:
 )
 def test_what_a_status_means(status: int, error: type[EngineError]) -> None:
     with pytest.raises(error, match=rf"api .*{status}"):
-        judge("api", status, {}, b"")
+        read_answer("api", status, {}, b"")
 
 
 @pytest.mark.parametrize(
@@ -49,18 +55,18 @@ def test_what_a_status_means(status: int, error: type[EngineError]) -> None:
 )
 def test_the_other_side_is_quoted(body: dict[str, object]) -> None:
     with pytest.raises(Permanent, match=r"^api refuses: 400 bad number$"):
-        judge("api", 400, {}, json.dumps(body).encode())
+        read_answer("api", 400, {}, json.dumps(body).encode())
 
 
 def test_but_not_at_length() -> None:
     with pytest.raises(Permanent) as refused:
-        judge("api", 400, {}, b"x" * 60_000)
-    assert len(str(refused.value)) < LONGEST_REASON + 50
+        read_answer("api", 400, {}, b"x" * 60_000)
+    assert len(str(refused.value)) < MAX_REASON_CHARS + 50
 
 
 def test_too_many_calls_say_when_to_come_back() -> None:
     with pytest.raises(RateLimited) as limited:
-        judge("api", 429, {"Retry-After": "17"}, b"")
+        read_answer("api", 429, {"Retry-After": "17"}, b"")
     assert limited.value.retry_after == 17
 
 
@@ -69,16 +75,16 @@ def test_too_many_calls_say_when_to_come_back() -> None:
     [
         ("0", 0),
         ("120", 120),
-        ("1000000000", LONGEST_PAUSE),
+        ("1000000000", MAX_RETRY_SECONDS),
         ("Thu, 01 Jan 2026 12:00:30 GMT", 30),
         ("Thu, 01 Jan 2026 11:00:00 GMT", 0),
-        (None, USUAL_PAUSE),
-        ("", USUAL_PAUSE),
-        ("soon", USUAL_PAUSE),
-        ("-5", USUAL_PAUSE),
-        ("nan", USUAL_PAUSE),
-        ("1e9", USUAL_PAUSE),
-        ("Thu, 01 Jan 2026 12:00:30", USUAL_PAUSE),
+        (None, DEFAULT_RETRY_SECONDS),
+        ("", DEFAULT_RETRY_SECONDS),
+        ("soon", DEFAULT_RETRY_SECONDS),
+        ("-5", DEFAULT_RETRY_SECONDS),
+        ("nan", DEFAULT_RETRY_SECONDS),
+        ("1e9", DEFAULT_RETRY_SECONDS),
+        ("Thu, 01 Jan 2026 12:00:30", DEFAULT_RETRY_SECONDS),
     ],
 )
 def test_retry_after(header: str | None, seconds: float) -> None:
@@ -87,4 +93,4 @@ def test_retry_after(header: str | None, seconds: float) -> None:
 
 @given(st.text())
 def test_retry_after_is_always_a_sane_pause(header: str) -> None:
-    assert 0 <= retry_after(header, NOW) <= LONGEST_PAUSE
+    assert 0 <= retry_after(header, NOW) <= MAX_RETRY_SECONDS

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_engine.errors import Permanent
-from pipeline_engine.providers.email_address import LONGEST, SHAPE, read_email_address
+from pipeline_engine.providers.email_address import MAX_CHARS, SHAPE, read_email_address
 from pipeline_engine.providers.phone_number import read_phone_number
 
 
@@ -72,7 +72,7 @@ def test_what_comes_out_is_always_one_plain_address(text: str) -> None:
     except Permanent:
         return
     assert SHAPE.fullmatch(address)
-    assert len(address) <= LONGEST
+    assert len(address) <= MAX_CHARS
 
 
 @pytest.mark.parametrize(

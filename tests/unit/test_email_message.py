@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_engine.errors import Permanent
-from pipeline_engine.providers.email_message import LONGEST_HEADER, Mail, write_message
+from pipeline_engine.providers.email_message import MAX_HEADER_CHARS, Mail, write_message
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FROM, ID = "Sales <sales@crm.example>", "<a.b.0@crm.example>"
@@ -72,7 +72,7 @@ def test_a_header_with_a_line_break_or_control_character_is_refused(bad: str) ->
 
 def test_a_header_that_is_too_long_is_refused() -> None:
     with pytest.raises(Permanent, match="longer than"):
-        written(subject="x" * (LONGEST_HEADER + 1))
+        written(subject="x" * (MAX_HEADER_CHARS + 1))
 
 
 def test_an_address_that_is_not_ascii_is_refused() -> None:

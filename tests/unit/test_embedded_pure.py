@@ -9,11 +9,11 @@ import pytest
 
 from pipeline_engine.embedded import mongo, redis, s3
 from pipeline_engine.embedded.locate import Need, locate
-from pipeline_engine.embedded.mongo import moved
+from pipeline_engine.embedded.mongo import reconfigured
 from pipeline_engine.embedded.orders import Orders, Ready, read_answer, read_orders, to_line
 from pipeline_engine.embedded.parts import PARTS
 from pipeline_engine.embedded.ports import free_ports
-from pipeline_engine.embedded.program import ending, telling
+from pipeline_engine.embedded.program import error_lines, exit_reason
 from pipeline_engine.errors import ConfigError, EngineError, Unreachable
 
 NOBODY = Need("Oracle", ("delphi", "pythia"), ("no-such-wheel-exists",), "ORACLE_URL")
@@ -36,7 +36,7 @@ def test_ports_differ_and_are_free() -> None:
 
 
 def test_twins_are_free_too() -> None:
-    for port in free_ports(5, twin=10_000):
+    for port in free_ports(5, offset=10_000):
         with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 10_000)):
             pass
 
@@ -77,8 +77,8 @@ def test_a_part_is_given_by_its_address(part: str, environment: dict[str, str], 
 
 def test_a_replica_set_moves_to_its_new_port() -> None:
     config = {"_id": "rs0", "version": 3, "term": 9, "members": [{"_id": 0, "host": "127.0.0.1:1", "priority": 1}]}
-    assert moved(config, "127.0.0.1:1") is None
-    assert moved(config, "127.0.0.1:2") == {
+    assert reconfigured(config, "127.0.0.1:1") is None
+    assert reconfigured(config, "127.0.0.1:2") == {
         "_id": "rs0",
         "version": 4,
         "term": 9,
@@ -106,7 +106,7 @@ def test_a_keeper_that_says_nothing_is_unreachable() -> None:
 
 
 def test_an_ending_in_words() -> None:
-    assert (ending(3), ending(-4)) == ("exit code 3", "SIGILL")
+    assert (exit_reason(3), exit_reason(-4)) == ("exit code 3", "SIGILL")
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_an_ending_in_words() -> None:
     ],
 )
 def test_the_telling_lines_of_a_log(log: str, said: str) -> None:
-    assert telling(log, most=2) == said
+    assert error_lines(log, max_lines=2) == said

@@ -6,7 +6,15 @@ import pytest
 
 from pipeline_engine.errors import ConfigError, LeaseLost, Permanent, RateLimited, Transient, Unreachable
 from pipeline_engine.lanes import Backoff, Dead, Done, Lane, Outcome, Retry, Snooze
-from pipeline_engine.lanes.classify_error import REST, brief, classify_error, full, last_word, trace, where
+from pipeline_engine.lanes.classify_error import (
+    UNREACHABLE_SNOOZE_SECONDS,
+    brief,
+    classify_error,
+    full,
+    last_traceback_lines,
+    limit_attempts,
+    where,
+)
 
 LANE = Lane("test", 3, Backoff.fixed(4))
 
@@ -24,7 +32,7 @@ def raised(error: Exception) -> Exception:
     [
         (Transient("busy"), Retry("busy")),
         (RateLimited(7.5), Snooze(7.5)),
-        (Unreachable("MongoDB is away"), Snooze(REST)),
+        (Unreachable("MongoDB is away"), Snooze(UNREACHABLE_SNOOZE_SECONDS)),
         (LeaseLost("taken over"), Done()),
         (TimeoutError("ran longer than 5 s"), Retry("TimeoutError")),
     ],
@@ -43,11 +51,11 @@ def test_what_no_repeat_can_help_is_dead_at_once(error: Exception) -> None:
 
 def test_the_last_attempt_turns_a_retry_into_a_death() -> None:
     error = raised(Transient("busy"))
-    assert last_word(Retry("busy"), error, 2, LANE) == Retry("busy")
-    assert last_word(Retry("busy"), error, 3, LANE) == Dead("busy", trace(error))
-    assert last_word(Retry("busy"), None, 3, LANE) == Dead("busy")
-    assert last_word(Snooze(1), None, 99, LANE) == Snooze(1)
-    assert last_word(Done(), None, 99, LANE) == Done()
+    assert limit_attempts(Retry("busy"), error, 2, LANE) == Retry("busy")
+    assert limit_attempts(Retry("busy"), error, 3, LANE) == Dead("busy", last_traceback_lines(error))
+    assert limit_attempts(Retry("busy"), None, 3, LANE) == Dead("busy")
+    assert limit_attempts(Snooze(1), None, 99, LANE) == Snooze(1)
+    assert limit_attempts(Done(), None, 99, LANE) == Done()
 
 
 def test_a_foreign_message_goes_no_further_than_the_ledger() -> None:
@@ -60,4 +68,4 @@ def test_a_foreign_message_goes_no_further_than_the_ledger() -> None:
 
 def test_secrets_are_taken_out_everywhere() -> None:
     error = raised(Transient("mongodb://u:hunter2@db/crm does not answer"))
-    assert "hunter2" not in full(error) + brief(error) + trace(error)
+    assert "hunter2" not in full(error) + brief(error) + last_traceback_lines(error)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_engine.lanes import Codec, Refused
-from pipeline_engine.lanes.codec import LARGEST, Payload
+from pipeline_engine.lanes.codec import MAX_JOB_BYTES, Payload
 
 CODEC = Codec(bytes(range(32)))
 JOB: dict[str, Any] = {"t": None, "f": "deals.import.plan", "a": ["64b0", 7], "k": {"x": True}, "et": 1_795_366_238_333}
@@ -70,12 +70,12 @@ def test_sealed_but_no_job_is_refused(value: object) -> None:
 
 
 def test_sixty_four_kilobytes_are_the_most() -> None:
-    fits = b"x" * (LARGEST - 16 - 5)
-    assert len(CODEC.serialize(fits)) <= LARGEST
+    fits = b"x" * (MAX_JOB_BYTES - 16 - 5)
+    assert len(CODEC.serialize(fits)) <= MAX_JOB_BYTES
     with pytest.raises(ValueError, match="send ids, not content"):
-        CODEC.serialize(b"x" * LARGEST)
+        CODEC.serialize(b"x" * MAX_JOB_BYTES)
     with pytest.raises(Refused, match="over the limit"):
-        CODEC.payload(b"x" * (LARGEST + 1))
+        CODEC.payload(b"x" * (MAX_JOB_BYTES + 1))
 
 
 def test_a_refusal_never_quotes_what_it_refuses() -> None:

@@ -9,9 +9,9 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 
 from pipeline_engine import workers
 from pipeline_engine.lanes import Backoff
-from pipeline_engine.lanes.connection import AWAY
+from pipeline_engine.lanes.claimed_job import MAX_FAILURES_KEPT, RetryState
+from pipeline_engine.lanes.connection import UNAVAILABLE
 from pipeline_engine.lanes.keys import Keys
-from pipeline_engine.lanes.retry_state import REMEMBERED, RetryState
 
 LANES = workers.lanes()
 AUTOMATION_TYPES = (
@@ -75,7 +75,7 @@ def test_a_past_keeps_the_first_time_and_the_last_failures() -> None:
         assert past.attempt == number
         past = past.failed(1000 + number, f"failure {number}")
     assert (past.attempts, past.first_failed_ms) == (15, 1001)
-    assert [failure.attempt for failure in past.failures] == list(range(16 - REMEMBERED, 16))
+    assert [failure.attempt for failure in past.failures] == list(range(16 - MAX_FAILURES_KEPT, 16))
 
 
 def test_a_doomed_job_stays_at_its_last_attempt() -> None:
@@ -85,8 +85,8 @@ def test_a_doomed_job_stays_at_its_last_attempt() -> None:
 
 @pytest.mark.parametrize("error", [BusyLoadingError(), AuthenticationError(), ConnectionResetError()])
 def test_a_server_that_starts_or_refuses_is_away(error: Exception) -> None:
-    assert isinstance(error, AWAY)
+    assert isinstance(error, UNAVAILABLE)
 
 
 def test_a_wrong_command_is_not_the_server_being_away() -> None:
-    assert not isinstance(ResponseError("wrong number of arguments"), AWAY)
+    assert not isinstance(ResponseError("wrong number of arguments"), UNAVAILABLE)

@@ -13,7 +13,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from pipeline_engine.errors import Permanent, Transient
-from pipeline_engine.providers.storage_errors import ObjectChanged, ObjectMissing, refuse_bad_key, told
+from pipeline_engine.providers.storage_errors import ObjectChanged, ObjectMissing, engine_error, refuse_bad_key
 
 URL = "http://127.0.0.1:1/crm"
 
@@ -46,7 +46,7 @@ def answer(status: int, code: str) -> ClientError:
     ids=repr,
 )
 def test_what_passes_by_itself_is_transient(failure: Exception) -> None:
-    assert isinstance(told(failure, "crm", "a.csv"), Transient)
+    assert isinstance(engine_error(failure, "crm", "a.csv"), Transient)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_passes_by_itself_is_transient(failure: Exception) -> None:
 def test_what_no_repeat_can_help_is_permanent_and_says_what_to_look_at(
     failure: Exception, code: str, says: str
 ) -> None:
-    error = told(failure, "crm", "a.csv")
+    error = engine_error(failure, "crm", "a.csv")
     assert isinstance(error, Permanent)
     assert error.code == code
     assert says in str(error)
@@ -71,11 +71,11 @@ def test_what_no_repeat_can_help_is_permanent_and_says_what_to_look_at(
 
 def test_a_missing_and_a_changed_object_have_names_of_their_own() -> None:
     for missing in (answer(404, "NoSuchKey"), answer(404, "404")):
-        error = told(missing, "crm", "a.csv")
+        error = engine_error(missing, "crm", "a.csv")
         assert isinstance(error, ObjectMissing)
         assert error.key == "a.csv"
         assert str(error) == "there is no object 'a.csv' in the bucket 'crm'"
-    assert isinstance(told(answer(412, "PreconditionFailed"), "crm", "a.csv"), ObjectChanged)
+    assert isinstance(engine_error(answer(412, "PreconditionFailed"), "crm", "a.csv"), ObjectChanged)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.providers.rendering import LONGEST_TEMPLATE, LONGEST_TEXT, Batch, Filled, fill, visible_text
+from pipeline_engine.providers.rendering import MAX_TEMPLATE_CHARS, MAX_TEXT_CHARS, Batch, Filled, fill, visible_text
 
 DEAL = {"name": "Deal <b>", "value": 5000, "note": None, "items": "three", "entered": datetime(2026, 1, 2, tzinfo=UTC)}
 
@@ -88,8 +88,8 @@ def test_what_a_template_can_say(source: str, result: str) -> None:
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "RecursionError"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "cannot be read"),
         ("{% for a in [1] %}" * 30 + "{% endfor %}" * 30, "cannot be read"),
-        ("x" * (LONGEST_TEMPLATE + 1), f"longer than {LONGEST_TEMPLATE} characters"),
-        (f"{{{{ 'x' * {LONGEST_TEXT + 1} }}}}", f"more than {LONGEST_TEXT} characters"),
+        ("x" * (MAX_TEMPLATE_CHARS + 1), f"longer than {MAX_TEMPLATE_CHARS} characters"),
+        (f"{{{{ 'x' * {MAX_TEXT_CHARS + 1} }}}}", f"more than {MAX_TEXT_CHARS} characters"),
     ],
 )
 def test_a_bad_template_says_why(source: str, reason: str) -> None:
@@ -141,6 +141,6 @@ def test_any_page_has_a_text(page: str) -> None:
 @pytest.mark.parametrize("piece", ["<", "<script", "<script>", "<!--", "<a ", "</", "&", "&#", "<p", "<aaaa", "-->"])
 def test_a_hostile_page_takes_time_in_proportion(piece: str) -> None:
     started = time.process_time()
-    visible_text(piece * (LONGEST_TEXT // len(piece)))
-    visible_text("<" + piece.strip("<>") * (LONGEST_TEXT // len(piece)))
+    visible_text(piece * (MAX_TEXT_CHARS // len(piece)))
+    visible_text("<" + piece.strip("<>") * (MAX_TEXT_CHARS // len(piece)))
     assert time.process_time() - started < 0.5

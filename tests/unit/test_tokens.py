@@ -15,7 +15,7 @@ from jose import jwk, jws, jwt
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError, Permanent
 from pipeline_engine.providers.claims import Identity, Rules, TokenRefused
-from pipeline_engine.providers.tokens import LIFETIME, ServiceTokens
+from pipeline_engine.providers.tokens import LIFETIME_SECONDS, ServiceTokens
 
 SECRET = "correct horse battery staple, twice over"
 WHO = Identity("u" * 24, "a" * 24, "p" * 24, "c" * 24)
@@ -100,12 +100,12 @@ def test_no_parent_account_and_no_client_are_null(tokens: ServiceTokens) -> None
 @pytest.mark.covers("DI-X6")
 def test_a_users_token_is_kept_and_made_again_before_it_runs_out(tokens: ServiceTokens, clock: Clock) -> None:
     first = tokens.for_user(WHO)
-    clock.set(clock.now() + timedelta(seconds=LIFETIME - 310))
+    clock.set(clock.now() + timedelta(seconds=LIFETIME_SECONDS - 310))
     assert tokens.for_user(WHO) == first
     clock.set(clock.now() + timedelta(seconds=20))
     second = tokens.for_user(WHO)
     assert second != first
-    assert content(second)["exp"] == content(first)["exp"] + LIFETIME - 290
+    assert content(second)["exp"] == content(first)["exp"] + LIFETIME_SECONDS - 290
     clock.set(clock.now() + timedelta(hours=5))
     assert tokens.verify(tokens.for_user(WHO)).identity == WHO
 
@@ -119,10 +119,10 @@ def test_users_and_scopes_do_not_share_a_token(tokens: ServiceTokens) -> None:
 
 
 def test_the_number_of_held_tokens_is_bounded(tokens: ServiceTokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline_engine.providers.tokens.MOST_HELD", 3)
+    monkeypatch.setattr("pipeline_engine.providers.tokens.MAX_CACHED_TOKENS", 3)
     for number in range(10):
         tokens.for_user(Identity(f"u{number}", "a1"))
-        assert len(tokens._held) <= 3
+        assert len(tokens._cached) <= 3
 
 
 def test_the_engines_own_token_opens_no_tenants_door(tokens: ServiceTokens) -> None:
@@ -359,7 +359,7 @@ def test_issuer_and_audience_count_when_they_are_configured(tokens: ServiceToken
 
 
 def test_the_longest_life_can_be_set(clock: Clock) -> None:
-    strict = ServiceTokens(SECRET, clock, Rules(longest_life=60))
+    strict = ServiceTokens(SECRET, clock, Rules(max_lifetime=60))
     assert refused(strict, strict.mint(WHO)) == "token_lifetime"
 
 

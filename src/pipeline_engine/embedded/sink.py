@@ -1,4 +1,4 @@
-"""The reader's end of a sink: what arrived, and how the sink shall behave."""
+"""The client of a sink: reads what it received, sets how it behaves."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ BAD_REQUEST = 400
 
 
 class Sink:
-    """Speaks to the sink at SOCKET_SINK_URL or SMTP_SINK_URL."""
+    """The sink at SOCKET_SINK_URL or SMTP_SINK_URL."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     async def records(self, **like: object) -> list[Record]:
-        """What arrived, oldest first; with `like`, only records that have these values."""
+        """What the sink received, oldest first; with `like`, only records that have these values."""
         records: list[Record] = await self._call("GET", "/sink/records")
         return [record for record in records if like.items() <= record.items()]
 
     async def wait_for(self, count: int, patience: float = 10, **like: object) -> list[Record]:
-        """The records as soon as there are `count`. TimeoutError after `patience` seconds."""
+        """The records, once there are `count`. Raises: TimeoutError after `patience` seconds."""
         deadline = time.monotonic() + patience
         while len(records := await self.records(**like)) < count:
             if time.monotonic() > deadline:
@@ -33,11 +33,11 @@ class Sink:
         return records
 
     async def clear(self) -> None:
-        """Forget the records, behave as usual again."""
+        """Remove the records and restore the default behaviour."""
         await self._call("DELETE", "/sink/records")
 
     async def behave(self, **behaviour: object) -> None:
-        """How to behave from now on; each sink's module lists what it knows, and ValueError what it does not."""
+        """Set the behaviour that each sink's module lists. Raises: ValueError that names an unknown one."""
         await self._call("PUT", "/sink/behaviour", behaviour)
 
     async def _call(self, method: str, path: str, content: object = None) -> Any:

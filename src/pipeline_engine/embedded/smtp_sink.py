@@ -1,9 +1,9 @@
-"""A mail server that keeps what it is sent and answers as told.
+"""A mail server that keeps the mails it receives and answers as its behaviour says.
 
-Records: {sender, recipients, message, answer} per message, `message` as it came over the wire (bytes as latin-1).
-Behaviour: `recipients` and `messages`, lists of answers that are used up one by one, for the next RCPT commands and
-the next messages; afterwards all is well. An answer is a line such as "451 4.7.1 later", or, for messages, "cut": the
-message is kept and the connection closed without an answer, so that the sender cannot know.
+Records: {sender, recipients, message, answer} per message, `message` as received (bytes as latin-1).
+Behaviour: `recipients` and `messages`, lists of answers, used one by one for the next RCPT commands and the next
+messages; after them, the answer is 250. An answer is a line such as "451 4.7.1 later" or, for messages, "cut": the
+message is kept and the connection closed without an answer, so that the sender cannot know the outcome.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from pipeline_engine.embedded.listen import listen
-from pipeline_engine.embedded.ports import HOST
+from pipeline_engine.embedded.ports import HOST, listen
 from pipeline_engine.embedded.records import Records
 
 if TYPE_CHECKING:
     from aiohttp.web import AppRunner
     from aiosmtpd.smtp import SMTP, Envelope, Session
 
-FINE = "250 OK"
+ACCEPTED = "250 OK"
 CUT = "cut"
 
 
@@ -41,7 +40,7 @@ class SmtpSink:
         }
 
     async def start(self) -> None:
-        await asyncio.sleep(0)  # the programs can boot while we import
+        await asyncio.sleep(0)  # the programs can start while this one imports
         from aiohttp.web import Application
         from aiosmtpd.smtp import SMTP
 
@@ -81,4 +80,4 @@ class SmtpSink:
 
     def _next(self, what: str) -> str:
         answers: list[Any] = self.records.behaviour[what]
-        return str(answers.pop(0)) if answers else FINE
+        return str(answers.pop(0)) if answers else ACCEPTED

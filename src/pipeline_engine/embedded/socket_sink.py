@@ -1,7 +1,7 @@
-"""A Socket.IO service that keeps what it is sent.
+"""A Socket.IO service that keeps the events it receives.
 
-Records: {event, payload, auth} per event and {event: "connect", auth, accepted} per connection tried.
-Behaviour: `refuse` (a reason, or "": let them in), `silent` (true: never acknowledge).
+Records: {event, payload, auth} per event and {event: "connect", auth, accepted} per attempt to connect.
+Behaviour: `refuse` (a reason; "" accepts every connection), `silent` (true: never acknowledge).
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from pipeline_engine.embedded.listen import listen
-from pipeline_engine.embedded.ports import HOST
+from pipeline_engine.embedded.ports import HOST, listen
 from pipeline_engine.embedded.records import Records
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class SocketSink:
         return {"SOCKET_URL": self.url, "SOCKET_SINK_URL": self.url}
 
     async def start(self) -> None:
-        await asyncio.sleep(0)  # the programs can boot while we import
+        await asyncio.sleep(0)  # the programs can start while this one imports
         from aiohttp.web import Application
         from socketio import AsyncServer
 
@@ -59,4 +58,4 @@ class SocketSink:
     async def _received(self, event: str, connection: str, payload: Any = None) -> None:
         self.records.add(event=event, payload=payload, auth=self._auth[connection])
         if self.records.behaviour["silent"]:
-            await asyncio.Event().wait()  # the acknowledgement goes out when we return
+            await asyncio.Event().wait()  # socketio acknowledges when this method returns

@@ -1,50 +1,50 @@
-"""What an exception means for the job that raised it. Pure."""
+"""What an exception means for the job that raised it, and what of it may be stored or logged. Pure."""
 
 from __future__ import annotations
 
 import traceback
 
 from pipeline_engine.errors import ConfigError, EngineError, LeaseLost, Permanent, RateLimited, Transient, Unreachable
+from pipeline_engine.lanes.job import Dead, Done, Outcome, Retry, Snooze
 from pipeline_engine.lanes.lane import Lane
-from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Retry, Snooze
 from pipeline_engine.logs import clean
 
-# A server that is away is not the job's fault: it comes back without having used an attempt.
-REST = 5.0
+UNREACHABLE_SNOOZE_SECONDS = 5.0
 
-LINES = 40
-FRAMES = 8
+MAX_TRACEBACK_LINES = 40
+MAX_LOGGED_FRAMES = 8
 
 
 def classify_error(error: Exception) -> Outcome:
-    """The outcome that an exception stands for, attempts not looked at."""
+    """The outcome that an exception stands for. The number of attempts plays no part here."""
     match error:
         case RateLimited():
             return Snooze(error.retry_after)
         case Unreachable():
-            return Snooze(REST)
+            return Snooze(UNREACHABLE_SNOOZE_SECONDS)  # an absent server is no failure of the job: no attempt is used
         case LeaseLost():
             return Done()
         case Permanent() | ConfigError():
-            return Dead(full(error), trace(error))
+            return Dead(full(error), last_traceback_lines(error))
         case _:
             return Retry(brief(error))
 
 
-def last_word(outcome: Outcome, error: BaseException | None, attempt: int, lane: Lane) -> Outcome:
-    """A retry that the lane grants no more is a death."""
+def limit_attempts(outcome: Outcome, error: BaseException | None, attempt: int, lane: Lane) -> Outcome:
+    """The outcome, or Dead in place of a Retry for which the lane has no attempt left."""
     if isinstance(outcome, Retry) and attempt >= lane.attempts:
-        return Dead(full(error), trace(error)) if error else Dead(outcome.error)
+        return Dead(full(error), last_traceback_lines(error)) if error else Dead(outcome.error)
     return outcome
 
 
 def expected(error: BaseException) -> bool:
-    """Whether our own code raised it on purpose; if not, the log says where it came from."""
+    """Whether our own code raised the error on purpose. If not, the log also shows where it was raised."""
     return isinstance(error, (EngineError, TimeoutError))
 
 
 def brief(error: BaseException) -> str:
-    """Fit for Redis: our own messages; of a foreign exception, which may quote a cell, only its name and place."""
+    """The error as text for Redis and the log. Of a foreign exception, whose message may quote a tenant's data, only
+    the type and the place."""
     if isinstance(error, EngineError):
         return full(error)
     frames = traceback.extract_tb(error.__traceback__)
@@ -52,19 +52,19 @@ def brief(error: BaseException) -> str:
 
 
 def full(error: BaseException) -> str:
-    """Fit for MongoDB: the message, secrets taken out."""
+    """The error as text for MongoDB: the message without secrets."""
     if isinstance(error, Transient | Permanent):
         return clean(str(error))
     return clean(f"{type(error).__name__}: {error}")
 
 
 def where(error: BaseException) -> str:
-    """Fit for the log: the way down to the error, without its message."""
-    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    """The innermost frames of the traceback for the log, without the message."""
+    frames = traceback.extract_tb(error.__traceback__)[-MAX_LOGGED_FRAMES:]
     return " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
 
 
-def trace(error: BaseException) -> str:
-    """The last lines of the traceback, secrets taken out."""
+def last_traceback_lines(error: BaseException) -> str:
+    """The last lines of the traceback for MongoDB, without secrets."""
     text = "".join(traceback.format_exception(error))
-    return "\n".join(clean(line) for line in text.splitlines()[-LINES:])
+    return "\n".join(clean(line) for line in text.splitlines()[-MAX_TRACEBACK_LINES:])

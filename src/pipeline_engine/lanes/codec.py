@@ -1,4 +1,4 @@
-"""Jobs as bytes: msgpack behind a keyed digest. Who can write to Redis but lacks the key cannot make us read."""
+"""Jobs as bytes: msgpack behind a keyed digest, so that only holders of the key can write jobs that a worker reads."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-DIGEST = 16
-LARGEST = 64 * 1024
+MIN_KEY_BYTES = 32
+DIGEST_BYTES = 16
+MAX_JOB_BYTES = 64 * 1024
 
 
 class Refused(ValueError):
-    """These bytes are not a job of ours. The message never quotes them."""
+    """These bytes were not sealed with the key, or are no job. The message never quotes them."""
 
 
 class Payload(msgspec.Struct, frozen=True):
@@ -32,39 +33,39 @@ _decode_payload = msgspec.msgpack.Decoder(Payload).decode
 
 
 class Codec:
-    """Seals and opens. `serialize` and `deserialize` fit arq's `job_serializer` and `job_deserializer`."""
+    """Seals and opens values. `serialize` and `deserialize` fit arq's `job_serializer` and `job_deserializer`."""
 
     def __init__(self, key: bytes) -> None:
-        if len(key) < 32:
-            raise ValueError(f"the key of the job digests has {len(key)} bytes; at least 32 are needed")
-        # BLAKE2b takes keys up to 64 bytes; hashing makes any length fit.
-        self._keyed = blake2b(key=blake2b(key).digest(), digest_size=DIGEST, person=b"pe:lanes")
+        """Raises: ValueError when the key has fewer than 32 bytes."""
+        if len(key) < MIN_KEY_BYTES:
+            raise ValueError(f"the key of the job digests has {len(key)} bytes; at least {MIN_KEY_BYTES} are needed")
+        # BLAKE2b takes keys of up to 64 bytes; hashing makes a key of any length fit.
+        self._keyed = blake2b(key=blake2b(key).digest(), digest_size=DIGEST_BYTES, person=b"pe:lanes")
 
     def serialize(self, value: Any) -> bytes:
-        """The value as sealed msgpack. Raises ValueError over 64 KB, TypeError for what msgpack cannot hold."""
+        """The value as sealed msgpack. Raises: ValueError over 64 KB, TypeError for what msgpack cannot hold."""
         body = _encode(value)
-        if len(body) + DIGEST > LARGEST:
-            raise ValueError(
-                f"a job of {len(body) + DIGEST} bytes; at most {LARGEST} are allowed: send ids, not content"
-            )
+        size = len(body) + DIGEST_BYTES
+        if size > MAX_JOB_BYTES:
+            raise ValueError(f"a job of {size} bytes; at most {MAX_JOB_BYTES} are allowed: send ids, not content")
         return self._digest(body) + body
 
     def deserialize(self, sealed: bytes) -> Any:
-        """What `serialize` sealed; raises Refused for anything else."""
+        """The value that `serialize` sealed. Raises: Refused for any other bytes."""
         return _decode_any(self._open(sealed))
 
     def payload(self, sealed: bytes) -> Payload:
-        """The same for a job, typed."""
+        """The job that `serialize` sealed. Raises: Refused for any other bytes."""
         try:
             return _decode_payload(self._open(sealed))
         except msgspec.MsgspecError:
             raise Refused("not in the job format") from None
 
     def _open(self, sealed: bytes) -> bytes:
-        if len(sealed) > LARGEST:
+        if len(sealed) > MAX_JOB_BYTES:
             raise Refused(f"{len(sealed)} bytes, over the limit")
-        body = sealed[DIGEST:]
-        if not compare_digest(sealed[:DIGEST], self._digest(body)):
+        body = sealed[DIGEST_BYTES:]
+        if not compare_digest(sealed[:DIGEST_BYTES], self._digest(body)):
             raise Refused("wrong digest")
         return body
 

@@ -1,4 +1,4 @@
-"""Redis clients. A lost or hanging server shows as an error within seconds, never as a call that does not come back."""
+"""Redis clients and the time limit of their calls. An absent or hanging server shows as an error within 10 s."""
 
 from __future__ import annotations
 
@@ -11,49 +11,57 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
-from redis.exceptions import TimeoutError as NoAnswer
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline_engine.errors import Unreachable
 
-# What a server that is away, starting, full or a replica looks like. It passes; work rests until it has.
-AWAY = (Lost, NoAnswer, OutOfMemoryError, ReadOnlyError, OSError)
+UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, OSError)
+"""The errors of a server that is absent, hanging, starting, full or a replica. They pass without a change here."""
 
 CONNECT_TIMEOUT = 2.0
 ANSWER_TIMEOUT = 5.0
-LONGEST = 10.0
-"""Seconds for a call with all its repeats: each new connection to a server that hangs asks several things in turn."""
+CALL_TIMEOUT = 10.0
+
+
+def call_timeout() -> asyncio.Timeout:
+    """Limits one call to CALL_TIMEOUT, reconnecting and retries included: `async with call_timeout():`.
+
+    The time-outs of the clients alone do not: redis-py applies them to each answer, and a new connection waits for
+    several answers before the first command; a retry starts all over.
+    """
+    return asyncio.timeout(CALL_TIMEOUT)
 
 
 @asynccontextmanager
 async def reachable() -> AsyncIterator[None]:
-    """Raises: Unreachable when Redis does not answer a call in time."""
+    """Limits the calls inside to CALL_TIMEOUT together. Raises: Unreachable when Redis does not answer in time."""
     try:
-        async with asyncio.timeout(LONGEST):
+        async with call_timeout():
             yield
-    except AWAY as error:
+    except UNAVAILABLE as error:
         raise Unreachable(f"Redis (REDIS_URL) does not answer: {type(error).__name__}: {error}") from error
 
 
 def connect(url: str) -> Redis:
-    """For commands that may run twice: repeated up to three times when the connection broke."""
+    """A client for commands that may run twice: it repeats them up to three times when the connection breaks."""
     return _client(
         url,
         socket_timeout=ANSWER_TIMEOUT,
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
-        retry_on_error=[Lost],
+        retry_on_error=[RedisConnectionError],
     )
 
 
 def connect_once(url: str) -> Redis:
-    """For the workers: never repeated by the client, for a claim whose answer was lost must not be made again."""
+    """A client for workers: it never repeats a command, because a claim whose answer was lost must not be repeated."""
     return _client(url, socket_timeout=ANSWER_TIMEOUT, health_check_interval=30)
 
 
 def connect_for_listening(url: str) -> Redis:
-    """For pub/sub: reads wait for ever, and TCP keep-alive finds a dead peer within half a minute."""
+    """A client for pub/sub: reads have no time-out, and TCP keep-alive detects a dead peer within 30 s."""
     return _client(url, socket_timeout=None)
 
 
@@ -69,6 +77,6 @@ def _client(url: str, **options: Any) -> Redis:
 
 
 def _keepalive(idle: int, interval: int, count: int) -> dict[int, int]:
-    # macOS spells the idle time TCP_KEEPALIVE; what a platform lacks keeps the system's value.
+    # macOS names the idle time TCP_KEEPALIVE. An option that the platform lacks keeps the system's value.
     names = {"TCP_KEEPIDLE": idle, "TCP_KEEPALIVE": idle, "TCP_KEEPINTVL": interval, "TCP_KEEPCNT": count}
     return {getattr(socket, name): value for name, value in names.items() if hasattr(socket, name)}

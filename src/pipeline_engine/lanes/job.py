@@ -1,14 +1,13 @@
-"""A job, from both sides: as it is put into a lane and as a handler sees it."""
+"""A job: as a client enqueues it, as its handler sees it, and how it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Concatenate, Generic, Literal, TypeVar
 
 import msgspec
-
-from pipeline_engine.lanes.outcome import Outcome
 
 Priority = Literal["high", "normal", "low"]
 
@@ -16,7 +15,10 @@ App = TypeVar("App")
 
 
 class NewJob(msgspec.Struct, frozen=True):
-    """A job to be put into a lane. Arguments are ids, never content: Redis and logs may be read by others."""
+    """A job to enqueue. Arguments are ids, never content, because other people may read Redis and the logs.
+
+    Without an `id`, the queue makes one. A job whose id is waiting or running in its lane is not enqueued again.
+    """
 
     function: str
     args: tuple[Any, ...] = ()
@@ -25,7 +27,7 @@ class NewJob(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A job that runs. `attempt` counts from 1; `crashes` counts the processes it took down in a row."""
+    """A running job. `attempt` counts from 1; `crashes` counts the processes that ended in a row while it ran."""
 
     lane: str
     id: str
@@ -36,19 +38,54 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def enqueued_at(self) -> datetime:
-        """When it was put into the lane, in UTC, by the clock of whoever did it."""
+        """When the job was enqueued, in UTC, by the clock of the process that enqueued it."""
         return datetime.fromtimestamp(self.enqueued_ms / 1000, UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The job is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """This attempt failed. The next one comes after `after` seconds, or as the lane's backoff says."""
+
+    error: str
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """The job comes back and uses no attempt: a limit was reached, a slice ended, the daemon stops.
+
+    It returns after `after` seconds at the end of its line or, with `first`, at the head of its line.
+    """
+
+    after: float = 0.0
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """No retry can succeed: the job becomes a dead letter."""
+
+    error: str
+    traceback: str = ""
+
+
+Outcome = Done | Retry | Snooze | Dead
+
+
 class Context(msgspec.Struct, Generic[App], frozen=True):
-    """What a handler gets before its own arguments: what the daemon gave the worker_pool, and the job itself."""
+    """The first argument of a handler: the application object given to the WorkerPool, and the job."""
 
     app: App
     job: Job
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What a hook gets: the job, how it ended, how long it ran, and the exception if there was one."""
+    """The argument of a hook: the job, its outcome, how long it ran, and the exception if one was raised."""
 
     job: Job
     outcome: Outcome

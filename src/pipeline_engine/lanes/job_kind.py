@@ -17,7 +17,7 @@ Id = TypeVar("Id")
 class JobKind(Generic[Id]):
     """One kind of job: its name in Redis, its lane, and how the id of its unit is read back from a job's only argument.
 
-    `read_id` inverts `str`: `read_id(str(id)) == id` for every id that is enqueued.
+    For every id that is enqueued, `read_id(str(id)) == id`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Where history and dead letters go. The lanes only know this port; MongoDB stands behind it."""
+"""The port for history and dead letters. The lanes know only this protocol; the application implements it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from pipeline_engine.lanes.claimed_job import RetryState, utc_from_ms
+from pipeline_engine.lanes.codec import Payload
+from pipeline_engine.lanes.job import Dead, Job
+
 
 class HistoryRow(msgspec.Struct, frozen=True):
-    """One attempt that ended. (lane, job_id, attempts, at) names it: `record` may bring it twice after a time-out."""
+    """One attempt that ended, identified by (lane, job_id, attempts, at): `record` may get it twice."""
 
     lane: str
     job_id: str
@@ -23,9 +27,9 @@ class HistoryRow(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A job that is given up, with everything needed to understand it and to start it again.
+    """A job that was given up, with everything needed to understand it and to enqueue it again.
 
-    `errors` are the earlier failures, oldest first, as {attempt, at, error}.
+    `errors` are the last failures, oldest first, as {attempt, at, error}.
     """
 
     lane: str
@@ -42,10 +46,27 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class JobStore(Protocol):
-    """Implemented by the repositories."""
+    """Where a WorkerPool writes what has to outlive Redis."""
 
     async def record(self, rows: Sequence[HistoryRow]) -> None:
-        """Keep these rows and trim each lane to its retention. May raise: the rows come again."""
+        """Store the rows and trim each lane to its retention. If it raises, it gets the same rows again."""
 
     async def save_dead_letter(self, letter: DeadLetter) -> None:
-        """Keep the letter; then the job leaves the lane. May raise, and may be called again: one letter per job."""
+        """Store the letter, once per (lane, job id) however often it is called. If it raises, it is called again."""
+
+
+def dead_letter(job: Job, payload: Payload, state: RetryState, dead: Dead) -> DeadLetter:
+    """The dead letter of an exhausted job."""
+    return DeadLetter(
+        lane=job.lane,
+        job_id=job.id,
+        function=job.function,
+        args=payload.a,
+        kwargs=payload.k,
+        error=dead.error,
+        traceback=dead.traceback,
+        attempts=state.attempts,
+        first_failed_at=utc_from_ms(state.first_failed_ms),
+        last_failed_at=utc_from_ms(state.failures[-1].at_ms),
+        errors=[failure.as_document() for failure in state.failures],
+    )

@@ -1,4 +1,4 @@
-"""The client side: put jobs into lanes, look at lanes, pause them."""
+"""The client side of lanes: enqueue, count, pause and remove jobs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from pipeline_engine.lanes.job import NewJob, Priority
 from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.script import Script
 
-BATCH = 500
-MARK_LASTS = 86_400  # seconds; a new one costs a look at everything
+BATCH_SIZE = 500
+MARK_TTL_SECONDS = 86_400
+"""An expired mark looks like a loss of Redis' data, so every sweep looks at everything once a day."""
 
 _enqueue = Script("enqueue")
 _clean = Script("clean")
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What a lane holds at the moment. `parked`: nobody who claimed it knew its function."""
+    """The jobs of a lane by state. `parked` jobs wait for a daemon that has a handler for their function."""
 
     waiting: int
     delayed: int
@@ -35,12 +36,12 @@ class Counts(msgspec.Struct, frozen=True):
 
     @property
     def unfinished(self) -> int:
-        """Jobs that are not through yet, in whatever set."""
+        """The jobs in all states together: what is not settled yet."""
         return self.waiting + self.delayed + self.active + self.parked
 
 
 class LaneQueue:
-    """Every method raises `Unreachable` when Redis does not answer."""
+    """The lanes under one prefix. Every coroutine raises Unreachable when Redis does not answer within 10 s."""
 
     def __init__(self, redis: Redis, codec: Codec, prefix: str = "pe:", ttl: int | None = None) -> None:
         self.codec = codec
@@ -50,7 +51,7 @@ class LaneQueue:
         self._listeners: list[Callable[[str], None]] = []
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Call this with a lane's name whenever this process put something into it."""
+        """Have `listener` called with a lane's name after each enqueue of this process into that lane."""
         self._listeners.append(listener)
 
     async def enqueue(
@@ -63,20 +64,23 @@ class LaneQueue:
         priority: Priority = "normal",
         **kwargs: Any,
     ) -> bool:
-        """Put one job into a lane. False: a job with this id is waiting or running there, and nothing changed."""
+        """Put one job into a lane, to run after `delay` seconds.
+
+        Returns False, and changes nothing, when a job with this id is waiting or running there.
+        """
         return await self.enqueue_many(lane, [NewJob(function, args, kwargs, id)], delay, priority) == 1
 
     async def enqueue_many(
         self, lane: str, jobs: Iterable[NewJob], delay: float = 0.0, priority: Priority = "normal"
     ) -> int:
-        """Put jobs into a lane, one round trip per 500. Returns how many were new.
+        """Put jobs into a lane, one round trip per 500, to run after `delay` seconds. Returns how many were new.
 
-        After a connection that broke in between, jobs that were put in by the first try are not counted.
+        If the connection breaks and the client retries, the jobs that its first try enqueued are not counted.
         """
         sealed, new = self._seal(jobs), 0
         times = {"delay": round(delay * 1000), "ttl": self.keys.ttl_ms}
         ask = {"lane": lane, "sender": self.sender, "priority": priority, **times}
-        while batch := list(islice(sealed, BATCH)):
+        while batch := list(islice(sealed, BATCH_SIZE)):
             pairs = [part for pair in batch for part in pair]
             async with reachable():
                 new += await _enqueue(self._redis, [self.keys.stem(lane), self.keys.doorbell], ask, *pairs)
@@ -96,23 +100,23 @@ class LaneQueue:
         )
 
     async def pause(self, lane: str) -> None:
-        """Start nothing more in this lane, in no daemon; what runs goes on."""
+        """Let no daemon start jobs of this lane. Running jobs continue."""
         async with reachable():
             await self._redis.set(self.keys.stem(lane) + "paused", "1", px=self.keys.ttl_ms or None)
 
     async def resume(self, lane: str) -> None:
-        """Go on."""
+        """Let the daemons start jobs of this lane again."""
         async with reachable():
             await self._redis.delete(self.keys.stem(lane) + "paused")
             await self._redis.publish(self.keys.doorbell, f"- {lane}")
 
     async def mark(self, name: str) -> bool:
-        """Leave a mark in Redis. True when there was none: it is new, or Redis has forgotten everything."""
+        """Set a mark in Redis. Returns True when it was missing: the name is new, or Redis has lost its data."""
         async with reachable():
-            return bool(await self._redis.set(self.keys.mark(name), "1", nx=True, ex=self.keys.ttl or MARK_LASTS))
+            return bool(await self._redis.set(self.keys.mark(name), "1", nx=True, ex=self.keys.ttl or MARK_TTL_SECONDS))
 
     async def counts(self, lanes: Sequence[str]) -> dict[str, Counts]:
-        """What each lane holds."""
+        """The jobs of each lane by state."""
         pipe = self._redis.pipeline(transaction=False)
         for lane in lanes:
             for part in ("inbox", "high", "normal", "low", "delayed", "active"):
@@ -133,7 +137,7 @@ class LaneQueue:
         }
 
     async def clean(self, lane: str, what: Literal["waiting", "delayed"]) -> int:
-        """Throw away jobs that have not started. Returns how many; documents behind them will bring theirs again."""
+        """Remove jobs that have not started. Returns how many. Sweeps enqueue those again whose documents are due."""
         sets = ("high", "normal", "low") if what == "waiting" else ("delayed",)
         removed = 0
         async with reachable():
@@ -142,7 +146,7 @@ class LaneQueue:
         return removed
 
     async def minutes(self, lane: str, hours: int = 1) -> dict[int, dict[str, int]]:
-        """Roll-ups for charts: {minutes since 1970: {done, retried, dead, released, ms}} of the last `hours` hours."""
+        """Counts for charts: {minutes since 1970: {done, retried, dead, released, ms}} of the last `hours` hours."""
         this_hour = int(time.time() // 3600)
         pipe = self._redis.pipeline(transaction=False)
         for hour in range(this_hour - hours, this_hour + 1):

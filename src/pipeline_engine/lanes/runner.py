@@ -1,9 +1,8 @@
-"""Runs one job from claim to ending. Nothing that a handler, a hook or the store raises gets out of here."""
+"""Runs one claimed job and settles its outcome. Nothing that a handler, a hook or the store raises leaves this file."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
@@ -14,51 +13,26 @@ import msgspec
 import structlog
 
 from pipeline_engine import logs
-from pipeline_engine.lanes.classify_error import brief, classify_error, expected, last_word, where
+from pipeline_engine.lanes.claimed_job import HEAD_OF_LINE, REMOVE, ClaimedJob, RetryState, Settlement
+from pipeline_engine.lanes.classify_error import brief, classify_error, expected, limit_attempts, where
 from pipeline_engine.lanes.codec import Codec, Payload, Refused
 from pipeline_engine.lanes.history import History
-from pipeline_engine.lanes.job import App, Context, Finished, Handler, Hook, Job
-from pipeline_engine.lanes.job_store import DeadLetter, JobStore
+from pipeline_engine.lanes.job import App, Context, Dead, Done, Finished, Handler, Hook, Job, Outcome, Retry, Snooze
+from pipeline_engine.lanes.job_store import JobStore, dead_letter
 from pipeline_engine.lanes.lane import Lane
-from pipeline_engine.lanes.outcome import Dead, Done, Outcome, Retry, Snooze
-from pipeline_engine.lanes.retry_state import RetryState, moment
 
 log = logs.get(__name__)
 
 HOOK_TIMEOUT = 5.0
-BURIAL_TIMEOUT = 10.0
-BURIAL_REST = 5.0  # until the next try when the store did not take a dead letter
+DEAD_LETTER_TIMEOUT = 10.0
+DEAD_LETTER_RETRY_SECONDS = 5.0
 
-
-class Claim(msgspec.Struct, frozen=True):
-    """A job as the claim script hands it out; `state` is empty until it failed once."""
-
-    id: str
-    payload: bytes
-    state: bytes
-    crashes: int
-
-
-class Ending(msgspec.Struct, frozen=True):
-    """What the step script is told of a job: see `back` and `state` in step.lua."""
-
-    back: str
-    state: str = ""
-
-
-GONE = Ending("")
-FIRST = Ending("first")
 DONE = Done()
-NEW = RetryState()
-
-
-def back_in(seconds: float, state: str = "") -> Ending:
-    """Into the lane again, at the end of the line after that time."""
-    return Ending(str(math.ceil(seconds * 1000)), state)
+NEVER_FAILED = RetryState()
 
 
 class Runner(Generic[App]):
-    """Knows how the jobs of one lane run; holds no job itself."""
+    """Runs the jobs of one lane; keeps nothing of a job that has ended."""
 
     def __init__(
         self,
@@ -79,72 +53,72 @@ class Runner(Generic[App]):
         self._store = store
         self._history = history
         self._hooks = hooks
-        self._puzzled: set[str] = set()
+        self._unknown_functions: set[str] = set()
 
-    async def run(self, claim: Claim) -> Ending:
-        """Never raises. A cancelled run, which only a shutdown brings about, goes to the head of its line."""
+    async def run(self, claimed: ClaimedJob) -> Settlement:
+        """Run the job; returns what becomes of it in Redis. Never raises.
+
+        A job that is cancelled, which only a shutdown does, returns to the head of its line.
+        """
         try:
-            return await self._open(claim)
+            return await self._open(claimed)
         except asyncio.CancelledError:
-            return FIRST
+            return HEAD_OF_LINE
         except Exception as error:
-            log.error("job.not_settled", lane=self._lane.name, job_id=claim.id, error=brief(error), where=where(error))
-            return back_in(BURIAL_REST)
+            facts = {"error": brief(error), "where": where(error)}
+            log.error("job.settlement_failed", lane=self._lane.name, job_id=claimed.id, **facts)
+            return Settlement.after(DEAD_LETTER_RETRY_SECONDS)
 
-    async def _open(self, claim: Claim) -> Ending:
+    async def _open(self, claimed: ClaimedJob) -> Settlement:
         try:
-            payload = self._codec.payload(claim.payload)
+            payload = self._codec.payload(claimed.payload)
         except Refused as error:
             self.refused += 1
-            log.warning("job.refused", lane=self._lane.name, job_id=claim.id, reason=str(error))
-            return GONE
+            log.warning("job.refused", lane=self._lane.name, job_id=claimed.id, reason=str(error))
+            return REMOVE
         handler = self._handlers.get(payload.f)
         if handler is None:
             return self._park(payload.f)
-        past = self._recall(claim)
-        job = Job(self._lane.name, claim.id, payload.f, past.attempt, claim.crashes, payload.et)
-        return await self._live(job, handler, payload, past)
+        state = self._retry_state(claimed)
+        job = Job(self._lane.name, claimed.id, payload.f, state.attempt, claimed.crashes, payload.et)
+        return await self._run_to_settlement(job, handler, payload, state)
 
-    def _park(self, function: str) -> Ending:
+    def _park(self, function: str) -> Settlement:
         self.unknown += 1
-        if function not in self._puzzled:
-            self._puzzled.add(function)
-            log.warning("job.unknown_function", lane=self._lane.name, function=function)
-        return Ending(f"?{function}")
+        if function not in self._unknown_functions:
+            self._unknown_functions.add(function)
+            log.warning("job.parked", lane=self._lane.name, function=function)
+        return Settlement.park(function)
 
-    def _recall(self, claim: Claim) -> RetryState:
-        if not claim.state:
-            return NEW
+    def _retry_state(self, claimed: ClaimedJob) -> RetryState:
+        if not claimed.state:
+            return NEVER_FAILED
         try:
-            return msgspec.convert(self._codec.deserialize(b64decode(claim.state)), RetryState)
+            return msgspec.convert(self._codec.deserialize(b64decode(claimed.state)), RetryState)
         except (ValueError, msgspec.MsgspecError):
             self.refused += 1
-            log.warning("job.state_refused", lane=self._lane.name, job_id=claim.id)
-            return NEW
+            log.warning("job.state_refused", lane=self._lane.name, job_id=claimed.id)
+            return NEVER_FAILED
 
-    def _remember(self, past: RetryState) -> str:
-        return b64encode(self._codec.serialize(past)).decode()
+    def _sealed(self, state: RetryState) -> str:
+        return b64encode(self._codec.serialize(state)).decode()
 
-    async def _live(self, job: Job, handler: Handler[App], payload: Payload, past: RetryState) -> Ending:
+    async def _run_to_settlement(
+        self, job: Job, handler: Handler[App], payload: Payload, state: RetryState
+    ) -> Settlement:
         started = time.perf_counter()
-        if doom := self._doom(job, past):
-            outcome, error = doom, None
-        else:
+        error: BaseException | None = None
+        outcome = _given_up(job, state, self._lane)
+        if outcome is None:
             outcome, error = await self._attempt(job, handler, payload)
-        outcome = last_word(outcome, error, job.attempt, self._lane)
+        outcome = limit_attempts(outcome, error, job.attempt, self._lane)
         ms = (time.perf_counter() - started) * 1000
-        outcome, ending = await self._settle(job, payload, past, outcome, error)
-        self._note(job, outcome, ms, error)
+        outcome, settlement = await self._settle(job, payload, state, outcome, error)
+        self._history.add(job, outcome, ms)
+        _log_outcome(outcome, ms, error)
         for hook in self._hooks:
-            await self._call(hook, Finished(job, outcome, ms, error))
-        return ending
-
-    def _doom(self, job: Job, past: RetryState) -> Outcome | None:
-        if past.exhausted:
-            return Dead(past.failures[-1].error)
-        if self._lane.crashes is not None and job.crashes >= self._lane.crashes:
-            return Dead(f"took its process down {job.crashes} times in a row")
-        return None
+            await _call_hook(hook, Finished(job, outcome, ms, error))
+        return settlement
 
     async def _attempt(self, job: Job, handler: Handler[App], payload: Payload) -> tuple[Outcome, BaseException | None]:
         structlog.contextvars.bind_contextvars(lane=job.lane, job_id=job.id, attempt=job.attempt)
@@ -154,7 +128,7 @@ class Runner(Generic[App]):
                 outcome = await handler(Context(self._app, job), *payload.a, **payload.k)
             return outcome if isinstance(outcome, Outcome) else DONE, None
         except asyncio.CancelledError as cancelled:
-            if _cancelled_from_outside():
+            if _task_is_cancelled():
                 raise
             return Retry("cancelled by something inside it"), cancelled
         except Exception as raised:
@@ -162,66 +136,67 @@ class Runner(Generic[App]):
             return classify_error(error), error
 
     async def _settle(
-        self, job: Job, payload: Payload, past: RetryState, outcome: Outcome, error: BaseException | None
-    ) -> tuple[Outcome, Ending]:
+        self, job: Job, payload: Payload, state: RetryState, outcome: Outcome, error: BaseException | None
+    ) -> tuple[Outcome, Settlement]:
         match outcome:
             case Done():
-                return outcome, GONE
+                return outcome, REMOVE
             case Snooze():
-                return outcome, FIRST if outcome.first else back_in(outcome.after)
+                return outcome, HEAD_OF_LINE if outcome.first else Settlement.after(outcome.after)
             case Retry():
                 after = self._lane.backoff.delay(job.attempt, random) if outcome.after is None else outcome.after
-                past = past.failed(_now_ms(), outcome.error)
-                return outcome, back_in(after, self._remember(past))
+                return outcome, Settlement.after(after, self._sealed(state.failed(_now_ms(), outcome.error)))
             case Dead():
-                if not past.exhausted:
-                    past = past.failed(_now_ms(), brief(error) if error else outcome.error, exhausted=True)
-                return await self._bury(job, payload, past, outcome)
+                if not state.exhausted:
+                    state = state.failed(_now_ms(), brief(error) if error else outcome.error, exhausted=True)
+                return await self._save_dead_letter(job, payload, state, outcome)
 
-    async def _bury(self, job: Job, payload: Payload, past: RetryState, dead: Dead) -> tuple[Outcome, Ending]:
-        letter = DeadLetter(
-            job.lane,
-            job.id,
-            job.function,
-            payload.a,
-            payload.k,
-            dead.error,
-            dead.traceback,
-            past.attempts,
-            moment(past.first_failed_ms),
-            moment(past.failures[-1].at_ms),
-            [failure.told() for failure in past.failures],
-        )
+    async def _save_dead_letter(
+        self, job: Job, payload: Payload, state: RetryState, dead: Dead
+    ) -> tuple[Outcome, Settlement]:
         try:
-            async with asyncio.timeout(BURIAL_TIMEOUT):
-                await self._store.save_dead_letter(letter)
+            async with asyncio.timeout(DEAD_LETTER_TIMEOUT):
+                await self._store.save_dead_letter(dead_letter(job, payload, state, dead))
         except (Exception, asyncio.CancelledError) as error:
-            # The job stays in the lane, given up but not run again, until its letter is written.
-            log.warning("job.not_buried", error=type(error).__name__)
-            return Snooze(BURIAL_REST), back_in(BURIAL_REST, self._remember(past))
-        return dead, GONE
-
-    def _note(self, job: Job, outcome: Outcome, ms: float, error: BaseException | None) -> None:
-        said = outcome.error if isinstance(outcome, (Retry, Dead)) else None
-        self._history.note(job, outcome, ms, said)
-        if said is None:
-            log.debug("job.ended", outcome=type(outcome).__name__, ms=round(ms, 1))
-            return
-        # The message of a foreign exception may quote what it choked on: it goes to the store, not to the log.
-        facts = {"error": said} if error is None or expected(error) else {"error": brief(error), "where": where(error)}
-        tell = log.error if isinstance(outcome, Dead) else log.warning
-        tell("job.failed", outcome=type(outcome).__name__, ms=round(ms, 1), **facts)
-
-    async def _call(self, hook: Hook, finished: Finished) -> None:
-        # The outcome stands by now: not even a shutdown may turn it into a run that did not happen.
-        try:
-            async with asyncio.timeout(HOOK_TIMEOUT):
-                await hook(finished)
-        except (Exception, asyncio.CancelledError) as error:
-            log.warning("hook.failed", error=brief(error), where=where(error))
+            # The job stays in its lane, exhausted, and is not run again; only its letter is tried again.
+            log.warning("dead_letter.write_failed", error=type(error).__name__)
+            seconds = DEAD_LETTER_RETRY_SECONDS
+            return Snooze(seconds), Settlement.after(seconds, self._sealed(state))
+        return dead, REMOVE
 
 
-def _cancelled_from_outside() -> bool:
+def _given_up(job: Job, state: RetryState, lane: Lane) -> Outcome | None:
+    if state.exhausted:
+        return Dead(state.failures[-1].error)
+    if lane.crashes is not None and job.crashes >= lane.crashes:
+        return Dead(f"the process ended {job.crashes} times in a row while this job ran")
+    return None
+
+
+def _log_outcome(outcome: Outcome, ms: float, error: BaseException | None) -> None:
+    facts = {"outcome": type(outcome).__name__, "ms": round(ms, 1)}
+    if isinstance(outcome, (Done, Snooze)):
+        log.debug("job.ended", **facts)
+        return
+    # The message of a foreign exception may quote a tenant's data: it goes to the store, not to the log.
+    if error is None or expected(error):
+        facts["error"] = outcome.error
+    else:
+        facts |= {"error": brief(error), "where": where(error)}
+    write = log.error if isinstance(outcome, Dead) else log.warning
+    write("job.failed", **facts)
+
+
+async def _call_hook(hook: Hook, finished: Finished) -> None:
+    # The outcome is settled. Even a shutdown that cancels the hook must not make this run count as not done.
+    try:
+        async with asyncio.timeout(HOOK_TIMEOUT):
+            await hook(finished)
+    except (Exception, asyncio.CancelledError) as error:
+        log.warning("hook.failed", error=brief(error), where=where(error))
+
+
+def _task_is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -11,26 +11,28 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from pipeline_engine.failpoints import failpoint
+from pipeline_engine.lanes.connection import call_timeout
 
 _pack = msgspec.msgpack.Encoder().encode
 _FOLDER = files(__package__) / "scripts"
 
 
 class Script:
-    """One Lua script with `lane.lua` in front of it."""
+    """One Lua script, with `lane.lua` in front of it."""
 
     def __init__(self, name: str) -> None:
-        self._seam = f"redis.lanes.{name}"
+        self._failpoint = f"redis.lanes.{name}"
         self._source = "\n".join((_FOLDER / part).read_text() for part in ("lane.lua", f"{name}.lua"))
         self._digest = sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, redis: Redis, keys: list[str], ask: dict[str, Any], *more: str | bytes) -> Any:
-        """Run it on the server with what the head of its file asks for. Bytes go in `more`: msgpack in Lua knows none.
+        """Run the script on the server. `ask` is the map that the head of its file describes.
 
-        The answer is as redis-py gives it: integers, lists, and strings as bytes.
+        Bytes go into `more`, because Lua's msgpack has none. The answer is as redis-py returns it: integers, lists, and
+        strings as bytes. Raises: TimeoutError after 10 s, in all; whether the script runs is unknown then.
         """
         call = (self._digest, len(keys), *keys, _pack(ask), *more)
-        async with failpoint(self._seam):
+        async with call_timeout(), failpoint(self._failpoint):
             try:
                 return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]
             except NoScriptError:

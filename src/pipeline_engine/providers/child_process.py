@@ -1,6 +1,6 @@
-"""A Python program that works in a process of its own, started when it is needed and replaced when it is lost.
+"""Runs a Python program in a child process, which is started when it is first needed and replaced when it ends.
 
-This is the parent's side; the program's own is `child_work.py`.
+This is the parent's side; `child_work.py` is the child's.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from typing import Self, TypeVar, cast
 from pipeline_engine.errors import EngineError, Transient
 from pipeline_engine.providers.child_work import LENGTH
 
-SLICE = 256 * 1024  # bytes given to the pipe at once, so that a large message does not hold up the loop
+WRITE_BYTES = 256 * 1024  # written to the pipe at once, so that a large message does not block the event loop
 
 T = TypeVar("T")
 
 
 class Died(EngineError):
-    """The process ended in the middle of the work, twice."""
+    """The process ended during a dialogue, and so did its replacement."""
 
 
 class Late(Transient):
-    """The process said nothing for too long: the machine is stuck, or the process is."""
+    """The process did not finish the dialogue in time: it or the machine is stuck."""
 
 
 class TookTooLong(EngineError):
-    """The work took more processor time than it may."""
+    """The dialogue took more processor time than the program allows."""
 
 
 class ChildProcess:
-    """`async with ChildProcess("package.module", patience=60) as child`."""
+    """A program and its processes: `async with ChildProcess("package.module", timeout=60) as child`."""
 
-    def __init__(self, module: str, patience: float, twins: int = 1) -> None:
-        """`patience` is in seconds by the clock on the wall: more than the processor time that the program allows.
-        `twins`: so many processes of the same program, for work that may be done side by side."""
+    def __init__(self, module: str, timeout: float, pool_size: int = 1) -> None:
+        """`timeout`: seconds of real time for one dialogue; more than the processor time that the program allows.
+        `pool_size`: how many processes of the program may run side by side."""
         self._module = module
-        self._patience = patience
-        self._places = [_Place() for _ in range(twins)]
+        self._timeout = timeout
+        self._places = [_Place() for _ in range(pool_size)]
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,43 +57,44 @@ class ChildProcess:
                 await process.end()
 
     async def talk(self, dialogue: Callable[[Pipe], Awaitable[T]], about: Hashable = None) -> T:
-        """Hold a dialogue with the process, nobody else's in between; once more if the process dies. What is about the
-        same is said to the same of several twins, which may remember it.
+        """Hold a dialogue with one process, exclusively; hold it once more if the process ends. Returns its result.
 
-        Raises: TookTooLong, Died, Late, Transient when no process can be had.
+        Dialogues with an equal `about` go to the same process of the pool, which may cache for them.
+
+        Raises: TookTooLong, Died, Late; Transient when no process can be started.
         """
         place = self._places[hash(about) % len(self._places)]
         async with place.turn:
             try:
                 return await self._once(place, dialogue)
-            except Died:  # perhaps not by this work's doing
+            except Died:  # this dialogue may not be the cause
                 return await self._once(place, dialogue)
 
     async def _once(self, place: _Place, dialogue: Callable[[Pipe], Awaitable[T]]) -> T:
         process, place.process = place.process or await _Running.start(self._module), None
         try:
-            async with asyncio.timeout(self._patience):
-                said = await process.hold(dialogue)
+            async with asyncio.timeout(self._timeout):
+                result = await process.hold(dialogue)
         except TimeoutError:
             await process.end()
-            raise Late(f"no answer from {self._module} within {self._patience:g} s") from None
-        except BaseException:  # lost, or cancelled: its answers must not be taken for those of the next dialogue
+            raise Late(f"no answer from {self._module} within {self._timeout:g} s") from None
+        except BaseException:  # ended, or cancelled: its late answers must not reach the next dialogue
             await process.end()
             raise
         place.process = process
-        return said
+        return result
 
 
 @dataclass
 class _Place:
-    """Where one process is, when it is not in a dialogue."""
+    """One slot of the pool. `process` is None while it is in a dialogue or not started."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     process: _Running | None = None
 
 
 class Pipe:
-    """The parent's end."""
+    """The parent's end of the pipes: messages in both directions."""
 
     def __init__(self, to: asyncio.StreamWriter, from_: asyncio.StreamReader) -> None:
         self._to = to
@@ -101,8 +102,8 @@ class Pipe:
 
     async def send(self, message: bytes) -> None:
         self._to.write(len(message).to_bytes(LENGTH, "big"))
-        for at in range(0, len(message), SLICE):
-            self._to.write(message[at : at + SLICE])
+        for at in range(0, len(message), WRITE_BYTES):
+            self._to.write(message[at : at + WRITE_BYTES])
             await self._to.drain()
 
     async def receive(self) -> bytes:
@@ -122,7 +123,7 @@ class _Running:
                 *program, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, start_new_session=True
             )
         except OSError as failure:
-            raise Transient(f"no process for {module}: {failure}") from failure
+            raise Transient(f"cannot start a process for {module}: {failure}") from failure
         return cls(process)
 
     async def hold(self, dialogue: Callable[[Pipe], Awaitable[T]]) -> T:
@@ -132,7 +133,7 @@ class _Running:
             code = await self._process.wait()
         if code == -signal.SIGPROF:
             raise TookTooLong("too much processor time")
-        raise Died(f"it ended with {code}")
+        raise Died(f"its process ended with {code}")
 
     async def end(self) -> None:
         with suppress(ProcessLookupError):

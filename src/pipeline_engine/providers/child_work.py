@@ -1,5 +1,7 @@
-"""What a program does that `ChildProcess` starts: reads messages from its standard input and writes answers to its
-standard output, each a length of four bytes and that many bytes, and is kept from doing anything else."""
+"""The child's side of `ChildProcess`: reads messages from standard input, writes answers to standard output.
+
+Each is a length of four bytes and that many bytes. Limits keep the process from doing anything else.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,17 @@ LENGTH = 4
 
 
 def messages(seconds: float, memory: int) -> Iterator[bytes]:
-    """Until the input ends. With each message, this process may use so many seconds of processor time, then the kernel
-    ends it; and so many bytes more memory than it has, then there is a MemoryError. It can neither write files nor
-    start programs."""
+    """Yield the parent's messages until the input ends.
+
+    For each message, this process may use `seconds` of processor time, then the kernel ends it, and `memory` bytes more
+    than it has, then it gets a MemoryError. It can neither write files nor start programs.
+    """
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_CORE):
         resource.setrlimit(limit, (0, 0))
     while length := sys.stdin.buffer.read(LENGTH):
         message = sys.stdin.buffer.read(int.from_bytes(length, "big"))
         _limit_memory(memory)
-        # Nothing handles the signal, so no loop in C or in Python outlives it.
+        # The process handles no signal, so this one ends it even inside a loop of C code.
         signal.setitimer(signal.ITIMER_PROF, seconds)
         yield message
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -29,13 +33,13 @@ def messages(seconds: float, memory: int) -> Iterator[bytes]:
 
 
 def answer(message: bytes) -> None:
-    """Gone at the latest when the next message is asked for."""
+    """Write an answer. It reaches the parent at the latest when the next message is read."""
     sys.stdout.buffer.write(len(message).to_bytes(LENGTH, "big"))
     sys.stdout.buffer.write(message)
 
 
 def _limit_memory(more: int) -> None:
-    """Only Linux tells how much address space a process has, and only there the limit is kept."""
+    """Limit the address space, on Linux only: no other system reports how much a process has."""
     state = Path("/proc/self/statm")
     if state.exists():
         pages = int(state.read_text().split()[0])

@@ -1,4 +1,4 @@
-"""What a token says about its bearer, and the rules that decide whether to believe it. Signatures are not seen here."""
+"""The claims of a token and the rules that accept or refuse them. Signatures are checked in `tokens.py`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any, NoReturn
 
 from pipeline_engine.errors import Permanent
 
-LONGEST_TOKEN = 4096  # bytes
+MAX_TOKEN_BYTES = 4096
 SHAPE = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-LEEWAY = 10.0  # seconds that another machine's clock may be ahead of ours
+LEEWAY_SECONDS = 10.0  # how far the issuer's clock may be ahead of ours
 YEAR_9999 = 253_402_300_799
 TYPE = "access_token"
 
 
 class TokenRefused(Permanent):
-    """The token is not to be believed. `code` says why in one word; neither code nor message holds any of the token."""
+    """The token is not accepted. `code` names the reason in one word; neither code nor message quotes the token."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """For whom something is done."""
+    """The user on whose behalf a call is made."""
 
     uid: str
     account_id: str
@@ -44,39 +44,39 @@ class Claims:
 
 @dataclass(frozen=True)
 class Rules:
-    """What an incoming token has to fulfil besides its signature; lifetime in seconds."""
+    """What an incoming token must fulfil besides its signature. `max_lifetime` in seconds."""
 
     issuer: str | None = None
     audience: str | None = None
-    longest_life: float = 3600.0
+    max_lifetime: float = 3600.0
 
 
 def check_header(token: str) -> None:
-    """Refuse, before any key is touched, whatever is not plainly an HS256 token.
+    """Refuse what is not plainly an HS256 token, before the key is used.
 
     Raises: TokenRefused.
     """
-    if len(token) > LONGEST_TOKEN or not SHAPE.fullmatch(token):
+    if len(token) > MAX_TOKEN_BYTES or not SHAPE.fullmatch(token):
         refuse("shape", "it is not three short base64url parts")
     header = parse(_decoded(token.split(".", 1)[0]))
     if header.get("alg") != "HS256":
         refuse("algorithm", "its algorithm is not HS256")
     if "crit" in header:
-        refuse("crit", "it demands an extension that we do not know")
+        refuse("crit", "it demands an extension that the engine does not know")
 
 
 def check_claims(claims: Mapping[str, Any], now: datetime, rules: Rules) -> Claims:
-    """The claims in typed form when every rule is kept.
+    """The claims in typed form, if they keep every rule.
 
     Raises: TokenRefused.
     """
     if claims.get("type") != TYPE:
         refuse("type", f"it is not an {TYPE}")
-    expires_at = _check_times(claims, now.timestamp(), rules.longest_life)
+    expires_at = _check_times(claims, now.timestamp(), rules.max_lifetime)
     if rules.issuer is not None and claims.get("iss") != rules.issuer:
         refuse("issuer", "it comes from another issuer")
     if rules.audience is not None and rules.audience not in _audiences(claims.get("aud")):
-        refuse("audience", "it is meant for others")
+        refuse("audience", "it is issued for another audience")
     identity = Identity(
         uid=_text(claims, "uid"),
         account_id=_text(claims, "account_id"),
@@ -87,7 +87,7 @@ def check_claims(claims: Mapping[str, Any], now: datetime, rules: Rules) -> Clai
 
 
 def parse(content: bytes) -> dict[str, Any]:
-    """A JSON object in which no name stands twice, at any depth, and no number is infinite.
+    """The JSON object in `content`, in which no name may occur twice at any depth and no number may be infinite.
 
     Raises: TokenRefused.
     """
@@ -101,6 +101,7 @@ def parse(content: bytes) -> dict[str, Any]:
 
 
 def refuse(code: str, reason: str) -> NoReturn:
+    """Raise TokenRefused with the code `token_<code>`."""
     raise TokenRefused(f"token refused: {reason}", f"token_{code}")
 
 
@@ -114,7 +115,7 @@ def _decoded(part: str) -> bytes:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name occurs twice")
     return found
 
 
@@ -122,18 +123,18 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _check_times(claims: Mapping[str, Any], now: float, longest_life: float) -> float:
-    expires_at, issued_at = _moment(claims, "exp"), _moment(claims, "iat")
+def _check_times(claims: Mapping[str, Any], now: float, max_lifetime: float) -> float:
+    expires_at, issued_at = _timestamp(claims, "exp"), _timestamp(claims, "iat")
     if expires_at <= now:
         refuse("expired", "it has expired")
-    if issued_at > now + LEEWAY or ("nbf" in claims and _moment(claims, "nbf") > now + LEEWAY):
+    if issued_at > now + LEEWAY_SECONDS or ("nbf" in claims and _timestamp(claims, "nbf") > now + LEEWAY_SECONDS):
         refuse("early", "it is not valid yet")
-    if expires_at - issued_at > longest_life:
-        refuse("lifetime", f"it lives longer than {longest_life:g} s")
+    if expires_at - issued_at > max_lifetime:
+        refuse("lifetime", f"it lives longer than {max_lifetime:g} s")
     return expires_at
 
 
-def _moment(claims: Mapping[str, Any], name: str) -> float:
+def _timestamp(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= YEAR_9999:
         refuse(name, f"its {name} is missing or no moment in time")

@@ -1,4 +1,4 @@
-"""Calls to a web API that have an effect: every end of such a call is told apart by whether it took place."""
+"""Calls to a web API that have an effect. The error of a failed call says whether the effect may have happened."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from aiohttp import (
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.failpoints import failpoint
 
-CONNECT = 5.0  # seconds for a connection
-PATIENCE = 20.0  # seconds for the whole call
-LONGEST_ANSWER = 64 * 1024  # bytes
-LONGEST_REASON = 300  # characters of the other side's words that we repeat
-USUAL_PAUSE, LONGEST_PAUSE = 5.0, 3600.0  # seconds after a 429
+CONNECT_TIMEOUT = 5.0
+CALL_TIMEOUT = 20.0
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_REASON_CHARS = 300  # of the provider's text in our message
+DEFAULT_RETRY_SECONDS, MAX_RETRY_SECONDS = 5.0, 3600.0  # after a 429
 
 Answer = tuple[int, Mapping[str, str], bytes]
-"""Status, headers, body."""
+"""Status, headers and body."""
 
 NOT_SENT = (ClientConnectorError, ConnectionTimeoutError)
 
 
 class EffectApi:
-    """One API: `async with EffectApi(...) as api`."""
+    """One web API: `async with EffectApi(...) as api`."""
 
-    def __init__(self, name: str, base_url: str, patience: float = PATIENCE) -> None:
-        """`name` stands in messages and names the failpoint; `patience`: the seconds a call may take."""
+    def __init__(self, name: str, base_url: str, timeout: float = CALL_TIMEOUT) -> None:
+        """`name` appears in messages and in the failpoint's name. `timeout`: the seconds that a call may take."""
         self._name = name
         self._base_url = base_url.rstrip("/")
-        self._patience = patience
+        self._timeout = timeout
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # A connection per call: when a kept one turns out to be closed, nobody could say whether the call went through.
-        # No limit: the lanes have theirs.
+        # A new connection for each call: if a kept one turns out to be closed, it is unknown whether the call arrived.
+        # No limit on their number: the lanes limit the calls.
         connector = TCPConnector(limit=0, force_close=True)
-        timeout = ClientTimeout(total=None, connect=min(CONNECT, self._patience / 2))
+        timeout = ClientTimeout(total=None, connect=min(CONNECT_TIMEOUT, self._timeout / 2))
         self._session = ClientSession(connector=connector, timeout=timeout)
         return self
 
@@ -62,12 +62,12 @@ class EffectApi:
             await session.close()
 
     async def post(self, path: str, headers: Mapping[str, str], **request: Any) -> dict[str, Any]:
-        """Make a call; `request` is what aiohttp takes (`json` or `data`). Returns the answer's JSON object, or {}.
+        """Make a call with `request` for aiohttp (`json` or `data`). Returns the answer's JSON object, or {}.
 
-        Raises: RateLimited (429), Permanent (refused), Transient (certainly not done), Unknown (5xx, or no answer).
+        Raises: RateLimited (429), Permanent (refused), Transient (certainly no effect), Unknown (5xx, or no answer).
         """
         status, answer_headers, body = await self._exchange(path, headers, request)
-        return judge(self._name, status, answer_headers, body)
+        return read_answer(self._name, status, answer_headers, body)
 
     async def _exchange(self, path: str, headers: Mapping[str, str], request: Mapping[str, Any]) -> Answer:
         if self._session is None:
@@ -75,7 +75,7 @@ class EffectApi:
         url = self._base_url + path
         try:
             async with (
-                asyncio.timeout(self._patience),
+                asyncio.timeout(self._timeout),
                 failpoint(f"{self._name}.post"),
                 self._session.post(url, headers=headers, allow_redirects=False, **request) as answer,
             ):
@@ -89,8 +89,8 @@ class EffectApi:
             raise Unknown(f"{self._name} had the call and did not answer: {reason}") from failure
 
 
-def judge(name: str, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """What an answer means. Raises: as `EffectApi.post`."""
+def read_answer(name: str, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The JSON object of a successful answer, or {}. Raises: as `EffectApi.post`."""
     content = _object(body)
     if 200 <= status < 300:
         return content
@@ -99,32 +99,32 @@ def judge(name: str, status: int, headers: Mapping[str, str], body: bytes) -> di
         raise RateLimited(retry_after(headers.get("Retry-After"), datetime.now(UTC)), f"{name} says: {answer}")
     if status >= 500:
         raise Unknown(f"{name} failed, and may have done it: {answer}")
-    if status in (408, 409):  # it gave up waiting for us; it is still at work on the same key
+    if status in (408, 409):  # the request did not arrive in full; a call with the same key is under way
         raise Transient(f"{name} says: {answer}")
     raise Permanent(f"{name} refuses: {answer}", f"http_{status}")
 
 
 def retry_after(header: str | None, now: datetime) -> float:
-    """The seconds that a Retry-After header asks for, whether it holds seconds or a date."""
+    """The seconds to wait by a Retry-After header, which holds seconds or a date; between 0 and an hour."""
     text = (header or "").strip()
     try:
         asked = float(text) if text.isdecimal() else (parsedate_to_datetime(text) - now).total_seconds()
     except (ValueError, TypeError):  # TypeError: a date without a zone
-        return USUAL_PAUSE
-    return min(max(asked, 0.0), LONGEST_PAUSE)
+        return DEFAULT_RETRY_SECONDS
+    return min(max(asked, 0.0), MAX_RETRY_SECONDS)
 
 
 async def _body(answer: ClientResponse) -> bytes:
-    """The beginning of the answer. What it says in its first line counts, also when the rest breaks off."""
+    """The beginning of the answer's body. The status line counts even if the body breaks off."""
     body = bytearray()
     try:
         async for block in answer.content.iter_any():
             body += block
-            if len(body) > LONGEST_ANSWER:
+            if len(body) > MAX_ANSWER_BYTES:
                 break
     except (ClientError, OSError):
         pass
-    return bytes(body[:LONGEST_ANSWER])
+    return bytes(body[:MAX_ANSWER_BYTES])
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -138,4 +138,4 @@ def _object(body: bytes) -> dict[str, Any]:
 def _reason(content: Mapping[str, Any], body: bytes) -> str:
     error = content.get("error")
     said = content.get("message") or (error.get("message") if isinstance(error, dict) else error)
-    return str(said or body.decode(errors="replace"))[:LONGEST_REASON]
+    return str(said or body.decode(errors="replace"))[:MAX_REASON_CHARS]

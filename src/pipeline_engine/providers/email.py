@@ -16,21 +16,21 @@ from pipeline_engine.providers.email_message import Mail, write_message
 from pipeline_engine.providers.smtp_pool import BROKEN, SmtpPool
 from pipeline_engine.providers.smtp_server import Sender, read_sender, read_smtp_url
 
-CONNECTIONS = 5
-PATIENCE = 20.0  # seconds
+MAX_CONNECTIONS = 5
+ANSWER_TIMEOUT = 20.0
 
 
 class Mailer:
-    """The mail server at SMTP_URL: `async with Mailer(url, sender) as mailer`. Connects with the first mail."""
+    """The mail server at SMTP_URL: `async with Mailer(url, sender) as mailer`. It connects for the first mail."""
 
     def __init__(
-        self, url: str | None, sender: str | None, connections: int = CONNECTIONS, patience: float = PATIENCE
+        self, url: str | None, sender: str | None, connections: int = MAX_CONNECTIONS, timeout: float = ANSWER_TIMEOUT
     ) -> None:
-        """`patience`: the seconds that connecting, and then each answer, may take.
+        """`timeout`: the seconds that connecting, and then each answer, may take.
 
         Raises: ConfigError naming SMTP_URL or SMTP_FROM when it is given and malformed.
         """
-        self._pool = SmtpPool(read_smtp_url(url), connections, patience) if url else None
+        self._pool = SmtpPool(read_smtp_url(url), connections, timeout) if url else None
         self._sender = read_sender(sender) if sender else None
         self._open = AsyncExitStack()
 
@@ -45,10 +45,10 @@ class Mailer:
         await self._open.aclose()
 
     async def send(self, mail: Mail, key: str) -> str:
-        """Hand the mail to the server. Returns its Message-ID, which is the same whenever `key` is.
+        """Hand the mail to the server. Returns its Message-ID; equal keys give equal Message-IDs.
 
-        Raises: Permanent when the server refuses it for good or the settings lack something; Transient when it was
-        certainly not sent and may be later; Unknown when the server broke off after it had the mail.
+        Raises: Permanent when the server refuses the mail for good or a setting is missing; Transient when the mail
+        was certainly not sent; Unknown when the connection ended after the server had the mail.
         """
         pool, sender = self._configured()
         recipient = read_email_address(mail.to)
@@ -62,7 +62,7 @@ class Mailer:
                 async with failpoint("smtp.data"):
                     await client.data(message)
         except (*BROKEN, Transient) as failure:
-            raise told(failure, handed_over) from failure
+            raise engine_error(failure, handed_over) from failure
         return message_id
 
     def _configured(self) -> tuple[SmtpPool, Sender]:
@@ -73,8 +73,8 @@ class Mailer:
         return self._pool, self._sender
 
 
-def told(failure: Exception, handed_over: bool) -> EngineError:
-    """What went wrong, in the words of the engine's error tree; `handed_over`: the server may have the whole mail."""
+def engine_error(failure: Exception, handed_over: bool) -> EngineError:
+    """The failure as an error of the engine's tree. `handed_over`: the server may have the whole mail."""
     if isinstance(failure, SMTPResponseException):
         answer = f"{failure.code} {failure.message}"
         if 500 <= failure.code < 600:
@@ -85,11 +85,11 @@ def told(failure: Exception, handed_over: bool) -> EngineError:
     if handed_over:
         return Unknown(f"the mail server had the mail and did not answer: {reason}")
     if isinstance(failure, SMTPException) and not isinstance(failure, OSError):
-        # It speaks, but not as SMTP_URL says: no STARTTLS, no way to log in.
+        # The server answers, but not as SMTP_URL says: it has no STARTTLS, or no login that we know.
         return Permanent(f"the mail server cannot be used as SMTP_URL says: {reason}", "smtp_unfit")
     return Transient(f"the mail server is away: {reason}")
 
 
 def _dot_atom(key: str) -> str:
-    """A unit key as the left half of a Message-ID, where a colon is not allowed and costs points with spam filters."""
+    """A unit key as the left half of a Message-ID, in which a colon is not allowed and looks like spam to filters."""
     return key.replace(":", ".")

@@ -1,4 +1,4 @@
-"""Has templates filled in by a process of their own."""
+"""Renders tenants' templates in a child process."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pipeline_engine.providers.child_process import ChildProcess, Died, Late, Pi
 from pipeline_engine.providers.rendering import Batch, Filled
 
 PROGRAM = "pipeline_engine.providers.template_process"
-PATIENCE = 10.0  # seconds; the processor time that a batch may use is far less, so only a stuck machine takes as long
+BATCH_TIMEOUT = 10.0  # real time; a batch may use only 1 s of processor time, so only a stuck machine takes as long
 
 Texts = dict[str, str]
 
 
 class Renderer:
-    """`async with Renderer() as renderer`."""
+    """The process that renders templates: `async with Renderer() as renderer`."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self._patience = patience
-        self._child = ChildProcess(PROGRAM, patience)
-        # Ids and whatever else MongoDB stores become text.
+    def __init__(self, timeout: float = BATCH_TIMEOUT) -> None:
+        self._timeout = timeout
+        self._child = ChildProcess(PROGRAM, timeout)
+        # ObjectIds and other types of MongoDB become text.
         self._encode = msgspec.msgpack.Encoder(enc_hook=str).encode
         self._decode = msgspec.msgpack.Decoder(Filled).decode
 
@@ -38,10 +38,11 @@ class Renderer:
         await self._child.__aexit__(kind, error, trace)
 
     async def render(self, parts: Mapping[str, str], contexts: Sequence[dict[str, Any]]) -> list[Texts | Permanent]:
-        """Fill the template's parts in with each context. `html` is escaped, other parts are not; `text` is made from
-        `html` where it is missing. Returns the texts by part, or why there are none, in the order of the contexts.
+        """Render a template's parts with each context. Returns the texts by part, or the error, in the contexts' order.
 
-        Raises: Permanent when the template takes too long; Transient when the process cannot be had.
+        Values are escaped in `html` and nowhere else. A missing `text` is made from `html`.
+
+        Raises: Permanent when the template takes too long; Transient when the process does not run.
         """
         batch = self._encode(Batch(dict(parts), list(contexts)))
 
@@ -55,7 +56,7 @@ class Renderer:
             reason = "the template takes too long: over 1 s of processor time for a batch"
             raise Permanent(reason, "bad_template") from None
         except Died as death:
-            raise Permanent(f"the template breaks what fills it in: {death}", "bad_template") from None
+            raise Permanent(f"the template ends the process that renders it: {death}", "bad_template") from None
         except Late:
-            raise Transient(f"templates were not filled in within {self._patience:g} s") from None
+            raise Transient(f"templates were not filled in within {self._timeout:g} s") from None
         return [Permanent(one.error, "bad_template") if one.error else one.texts for one in filled]

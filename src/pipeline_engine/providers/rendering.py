@@ -1,4 +1,4 @@
-"""Fills templates in. Runs in a process of its own (`template_process.py`): what a tenant writes is a program."""
+"""Renders templates. Runs in a child process (`template_process.py`), because a tenant's template is a program."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedErro
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-LONGEST_TEMPLATE = 256 * 1024  # characters
-LONGEST_TEXT = 128 * 1024  # characters of one text made from it
-LONGEST_REASON = 300  # characters
+MAX_TEMPLATE_CHARS = 256 * 1024
+MAX_TEXT_CHARS = 128 * 1024  # of one rendered part
+MAX_REASON_CHARS = 300
 TOO_BIG = "needs more memory than a template may have"
 TAG = re.compile(r"<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]*+)[^<>]*+>")
-UNSEEN = {"script", "style", "title"}
+INVISIBLE = {"script", "style", "title"}
 BLOCKS = {"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "p", "table", "tr", "ul", "ol", "blockquote", "hr"}
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A template in its parts (`subject`, `html`, `text`, …) and the data for each time it is to be filled in."""
+    """A template's parts (`subject`, `html`, `text`, …) and the contexts to render it with, one text each."""
 
     parts: dict[str, str]
     contexts: list[dict[str, Any]]
 
 
 class Filled(msgspec.Struct, frozen=True):
-    """The texts made from one context, by part; or why there are none."""
+    """The texts rendered from one context, by part; or the error."""
 
     texts: dict[str, str] = {}
     error: str | None = None
 
 
-class Unknown(StrictUndefined):
-    """Says which variable it is, in the words of whoever wrote the template."""
+class UnknownVariable(StrictUndefined):
+    """Makes an error that names the variable as the template does."""
 
     __slots__ = ()
 
@@ -46,10 +46,10 @@ class Unknown(StrictUndefined):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """No globals, no loader; what is in the data comes before Python's own attributes of a dictionary."""
+    """A Jinja environment without globals and loader. Keys of the data come before Python's attributes of dict."""
 
     def __init__(self, autoescape: bool) -> None:
-        super().__init__(undefined=Unknown, autoescape=autoescape, finalize=_nothing_for_none)
+        super().__init__(undefined=UnknownVariable, autoescape=autoescape, finalize=_nothing_for_none)
         self.globals.clear()
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -66,38 +66,41 @@ SANDBOXES = {True: Sandbox(autoescape=True), False: Sandbox(autoescape=False)}
 
 
 def fill(batch: Batch) -> Iterator[Filled]:
-    """One answer per context, in their order. The part `html` is escaped as HTML, the others are plain; where there is
-    `html` but no `text`, the text is what a reader of the page would see."""
+    """Yield one answer per context, in their order.
+
+    Values are escaped in the part `html` and nowhere else. With `html` but without `text`, the text is made from what
+    the page shows.
+    """
     try:
         templates = {part: _compile(part, source) for part, source in batch.parts.items()}
-    except Refused as refused:
+    except TemplateRefused as refused:
         yield from [Filled(error=str(refused))] * len(batch.contexts)
         return
     for context in batch.contexts:
         try:
             yield Filled(_texts(templates, context))
-        except Refused as refused:
+        except TemplateRefused as refused:
             yield Filled(error=str(refused))
 
 
-class Refused(Exception):
-    """Why a template cannot be filled in."""
+class TemplateRefused(Exception):
+    """A part of the template cannot be rendered, and why."""
 
     def __init__(self, part: str, reason: str) -> None:
-        super().__init__(f"the template's {part}: {reason}"[:LONGEST_REASON])
+        super().__init__(f"the template's {part}: {reason}"[:MAX_REASON_CHARS])
 
 
 def _compile(part: str, source: str) -> Template:
-    if len(source) > LONGEST_TEMPLATE:
-        raise Refused(part, f"longer than {LONGEST_TEMPLATE} characters")
+    if len(source) > MAX_TEMPLATE_CHARS:
+        raise TemplateRefused(part, f"longer than {MAX_TEMPLATE_CHARS} characters")
     try:
         return SANDBOXES[part == "html"].from_string(source)
     except TemplateSyntaxError as error:
-        raise Refused(part, f"line {error.lineno}: {error.message}") from None
+        raise TemplateRefused(part, f"line {error.lineno}: {error.message}") from None
     except MemoryError:
-        raise Refused(part, TOO_BIG) from None
-    except Exception as error:  # a thousand brackets, for one, are too much for Python itself
-        raise Refused(part, f"cannot be read: {_told(error)}") from None
+        raise TemplateRefused(part, TOO_BIG) from None
+    except Exception as error:  # for example a thousand brackets, too many for Python's parser
+        raise TemplateRefused(part, f"cannot be read: {_named(error)}") from None
 
 
 def _texts(templates: Mapping[str, Template], context: dict[str, Any]) -> dict[str, str]:
@@ -111,30 +114,30 @@ def _text(part: str, template: Template, context: dict[str, Any]) -> str:
     try:
         text = template.render(context)
     except UndefinedError as error:
-        raise Refused(part, str(error)) from None
+        raise TemplateRefused(part, str(error)) from None
     except SecurityError as error:
-        raise Refused(part, f"not allowed: {error}") from None
+        raise TemplateRefused(part, f"not allowed: {error}") from None
     except MemoryError:
-        raise Refused(part, TOO_BIG) from None
-    except Exception as error:  # whatever the template's own expressions come to
-        raise Refused(part, _told(error)) from None
-    if len(text) > LONGEST_TEXT:
-        raise Refused(part, f"makes a text of more than {LONGEST_TEXT} characters")
+        raise TemplateRefused(part, TOO_BIG) from None
+    except Exception as error:  # the template's expressions can raise anything
+        raise TemplateRefused(part, _named(error)) from None
+    if len(text) > MAX_TEXT_CHARS:
+        raise TemplateRefused(part, f"makes a text of more than {MAX_TEXT_CHARS} characters")
     return text
 
 
-def _told(error: Exception) -> str:
+def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 def visible_text(html: str) -> str:
-    """The words of a page, a line per block. Takes time in proportion to its length, whatever it is."""
+    """The words that a page shows, one line per block, in time proportional to the page's length."""
     words, at, hidden = [], 0, 0
     page = _without_comments(html)
     for tag in TAG.finditer(page):
         words.append("" if hidden else page[at : tag.start()].replace("\n", " "))
         at, name = tag.end(), tag["name"].lower()
-        if name in UNSEEN:
+        if name in INVISIBLE:
             hidden = max(0, hidden - 1) if tag["end"] else hidden + 1
         elif name in BLOCKS:
             words.append("\n")

@@ -9,10 +9,10 @@ from typing import Self
 from urllib.parse import quote
 
 from pipeline_engine.errors import Permanent
-from pipeline_engine.providers.effect_api import PATIENCE, EffectApi
+from pipeline_engine.providers.effect_api import CALL_TIMEOUT, EffectApi
 
 BASE_URL = "https://api.twilio.com"
-LONGEST = 1600  # characters, by Twilio's rule
+MAX_CHARS = 1600  # by Twilio's rule
 
 
 class Sms:
@@ -24,15 +24,15 @@ class Sms:
         auth_token: str | None,
         sender: str | None,
         base_url: str | None = None,
-        patience: float = PATIENCE,
+        timeout: float = CALL_TIMEOUT,
     ) -> None:
-        """`sender`: a telephone number, or the SID of a messaging service. `patience`: the seconds a call may take."""
+        """`sender`: a telephone number, or the SID of a messaging service. `timeout`: seconds that a call may take."""
         given = {"TWILIO_ACCOUNT_SID": account_sid, "TWILIO_AUTH_TOKEN": auth_token, "TWILIO_FROM": sender}
         self._missing = [name for name, value in given.items() if not value]
         self._login = "Basic " + b64encode(f"{account_sid}:{auth_token}".encode()).decode()
         self._from = {"MessagingServiceSid" if (sender or "").startswith("MG") else "From": sender or ""}
         self._path = f"/2010-04-01/Accounts/{quote(account_sid or '', safe='')}/Messages.json"
-        self._api = EffectApi("twilio", base_url or BASE_URL, patience)
+        self._api = EffectApi("twilio", base_url or BASE_URL, timeout)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -45,16 +45,16 @@ class Sms:
         await self._open.aclose()
 
     async def send(self, to: str, body: str, key: str) -> str | None:
-        """Send one message; `key` tells the provider that a repeat is a repeat. Returns Twilio's SID of the message.
+        """Send one message. Returns Twilio's SID of it, or None if the answer holds none. A repeat has the same `key`.
 
-        Raises: as `EffectApi.post`, and Permanent when the settings lack something or the body is too long or empty.
+        Raises: as `EffectApi.post`, and Permanent when a setting is missing or the body is empty or too long.
         """
         if self._missing:
             raise Permanent(f"{', '.join(self._missing)} not set, so no SMS can be sent", "sms_unset")
         if not body.strip():
             raise Permanent("the SMS is empty", "bad_sms")
-        if len(body) > LONGEST:
-            raise Permanent(f"the SMS is longer than {LONGEST} characters", "bad_sms")
+        if len(body) > MAX_CHARS:
+            raise Permanent(f"the SMS is longer than {MAX_CHARS} characters", "bad_sms")
         form = {"To": to, **self._from, "Body": body}
         headers = {"Authorization": self._login, "Idempotency-Key": key}
         done = await self._api.post(self._path, headers, data=form)

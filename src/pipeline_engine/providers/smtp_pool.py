@@ -1,4 +1,4 @@
-"""Connections to the mail server: a few, opened when they are needed and kept for the next mail."""
+"""A small pool of connections to the mail server, opened when needed and kept for the next mail."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.smtp_server import SmtpServer
 
-LONGEST_IDLE = 30.0  # seconds; many servers hang up after a minute or more
-GOODBYE = 1.0  # seconds that the server gets to answer QUIT
+MAX_IDLE_SECONDS = 30.0  # many servers close an idle connection after a minute or more
+QUIT_TIMEOUT = 1.0
 
 BROKEN = (SMTPException, OSError)
-"""Everything that aiosmtplib lets out when a call fails; a time-out is an OSError."""
+"""Everything that a failed call of aiosmtplib raises; a time-out is an OSError."""
 
 
 class SmtpPool:
     """At most `size` connections at a time: `async with SmtpPool(...) as pool`."""
 
-    def __init__(self, server: SmtpServer, size: int, patience: float) -> None:
-        """`patience`: the seconds that connecting, and then each answer, may take."""
+    def __init__(self, server: SmtpServer, size: int, timeout: float) -> None:
+        """`timeout`: the seconds that connecting, and then each answer, may take."""
         self._server = server
-        self._patience = patience
+        self._timeout = timeout
         self._places = asyncio.Semaphore(size)
         self._idle: list[tuple[SMTP, float]] = []
 
@@ -38,7 +38,7 @@ class SmtpPool:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(_hang_up(client) for client, _ in idle))
+        await asyncio.gather(*(_quit(client) for client, _ in idle))
 
     @asynccontextmanager
     async def lend(self, sender: str) -> AsyncIterator[SMTP]:
@@ -50,17 +50,16 @@ class SmtpPool:
             except SMTPResponseException:
                 await self._reset(client)
                 raise
-            except BaseException:  # broken, or cancelled in mid-dialogue: its next answer would be to an old question
+            except BaseException:  # broken or cancelled: its next answer would belong to an earlier command
                 client.close()
                 raise
             self._keep(client)
 
     async def _resumed(self, sender: str) -> SMTP | None:
-        """A connection from an earlier mail. The server may have hung up meanwhile: then a new one will do as well,
-        because nothing was sent yet."""
+        """A kept connection, or None. If the server has closed it, a new one serves: nothing was sent yet."""
         while self._idle:
             client, since = self._idle.pop()
-            if not client.is_connected or time.monotonic() - since > LONGEST_IDLE:
+            if not client.is_connected or time.monotonic() - since > MAX_IDLE_SECONDS:
                 client.close()
                 continue
             try:
@@ -82,10 +81,10 @@ class SmtpPool:
             password=server.password,
             use_tls=server.tls,
             start_tls=server.starttls,
-            timeout=self._patience,
+            timeout=self._timeout,
         )
         try:
-            async with asyncio.timeout(self._patience), failpoint("smtp.connect"):
+            async with asyncio.timeout(self._timeout), failpoint("smtp.connect"):
                 await client.connect()
                 await client.mail(sender)
         except BaseException:
@@ -94,7 +93,7 @@ class SmtpPool:
         return client
 
     async def _reset(self, client: SMTP) -> None:
-        """The server said no to this mail; the next one starts anew."""
+        """After a refused mail, make the connection ready for the next one."""
         try:
             await client.rset()
         except BaseException as failure:
@@ -108,7 +107,7 @@ class SmtpPool:
         self._idle.append((client, time.monotonic()))
 
 
-async def _hang_up(client: SMTP) -> None:
+async def _quit(client: SMTP) -> None:
     with suppress(*BROKEN):
-        await client.quit(timeout=GOODBYE)
+        await client.quit(timeout=QUIT_TIMEOUT)
     client.close()

@@ -15,10 +15,10 @@ SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 @dataclass(frozen=True)
 class SmtpServer:
-    """`tls` from the first byte, `starttls` before anything of ours is said, or neither."""
+    """Where the mail server is. `tls`: encrypted from the first byte; `starttls`: encrypted before the login."""
 
     host: str
-    port: int | None  # None: the usual one, 25, 465 (tls) or 587 (starttls)
+    port: int | None  # None: the default, 25, 465 (tls) or 587 (starttls)
     user: str | None
     password: str | None = field(repr=False)
     tls: bool
@@ -27,9 +27,10 @@ class SmtpServer:
 
 @dataclass(frozen=True)
 class Sender:
+    """The address that mails come from. `header` is the value of `From`, in ASCII."""
+
     address: str
     header: str
-    """The address with its name as it stands in `From`, in ASCII."""
 
     @property
     def domain(self) -> str:
@@ -37,7 +38,7 @@ class Sender:
 
 
 def read_smtp_url(url: str) -> SmtpServer:
-    """Raises: ConfigError saying what is wrong with SMTP_URL, without showing it."""
+    """The server that SMTP_URL names. Raises: ConfigError that says what is wrong and does not quote the URL."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -58,7 +59,7 @@ def read_smtp_url(url: str) -> SmtpServer:
 
 
 def read_sender(text: str) -> Sender:
-    """`name@domain`, or `Some Name <name@domain>`. Raises: ConfigError naming SMTP_FROM."""
+    """Read `name@domain` or `Some Name <name@domain>`. Raises: ConfigError naming SMTP_FROM."""
     name, address = parseaddr(text)
     try:
         address = read_email_address(address)

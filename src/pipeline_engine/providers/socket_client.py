@@ -1,4 +1,4 @@
-"""One Socket.IO connection that trusts the other end no further than it must."""
+"""One Socket.IO connection that protects itself against a misbehaving server."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ import aiohttp
 import socketio
 from socketio import packet
 
-CLOSING = 2.0  # seconds that saying goodbye may take
-LARGEST_MESSAGE = 256 * 1024  # bytes of one incoming frame: we expect acknowledgements only
+DISCONNECT_TIMEOUT = 2.0
+MAX_MESSAGE_BYTES = 256 * 1024  # of one incoming frame; the client expects acknowledgements only
 HARMLESS = {packet.CONNECT, packet.DISCONNECT, packet.ACK, packet.CONNECT_ERROR}
 
 
 class _TextPacket(packet.Packet):  # type: ignore[misc]  # the library has no types
-    """Whatever comes in and is not a plain answer becomes an event that nobody hears, instead of an error or a heap of
-    attachments waiting to be complete."""
+    """Turns every incoming packet that is not a plain answer into an event without handler.
+
+    The library would raise an error, or collect attachments until they are complete.
+    """
 
     uses_binary_events = False
     packet_type: int
@@ -39,25 +41,25 @@ class _TextPacket(packet.Packet):  # type: ignore[misc]  # the library has no ty
 
 
 class SocketClient:
-    """An open connection, made by `connect`. It never reconnects: whoever has it makes another one."""
+    """An open connection, made by `connect`. It never reconnects; the caller makes a new one."""
 
     def __init__(self, client: socketio.AsyncClient, session: aiohttp.ClientSession) -> None:
         self._client, self._session = client, session
 
     @classmethod
-    async def connect(cls, url: str, path: str, token: str, patience: float) -> Self:
-        """Connect and be let in, within `patience` seconds.
+    async def connect(cls, url: str, path: str, token: str, timeout: float) -> Self:
+        """Connect and log in within `timeout` seconds.
 
-        Raises: what the library and the network raise; nothing stays open then.
+        Raises: what the library and the network raise; no connection stays open then.
         """
         tracing = aiohttp.TraceConfig()
         tracing.on_request_redirect.append(_refuse_redirect)
         session = aiohttp.ClientSession(trace_configs=[tracing])
         connection = cls(_library_client(session), session)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await connection._client.connect(
-                    url, auth={"token": token}, transports=["websocket"], socketio_path=path, wait_timeout=patience
+                    url, auth={"token": token}, transports=["websocket"], socketio_path=path, wait_timeout=timeout
                 )
         except BaseException:
             await connection.close()
@@ -69,18 +71,18 @@ class SocketClient:
         """Whether an event can be sent now."""
         return bool(self._client.connected and self._client.namespaces)
 
-    async def call(self, name: str, argument: Mapping[str, Any], patience: float) -> None:
-        """Send an event and wait for its acknowledgement.
+    async def call(self, name: str, argument: Mapping[str, Any], timeout: float) -> None:
+        """Send an event and wait up to `timeout` seconds for its acknowledgement.
 
-        Raises: socketio's BadNamespaceError when it was not sent, its TimeoutError when nobody acknowledged.
+        Raises: socketio's BadNamespaceError when it was not sent, its TimeoutError without an acknowledgement.
         """
-        await self._client.call(name, argument, timeout=patience)
+        await self._client.call(name, argument, timeout=timeout)
 
     async def close(self) -> None:
-        """Say goodbye, or just hang up when that takes too long."""
+        """Disconnect properly, or close the connection if that takes more than 2 s."""
         engine = self._client.eio
         with suppress(Exception):
-            async with asyncio.timeout(CLOSING):
+            async with asyncio.timeout(DISCONNECT_TIMEOUT):
                 await engine.disconnect(abort=True)
         loops = [task for task in (engine.read_loop_task, engine.write_loop_task) if task]
         for task in loops:
@@ -94,10 +96,10 @@ def _library_client(session: aiohttp.ClientSession) -> socketio.AsyncClient:
         reconnection=False,
         serializer=_TextPacket,
         http_session=session,
-        request_timeout=CLOSING / 2,
-        websocket_extra_options={"max_msg_size": LARGEST_MESSAGE},
+        request_timeout=DISCONNECT_TIMEOUT / 2,
+        websocket_extra_options={"max_msg_size": MAX_MESSAGE_BYTES},
         handle_sigint=False,
-        # Given none, the library would add a handler of its own to the logging of the whole process.
+        # Without these, the library adds a handler of its own to the logging of the whole process.
         logger=logging.getLogger("socketio"),
         engineio_logger=logging.getLogger("engineio"),
     )

@@ -1,4 +1,4 @@
-"""Events to users, through the General Socket service. Its absence never holds work up and never fails it."""
+"""Sends events to users through the General Socket service. Its absence neither delays nor fails any work."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from socketio.exceptions import BadNamespaceError
-from socketio.exceptions import TimeoutError as Unheard
+from socketio.exceptions import TimeoutError as NotAcknowledged
 
 from pipeline_engine import logs
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.socket_client import SocketClient
 from pipeline_engine.providers.tokens import ServiceTokens
 
-PATIENCE = 5.0  # seconds for connecting, and again for an acknowledgement
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds from one attempt to connect to the next; doubles
-UNHEARD_LIMIT = 3  # unacknowledged events in a row after which the connection counts as dead
+ANSWER_TIMEOUT = 5.0  # for connecting, and again for an acknowledgement
+MIN_RECONNECT_SECONDS, MAX_RECONNECT_SECONDS = 0.5, 30.0  # from one attempt to connect to the next; doubles
+MAX_UNACKNOWLEDGED = 3  # events in a row after which the connection counts as dead
 
 log = logs.get(__name__)
 
 
 class Delivery(Enum):
-    """What became of an event. True when the service has it for certain."""
+    """The outcome of an event. It is true when the service has acknowledged the event."""
 
     ACKNOWLEDGED = "acknowledged"
-    UNHEARD = "unheard"  # sent, but nobody acknowledged it: it may have arrived
-    UNSENT = "unsent"  # the service is away
+    UNHEARD = "unheard"  # sent without acknowledgement: it may have arrived
+    UNSENT = "unsent"  # the service does not answer
 
     def __bool__(self) -> bool:
         return self is Delivery.ACKNOWLEDGED
 
 
 class Sockets(Protocol):
-    """Where events to users go."""
+    """Sends events to users."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -45,12 +45,12 @@ class Sockets(Protocol):
     ) -> None: ...
 
     async def emit(self, name: str, event_id: str, user_ids: Iterable[object], data: Mapping[str, Any]) -> Delivery:
-        """Send one event to some users. `data` is plain JSON; `event_id` is the same whenever it is sent again."""
+        """Send one event to some users. `data` is plain JSON; a repeat has the same `event_id`."""
         ...
 
 
 class LoggedSockets:
-    """Without a socket service events stand in the log and count as delivered."""
+    """Without a socket service: logs each event and counts it as delivered."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,21 +61,21 @@ class LoggedSockets:
         return None
 
     async def emit(self, name: str, event_id: str, user_ids: Iterable[object], data: Mapping[str, Any]) -> Delivery:
-        log.info("sockets.event", name=name, event_id=event_id, users=len(list(user_ids)), fields=sorted(data))
+        log.info("sockets.event_logged", name=name, event_id=event_id, users=len(list(user_ids)), fields=sorted(data))
         return Delivery.ACKNOWLEDGED
 
 
 class SocketService:
-    """The service at SOCKET_URL, over one connection that is made when an event needs it, with a fresh token."""
+    """The service at SOCKET_URL, over one connection, which is opened with a new token when an event needs it."""
 
-    def __init__(self, url: str, path: str, tokens: ServiceTokens, patience: float = PATIENCE) -> None:
-        """`patience`: the seconds that connecting, and then an acknowledgement, may take."""
-        self._url, self._path, self._tokens, self._patience = url, path, tokens, patience
+    def __init__(self, url: str, path: str, tokens: ServiceTokens, timeout: float = ANSWER_TIMEOUT) -> None:
+        """`timeout`: the seconds that connecting, and then an acknowledgement, may take."""
+        self._url, self._path, self._tokens, self._timeout = url, path, tokens, timeout
         self._client: SocketClient | None = None
         self._connecting = asyncio.Lock()
-        self._pause = FIRST_PAUSE
+        self._reconnect_seconds = MIN_RECONNECT_SECONDS
         self._not_before = 0.0
-        self._unheard = 0
+        self._unacknowledged = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,19 +87,19 @@ class SocketService:
 
     @failpoint("sockets.emit")
     async def emit(self, name: str, event_id: str, user_ids: Iterable[object], data: Mapping[str, Any]) -> Delivery:
-        """Send one event and wait for its acknowledgement, for at most twice the patience."""
+        """Send one event and wait for its acknowledgement, at most twice the time-out in all."""
         client = await self._connected()
         if client is None:
             return Delivery.UNSENT
         argument = {"event_id": event_id, "user_ids": [str(user) for user in user_ids], "data": dict(data)}
         try:
-            await client.call(name, argument, self._patience)
-        except BadNamespaceError:  # cut off since we looked
+            await client.call(name, argument, self._timeout)
+        except BadNamespaceError:  # disconnected since the check
             return Delivery.UNSENT
-        except Unheard:
-            await self._note_unheard(client, name, event_id)
+        except NotAcknowledged:
+            await self._count_unacknowledged(client, name, event_id)
             return Delivery.UNHEARD
-        self._note_heard()
+        self._acknowledged()
         return Delivery.ACKNOWLEDGED
 
     async def _connected(self) -> SocketClient | None:
@@ -108,9 +108,9 @@ class SocketService:
                 return self._client
             if time.monotonic() < self._not_before:
                 return None
-            # Only an acknowledgement shortens the pause again: a service may let us in and throw us out all day.
-            self._not_before = time.monotonic() + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            # Only an acknowledgement resets the wait: a service may accept and drop connections all day.
+            self._not_before = time.monotonic() + self._reconnect_seconds
+            self._reconnect_seconds = min(self._reconnect_seconds * 2, MAX_RECONNECT_SECONDS)
             await self._drop()
             self._client = await self._connect()
             return self._client
@@ -118,19 +118,23 @@ class SocketService:
     async def _connect(self) -> SocketClient | None:
         try:
             async with failpoint("sockets.connect"):
-                return await SocketClient.connect(self._url, self._path, self._tokens.for_service(), self._patience)
-        except Exception as failure:  # the library lets out whatever a strange answer makes it stumble over
-            log.warning("sockets.away", reason=f"{type(failure).__name__}: {failure}", again_in=self._pause)
+                return await SocketClient.connect(self._url, self._path, self._tokens.for_service(), self._timeout)
+        except Exception as failure:  # the library raises errors of any type for malformed answers
+            log.warning(
+                "sockets.connect_failed",
+                reason=f"{type(failure).__name__}: {failure}",
+                again_in=self._reconnect_seconds,
+            )
             return None
 
-    def _note_heard(self) -> None:
-        self._unheard, self._pause, self._not_before = 0, FIRST_PAUSE, 0.0
+    def _acknowledged(self) -> None:
+        self._unacknowledged, self._reconnect_seconds, self._not_before = 0, MIN_RECONNECT_SECONDS, 0.0
 
-    async def _note_unheard(self, client: SocketClient, name: str, event_id: str) -> None:
-        log.info("sockets.unheard", name=name, event_id=event_id)
-        self._unheard += 1
-        if self._unheard >= UNHEARD_LIMIT and client is self._client:
-            self._unheard = 0
+    async def _count_unacknowledged(self, client: SocketClient, name: str, event_id: str) -> None:
+        log.info("sockets.event_unacknowledged", name=name, event_id=event_id)
+        self._unacknowledged += 1
+        if self._unacknowledged >= MAX_UNACKNOWLEDGED and client is self._client:
+            self._unacknowledged = 0
             await self._drop()
 
     async def _drop(self) -> None:

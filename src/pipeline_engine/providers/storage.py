@@ -1,4 +1,4 @@
-"""S3 (Wasabi, Amazon or any other): read, write, list and delete objects of one bucket."""
+"""S3 (Wasabi, Amazon or another): reads, writes, lists, copies and deletes the objects of one bucket."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from aiobotocore.config import AioConfig
 from pipeline_engine import logs
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.failpoints import failpoint
-from pipeline_engine.providers.storage_errors import FAILURES, ObjectChanged, refuse_bad_key, told
+from pipeline_engine.providers.storage_errors import FAILURES, ObjectChanged, engine_error, refuse_bad_key
 from pipeline_engine.providers.storage_upload import PART_BYTES, Upload, in_parts
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
 
-BLOCK_BYTES = 256 * 1024  # a stream's blocks are at most this long
-ATTEMPTS = 2  # of each single request; lanes repeat the whole job
-RESUMES = 4  # times in a row that a body may break off without a whole block in between
-PAUSE = 0.2  # seconds before the first resume; doubles with each
+BLOCK_BYTES = 256 * 1024  # the longest block of a stream
+MAX_ATTEMPTS = 2  # of one request; lanes retry the whole job
+MAX_RESUMES = 4  # in a row, without a whole block in between
+RESUME_SECONDS = 0.2  # before the first resume; doubles with each
 
 _session = cache(aioboto3.Session)
-"""Reads the description of S3, a tenth of a second's work, once; the login is the client's own."""
+"""Loads the description of S3, which takes 0.1 s, once per process. Credentials are the client's own."""
 
 log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """One object: its size in bytes, and an ETag that changes when its bytes do."""
+    """One object: its size in bytes, and its ETag, which changes when its content does."""
 
     key: str
     size: int
@@ -47,7 +47,7 @@ class Storage:
     """One bucket, over one client for the whole process: `async with Storage(...) as storage`.
 
     Every method raises: ObjectMissing and ObjectChanged (both Permanent), Permanent when the request, the credentials
-    or the bucket are wrong, Transient when S3 is away, slow, busy or breaks off.
+    or the bucket are wrong, Transient when S3 is away, slow or busy, or an answer breaks off.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Storage:
         read_timeout: float = 20.0,
         call_timeout: float = 60.0,
     ) -> None:
-        """Connects to nothing yet. Without an endpoint it is Amazon's. Time-outs in seconds: `read_timeout` is the
-        longest silence within an answer, `call_timeout` the longest a call may take with its retry, body excepted."""
+        """Makes no connection yet. Without `endpoint`, it is Amazon's S3. Time-outs in seconds: `read_timeout` limits
+        each wait within an answer, `call_timeout` a call with its retry, without the body."""
         self.bucket = bucket
         self._call_timeout = call_timeout
         self._credentials = key_id, secret
@@ -74,8 +74,8 @@ class Storage:
                 connect_timeout=connect_timeout,
                 read_timeout=read_timeout,
                 max_pool_connections=32,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                # Other makers' S3 does not know the checksums that Amazon's now takes by default.
+                retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+                # Other S3 servers do not know the checksums that Amazon's client now sends by default.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 s3={"addressing_style": "path" if endpoint else "auto"},
@@ -86,10 +86,10 @@ class Storage:
 
     async def __aenter__(self) -> Self:
         key_id, secret = self._credentials
-        if key_id and secret:  # else the client would look for some in files and ask the cloud's metadata server
+        if key_id and secret:  # without, the client would search files and ask the cloud's metadata server
             options = {"aws_access_key_id": key_id, "aws_secret_access_key": secret, **self._options}
             if str(options["endpoint_url"]).startswith("http://"):
-                options["verify"] = False  # there is nothing to verify, and reading all certificates takes 30 ms
+                options["verify"] = False  # no certificate to verify, and loading the trusted ones takes 30 ms
             self._client = await self._open.enter_async_context(_session().client("s3", **options))
         return self
 
@@ -100,25 +100,25 @@ class Storage:
         await self._open.aclose()
 
     async def check(self) -> None:
-        """Ask whether S3 answers, knows us and has the bucket."""
-        async with self._asking("check") as s3:
+        """Check that S3 answers, accepts the credentials and has the bucket."""
+        async with self._call("check") as s3:
             await s3.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
 
     async def head(self, key: str) -> ObjectInfo:
-        """Size and ETag of an object."""
-        async with self._asking("head", key) as s3:
+        """The size and ETag of an object."""
+        async with self._call("head", key) as s3:
             found = await s3.head_object(Bucket=self.bucket, Key=refuse_bad_key(key))
         return ObjectInfo(key, found["ContentLength"], found["ETag"])
 
     async def stream(
         self, key: str, start: int = 0, end: int | None = None, etag: str | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes from `start` up to but without `end`, in blocks as they arrive, of the version `etag`.
+        """The bytes from `start` to before `end`, of the version `etag`, in blocks as they arrive.
 
-        A body that breaks off is resumed where it was. Without `etag` the version met first is held on to. Whoever
-        stops early closes it (`contextlib.aclosing`), or the connection stays taken.
+        A body that breaks off is resumed at the same byte. Without `etag`, all bytes are of the version of the first
+        answer. A caller that stops early must close the stream (`contextlib.aclosing`) to free the connection.
         """
-        at = sound = start  # `sound`: where the body broke off last
+        at = resumed_at = start
         breaks = 0
         while end is None or at < end:
             try:
@@ -129,48 +129,47 @@ class Storage:
                         at += len(block)
                         yield block
             except Transient as failure:
-                breaks = 1 if at - sound >= BLOCK_BYTES else breaks + 1
-                sound = at
-                if breaks > RESUMES:
+                breaks = 1 if at - resumed_at >= BLOCK_BYTES else breaks + 1
+                resumed_at = at
+                if breaks > MAX_RESUMES:
                     raise
-                log.info("storage.resumes", key=key, at=at, time=breaks, reason=str(failure))
-                await asyncio.sleep(PAUSE * 2 ** (breaks - 1))
+                log.info("storage.stream_resumed", key=key, at=at, time=breaks, reason=str(failure))
+                await asyncio.sleep(RESUME_SECONDS * 2 ** (breaks - 1))
 
     async def read(self, key: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
-        """What `stream` gives, in one piece."""
+        """The bytes that `stream` yields, in one piece."""
         return b"".join([block async for block in self.stream(key, start, end, etag)])
 
     async def put_stream(
         self, key: str, blocks: AsyncIterator[bytes], content_type: str = "application/octet-stream"
     ) -> ObjectInfo:
-        """Write an object out of blocks of any size, holding about 15 MB of it at a time.
+        """Write an object from blocks of any size, with about 15 MB of it in memory at a time.
 
-        It appears whole or not at all: on any failure, the caller's blocks' own included, nothing is left behind.
+        The object appears whole or not at all: on any failure, also of `blocks`, no part of it remains in S3.
         """
         refuse_bad_key(key)
         async with aclosing(in_parts(blocks)) as parts:
             first = await anext(parts, b"")
             if len(first) < PART_BYTES:
                 return ObjectInfo(key, len(first), await self._put(key, first, content_type))
-            upload = Upload(self._asking, self.bucket, key, content_type)
+            upload = Upload(self._call, self.bucket, key, content_type)
             etag = await upload.send(first, parts)
             return ObjectInfo(key, upload.size, etag)
 
     async def copy(self, source_key: str, target_key: str, known: ObjectInfo | None = None) -> ObjectInfo:
-        """Copy an object within the bucket, on the server, with its metadata. What stood at the target is replaced.
+        """Copy an object with its metadata within the bucket, on the server. An object at the target is replaced.
 
-        S3 may answer 200 and carry an error in the body, and an object may be replaced while it is copied: what came
-        out is compared with the source. `known`, what `head` once said of the source, saves asking again; should
-        another ETag come out, it is asked after all.
+        The copy is compared with the source, because S3 may answer 200 with an error in the body, and the source may be
+        replaced meanwhile. `known`, an earlier result of `head`, saves a request unless the copy has another ETag.
         """
         source = known or await self.head(source_key)
         refuse_bad_key(target_key)
-        async with self._asking("copy", source_key) as s3:
+        async with self._call("copy", source_key) as s3:
             done = await s3.copy_object(
                 Bucket=self.bucket, Key=target_key, CopySource={"Bucket": self.bucket, "Key": source_key}
             )
         etag = _quoted(done.get("CopyObjectResult", {}).get("ETag"))
-        # The ETag of an object that went up in parts says how it did, not what is in it.
+        # The ETag of an object uploaded in parts depends on the parts, not only on the content.
         if etag != source.etag or "-" in source.etag:
             source = await self.head(source_key) if known else source
             await self._compare(source, target_key, etag)
@@ -183,15 +182,15 @@ class Storage:
             raise Transient(f"S3 did not copy {source.key!r} as it is: {there.size} bytes of {source.size}")
 
     async def delete(self, key: str) -> None:
-        """Remove an object; one that is not there counts as removed."""
-        async with self._asking("delete", key) as s3:
+        """Delete an object. A missing object counts as deleted."""
+        async with self._call("delete", key) as s3:
             await s3.delete_object(Bucket=self.bucket, Key=refuse_bad_key(key))
 
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo, None]:
-        """Every object whose key starts with `prefix`, in order of key."""
+        """Every object whose key starts with `prefix`, ordered by key."""
         page: dict[str, Any] = {}
         while True:
-            async with self._asking("list", prefix) as s3:
+            async with self._call("list", prefix) as s3:
                 answer = await s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **page)
             for found in answer.get("Contents", []):
                 yield ObjectInfo(found["Key"], found["Size"], found["ETag"])
@@ -200,19 +199,19 @@ class Storage:
             page = {"ContinuationToken": answer["NextContinuationToken"]}
 
     @asynccontextmanager
-    async def _asking(self, verb: str, key: str = "") -> AsyncIterator[S3Client]:
+    async def _call(self, verb: str, key: str = "") -> AsyncIterator[S3Client]:
         if self._client is None:
             raise Permanent("S3 is not set up: S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY are needed", "storage_unset")
-        with self._in_our_words(key):
+        with self._engine_errors(key):
             async with asyncio.timeout(self._call_timeout), failpoint(f"s3.{verb}"):
                 yield self._client
 
     @contextmanager
-    def _in_our_words(self, key: str) -> Iterator[None]:
+    def _engine_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except FAILURES as failure:
-            raise told(failure, self.bucket, key) from failure
+            raise engine_error(failure, self.bucket, key) from failure
 
     async def _get(self, key: str, at: int, end: int | None, etag: str | None) -> GetObjectOutputTypeDef:
         wanted: dict[str, Any] = {"Bucket": self.bucket, "Key": refuse_bad_key(key)}
@@ -220,9 +219,9 @@ class Storage:
             wanted["Range"] = f"bytes={at}-{'' if end is None else end - 1}"
         if etag:
             wanted["IfMatch"] = etag
-        async with self._asking("get", key) as s3:
+        async with self._call("get", key) as s3:
             answer = await s3.get_object(**wanted)
-        # A server that overlooks one of the two headers would make us mix files or places.
+        # A server that ignores one of the two headers would make the stream mix versions or offsets.
         if etag and answer["ETag"] != etag:
             answer["Body"].close()
             raise ObjectChanged(key)
@@ -235,20 +234,20 @@ class Storage:
         body = answer["Body"]
         try:
             while True:
-                with self._in_our_words(key):
+                with self._engine_errors(key):
                     block = await body.read(BLOCK_BYTES)
                 if not block:
                     return
                 yield block
         finally:
-            body.close()  # a body that was read to its end has given its connection back already
+            body.close()  # changes nothing after the last block, when the connection is free already
 
     async def _put(self, key: str, body: bytes, content_type: str) -> str:
-        async with self._asking("put", key) as s3:
+        async with self._call("put", key) as s3:
             done = await s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
         return done["ETag"]
 
 
 def _quoted(etag: str | None) -> str | None:
-    """As a head gives it: in the body of an answer, some makers' S3 leaves the quotation marks out."""
+    """The ETag as `head` returns it. In the body of an answer, some S3 servers omit the quotation marks."""
     return etag and '"{}"'.format(etag.strip('"'))

@@ -1,4 +1,4 @@
-"""What goes wrong with S3, in the words of the engine's error tree."""
+"""Failures of S3 as errors of the engine's tree."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from botocore.parsers import ResponseParserError
 from pipeline_engine.errors import EngineError, Permanent, Transient
 
 FAILURES = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
-"""Everything that aioboto3 lets out when a call fails; a time-out is an OSError."""
+"""Everything that a failed call of aioboto3 raises; a time-out is an OSError."""
 
 BROKEN_OFF = (NotConnected, HTTPClientError, IncompleteReadError, ResponseParserError, aiohttp.ClientError, OSError)
-# Codes that pass by themselves although their status does not say so. An upload vanishes when a newer one of the same
-# key took its place, or when it was completed and the answer got lost: doing it all again is right in both cases.
-PASSING = {"RequestTimeout", "SlowDown", "OperationAborted", "NoSuchUpload"}
+# Codes of temporary failures whose status does not say so. NoSuchUpload: a newer upload of the same key replaced this
+# one, or it was completed and the answer was lost. Repeating everything is right in both cases.
+TEMPORARY_CODES = {"RequestTimeout", "SlowDown", "OperationAborted", "NoSuchUpload"}
 
-LONGEST_KEY = 1024  # bytes, by S3's rule
+MAX_KEY_BYTES = 1024  # by S3's rule
 BAD_KEY = re.compile(r"^/|\.\.|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -37,7 +37,7 @@ class ObjectMissing(Permanent):
 
 
 class ObjectChanged(Permanent):
-    """The object was replaced since its ETag was read, so what was read so far is of another file."""
+    """The object was replaced since its ETag was read, so the bytes read so far belong to another version."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"the object {key!r} was replaced while it was being read", "object_changed")
@@ -45,36 +45,36 @@ class ObjectChanged(Permanent):
 
 
 def refuse_bad_key(key: str) -> str:
-    """The key itself when it is fit for S3 and cannot point anywhere else.
+    """Returns the key if S3 accepts it and it cannot point outside its prefix.
 
     Raises: Permanent `bad_key` when it is empty, longer than 1,024 bytes, starts with `/`, or holds `..` or a control
     character.
     """
-    if not key or BAD_KEY.search(key) or len(key.encode()) > LONGEST_KEY:
+    if not key or BAD_KEY.search(key) or len(key.encode()) > MAX_KEY_BYTES:
         raise Permanent(f"not an acceptable S3 key: {key[:100]!r}", "bad_key")
     return key
 
 
-def told(failure: BaseException, bucket: str, key: str) -> EngineError:
-    """The failure of a call about `key` as an error of ours."""
+def engine_error(failure: BaseException, bucket: str, key: str) -> EngineError:
+    """The failure of a call about `key` as an error of the engine's tree."""
     if isinstance(failure, ClientError):
         return _refused(failure, bucket, key)
     if isinstance(failure, BROKEN_OFF):
         return Transient(f"S3 did not answer in full: {type(failure).__name__}: {failure}")
-    return Permanent(f"S3 cannot be asked for {key!r}: {failure}", "storage_request")
+    return Permanent(f"the request to S3 for {key!r} is not valid: {failure}", "storage_request")
 
 
 def _refused(failure: ClientError, bucket: str, key: str) -> EngineError:
     code = str(failure.response.get("Error", {}).get("Code", ""))
     status = failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= 500 or status == 429 or code in PASSING:
-        return Transient(f"S3 is busy or in trouble: {failure}")
+    if status >= 500 or status == 429 or code in TEMPORARY_CODES:
+        return Transient(f"S3 is busy or failing: {failure}")
     if code == "NoSuchBucket":
         return Permanent(f"there is no bucket {bucket!r}: see S3_BUCKET", "no_bucket")
     if status == 403:
-        reason = f"S3 refuses us the bucket {bucket!r} ({code}): see S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY"
+        reason = f"S3 denies access to the bucket {bucket!r} ({code}): see S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY"
         return Permanent(reason, "storage_denied")
-    if status == 404:  # an answer to HEAD has no body, so it names no code
+    if status == 404:  # the answer to a HEAD request has no body and so no code
         return ObjectMissing(bucket, key)
     if status == 412:
         return ObjectChanged(key)

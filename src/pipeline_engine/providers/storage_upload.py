@@ -1,4 +1,4 @@
-"""A large object goes to S3 in parts, and nothing of it stays behind when that does not end well."""
+"""Uploads a large object to S3 in parts, and removes the parts if the upload fails."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-    Asking = Callable[[str, str], AbstractAsyncContextManager[S3Client]]
+    Call = Callable[[str, str], AbstractAsyncContextManager[S3Client]]
 
-PART_BYTES = 5 * 1024 * 1024  # S3's least size of a part; what is shorter goes up in one PUT
-SWEEP_SECONDS = 10.0  # an unfinished upload is not worth waiting longer for
+PART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes; a shorter object is uploaded by one PUT
+ABORT_TIMEOUT = 10.0
 
 log = logs.get(__name__)
 
 
 class Upload:
-    """One multipart upload. `asking(verb, key)` gives the client for one call."""
+    """One multipart upload. `call(verb, key)` yields the client for one call."""
 
-    def __init__(self, asking: Asking, bucket: str, key: str, content_type: str) -> None:
-        self._asking = asking
+    def __init__(self, call: Call, bucket: str, key: str, content_type: str) -> None:
+        self._call = call
         self._bucket, self._key, self._content_type = bucket, key, content_type
         self._sent: list[CompletedPartTypeDef] = []
         self.size = 0  # bytes sent so far
 
     async def send(self, first: bytes, rest: AsyncIterator[bytes]) -> str:
         """Upload all parts in order and make one object of them; returns its ETag."""
-        async with self._asking("upload_begin", self._key) as s3:
+        async with self._call("upload_begin", self._key) as s3:
             begun = await s3.create_multipart_upload(Bucket=self._bucket, Key=self._key, ContentType=self._content_type)
         own = begun["UploadId"]
         try:
@@ -42,42 +42,42 @@ class Upload:
                 await self._send_part(own, part)
             return await self._complete(own)
         finally:
-            await self._sweep(own)
+            await self._abort_unfinished(own)
 
     async def _send_part(self, own: str, part: bytes) -> None:
         number = len(self._sent) + 1
-        async with self._asking("upload_part", self._key) as s3:
+        async with self._call("upload_part", self._key) as s3:
             done = await s3.upload_part(Bucket=self._bucket, Key=self._key, UploadId=own, PartNumber=number, Body=part)
         self._sent.append({"ETag": done["ETag"], "PartNumber": number})
         self.size += len(part)
 
     async def _complete(self, own: str) -> str:
-        async with self._asking("upload_complete", self._key) as s3:
+        async with self._call("upload_complete", self._key) as s3:
             whole = await s3.complete_multipart_upload(
                 Bucket=self._bucket, Key=self._key, UploadId=own, MultipartUpload={"Parts": self._sent}
             )
         return whole["ETag"]
 
-    async def _sweep(self, own: str) -> None:
-        """Abort what is unfinished under the key: ours, a killed process's, one whose id got lost on its way to us."""
+    async def _abort_unfinished(self, own: str) -> None:
+        """Abort every unfinished upload of the key: this one, that of a killed process, one whose id was lost."""
         try:
-            async with asyncio.timeout(SWEEP_SECONDS):
+            async with asyncio.timeout(ABORT_TIMEOUT):
                 for upload in await self._unfinished(own):
-                    async with self._asking("upload_abort", self._key) as s3:
+                    async with self._call("upload_abort", self._key) as s3:
                         await s3.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=upload)
         except (EngineError, TimeoutError) as failure:
-            log.warning("storage.upload_left", key=self._key, reason=str(failure))
+            log.warning("storage.abort_failed", key=self._key, reason=str(failure))
 
     async def _unfinished(self, own: str) -> list[str]:
-        with suppress(Permanent):  # to list them is a right of its own
-            async with self._asking("upload_list", self._key) as s3:
+        with suppress(Permanent):  # listing uploads may not be permitted
+            async with self._call("upload_list", self._key) as s3:
                 found = await s3.list_multipart_uploads(Bucket=self._bucket, Prefix=self._key)
             return [upload["UploadId"] for upload in found.get("Uploads", []) if upload["Key"] == self._key]
         return [own]
 
 
 async def in_parts(blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The same bytes in pieces of PART_BYTES; only the last is shorter."""
+    """The same bytes in pieces of PART_BYTES; only the last one may be shorter."""
     held = bytearray()
     async for block in blocks:
         held += block

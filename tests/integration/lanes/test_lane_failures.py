@@ -112,7 +112,7 @@ async def test_a_job_that_takes_too_long_is_retried(crews: Crews, queue: LaneQue
 async def test_what_is_not_the_jobs_fault_uses_no_attempt(
     crews: Crews, queue: LaneQueue, book: Book, raised: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classify_error, "REST", 0.01)
+    monkeypatch.setattr(classify_error, "UNREACHABLE_SNOOZE_SECONDS", 0.01)
     attempts: list[int] = []
 
     async def handler(context: Context[None]) -> None:
@@ -188,7 +188,7 @@ async def test_the_lane_says_how_long_to_wait_between_attempts(crews: Crews, que
 async def test_a_dead_letter_that_cannot_be_written_keeps_the_job_but_does_not_run_it_again(
     crews: Crews, queue: LaneQueue, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "BURIAL_REST", 0.02)
+    monkeypatch.setattr(runner, "DEAD_LETTER_RETRY_SECONDS", 0.02)
     runs: list[int] = []
 
     async def handler(context: Context[None]) -> None:

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
+from tests.faults.proxy import Fault, Proxy
 
 from pipeline_engine.embedded.redis import Redis as Server
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Context, LaneQueue, NewJob, connect, connection
-from tests.integration.lanes.conftest import Crews
+from pipeline_engine.lanes.redis_health import RedisHealth
+from tests.integration.lanes.conftest import Crews, Said
 from tests.integration.lanes.stage import CODEC, lane, until
-from tests.support.proxy import Fault, Proxy
 
 RETURN = 5.0  # seconds within which work must go on
 
@@ -107,6 +108,33 @@ async def test_a_hanging_redis_freezes_nothing_and_no_running_job_loses_its_leas
     assert ran.jobs == [("long", 0)]
 
 
+async def test_every_loop_gives_up_its_call_to_a_hanging_redis_in_time(
+    crews: Crews, own_redis: Server, own_queue: LaneQueue, ran: Ran, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py limits each answer, not the call; the doorbell's connection has no limit of its own at all."""
+    monkeypatch.setattr(connection, "CALL_TIMEOUT", 0.5)
+    failed: set[str] = set()
+    monkeypatch.setattr(RedisHealth, "failed", lambda _health, loop, _error: failed.add(loop))
+    held = Ran()
+    for handler in (ran, held):
+        handler.open.clear()
+    async with Proxy.before(own_redis.url) as proxy:
+        url = proxy.instead_of(own_redis.url)
+        await crews(lane(), {"f": ran, "g": held}, url=url, queue=own_queue, look_every=0.1, lease=0.9)
+        await own_queue.enqueue("test", "f", id="ends while Redis hangs")
+        await own_queue.enqueue("test", "g", id="has a lease to renew")
+        await until(lambda: len(ran.jobs + held.jobs) == 2, "both run")
+        own_redis.program.pause()
+        hangs = time.monotonic()
+        await proxy.cut()  # every loop needs a new connection
+        ran.open.set()
+        await until(lambda: failed == {"lane test", "leases", "look", "doorbell"}, "four loops gave up", timeout=4)
+        await until(lambda: "minutes.write_failed" in said(), "the history gave up", timeout=4)
+        assert time.monotonic() - hangs < connection.ANSWER_TIMEOUT
+        own_redis.program.resume()
+        held.open.set()
+
+
 async def test_an_emptied_redis_costs_no_second_run(crews: Crews, own_redis: Server, own: Redis, ran: Ran) -> None:
     """The sweep brings the job again while it still runs: the run goes on under the new claim."""
     queue = LaneQueue(own, CODEC)
@@ -129,7 +157,7 @@ async def test_scripts_come_back_after_script_flush(crews: Crews, own_redis: Ser
     for name in ("one", "two"):
         await own.script_flush()
         await queue.enqueue("test", "f", id=name)
-        await until(lambda: (name, 0) in ran.jobs, "it ran")  # noqa: B023
+        await until(lambda name=name: (name, 0) in ran.jobs, "it ran")  # type: ignore[misc]
 
 
 async def test_a_full_redis_takes_nothing_new_but_what_it_holds_is_done(
@@ -176,6 +204,7 @@ async def test_claims_whose_answer_got_lost_go_back_at_once_and_are_no_crash(
         await queue.enqueue("test", "f", id="warm")
         await until(lambda: ran.jobs == [("warm", 0)] and proxy.accepted >= 2, "all connections are open")
         await until(lambda: _is_empty(queue), "it is settled")
+        await until(lambda: _is_counted(queue), "its history is written, so the next call is the worker's")
         proxy.set(Fault(cut_after=0))
         await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b", "c")])
         await until(lambda: _holds(queue, active=3), "they are claimed, and nobody was told")
@@ -277,3 +306,7 @@ async def _holds(queue: LaneQueue, **expected: int) -> bool:
 
 async def _is_empty(queue: LaneQueue) -> bool:
     return (await queue.counts(["test"]))["test"].unfinished == 0
+
+
+async def _is_counted(queue: LaneQueue) -> bool:
+    return bool(await queue.minutes("test"))

@@ -1,4 +1,4 @@
--- Remove up to BATCH waiting or delayed jobs. Returns how many went; call again until it is 0.
+-- Remove up to BATCH waiting or delayed jobs. Returns how many were removed; the caller repeats until it is 0.
 -- KEYS: stem. ARGV: {sets = to empty}
 local lane, ids = KEYS[1], {}
 for _, set in ipairs(cmsgpack.unpack(ARGV[1]).sets) do

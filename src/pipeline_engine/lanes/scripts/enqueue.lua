@@ -1,10 +1,10 @@
--- Put jobs into a lane; an id that is waiting or running already is left as it is. Returns how many were new.
+-- Put jobs into a lane; a job whose id is waiting or running there is left unchanged. Returns how many were new.
 -- KEYS: stem, doorbell. ARGV: {lane, sender, priority, delay, ttl} (ms), then id, payload, id, payload, ...
 local lane, doorbell, ask = KEYS[1], KEYS[2], cmsgpack.unpack(ARGV[1])
 local delayed = ask.delay > 0
 local set = lane .. (delayed and 'delayed' or ask.priority)
 
--- Who waits for this lane has been told when the first job came; only a new first job is news.
+-- Sleeping workers were woken for the first job of the line; only a new first job needs another message.
 local function is_news()
   if not delayed then return waiting(lane) == 0 end
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]

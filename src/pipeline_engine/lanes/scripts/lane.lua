@@ -1,7 +1,7 @@
--- Put in front of every script: server time, and the moves between the sets of one lane. `lane` is a stem, "pe:crm.jobs:".
+-- Precedes every script: server time, and the moves between the sets of one lane. `lane` is a stem, "pe:orders:".
 
-local BATCH = 500           -- ids moved in one go; unpack() takes some thousand at most
-local CRASH_GAP = 1000      -- ms between the restarts of jobs that were there at a second crash
+local BATCH = 500           -- ids moved at once; unpack() takes a few thousand at most
+local CRASH_GAP = 1000      -- ms between the restarts of jobs that crashed twice or more
 
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
@@ -25,12 +25,12 @@ local function waiting(lane)
   return redis.call('ZCARD', lane .. 'high') + redis.call('ZCARD', lane .. 'normal') + redis.call('ZCARD', lane .. 'low')
 end
 
--- Take over what arq's own client wrote. A payload that has expired comes along empty and is refused by the runner.
+-- Take over the jobs that arq's own client enqueued. An expired payload is adopted empty, and the runner refuses it.
 local function adopt(lane)
-  local letters = redis.call('ZRANGE', lane .. 'inbox', 0, BATCH - 1, 'WITHSCORES')
+  local entries = redis.call('ZRANGE', lane .. 'inbox', 0, BATCH - 1, 'WITHSCORES')
   local ready = {}
-  for i = 1, #letters, 2 do
-    local id, due = letters[i], tonumber(letters[i + 1])
+  for i = 1, #entries, 2 do
+    local id, due = entries[i], tonumber(entries[i + 1])
     local payload = redis.call('GET', 'arq:job:' .. id) or ''
     redis.call('DEL', 'arq:job:' .. id)
     redis.call('ZREM', lane .. 'inbox', id)
@@ -53,8 +53,8 @@ local function promote(lane)
   end
 end
 
--- A lease that ran out means that the process is gone. Everything it held restarts at once the first time; from the
--- second time on one by one, so that the job that takes its process down does so without its neighbours.
+-- An expired lease means that the process is gone. Its jobs restart at once after a first crash; from the second crash
+-- on they restart one by one, so that a job that kills its process does not kill its neighbours too.
 local function reap(lane)
   for i, id in ipairs(redis.call('ZRANGEBYSCORE', lane .. 'active', '-inf', now, 'LIMIT', 0, BATCH)) do
     redis.call('ZREM', lane .. 'active', id)

@@ -1,6 +1,6 @@
--- The safety net, one call for all lanes: adopt, unpark, promote, reap.
+-- The safety net, one call for all lanes: adopt arq's jobs, unpark known ones, promote due ones, reap expired leases.
 -- KEYS: none. ARGV: {prefix, reap (true or false), ttl (ms), functions = known names, lanes = names}
--- Returns {ms until the first lease ends (-1 = nothing runs), names of the lanes with something ready}.
+-- Returns {ms until the first lease ends (-1 = no job runs), names of the lanes with a ready job}.
 local ask, known = cmsgpack.unpack(ARGV[1]), {}
 for _, name in ipairs(ask.functions) do known[name] = true end
 

@@ -1,14 +1,14 @@
--- One round trip of a worker: settle what it finished, take up to `places` new jobs, say when to come again.
+-- One round trip of a worker: settle the jobs it finished, claim up to `places` new ones, return when more are due.
 -- KEYS: stem. ARGV: {
---   places, token, lease, turn,    what it asks for: free places, the name of this claim, ms, place in TURNS
+--   places, token, lease, turn,    free places, name of this claim, ms, position in TURNS
 --   rate, window, ttl,             the lane's rate (0 = none), its window in ms; ms that keys live (0 = for ever)
 --   lost,                          tokens of claims whose answer never arrived
 --   finished = {{id, token, back, state}, ...}
---     back   '' = gone for good, 'first' = head of the line, '?f' = until somebody knows the function f,
+--     back   '' = remove the job, 'first' = head of the line, '?f' = park it until a daemon knows the function f,
 --            else ms from now (0 = end of the line)
---     state  '' = as it is, else what to remember for the next attempt
+--     state  '' = unchanged, else the retry state that the next attempt gets
 -- }
--- Returns {turn, ms until something is due (-1 = nothing), finished jobs that others held by then,
+-- Returns {turn, ms until a job is due (-1 = none), finished jobs whose claim another worker held by then,
 --          {{id, payload, state, crashes}, ...}}.
 local lane, ask = KEYS[1], cmsgpack.unpack(ARGV[1])
 
@@ -53,7 +53,8 @@ local function finish(jobs)
   return #jobs - #ended
 end
 
--- Nobody runs what was claimed under these tokens, so it goes back at once, and it is no crash.
+-- The worker never learned what it claimed under these tokens, so those jobs do not run: they go back at once, and that
+-- is no crash.
 local function disown(tokens)
   if #tokens == 0 then return end
   local lost, owners = {}, redis.call('HGETALL', lane .. 'owners')
@@ -67,25 +68,26 @@ local function disown(tokens)
   end
 end
 
--- How many may start by the rate, and, if none, in how many ms one may.
-local function allowance()
+-- How many jobs may start by the rate, and, if none, in how many ms one may. Times are whole ms: only a start that is
+-- more than `window` ms ago is certainly outside the window.
+local function rate_left()
   local starts, used = redis.call('LRANGE', lane .. 'rate', 0, ask.rate - 1), 0
   for _, at in ipairs(starts) do
-    if tonumber(at) > now - ask.window then used = used + 1 end
+    if tonumber(at) >= now - ask.window then used = used + 1 end
   end
   if used < ask.rate then return ask.rate - used, 0 end
-  return 0, starts[ask.rate] + ask.window - now
+  return 0, starts[ask.rate] + ask.window + 1 - now
 end
 
-local function spend(n)
+local function record_starts(n)
   local starts = {}
   for i = 1, n do starts[i] = now end
   redis.call('LPUSH', lane .. 'rate', unpack(starts))
   redis.call('LTRIM', lane .. 'rate', 0, ask.rate - 1)
-  redis.call('PEXPIRE', lane .. 'rate', ask.window)
+  redis.call('PEXPIRE', lane .. 'rate', ask.window + 1)
 end
 
--- Take n ids: 8 high to 4 normal to 1 low while several sets hold some.
+-- Take n ids: 8 high to 4 normal to 1 low while these sets hold ids.
 local function pop(n)
   local have, share, ids = {}, {0, 0, 0}, {}
   for s, set in ipairs(SETS) do have[s] = redis.call('ZCARD', lane .. set) end
@@ -131,10 +133,10 @@ promote(lane)
 
 local jobs, wait = {}, nil
 if ask.places > 0 and redis.call('EXISTS', lane .. 'paused') == 0 then
-  jobs = claim(math.min(ask.places, ask.rate > 0 and allowance() or ask.places))
-  if ask.rate > 0 and #jobs > 0 then spend(#jobs) end
-  if #jobs < ask.places and waiting(lane) > 0 then  -- then it was the rate that held them back
-    local _, again = allowance()
+  jobs = claim(math.min(ask.places, ask.rate > 0 and rate_left() or ask.places))
+  if ask.rate > 0 and #jobs > 0 then record_starts(#jobs) end
+  if #jobs < ask.places and waiting(lane) > 0 then  -- the rate holds them back
+    local _, again = rate_left()
     wait = math.max(again, 1)
   end
 end
