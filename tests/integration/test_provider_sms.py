@@ -5,11 +5,11 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
-from tests.stand_ins.twilio import FROM, SID, TOKEN, Twilio
 
 from pipeline_engine.errors import EngineError, Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.providers.sms import MAX_CHARS, Sms
+from tests.support.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
+from tests.support.stand_ins.twilio import FROM, SID, TOKEN, Twilio
 
 TO = "+15551234567"
 

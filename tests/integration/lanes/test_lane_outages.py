@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
-from tests.faults.proxy import Fault, Proxy
 
 from pipeline_engine.embedded.redis import Redis as Server
 from pipeline_engine.errors import Unreachable
@@ -16,6 +15,7 @@ from pipeline_engine.lanes import Context, LaneQueue, NewJob, connect, connectio
 from pipeline_engine.lanes.redis_health import RedisHealth
 from tests.integration.lanes.conftest import Crews, Said
 from tests.integration.lanes.stage import CODEC, lane, until
+from tests.support.proxy import Fault, Proxy
 
 RETURN = 5.0  # seconds within which work must go on
 
@@ -157,7 +157,7 @@ async def test_scripts_come_back_after_script_flush(crews: Crews, own_redis: Ser
     for name in ("one", "two"):
         await own.script_flush()
         await queue.enqueue("test", "f", id=name)
-        await until(lambda name=name: (name, 0) in ran.jobs, "it ran")  # type: ignore[misc]
+        await until(lambda name=name: (name, 0) in ran.jobs, "it ran")  # type: ignore[misc, arg-type]
 
 
 async def test_a_full_redis_takes_nothing_new_but_what_it_holds_is_done(
