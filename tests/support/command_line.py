@@ -35,8 +35,9 @@ class CommandLine(Protocol):
 class Subprocess:
     """The real door. A command finds nothing in its environment but these settings, and no `.env`."""
 
-    def __init__(self, settings: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, settings: Mapping[str, str], folder: Path, program: str = "pipeline_engine") -> None:
         self._folder = folder
+        self._program = [sys.executable, "-m", program]
         # HOME and TMPDIR, so that whatever a command leaves behind is found there.
         self.environment: Mapping[str, str] = {
             "PATH": os.environ["PATH"],
@@ -47,7 +48,7 @@ class Subprocess:
 
     def __call__(self, *words: object, **changes: str) -> Ran:
         return subprocess.run(
-            [*PROGRAM, *map(str, words)],
+            [*self._program, *map(str, words)],
             env={**self.environment, **changes},
             cwd=self._folder,
             capture_output=True,

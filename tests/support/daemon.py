@@ -27,10 +27,12 @@ TAIL_CHARACTERS = 3000
 class Daemon:
     """One life of `arq pipeline_engine.WorkerSettings`. It ends with the test process, however that one ends."""
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, name: str) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, name: str, settings: str = "pipeline_engine.WorkerSettings"
+    ) -> None:
         self.log = folder / f"{name}.log"
         self.failpoints = folder / f"{name}.failpoints"
-        command = leashed([f"{sys.prefix}/bin/arq", "pipeline_engine.WorkerSettings"])
+        command = leashed([f"{sys.prefix}/bin/arq", settings])
         # In a folder of its own, so that it reads no .env of the developer.
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
