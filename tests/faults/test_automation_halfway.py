@@ -25,7 +25,7 @@ from tests.support.eventually import eventually
 
 HELD = 0.5
 """Seconds for which a call is held back; what the test does meanwhile takes milliseconds."""
-CLAIMED = ("mongo.automations.take", "after")
+CLAIMED = ("mongo.automations.find_one_and_update", "after")
 SELECTED = ("mongo.automation_logs.insert_one", "after")
 SENDING = ("smtp.data", "before")
 

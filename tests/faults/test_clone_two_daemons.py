@@ -49,7 +49,7 @@ async def test_a_daemon_dies_while_it_plans_and_redis_forgets(
     lease = {"LEASE_SECONDS": "8", "HEARTBEAT_SECONDS": "1", "REDIS_URL": own_redis.url}
     with CloneDrill({**environment, **lease}, tmp_path) as drill:
         drill.plant(STEPS)
-        daemon = drill.start(FAULT_PLAN=Point("mongo.funnels.take", 2, "after").plan)
+        daemon = drill.start(FAULT_PLAN=Point("mongo.funnels.find_one_and_update", 2, "after").plan)
         await drill.until(lambda: not daemon.alive, "it dies while it plans")
         async with RedisClient.from_url(own_redis.url) as client:
             await client.flushall()

@@ -170,7 +170,7 @@ async def test_calls_are_counted_over_crashes(world: World, app: EngineApp, prov
     provider.fail("cut", *[Unknown("nothing came back")] * 9)
     # A process ended in the middle of a call.
     key = f"{automation}:{deal}:0"
-    assert await app.shared.effects.begin(world.account, "email", {key: None})
+    assert await app.shared.effects.begin_attempts(world.account, "email", {key: None})
 
     await run(app, automation)
 
@@ -188,9 +188,9 @@ async def test_what_was_sent_is_not_sent_again_when_only_the_mark_was_lost(
     stays, leaves, unsure = world.deal(), world.deal(), world.deal()
     for deal, state in ((stays, "sent"), (leaves, "sent"), (unsure, "sending")):
         key = f"{automation}:{deal}:0"
-        await app.shared.effects.begin(world.account, "email", {key: None})
+        await app.shared.effects.begin_attempts(world.account, "email", {key: None})
         if state == "sent":
-            await app.shared.effects.end(world.account, {key: (1, {"state": "sent", "provider_id": "x"})})
+            await app.shared.effects.end_attempts(world.account, {key: (1, {"state": "sent", "provider_id": "x"})})
     await open_log(world, app, automation, stays, leaves, unsure)
     world.db["deals"].update_many({"_id": {"$in": [leaves, unsure]}}, {"$set": {"stage_id": ObjectId()}})
 
@@ -205,10 +205,12 @@ async def test_what_was_sent_is_not_sent_again_when_only_the_mark_was_lost(
 async def test_an_old_holder_does_not_overwrite_a_later_attempt(world: World, app: EngineApp) -> None:
     automation, deal = ObjectId(), ObjectId()
     key = f"{automation}:{deal}:0"
-    await app.shared.effects.begin(world.account, "email", {key: None})
-    await app.shared.effects.begin(world.account, "email", {key: {"_id": key, "state": "sending", "attempts": 1}})
+    await app.shared.effects.begin_attempts(world.account, "email", {key: None})
+    await app.shared.effects.begin_attempts(
+        world.account, "email", {key: {"_id": key, "state": "sending", "attempts": 1}}
+    )
 
-    await app.shared.effects.end(world.account, {key: (1, {"state": "planned", "attempts": 0})})
+    await app.shared.effects.end_attempts(world.account, {key: (1, {"state": "planned", "attempts": 0})})
 
     effect = effect_of(world, automation, deal)
     assert (effect["state"], effect["attempts"]) == ("sending", 2)

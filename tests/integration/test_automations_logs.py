@@ -73,7 +73,7 @@ async def test_a_log_says_what_the_seed_says_and_ends_after_its_time(world: Worl
 async def open_log(world: World, app: EngineApp, automation: ObjectId, *deals: ObjectId) -> ObjectId:
     """As a run leaves it that ended in the middle."""
     read, found = read_automation(automation_of(world, automation)), [deal_of(world, deal) for deal in deals]
-    log = await app.repos.automation_logs.open(
+    log = await app.repos.automation_logs.open_log(
         world.account,
         list(deals),
         user=world.user,

@@ -397,7 +397,7 @@ async def test_every_branch_is_in_the_log_without_a_word_of_the_pages(
     await run_clones()
 
     said = "".join(capsys.readouterr())
-    for event in ("clone.planned", "step.cloned", "clone.ended", "clone.attempt_failed", "funnels.none_due"):
+    for event in ("clone.planned", "step.cloned", "clone.ended", "clone.attempt_failed", "clones.not_found"):
         assert event in said
     assert "old key" not in said
 

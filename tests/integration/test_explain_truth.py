@@ -151,7 +151,7 @@ async def test_of_an_automation_the_conditions_say_what_the_sweep_asks(app: Engi
     ]
     made = [world.automation("add_tag", **case) for case in cases]
 
-    ready = {one["_id"] for one in await app.repos.automations.ready()}
+    ready = {one["_id"] for one in await app.repos.automations.find_ready()}
 
     assert 5 < len(ready) < len(cases)
     for id, case in zip(made, cases, strict=True):

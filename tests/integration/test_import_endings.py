@@ -13,7 +13,7 @@ from pipeline_engine.domain.imports.jobs import ROWS
 from pipeline_engine.domain.imports.plan import run_import
 from pipeline_engine.domain.imports.sweep import find
 from pipeline_engine.lanes import Snooze
-from pipeline_engine.repos.events_due import EventsDue
+from pipeline_engine.repos.events import EventsDue
 from pipeline_engine.repos.imports import QUEUES
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings

@@ -146,5 +146,5 @@ async def test_of_two_daemons_one_delivers(world: World, app: EngineApp, run_imp
     await run_imports()
     message = outbox(world)
 
-    assert await app.shared.events.attempt(message, again_in=30)
-    assert not await app.shared.events.attempt(message, again_in=30)
+    assert await app.shared.events.count_attempt(message, again_in=30)
+    assert not await app.shared.events.count_attempt(message, again_in=30)

@@ -27,7 +27,7 @@ OPERATIONS: dict[str, Operation] = {
     "stream": drained,
     "count": lambda collection: collection.count(ANYBODYS),
     "aggregate": lambda collection: collection.aggregate(ANYBODYS),
-    "take": lambda collection: collection.take(ANYBODYS, CHANGE),
+    "find_one_and_update": lambda collection: collection.find_one_and_update(ANYBODYS, CHANGE),
     "update_one": lambda collection: collection.update_one(ANYBODYS, CHANGE),
     "update_many": lambda collection: collection.update_many(ANYBODYS, CHANGE),
     "insert_one": lambda collection: collection.insert_one(dict(ANYBODYS)),

@@ -139,7 +139,7 @@ async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: Eng
     for changed in (
         await app.repos.funnels.change(slow, {"clone.source_steps": []}),
         await app.repos.funnels.hand_to_steps(slow),
-        await app.repos.funnels.rest(slow, 1, {}),
+        await app.repos.funnels.schedule_next_run(slow, 1, {}),
         await app.repos.funnels.end(slow, [], {}),
     ):
         assert changed is None
@@ -150,7 +150,7 @@ async def test_the_next_run_comes_after_its_rest(world: World, app: EngineApp) -
     clone = new_clone(world, ObjectId())
     held = await app.repos.funnels.claim(clone)
     assert held
-    await app.repos.funnels.rest(held, 60, {"clone.attempts": 1})
+    await app.repos.funnels.schedule_next_run(held, 60, {"clone.attempts": 1})
 
     rest = funnel_of(world, clone)["clone"]["next_at"] - datetime.now(UTC)
     assert timedelta(seconds=50) < rest <= timedelta(seconds=61)

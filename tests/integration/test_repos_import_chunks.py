@@ -108,7 +108,7 @@ async def test_only_chunks_that_nobody_ever_began_are_closed_unseen(app: EngineA
 
     assert await states(app) == ["open", "open", "cancelled", "done"]
     assert await app.repos.chunks.open_ids(ACCOUNT, IMPORT) == [chunk_id(IMPORT, 1)]
-    assert await app.repos.chunks.open(ACCOUNT, IMPORT) == 2
+    assert await app.repos.chunks.count_open(ACCOUNT, IMPORT) == 2
 
 
 async def test_a_retry_gives_chunks_all_their_attempts_again(app: EngineApp) -> None:

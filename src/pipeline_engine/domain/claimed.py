@@ -1,6 +1,6 @@
-"""The one way to run a claimed document: claim, heartbeat, fencing, errors, attempts, crashes, back-off, the log line.
+"""Runs a document under a claim: heartbeat, fencing, errors, attempts, crashes, back-off and the log line.
 
-A system writes only what happens between the claim and the end.
+A system supplies only what happens between the claim and the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline_engine.repos.heartbeat import Heartbeat
 from pipeline_engine.repos.leased import Leased
 
 CRASHED = "crashes"
-"""The code of the failure of a document whose runs keep ending with their process."""
+"""The error code of a document whose processes died too often in a row."""
 
 Repo = TypeVar("Repo", bound=Leased)
 
@@ -27,7 +27,10 @@ log = logs.get(__name__)
 
 
 class Claim(Generic[Repo]):
-    """The document as its run knows it. Every change is made under the claim's token."""
+    """A document that a run holds, as it was after the run's last change.
+
+    Every change is made under the claim's token.
+    """
 
     def __init__(self, repo: Repo, document: Document, heartbeat: Heartbeat) -> None:
         self.repo = repo
@@ -35,25 +38,29 @@ class Claim(Generic[Repo]):
         self._heartbeat = heartbeat
 
     async def change(self, **values: Any) -> None:
-        """Set fields; without any, only make sure that the document is still this run's. Raises: LeaseLost."""
+        """Set fields; without any, only check that this run still holds the document. Raises: LeaseLost."""
         self.keep(await self.repo.change(self.document, values))
 
     async def release(self, **values: Any) -> None:
-        """Set fields and let the next run claim the document. Raises: LeaseLost."""
+        """Set fields and release the document, so that the next run can claim it. Raises: LeaseLost."""
         self.keep(await self.repo.release(self.document, values))
 
     def keep(self, document: Document | None) -> None:
-        """Take over what an update returned. Raises: LeaseLost when it matched nothing."""
+        """Keep the document that an update returned.
+
+        Raises: LeaseLost when it is None, as the update then matched nothing.
+        """
         if document is None:
             raise self.lost()
         self.document = document
 
     def check(self) -> None:
-        """Before a new effect. Raises: LeaseLost when the lease may have run out."""
+        """Check, before a new effect, that the lease is fresh. Raises: LeaseLost when it may have run out."""
         if not self._heartbeat.trusted:
             raise LeaseLost(f"{self.repo.spec.name} {self.document['_id']}: the lease may have run out")
 
     def lost(self) -> LeaseLost:
+        """The error to raise when another run has claimed the document."""
         return LeaseLost(f"{self.repo.spec.name} {self.document['_id']}: another run has claimed it")
 
 
@@ -61,8 +68,8 @@ AnyClaim = TypeVar("AnyClaim", bound=Claim[Any])
 
 
 @dataclass(frozen=True)
-class Failure:
-    """An attempt that ended with an error. `message` is fit for the document: secrets are taken out."""
+class RunFailure:
+    """An attempt that ended with an error. `message` may be stored in the document: it contains no secrets."""
 
     error: Exception
     attempt: int
@@ -73,22 +80,23 @@ class Failure:
 
 
 def is_hopeless(error: Exception) -> bool:
-    """Whether another attempt cannot help."""
+    """Whether another attempt cannot help; so it is for every Permanent error."""
     return isinstance(error, Permanent)
 
 
 @dataclass(frozen=True)
 class ClaimedRun(Generic[AnyClaim]):
-    """How the documents of one kind are run.
+    """How to run the documents of one kind.
 
-    `work` does it. An error is logged as `<noun>.attempt_failed` and put off by the repo for `pause` seconds; after
-    `attempts`, or when `is_hopeless` says so, `give_up` ends the document. With `attempts` None the lane counts them.
-    A document whose holders vanished `crashes` times goes to `give_up` without being run.
+    `work` does the work. An error is logged as `<noun>.attempt_failed`, and the repo puts the document off for `pause`
+    seconds. After `attempts` attempts, or when `is_hopeless` is true of the error, `give_up` ends the document. With
+    `attempts` None the lane counts them. A document whose lease ran out `crashes` times in a row goes to `give_up`
+    without being worked on.
     """
 
     noun: str
     work: Callable[[AnyClaim], Awaitable[Outcome | None]]
-    give_up: Callable[[AnyClaim, Failure], Awaitable[Outcome | None]]
+    give_up: Callable[[AnyClaim, RunFailure], Awaitable[Outcome | None]]
     attempts: int | None
     pause: float = 0.0
     crashes: int | None = None
@@ -98,9 +106,9 @@ class ClaimedRun(Generic[AnyClaim]):
 async def run_claimed(
     app: App, repo: Leased, id: Any, run: ClaimedRun[AnyClaim], claim_type: Callable[..., AnyClaim]
 ) -> Outcome | None:
-    """Claim the document and run it; None when it has ended, is not due, or is another run's.
+    """Claim the document and run it. Returns None when it is not due, another run holds it, or the work is done.
 
-    Raises: what MongoDB raises when it is away; with `attempts` None also what `work` raised.
+    Raises: what pymongo raises when MongoDB is away; with `attempts` None also what `work` raised.
     """
     document = await repo.claim(id)
     if document is None:
@@ -115,7 +123,7 @@ async def run_claimed(
         except Exception as error:
             if is_away(error):
                 raise
-            return await _after(run, claim, Failure(error, repo.attempt_of(claim.document)))
+            return await _after(run, claim, RunFailure(error, repo.attempt_of(claim.document)))
 
 
 def _refuse_crashed(run: ClaimedRun[Any], crashes: int) -> None:
@@ -123,7 +131,7 @@ def _refuse_crashed(run: ClaimedRun[Any], crashes: int) -> None:
         raise Permanent(f"{run.crashes} runs in a row ended in the middle", CRASHED)
 
 
-async def _after(run: ClaimedRun[AnyClaim], claim: AnyClaim, failure: Failure) -> Outcome | None:
+async def _after(run: ClaimedRun[AnyClaim], claim: AnyClaim, failure: RunFailure) -> Outcome | None:
     _log(run.noun, claim.document, failure)
     if run.is_hopeless(failure.error) or (run.attempts is not None and failure.attempt >= run.attempts):
         return await run.give_up(claim, failure)
@@ -133,8 +141,8 @@ async def _after(run: ClaimedRun[AnyClaim], claim: AnyClaim, failure: Failure) -
     return Snooze(run.pause)
 
 
-def _log(noun: str, document: Document, failure: Failure) -> None:
-    # Not the message of a foreign exception: it may quote a cell.
+def _log(noun: str, document: Document, failure: RunFailure) -> None:
+    # The message of an unexpected exception is not logged: it may quote a cell of a CSV file.
     error = failure.error
     facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
     ids = {"id": str(document["_id"]), "account_id": str(document.get("account_id"))}

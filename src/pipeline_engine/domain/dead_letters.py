@@ -1,4 +1,4 @@
-"""Jobs that were given up: put back into their lane, or let go for good."""
+"""What an operator decides about jobs that were given up: retry or discard."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pipeline_engine.lanes import NewJob
 async def retry(app: App, letter_id: ObjectId) -> None:
     """Put the job back into its lane under an id of its own, so that its attempts begin anew.
 
-    The job goes in before the letter is marked: a crash in between leaves a letter that is retried again, and the lane
-    knows the id while the job waits or runs.
+    The job is enqueued before the letter is marked. A crash in between leaves a dead letter that can be retried again;
+    the lane refuses the same id while the job waits or runs.
 
     Raises: Permanent `not_found` or `settled`; Unreachable when Redis is away.
     """
@@ -27,7 +27,7 @@ async def retry(app: App, letter_id: ObjectId) -> None:
 
 
 async def discard(app: App, letter_id: ObjectId) -> None:
-    """Let the job go. Raises: Permanent `not_found` or `settled`."""
+    """Mark the letter as discarded, so that its job never runs again. Raises: Permanent `not_found` or `settled`."""
     await _dead(app, letter_id)
     await app.shared.job_store.mark(letter_id, "discarded")
 

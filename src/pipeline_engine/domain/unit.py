@@ -1,4 +1,4 @@
-"""A unit of due work, as a sweep finds it."""
+"""Units of due work, as sweeps find them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Unit:
 
 
 def fair(units: Iterable[Unit], limit: int) -> list[Unit]:
-    """The first `limit` units when every account in turn gives its oldest: no account waits for another's heap."""
+    """The first `limit` units when accounts take turns, each in its given order, so that none waits behind another's
+    heap."""
     heaps: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
         heaps[unit.account].append(unit)

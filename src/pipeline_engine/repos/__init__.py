@@ -1,1 +1,1 @@
-"""All questions to MongoDB and all its indexes, one file per noun. motor appears nowhere else but in `app`."""
+"""All queries to MongoDB and all its indexes, one file per noun. Only this package and `app` import motor."""

@@ -1,29 +1,35 @@
-"""The accounts themselves."""
+"""Accounts, their users, and whether a document that another one points at belongs to the same account."""
 
 from __future__ import annotations
 
 from collections.abc import Collection as Several
+from collections.abc import Sequence
+from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.collection import Collection
+from pipeline_engine.repos.collection_spec import CollectionSpec, index
 from pipeline_engine.repos.store import Store
 
 ACCOUNTS = CollectionSpec("_accounts")
+USERS = CollectionSpec("users", indexes=(index("account"),))
 
 
 class Accounts:
+    """The documents of `_accounts`. Nothing here asks for `account_id`: the account is the document itself."""
+
     def __init__(self, store: Store) -> None:
-        self._all = store.collection(ACCOUNTS).everywhere  # the account is the document itself
+        self._all = store.collection(ACCOUNTS).everywhere
 
     async def get(self, account_id: ObjectId) -> Document:
         """The account's document; an empty one where the CRM keeps none."""
         return await self._all.find_one({"_id": either(account_id)}) or {}
 
-    async def visible(self, account_id: ObjectId, others: Several[ObjectId]) -> set[ObjectId]:
-        """Those of the accounts whose property this one may see: itself, and those under the same parent account."""
+    async def visible_to(self, account_id: ObjectId, others: Several[ObjectId]) -> set[ObjectId]:
+        """Those of `others` whose documents the account may read: itself, and those under the same parent account."""
         seen = {account_id} & set(others)
         if not (strangers := set(others) - seen):
             return seen
@@ -32,3 +38,43 @@ class Accounts:
             return seen
         siblings = {"_id": {"$in": [*strangers, *map(str, strangers)]}, "parent_account": either(parent)}
         return seen | {ObjectId(one["_id"]) for one in await self._all.find(siblings, projection=["_id"])}
+
+
+class Users:
+    """The documents of `users`, which name their account `account`."""
+
+    def __init__(self, store: Store) -> None:
+        self._all = store.collection(USERS).everywhere
+
+    async def active_ids(self, account_id: ObjectId) -> list[str]:
+        """The ids of the account's active users, who receive its socket events."""
+        query = {"account": either(account_id), "active": True}
+        return [str(one["_id"]) for one in await self._all.find(query, sort=[("_id", 1)], projection=["_id"])]
+
+
+class References:
+    """Checks of ownership. They read documents of all accounts on purpose.
+
+    A document that the CRM does not keep counts as the account's own: only what is certainly foreign is refused."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def account_is_active(self, account_id: ObjectId) -> bool:
+        """Whether the account may be worked for; true also where the CRM keeps no document of it."""
+        account = await self._all("_accounts").find_one({"_id": either(account_id)}, projection=["active"])
+        return account is None or account.get("active", True) is not False
+
+    async def find_foreign(self, collection: str, ids: Sequence[ObjectId], account_id: ObjectId) -> list[str]:
+        """Those of the ids that exist under another account and not under this one."""
+        wanted: Document = {"_id": {"$in": [*ids, *map(str, ids)]}}
+        found = await self._all(collection).find(wanted, projection=["account_id", "account"])
+        return sorted(str(one["_id"]) for one in found if not _belongs(one, account_id))
+
+    def _all(self, collection: str) -> Collection:
+        return self._store.collection(collection).everywhere
+
+
+def _belongs(document: Document, account_id: ObjectId) -> bool:
+    owners: list[Any] = [document[name] for name in ("account_id", "account") if document.get(name) is not None]
+    return not owners or account_id in map(object_id, owners)

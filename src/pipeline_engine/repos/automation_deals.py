@@ -1,4 +1,4 @@
-"""Deals as automations see them: which match, what is changed in them, and the marks that say so."""
+"""Deals as automations use them: which match, what is changed in them, and the marks that record it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from pipeline_engine.repos.deal_change import DealChange
 from pipeline_engine.repos.deals import DEALS
 from pipeline_engine.repos.store import Store
 
-ENTRY = [("automation_starts", 1), ("_id", 1)]
-"""The order in which deals entered; the index has it too."""
+ORDER_OF_ENTRY = [("automation_starts", 1), ("_id", 1)]
+"""The order in which deals entered the stage, which is that of the index."""
 MARKS = ("automation_triggered", "automation_failed", "automation_generation")
 
 
 @dataclass(frozen=True)
 class Changed:
-    """`everything`: all deals that were to be changed certainly are; `refused`: {id: why} by the server."""
+    """`everything`: all deals that were to be changed certainly are; `refused`: {id: the server's reason}."""
 
     everything: bool
     refused: Mapping[ObjectId, str]
 
 
 class AutomationDeals:
+    """Every query is given whole by `domain/automations/matching`; it contains the account."""
+
     def __init__(self, store: Store) -> None:
         self._own = store.collection(DEALS)
 
-    async def any(self, query: Mapping[str, Any]) -> bool:
+    async def any_match(self, query: Mapping[str, Any]) -> bool:
+        """Whether at least one deal matches."""
         return await self._own.find_one(query, projection=["_id"]) is not None
 
-    async def matching(
+    async def find_matching(
         self,
         query: Mapping[str, Any],
         limit: int,
@@ -43,11 +46,13 @@ class AutomationDeals:
         behind: Mapping[str, Any] | None = None,
         fields: Sequence[str] | None = None,
     ) -> list[Document]:
-        """Deals that match, in the order in which they entered the stage; only those that come after `behind`."""
+        """At most `limit` deals (0: all) that match, in the order in which they entered the stage.
+
+        `but` leaves deals out; `behind` is a deal after which the others must come; `fields` limits what is read."""
         id: Document = {"$nin": list(but)} if but else {}
         if behind is None:
             return await self._find(query, id, limit, fields)
-        # Two questions, each a range of the index: many deals may have entered in the same millisecond.
+        # Two queries, each a range of the index: many deals may have entered in the same millisecond.
         entered = behind["automation_starts"]
         beside = {**query, "automation_starts": entered}
         found = await self._find(beside, {**id, "$gt": behind["_id"]}, limit, fields)
@@ -60,11 +65,11 @@ class AutomationDeals:
         self, query: Mapping[str, Any], id: Document, limit: int, fields: Sequence[str] | None
     ) -> list[Document]:
         wanted = {**query, "_id": id} if id else query
-        return await self._own.find(wanted, limit=limit, sort=ENTRY, projection=fields)
+        return await self._own.find(wanted, limit=limit, sort=ORDER_OF_ENTRY, projection=fields)
 
-    async def change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange) -> Changed:
-        """One guarded update: those of `ids` that still match get the change."""
-        # One deal that is refused stops the whole update; those before it have it, and do not match a second time.
+    async def apply_change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange) -> Changed:
+        """Change those of `ids` that still match, and no other deal."""
+        # One deal that the server refuses stops the whole update. Those changed before it do not match a second time.
         for update in change.updates():
             try:
                 matched = await self._own.update_many({**query, "_id": {"$in": list(ids)}}, update)
@@ -76,7 +81,7 @@ class AutomationDeals:
     async def _change_apart(
         self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange
     ) -> dict[ObjectId, str]:
-        """Half by half, and what is refused again by quarters, until the refused ones stand alone."""
+        """{id: why} of the refused deals, found by halving the ids until each refused deal is alone."""
         try:
             await self._own.update_many({**query, "_id": {"$in": list(ids)}}, change.expressions())
         except WriteError as error:
@@ -87,13 +92,13 @@ class AutomationDeals:
             return first | await self._change_apart(query, ids[middle:], change)
         return {}
 
-    async def marks(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> list[Document]:
-        """Of these deals what was done and what failed."""
+    async def find_marks(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> list[Document]:
+        """The marks of these deals: which automations were done, which failed, and their generations."""
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id)}
         return await self._own.find(query, projection=MARKS)
 
     async def creators(self, query: Mapping[str, Any]) -> tuple[list[Any], int]:
-        """Who made the matching deals, and how many there are."""
+        """The users who created the matching deals, and how many deals match."""
         found = await self._own.aggregate(query, {"$group": {"_id": "$created_by", "deals": {"$sum": 1}}})
         return [one["_id"] for one in found if one["_id"] is not None], sum(one["deals"] for one in found)
 

@@ -1,4 +1,7 @@
-"""What automations did: one document per batch of deals, opened before the effect and closed after it."""
+"""What automations did: one document per batch of deals, opened before the effect and closed after it.
+
+A log that is still open was left by a crash; the next run of its automation closes it first.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
 from pipeline_engine.repos.store import Store
 
-WHILE_OPEN = ("units", "entries")
-"""Fields that only whoever finds the log open has to know."""
+ONLY_WHILE_OPEN = ("units", "entries")
+"""Fields that only a run needs which finds the log open; closing removes them."""
 
 AUTOMATION_LOGS = CollectionSpec(
     "automation_logs",
@@ -29,29 +32,32 @@ class AutomationLogs:
     def __init__(self, store: Store) -> None:
         self._own = store.collection(AUTOMATION_LOGS)
         self._clock = store.clock
-        self._kept = timedelta(days=store.settings.automation_log_days)
+        self._retention = timedelta(days=store.settings.automation_log_days)
 
-    async def open(self, account_id: ObjectId, deals: Sequence[ObjectId], **fields: Any) -> Document:
-        """Write down what is about to be tried."""
+    async def open_log(self, account_id: ObjectId, deals: Sequence[ObjectId], **fields: Any) -> Document:
+        """Insert and return a log of what is about to be tried. `fields` are stored as they are."""
         now = self._clock.now()
-        times = {"createdAt": now, "updatedAt": now, "expires_at": now + self._kept}
+        times = {"createdAt": now, "updatedAt": now, "expires_at": now + self._retention}
         lists: Document = {"deals": list(deals), "success": [], "failed": []}
         account = {"account": account_id, "account_id": account_id}
         log = {"_id": ObjectId(), **account, **lists, **fields, **times, "state": "open"}
         await self._own.insert_one(log)
         return log
 
-    async def close(self, log: Document, success: Sequence[Document], failed: Sequence[Document]) -> None:
-        """Say what became of it. A log of nothing is taken out: the deals had gone before anything happened."""
+    async def close_log(self, log: Document, success: Sequence[Document], failed: Sequence[Document]) -> None:
+        """Store the entries of deals that succeeded and failed.
+
+        Without any, remove the log: no deal matched any more.
+        """
         query = {"_id": log["_id"], "account_id": log["account_id"]}
         done = {"deals": [one["deal"] for one in (*success, *failed)], "success": list(success), "failed": list(failed)}
         if not success and not failed:
             await self._own.delete(query)
             return
         closed = {**done, "state": "closed", "updatedAt": self._clock.now()}
-        await self._own.update_one(query, {"$set": closed, "$unset": dict.fromkeys(WHILE_OPEN, "")})
+        await self._own.update_one(query, {"$set": closed, "$unset": dict.fromkeys(ONLY_WHILE_OPEN, "")})
 
-    async def left_open(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
+    async def find_open(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
         """Logs that a crash left open."""
         return await self._own.find({"account_id": account_id, "automation": automation_id, "state": "open"})
 

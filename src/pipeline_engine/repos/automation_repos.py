@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline_engine.repos.automation_deals import AutomationDeals
-from pipeline_engine.repos.automation_history import AutomationHistory
 from pipeline_engine.repos.automation_logs import AUTOMATION_LOGS, AutomationLogs
-from pipeline_engine.repos.automation_outlook import AutomationOutlook
+from pipeline_engine.repos.automation_records import AutomationRecords
 from pipeline_engine.repos.automation_units import AUTOMATION_UNITS, AutomationUnits
 from pipeline_engine.repos.automations import AUTOMATIONS, Automations
 from pipeline_engine.repos.collection_spec import CollectionSpec
@@ -23,20 +22,19 @@ AUTOMATION_COLLECTIONS: tuple[CollectionSpec, ...] = (
     AUTOMATION_LOGS,
     AUTOMATION_UNITS,
     DEALS,
-    IMPORT_CHUNKS,  # its end wakes automations: there are new deals
+    IMPORT_CHUNKS,  # a chunk that ends has new deals, so it wakes automations
 )
 
 
 @dataclass(frozen=True)
 class AutomationRepos:
-    """Automations, the deals that they act on, and what is written about it."""
+    """Automations, the deals that they act on, and the records of what they did."""
 
     automations: Automations
     automation_deals: AutomationDeals
     automation_logs: AutomationLogs
     automation_units: AutomationUnits
-    automation_history: AutomationHistory
-    automation_outlook: AutomationOutlook
+    automation_records: AutomationRecords
     derived: Callable[[str], DerivedDocuments]
 
     @classmethod
@@ -46,7 +44,6 @@ class AutomationRepos:
             automation_deals=AutomationDeals(store),
             automation_logs=AutomationLogs(store),
             automation_units=AutomationUnits(store),
-            automation_history=AutomationHistory(store),
-            automation_outlook=AutomationOutlook(store),
+            automation_records=AutomationRecords(store),
             derived=partial(DerivedDocuments, store),
         )

@@ -1,4 +1,5 @@
-"""Units (automation, deal, generation) that did not succeed at once: why, how often, and when they come again."""
+"""Units (automation, deal, generation) that did not succeed at once: why, how often tried, and when they are tried
+again."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ AUTOMATION_UNITS = CollectionSpec(
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One that failed; without `next_at` it has failed for good."""
+class FailedUnit:
+    """A unit whose last attempt failed; without `next_at` it is not tried again."""
 
     id: str
     account_id: ObjectId
@@ -33,39 +34,43 @@ class Unit:
 
 
 class AutomationUnits:
+    """A unit is `pending` while it waits for another attempt, `parked` when it was given up."""
+
     def __init__(self, store: Store) -> None:
         self._own = store.collection(AUTOMATION_UNITS)
         self._clock = store.clock
 
-    async def pending(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
-        """Units that will be tried again, the next one first."""
+    async def find_pending(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
+        """Units that will be tried again, the soonest first."""
         query = {"account_id": account_id, "automation_id": automation_id, "state": "pending"}
         return await self._own.find(query, sort=[("next_at", 1)])
 
-    async def parked(self, account_id: ObjectId, automation_id: ObjectId, deals: Sequence[ObjectId]) -> list[Document]:
+    async def find_parked(
+        self, account_id: ObjectId, automation_id: ObjectId, deals: Sequence[ObjectId]
+    ) -> list[Document]:
         """Units of these deals that were given up, the latest last."""
         query = {"account_id": account_id, "automation_id": automation_id, "state": "parked"}
         return await self._own.find({**query, "deal_id": {"$in": list(deals)}}, sort=[("updatedAt", 1)])
 
-    async def put_off(self, units: Sequence[Unit]) -> None:
-        """Try them again later."""
+    async def save_pending(self, units: Sequence[FailedUnit]) -> None:
+        """Store the units for another attempt at their `next_at`."""
         await self._write("pending", units)
 
-    async def park(self, units: Sequence[Unit]) -> None:
-        """They will not be tried again unless somebody asks."""
+    async def save_parked(self, units: Sequence[FailedUnit]) -> None:
+        """Store the units as given up; only a request in `retry_automations` of the deal makes them due again."""
         await self._write("parked", units)
 
-    async def settle(self, account_id: ObjectId, ids: Sequence[str]) -> None:
-        """They succeeded after all, or are asked for anew: nothing is left to remember."""
+    async def remove(self, account_id: ObjectId, ids: Sequence[str]) -> None:
+        """Remove units that succeeded after all, or that a user wants to be tried anew."""
         if ids:
             await self._own.delete({"_id": {"$in": list(ids)}, "account_id": account_id})
 
-    async def forget_due(self, account_id: ObjectId, automation_id: ObjectId, until: datetime) -> None:
-        """Drop what should have been tried again by then and was not wanted any more: its deal has gone."""
+    async def remove_due(self, account_id: ObjectId, automation_id: ObjectId, until: datetime) -> None:
+        """Remove pending units due by `until`. The caller has found nothing to do: their deals match no more."""
         query = {"account_id": account_id, "automation_id": automation_id, "state": "pending"}
         await self._own.delete({**query, "next_at": {"$lte": until}})
 
-    async def _write(self, state: str, units: Sequence[Unit]) -> None:
+    async def _write(self, state: str, units: Sequence[FailedUnit]) -> None:
         now = self._clock.now()
         writes = [
             UpdateOne(

@@ -1,4 +1,4 @@
-"""Automations: the documents of `automations` with `module: 'DEAL'`, and who runs them."""
+"""Automations: the documents of `automations` with `module: 'DEAL'`, and the claims on them."""
 
 from __future__ import annotations
 
@@ -46,20 +46,21 @@ AUTOMATIONS = CollectionSpec(
 )
 
 
-def _over(field: str) -> Document:
+def _is_past(field: str) -> Document:
+    """A filter: the time in the field has come, or there is none."""
     return {"$expr": {"$lte": [{"$ifNull": [f"${field}", "$$NOW"]}, "$$NOW"]}}
 
 
-NOT_PAUSED = _over("paused_until")
-RESTED = _over("next_at")
-# A run that has begun is to be ended, also when the automation was switched off meanwhile.
-BEGUN: Document = {"run.id": {"$exists": True}}
+NOT_PAUSED = _is_past("paused_until")
+RESTED = _is_past("next_at")
+# A run that has begun must be ended, also when the automation was switched off meanwhile.
+HAS_RUN: Document = {"run.id": {"$exists": True}}
 READY: Document = {**ACTIVE, **NOT_PAUSED}
 
 
 class Automations(Leased):
     spec = AUTOMATIONS
-    due: ClassVar[Document] = {"$or": [READY, BEGUN]}
+    due: ClassVar[Document] = {"$or": [READY, HAS_RUN]}
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -72,26 +73,27 @@ class Automations(Leased):
     def due_flagged(self) -> Document:
         return ACTIVE
 
-    async def ready(self) -> list[Document]:
-        """Automations of active accounts that may run now, oldest first; whether a deal matches is another question.
-        Those with a `run` have begun, and go on or are ended."""
+    async def find_ready(self) -> list[Document]:
+        """Automations of active accounts that may run now, oldest first, whether or not a deal matches.
+
+        One with a field `run` has begun: its run goes on or is ended, also where its account is not active."""
         await self.note_legacy_flags()
-        return await self._ready({})
+        return await self._find_ready({})
 
-    async def ready_in(self, stages: Iterable[Any]) -> list[Document]:
-        """Those of some stages, given as ids or as strings."""
+    async def find_ready_in(self, stages: Iterable[Any]) -> list[Document]:
+        """As `find_ready`, only automations of these stages, given as ids or as strings."""
         ids = [one for stage in map(object_id, stages) if stage for one in (stage, str(stage))]
-        return await self._ready({"stage_id": {"$in": ids}})
+        return await self._find_ready({"stage_id": {"$in": ids}})
 
-    async def _ready(self, where: Document) -> list[Document]:
-        query = {**where, "$or": [READY, BEGUN], "$and": [self.unclaimed, RESTED]}
+    async def _find_ready(self, where: Document) -> list[Document]:
+        query = {**where, "$or": [READY, HAS_RUN], "$and": [self.unclaimed, RESTED]}
         found = await self._all.find(query, sort=[("_id", 1)])
         active = await self._active_accounts([one.get("account_id") for one in found])
         return [one for one in found if one.get("run") or str(one.get("account_id")) in active]
 
-    async def abandoned(self) -> list[Document]:
-        """Automations whose run waits for the next slice, or lost its holder."""
-        return await self._all.find({**BEGUN, "$and": [self.unclaimed, RESTED]}, projection=["account_id", "type"])
+    async def find_abandoned(self) -> list[Document]:
+        """Automations whose run waits for its next slice, or whose process died in the middle of one."""
+        return await self._all.find({**HAS_RUN, "$and": [self.unclaimed, RESTED]}, projection=["account_id", "type"])
 
     async def _active_accounts(self, ids: Sequence[Any]) -> set[str]:
         known = {id for value in ids if (id := object_id(value))}
@@ -99,10 +101,11 @@ class Automations(Leased):
         return {str(one["_id"]) for one in await self._accounts.find(query, projection=["_id"])}
 
     async def account_is_active(self, account_id: Any) -> bool:
+        """Whether the account exists and is active."""
         return bool(await self._active_accounts([account_id]))
 
     async def is_on(self, account_id: ObjectId, automation_id: ObjectId) -> bool:
-        """Whether it is switched on, and its account too."""
+        """Whether the automation is switched on and its account is active."""
         on = self._own.find_one({"_id": automation_id, "account_id": either(account_id), **ACTIVE}, projection=["_id"])
         found, is_active = await asyncio.gather(on, self.account_is_active(account_id))
         return found is not None and is_active
@@ -113,17 +116,19 @@ class Automations(Leased):
         return await self._own.find({**query, **READY})
 
     def attempt_of(self, held: Mapping[str, Any]) -> int:
-        """Attempts in a row that ended in the middle, this one included."""
+        """Attempts in a row that ended in the middle, counting this one."""
         return int(held["crashes"]) + 1
 
     async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
+        """Release the automation and count a crash; the lane holds the pause until its next attempt."""
         await self.release(held, {"crashes": self.attempt_of(held)})
 
     async def reread(self, held: Mapping[str, Any]) -> Document | None:
-        """The automation as it is now; None when the lease went to somebody else."""
+        """The automation as it is now; None when another run has claimed it."""
         return await self._own.find_one(self._held(held))
 
-    async def keep_watermark(self, seen: Mapping[str, Any], mark: Mapping[str, Any]) -> None:
-        """After a look at an automation that nobody held; unless somebody has had it since."""
+    async def save_watermark(self, seen: Mapping[str, Any], mark: Mapping[str, Any]) -> None:
+        """Store the watermark that a sweep found while no run held the automation, unless a run has claimed it
+        since."""
         query = {"_id": seen["_id"], "account_id": seen.get("account_id"), "token": seen.get("token")}
         await self._own.update_one({**query, **self.unclaimed}, {"$set": {"watermark": mark}})

@@ -1,4 +1,4 @@
-"""One change stream over the whole database, filtered on the server to what makes work due."""
+"""Reports changes that make work due: one change stream over the whole database, filtered on the server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ INSERTED: Document = {"operationType": "insert"}
 
 @dataclass(frozen=True)
 class Change:
-    """Something in a collection became due; where its spec names a place, often there only, and when."""
+    """A document of `collection` became due.
+
+    `place` and `at` are None where the spec names no place, or the change does not say which place or when: then the
+    whole collection has to be looked at, at once.
+    """
 
     collection: str
     place: Any = None
@@ -58,21 +62,23 @@ class Changes:
         self._open_since: datetime | None = None
 
     def complete_since(self, place: Any) -> datetime | None:
-        """Since when every document that became due in the place, and claims that it did so long ago, has been seen;
-        None while no stream is open. The last such document was seen then, or the stream was opened then."""
+        """The time since which no late document has become due in the place unseen; None while no stream is open.
+
+        A late document claims to have become due long before the change. The time is when the last of them was seen, or
+        when the stream was opened."""
         if self._open_since is None:
             return None
         return max(self._open_since, self._late.get(str(place), self._open_since))
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
-        """An open stream: what becomes due from now on, as it happens."""
+        """Open a stream and yield what becomes due from now on. Raises what motor raises when MongoDB is away."""
         try:
             async with (
                 failpoint("mongo.watch"),
                 self._database.watch(self._pipeline, max_await_time_ms=1000) as stream,
             ):
-                first = await stream.try_next()  # opens it
+                first = await stream.try_next()  # this call opens the stream
                 self._open_since = self._clock.now()
                 yield self._due(stream, first)
         finally:
@@ -96,19 +102,19 @@ class Changes:
         self._late[str(place)] = self._clock.now()
 
 
-NOTHING: list[Document] = [{"operationType": "none"}]
+MATCHES_NOTHING: list[Document] = [{"operationType": "none"}]
 
 
 def _pipeline(specs: Sequence[CollectionSpec]) -> list[Document]:
     wakes = [{"$and": [{"ns.coll": spec.name}, clause]} for spec in specs for clause in spec.wakes]
     places = [(spec.name, spec.place) for spec in specs if spec.place]
-    details = {name: _where(places, name) for name in ("place", "due_at", "is_late")} if places else {}
+    details = {name: _by_collection(places, name) for name in ("place", "due_at", "is_late")} if places else {}
     return [
-        {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, "$or": wakes or NOTHING}},
+        {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, "$or": wakes or MATCHES_NOTHING}},
         {"$project": {"ns.coll": 1, "documentKey": 1, **details}},
     ]
 
 
-def _where(places: Sequence[tuple[str, PlaceSpec]], name: str) -> Document:
+def _by_collection(places: Sequence[tuple[str, PlaceSpec]], name: str) -> Document:
     branches = [{"case": {"$eq": ["$ns.coll", coll]}, "then": getattr(spec, name)} for coll, spec in places]
     return {"$switch": {"branches": branches, "default": "$$REMOVE"}}

@@ -1,4 +1,4 @@
-"""The one place for the options of a MongoDB connection."""
+"""Connects to MongoDB. All options of its connections stand here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-# What a call raises when the server, not the request, is the trouble. What was asked may or may not have been done.
+# What a call raises when the server, not the request, is at fault. The request may or may not have been carried out.
 SERVER_AWAY = (ConnectionFailure, ExecutionTimeout, NetworkTimeout, ServerSelectionTimeoutError, WTimeoutError)
 
 
@@ -29,10 +29,11 @@ def is_away(error: BaseException) -> bool:
 
 
 def connect(url: str, *, timeout: float, workers: int, pool: int | None = None) -> AsyncIOMotorClient[Document]:
-    """A client whose writes are on the disks of a majority before they count, and whose calls end in `timeout` seconds.
+    """A client whose writes are journaled on a majority before they count, and whose calls end within `timeout`
+    seconds.
 
-    `workers` bounds motor's threads for the whole process; the pool stays below it, so that a call waits for a
-    connection and not, unseen, for a thread.
+    `workers` bounds motor's threads for the whole process. The pool is smaller, so that a call that has to wait waits
+    for a connection, which counts as its time, and not for a thread, which does not.
     """
     # motor reads this once, when it is imported; hence the late import.
     os.environ.setdefault("MOTOR_MAX_WORKERS", str(workers))

@@ -1,4 +1,4 @@
-"""A collection that refuses questions without an account, so that no tenant ever sees another's documents."""
+"""A collection that refuses a query without an account, so that no tenant ever sees another's documents."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class AccountMissing(AssertionError):
 
 
 class Collection:
-    """The operations the engine needs. With `tenant` every filter and document must bear `account_id`.
+    """The operations that the engine needs, each behind a failpoint `mongo.<collection>.<operation>`.
 
-    `everywhere` is the same collection without that rule, for sweeps, claims by id and upkeep over all accounts.
+    With `tenant` every filter and document must contain `account_id`, else AccountMissing is raised. `everywhere` is
+    the same collection without that rule, for sweeps, claims by id and upkeep over all accounts.
     """
 
     def __init__(self, raw: AsyncIOMotorCollection[Document], tenant: bool = True) -> None:
@@ -43,48 +44,49 @@ class Collection:
         if self._tenant and not all("account_id" in part for part in owned):
             raise AccountMissing(f"{self.raw.name}: a query or document without account_id")
 
-    def _seam(self, verb: str) -> Any:
+    def _failpoint(self, verb: str) -> Any:
         return failpoint(f"mongo.{self.raw.name}.{verb}")
 
     async def find_one(self, query: Query, **options: Any) -> Document | None:
         self._check(query)
-        async with self._seam("find_one"):
+        async with self._failpoint("find_one"):
             return await self.raw.find_one(query, **options)
 
     async def find(self, query: Query, limit: int = 0, sort: Sort | None = None, **options: Any) -> list[Document]:
         self._check(query)
-        async with self._seam("find"):
+        async with self._failpoint("find"):
             return await self.raw.find(query, limit=limit, sort=sort, **options).to_list(None)
 
     async def stream(self, query: Query, sort: Sort, **options: Any) -> AsyncIterator[Document]:
-        """The same, a batch in memory at a time."""
+        """As `find`, but holds only one batch in memory at a time."""
         self._check(query)
-        async with self._seam("stream"):
+        async with self._failpoint("stream"):
             async for document in self.raw.find(query, sort=sort, **options):
                 yield document
 
     async def count(self, query: Query, **options: Any) -> int:
         self._check(query)
-        async with self._seam("count"):
+        async with self._failpoint("count"):
             return await self.raw.count_documents(query, **options)
 
     async def aggregate(self, query: Query, *stages: Query) -> list[Document]:
+        """What the pipeline returns that begins with a match of `query`."""
         self._check(query)
-        async with self._seam("aggregate"):
+        async with self._failpoint("aggregate"):
             return await self.raw.aggregate([{"$match": query}, *stages]).to_list(None)
 
     async def insert_one(self, document: Document) -> None:
         self._check(document)
-        async with self._seam("insert_one"):
+        async with self._failpoint("insert_one"):
             await self.raw.insert_one(document)
 
     async def insert_many(self, documents: Sequence[Document], ordered: bool = True) -> None:
         self._check(*documents)
-        async with self._seam("insert_many"):
+        async with self._failpoint("insert_many"):
             await self.raw.insert_many(documents, ordered=ordered)
 
     async def insert_missing(self, documents: Sequence[Document]) -> None:
-        """Insert what is not there yet: a document that a unique index refuses counts as there."""
+        """Insert the documents that are missing; one that a unique index refuses counts as present."""
         if not documents:
             return
         try:
@@ -94,33 +96,37 @@ class Collection:
             if lost or any(error["code"] != DUPLICATE_KEY for error in errors):
                 raise
 
-    async def take(self, query: Query, update: Update, sort: Sort | None = None, **options: Any) -> Document | None:
-        """Change the one document that matches and return it as it then is, or None: a compare-and-set."""
+    async def find_one_and_update(
+        self, query: Query, update: Update, sort: Sort | None = None, **options: Any
+    ) -> Document | None:
+        """Update one document that matches and return it as it is afterwards; None when none matches."""
         self._check(query)
-        async with self._seam("take"):
+        async with self._failpoint("find_one_and_update"):
             found: Document | None = await self.raw.find_one_and_update(
                 query, update, sort=sort, return_document=ReturnDocument.AFTER, **options
             )
             return found
 
     async def update_one(self, query: Query, update: Update, upsert: bool = False) -> int:
-        """Returns how many documents matched (0 or 1)."""
+        """Returns how many documents matched (0 or 1), which is 0 after an insert by `upsert`."""
         self._check(query)
-        async with self._seam("update_one"):
+        async with self._failpoint("update_one"):
             return (await self.raw.update_one(query, update, upsert=upsert)).matched_count
 
     async def update_many(self, query: Query, update: Update) -> int:
+        """Returns how many documents matched."""
         self._check(query)
-        async with self._seam("update_many"):
+        async with self._failpoint("update_many"):
             return (await self.raw.update_many(query, update)).matched_count
 
     async def delete(self, query: Query) -> None:
+        """Delete every document that matches."""
         self._check(query)
-        async with self._seam("delete"):
+        async with self._failpoint("delete"):
             await self.raw.delete_many(query)
 
     async def bulk(self, writes: Sequence[UpdateOne]) -> None:
-        """Independent updates in one round trip."""
+        """Apply independent updates in one round trip; one that fails does not stop the others."""
         self._check(*(write._filter for write in writes))
-        async with self._seam("bulk"):
+        async with self._failpoint("bulk"):
             await self.raw.bulk_write(writes, ordered=False)

@@ -1,4 +1,4 @@
-"""What one collection needs from the engine, said once, beside its queries.
+"""What one collection needs from the engine, declared once, beside its queries.
 
 Indexes, heartbeat, change stream, stuck-work check and event relay are loops over these declarations.
 """
@@ -13,12 +13,15 @@ from pymongo import ASCENDING, IndexModel
 from pipeline_engine.repos.client import Document
 
 LEGACY_FLAG_COUNTS = timedelta(minutes=10)
-"""An engine without leases sets a flag only; it counts for this long after the document's last change (the seed's)."""
+"""How long a flag without a lease, set by an older engine, counts after the last change of its document."""
 
 
 @dataclass(frozen=True)
 class LeaseSpec:
-    """The documents are claimed under leases; `flag`, where a seed has one, mirrors the lease for the CRM."""
+    """The documents are claimed under leases.
+
+    `flag`, where the CRM has one, mirrors the lease for it and for older engines.
+    """
 
     flag: str | None = None
     legacy_flag_counts: timedelta = LEGACY_FLAG_COUNTS
@@ -34,7 +37,7 @@ class StuckQuestion:
 
 @dataclass(frozen=True)
 class PlaceSpec:
-    """Where a change makes work due, so that a sweep looks there only. All but `field` are expressions over the change.
+    """Where a change makes work due, so that a sweep looks only there. All but `field` are expressions over the change.
 
     `place` is the value of `field` (a stage); `due_at` the time from which the work is due, where that lies within a
     minute of the change; `is_late` holds when the document claims to have become due long before the change.
@@ -58,7 +61,7 @@ class CollectionSpec:
     place: PlaceSpec | None = None
     stuck: tuple[StuckQuestion, ...] = ()
     has_events_due: bool = False
-    """Its documents carry `events_due`, which the relay passes on."""
+    """Its documents carry `events_due`, which the relay publishes."""
 
 
 def index(*fields: str, **options: object) -> IndexModel:
@@ -72,7 +75,10 @@ def having(field: str) -> dict[str, object]:
 
 
 def longer_ago(field: str, seconds: int) -> Document:
-    """A filter: the date in `$field` lies more than `seconds` back, by the server's clock. A missing date does not."""
+    """A filter: the date in `$field` is more than `seconds` ago by the server's clock.
+
+    A missing date does not match.
+    """
     edge = {"$dateSubtract": {"startDate": "$$NOW", "unit": "second", "amount": seconds}}
     return {"$expr": {"$and": [{"$eq": [{"$type": field}, "date"]}, {"$lt": [field, edge]}]}}
 

@@ -1,4 +1,4 @@
-"""The report of an import, as the CRM shows it."""
+"""The reports of imports (`csv_imports`), which the CRM shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CsvImports:
     async def write(
         self, account_id: ObjectId, import_id: ObjectId, logs: Sequence[Document], **fields: object
     ) -> None:
-        """One report per import; writing it again changes nothing but `updatedAt`."""
+        """Write the import's one report; writing it again changes nothing but `updatedAt`."""
         key = {"_id": derived_id("csv_imports", import_id), "account_id": account_id}
         literal = {name: {"$literal": value} for name, value in {**fields, "logs": list(logs)}.items()}
         created = {"$ifNull": ["$createdAt", "$$NOW"]}
@@ -32,4 +32,5 @@ class CsvImports:
         await self._own.update_one(key, [{"$set": report}], upsert=True)
 
     async def of_import(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
+        """The report; None before the import has ended."""
         return await self._own.find_one({"account_id": account_id, "queue_id": import_id})

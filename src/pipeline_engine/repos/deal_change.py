@@ -1,5 +1,7 @@
-"""What becomes of a deal, told in two ways: in the server's own operators, which are three times as fast, and in
-expressions, which bear with whatever the CRM left where a list should be."""
+"""A change of deals, as an update in two forms.
+
+Update operators are three times as fast; pipeline expressions also work where the CRM left something else than a list.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,14 @@ class DealChange:
         )
 
     def updates(self) -> list[Document | list[Document]]:
-        """What to ask the server for: when it refuses the first, the next."""
+        """The updates to try, in this order: the second when the server refuses the first."""
         return [self.expressions()] if self.compute else [self.operators(), self.expressions()]
 
     def operators(self) -> Document:
-        """Refused when what should be a list is none."""
+        """The change in update operators.
+
+        The server refuses it for a deal where a field that should be a list is none.
+        """
         parts: Document = {
             "$set": dict(self.set),
             "$addToSet": {name: {"$each": list(values)} for name, values in self.add.items()},
@@ -42,7 +47,7 @@ class DealChange:
         return {operator: fields for operator, fields in parts.items() if fields}
 
     def expressions(self) -> list[Document]:
-        """Refused only when the deal as a whole would not be valid."""
+        """The change as a pipeline. The server refuses it only for a deal that would not be valid as a whole."""
         fields = {name: {"$literal": value} for name, value in self.set.items()}
         fields |= {name: _with(name, values) for name, values in self.add.items()}
         fields |= {name: _without(name, values) for name, values in self.remove.items()}
@@ -50,7 +55,7 @@ class DealChange:
 
 
 def list_of(name: str) -> Document:
-    """In an expression: the list, whatever the CRM left in its place."""
+    """An expression: the list in the field, or an empty one where the CRM left something else."""
     return {"$cond": [{"$isArray": f"${name}"}, f"${name}", []]}
 
 

@@ -1,4 +1,4 @@
-"""Deals, as far as an import writes them."""
+"""Deals, as imports write them, and the changes of deals that wake automations."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from pymongo.errors import BulkWriteError
 
 from pipeline_engine.repos.changes import INSERTED, changed, pushed
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import DUPLICATE_KEY
 from pipeline_engine.repos.collection_spec import CollectionSpec, PlaceSpec, index
 from pipeline_engine.repos.store import Store
 
-DUPLICATE_KEY = 11000
-
-# Watermarks rest on the time of entry being the time of the change; late deals are the exception.
+# Watermarks assume that a deal's time of entry is the time of the change; `IS_LATE` finds the exceptions.
 ENTERED: Document = {
     "$ifNull": ["$fullDocument.automation_starts", "$updateDescription.updatedFields.automation_starts"]
 }
 STAGE: Document = {"$ifNull": ["$fullDocument.stage_id", "$updateDescription.updatedFields.stage_id"]}
-HAPPENED: Document = {"$ifNull": ["$wallTime", "$$NOW"]}  # servers before 6.0 do not send it
+CHANGED_AT: Document = {"$ifNull": ["$wallTime", "$$NOW"]}  # servers before 6.0 do not send it
 
 
 def _around(seconds: int) -> Document:
-    return {"$dateAdd": {"startDate": HAPPENED, "unit": "second", "amount": seconds}}
+    return {"$dateAdd": {"startDate": CHANGED_AT, "unit": "second", "amount": seconds}}
 
 
 IS_LATE: Document = {
@@ -32,8 +31,8 @@ IS_LATE: Document = {
         {"$lt": [{"$ifNull": [ENTERED, None]}, _around(-30)]},
     ]
 }
-# A time of entry just after the change may not have come yet by the engine's clock. Other times are not sent: Python
-# cannot hold every date.
+# A time of entry just after the change may still lie ahead by the engine's clock. Other times are not sent, because
+# Python cannot hold every date.
 DUE_AT: Document = {
     "$cond": [{"$and": [{"$gt": [ENTERED, _around(-5)]}, {"$lt": [ENTERED, _around(60)]}]}, ENTERED, "$$REMOVE"]
 }
@@ -45,7 +44,7 @@ DEALS = CollectionSpec(
         index("retry_automations", partialFilterExpression={"retry_automations.0": {"$exists": True}}),
     ),
     wakes=(
-        # Of the deals that an import inserts, its chunk gives notice once.
+        # Deals that an import inserts do not wake one by one: the end of their chunk does.
         {**INSERTED, "fullDocument.import_id": {"$exists": False}},
         *(changed(field) for field in ("stage_id", "automation_starts", "retry_automations")),
         pushed("retry_automations"),
@@ -60,8 +59,9 @@ class Deals:
         self._all = store.collection(DEALS).everywhere
 
     async def insert(self, deals: Sequence[Document]) -> dict[int, str]:
-        """Insert what is not there yet. Returns {place in `deals`: why} for what the server refused; an `_id` that is
-        taken is told as the empty text, for the caller to look at."""
+        """Insert the deals. Returns {place in `deals`: why} of those that the server refused.
+
+        The reason is empty for an `_id` that is taken: the caller finds out by which deal (`origins`)."""
         try:
             await self._own.insert_many(deals, ordered=False)
         except BulkWriteError as failure:
@@ -71,12 +71,12 @@ class Deals:
         return {}
 
     async def origins(self, ids: Sequence[ObjectId]) -> dict[ObjectId, tuple[ObjectId | None, int | None]]:
-        """{_id: (import_id, import_row)} of the deals with these ids, whosever they are."""
+        """{_id: (import_id, import_row)} of the deals of any account with these ids."""
         found = await self._all.find({"_id": {"$in": list(ids)}}, projection=["import_id", "import_row"])
         return {deal["_id"]: (deal.get("import_id"), deal.get("import_row")) for deal in found}
 
     async def count(self, account_id: ObjectId, import_id: ObjectId, ids: Sequence[ObjectId]) -> int:
-        """How many of these deals are there and come from the import."""
+        """How many of these deals exist and come from the import."""
         return await self._own.count({"_id": {"$in": list(ids)}, "account_id": account_id, "import_id": import_id})
 
 
@@ -85,5 +85,5 @@ def _why(error: Document) -> str:
         return str(error["errmsg"])
     if (fields := list(error.get("keyPattern", {"_id": 1}))) == ["_id"]:
         return ""
-    # A unique index of the CRM's own. The server's message would quote the other deal.
+    # A unique index of the CRM. The server's message would quote the other deal.
     return f"another deal has the same {', '.join(fields)}"

@@ -1,4 +1,5 @@
-"""Documents that an automation writes for a deal, under ids that a repeat makes again."""
+"""Documents (notes, reminders) that an automation writes for a deal, under ids that a repeated attempt derives
+again."""
 
 from __future__ import annotations
 
@@ -8,9 +9,8 @@ from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import DUPLICATE_KEY
 from pipeline_engine.repos.store import Store
-
-DUPLICATE_KEY = 11000
 
 
 class DerivedDocuments:
@@ -18,8 +18,11 @@ class DerivedDocuments:
         self._own = store.collection(collection)
 
     async def insert(self, documents: Sequence[Document]) -> dict[int, str]:
-        """Insert what is not there yet. Returns {place in `documents`: why} for what the server refused, or whose id is
-        another document's."""
+        """Insert the documents that are missing.
+
+        Returns {place in `documents`: why} of those that the server refused and of those whose id belongs to a document
+        of another origin.
+        """
         if not documents:
             return {}
         try:
@@ -30,19 +33,19 @@ class DerivedDocuments:
             errors = {error["index"]: error for error in failure.details["writeErrors"]}
         else:
             return {}
-        twins = [documents[place] for place, error in errors.items() if error["code"] == DUPLICATE_KEY]
-        ours = await self._ours(twins)
+        duplicates = [documents[place] for place, error in errors.items() if error["code"] == DUPLICATE_KEY]
+        ours = await self._ours(duplicates)
         return {place: _why(error) for place, error in errors.items() if documents[place]["_id"] not in ours}
 
-    async def _ours(self, twins: Sequence[Document]) -> set[ObjectId]:
-        """Of documents whose id is taken, those that an earlier attempt has written."""
-        origins = {one["_id"]: (one["automation"], one["deal_id"]) for one in twins}
+    async def _ours(self, duplicates: Sequence[Document]) -> set[ObjectId]:
+        """The ids of those documents that an earlier attempt has written."""
+        origins = {one["_id"]: (one["automation"], one["deal_id"]) for one in duplicates}
         query = {"_id": {"$in": list(origins)}}
         found = await self._own.everywhere.find(query, projection=["automation", "deal_id"])
         return {one["_id"] for one in found if origins[one["_id"]] == (one.get("automation"), one.get("deal_id"))}
 
-    async def there(self, account_id: ObjectId, automation_id: ObjectId, ids: Sequence[ObjectId]) -> set[ObjectId]:
-        """Those of the ids under which this automation has written."""
+    async def existing(self, account_id: ObjectId, automation_id: ObjectId, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        """Those of the ids under which this automation has written a document."""
         query = {"_id": {"$in": list(ids)}, "account_id": account_id, "automation": automation_id}
         return {one["_id"] for one in await self._own.find(query, projection=["_id"])}
 

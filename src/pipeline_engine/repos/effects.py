@@ -1,4 +1,7 @@
-"""The record of what left the house, one document per unit."""
+"""The record of every effect that leaves the engine (e-mail, SMS, call to the CRM's API): one document per unit.
+
+An attempt is recorded before its call is made, so a crash in between leaves the state `sending`, never nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec
 from pipeline_engine.repos.store import Store
 
-KEPT = timedelta(days=180)
+RETENTION = timedelta(days=180)
 
 EFFECTS = CollectionSpec(
     "effects",
@@ -27,15 +30,17 @@ class Effects:
         self._own = store.collection(EFFECTS)
         self._clock = store.clock
 
-    async def of(self, account_id: ObjectId, keys: Sequence[str]) -> dict[str, Document]:
+    async def records(self, account_id: ObjectId, keys: Sequence[str]) -> dict[str, Document]:
+        """{key: record} of the keys that have one."""
         found = await self._own.find({"_id": {"$in": list(keys)}, "account_id": account_id})
         return {one["_id"]: one for one in found}
 
-    async def begin(
+    async def begin_attempts(
         self, account_id: ObjectId, channel: str, known: Mapping[str, Mapping[str, Any] | None]
     ) -> dict[str, int]:
-        """Commit an attempt for each key before the call is made. Returns {key: which attempt it is} of those that are
-        ours: what another run began meanwhile is left out."""
+        """Record an attempt for each key of `known` ({key: record or None}) before its call is made.
+
+        Returns {key: number of the attempt}; a key for which another run began an attempt meanwhile is left out."""
         fresh = [key for key, record in known.items() if record is None]
         begun = dict.fromkeys(await self._insert(account_id, channel, fresh), 1)
         for key, record in known.items():
@@ -46,7 +51,7 @@ class Effects:
     async def _insert(self, account_id: ObjectId, channel: str, keys: Sequence[str]) -> list[str]:
         now = self._clock.now()
         state = {"account_id": account_id, "channel": channel, "state": "sending", "attempts": 1, "ambiguous": False}
-        times = {"createdAt": now, "updatedAt": now, "expires_at": now + KEPT}
+        times = {"createdAt": now, "updatedAt": now, "expires_at": now + RETENTION}
         history = [{"state": "sending", "at": now}]
         documents = [{"_id": key, **state, **times, "history": history} for key in keys]
         if not documents:
@@ -64,15 +69,15 @@ class Effects:
         now = self._clock.now()
         was = {"_id": record["_id"], "account_id": account_id}
         was |= {"state": record["state"], "attempts": record["attempts"]}
-        # A run that ended in mid-call may have sent it: from here on it may be out twice.
+        # A run that ended during its call may have sent the message: this attempt may send it a second time.
         doubtful = record["state"] in ("sending", "unknown")
         change = {"state": "sending", "updatedAt": now, **({"ambiguous": True} if doubtful else {})}
         counts = {"attempts": 1, "doubts": int(doubtful)}
         history = {"history": {"$each": [{"state": "sending", "at": now}], "$slice": -20}}
         return await self._own.update_one(was, {"$set": change, "$inc": counts, "$push": history}) == 1
 
-    async def end(self, account_id: ObjectId, ended: Mapping[str, tuple[int, Mapping[str, Any]]]) -> None:
-        """Write down what became of {key: (attempt, change)}; not where another run has begun a later attempt."""
+    async def end_attempts(self, account_id: ObjectId, ended: Mapping[str, tuple[int, Mapping[str, Any]]]) -> None:
+        """Store the result of each attempt, {key: (attempt, change)}, unless another run has begun a later attempt."""
         now = self._clock.now()
         writes = [
             UpdateOne(
@@ -87,8 +92,9 @@ class Effects:
         if writes:
             await self._own.bulk(writes)
 
-    async def doubt(self, account_id: ObjectId, keys: Sequence[str]) -> None:
-        """A run ended in the middle of these: what was being sent may be out or not."""
+    async def mark_unknown(self, account_id: ObjectId, keys: Sequence[str]) -> None:
+        """Mark effects that are still `sending` as unknown: their run ended in the middle, so they may be sent or
+        not."""
         now = self._clock.now()
         change = {"state": "unknown", "ambiguous": True, "updatedAt": now}
         history = {"history": {"$each": [{"state": "unknown", "at": now}], "$slice": -20}}

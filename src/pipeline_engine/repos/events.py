@@ -1,77 +1,113 @@
-"""`crm_events` that the engine publishes, and the `outbox` of socket events on their way out."""
+"""`crm_events` that the engine publishes, the `outbox` of socket events to deliver, and `events_due` in other
+documents.
+
+An event becomes true with a change of some document and stands in its `events_due` first. The relay copies it from
+there to `crm_events` or `outbox` under its own id, so that a repeat inserts nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, index
+from pipeline_engine.repos.collection_spec import EVENTS_DUE, EXPIRY_INDEX, CollectionSpec, index
 from pipeline_engine.repos.store import Store
 
-KEPT = timedelta(days=7)
-
+RETENTION = timedelta(days=7)
+"""Of socket events that were delivered or given up."""
 
 CRM_EVENTS = CollectionSpec("crm_events", indexes=(index("status", "occurred_at"),))
 OUTBOX = CollectionSpec("outbox", indexes=(index("state", "next_at"), EXPIRY_INDEX), wakes=(INSERTED,))
 
 
 class Events:
+    """CRM events, and socket events with the state of their delivery: waiting, delivered or given_up."""
+
     def __init__(self, store: Store) -> None:
         self._crm_events = store.collection(CRM_EVENTS)
         self._outbox = store.collection(OUTBOX)
         self._clock = store.clock
 
     async def publish(self, event: Document) -> None:
-        """Insert a CRM event; one with the same `_id` is the same event."""
+        """Insert a CRM event, unless one with its `_id` exists."""
         now = self._clock.now()
         await _insert(self._crm_events, {**event, "status": "new", "attempts": 0, "createdAt": now, "updatedAt": now})
 
-    async def send(self, message: Document) -> None:
-        """Put a socket event `{_id, account_id, event, user_ids, data}` into the outbox."""
+    async def add_to_outbox(self, message: Document) -> None:
+        """Put a socket event `{_id, account_id, event, user_ids, data}` into the outbox, unless its `_id` is there."""
         now = self._clock.now()
         state = {"state": "waiting", "attempts": 0, "next_at": now, "createdAt": now, "updatedAt": now}
         await _insert(self._outbox, {**message, **state})
 
-    async def waiting(self, limit: int) -> list[Document]:
-        """Socket events whose time has come, over all accounts, oldest first."""
+    async def find_due(self, limit: int) -> list[Document]:
+        """Socket events of all accounts whose next attempt is due, the longest due first."""
         due = {"state": "waiting", "next_at": {"$lte": self._clock.now()}}
         return await self._outbox.everywhere.find(due, limit=limit, sort=[("next_at", 1)])
 
-    async def states(self, ids: Sequence[str]) -> dict[str, str]:
+    async def delivery_states(self, ids: Sequence[str]) -> dict[str, str]:
+        """{id: state} of the socket events that exist."""
         found = await self._outbox.everywhere.find({"_id": {"$in": list(ids)}}, projection=["state"])
         return {message["_id"]: message["state"] for message in found}
 
-    async def message(self, id: str) -> Document | None:
-        """A socket event whose time has come; None when it was delivered, given up or put off."""
+    async def get_due(self, id: str) -> Document | None:
+        """The socket event if an attempt is due; None when it was delivered, was given up, or waits for a later
+        time."""
         due = {"_id": id, "state": "waiting", "next_at": {"$lte": self._clock.now()}}
         return await self._outbox.everywhere.find_one(due)
 
     async def count_waiting(self) -> int:
-        """How many socket events are still to be delivered, over all accounts."""
+        """How many socket events of all accounts are not yet delivered or given up."""
         return await self._outbox.everywhere.count({"state": "waiting"})
 
-    async def attempt(self, message: Document, again_in: float) -> bool:
-        """Count an attempt before it is made; False when another daemon has just made it."""
+    async def count_attempt(self, message: Document, again_in: float) -> bool:
+        """Count an attempt before it is made; the next is due `again_in` seconds from now.
+
+        False: another daemon makes it.
+        """
         query = {"_id": message["_id"], "account_id": message["account_id"], "attempts": message["attempts"]}
         now = self._clock.now()
         change = {"next_at": now + timedelta(seconds=again_in), "updatedAt": now}
         return await self._outbox.update_one(query, {"$inc": {"attempts": 1}, "$set": change}) == 1
 
-    async def take_back(self, message: Document) -> None:
-        """The attempt was none: the service was away."""
+    async def uncount_attempt(self, message: Document) -> None:
+        """Undo `count_attempt`: the socket service was away, so no attempt was made."""
         query = {"_id": message["_id"], "account_id": message["account_id"]}
         await self._outbox.update_one(query, {"$inc": {"attempts": -1}})
 
-    async def settle(self, message: Document, state: str) -> None:
-        """Delivered or given up: kept for a week."""
+    async def end_delivery(self, message: Document, state: str) -> None:
+        """Mark the event as `delivered` or `given_up`; it is removed after `RETENTION`."""
         now = self._clock.now()
         query = {"_id": message["_id"], "account_id": message["account_id"]}
-        await self._outbox.update_one(query, {"$set": {"state": state, "updatedAt": now, "expires_at": now + KEPT}})
+        await self._outbox.update_one(
+            query, {"$set": {"state": state, "updatedAt": now, "expires_at": now + RETENTION}}
+        )
+
+
+class EventsDue:
+    """The field `events_due` of one collection, over all accounts."""
+
+    def __init__(self, store: Store, spec: CollectionSpec) -> None:
+        self._all = store.collection(spec).everywhere
+
+    async def ids(self, limit: int) -> list[Document]:
+        """`{_id, account_id}` of documents with events due."""
+        return await self._all.find(EVENTS_DUE, limit=limit, projection=["account_id"])
+
+    async def get(self, id: Any) -> Document | None:
+        """`{_id, account_id, events_due}` of a document; None when it has no events due."""
+        return await self._all.find_one({"_id": id, **EVENTS_DUE}, projection=["account_id", "events_due"])
+
+    async def clear(self, document: Mapping[str, Any]) -> None:
+        """Remove the events that were due when `document` was read, unless others were added since: then change
+        nothing."""
+        query = {"_id": document["_id"], "events_due": document["events_due"]}
+        await self._all.update_one(query, {"$unset": {"events_due": ""}})
 
 
 async def _insert(collection: Collection, document: Document) -> None:

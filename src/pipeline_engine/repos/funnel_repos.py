@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline_engine.repos.collection_spec import CollectionSpec
-from pipeline_engine.repos.forms import FORMS, Forms
 from pipeline_engine.repos.funnel_steps import FUNNEL_STEPS, FunnelSteps
 from pipeline_engine.repos.funnels import FUNNELS, Funnels
-from pipeline_engine.repos.sites_images import SITES_IMAGES, SitesImages
+from pipeline_engine.repos.page_assets import FORMS, SITES_IMAGES, SUPPORT_TOKENS, Forms, SitesImages, SupportTokens
 from pipeline_engine.repos.step_components import STEP_COMPONENTS, StepComponents
 from pipeline_engine.repos.store import Store
-from pipeline_engine.repos.support_tokens import SUPPORT_TOKENS, SupportTokens
 
 FUNNEL_COLLECTIONS: tuple[CollectionSpec, ...] = (
     FUNNELS,

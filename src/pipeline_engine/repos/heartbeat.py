@@ -1,4 +1,4 @@
-"""Keeps the leases of this process alive, on a connection of its own so that slow queries cannot hold it back."""
+"""Renews the leases of this process, on a connection of its own so that slow queries cannot delay it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logs.get(__name__)
 
 
 class Heartbeat:
-    """One update per collection, every few seconds, for the documents that runs of this process hold."""
+    """One update per collection, every `every` seconds, for the documents that runs of this process hold."""
 
     def __init__(
         self, database: AsyncIOMotorDatabase[Document], lease: Lease, every: float, specs: Iterable[CollectionSpec]
@@ -43,7 +43,7 @@ class Heartbeat:
 
     @contextmanager
     def holding(self, spec: CollectionSpec, id: Any) -> Iterator[None]:
-        """Renew the lease of a document for as long as its run lasts, and not a beat longer."""
+        """Renew the lease of a document for as long as the block runs."""
         self._held[spec].add(id)
         try:
             yield
@@ -51,13 +51,16 @@ class Heartbeat:
             self._held[spec].discard(id)
 
     async def run(self) -> None:
-        """Beat until cancelled. A failed beat is logged; the leases then run out by themselves."""
+        """Renew until cancelled. A failure is logged and the next renewal tried; without one the leases run out."""
         while True:
             await self.beat()
             await asyncio.sleep(self._every)
 
     async def beat(self) -> None:
-        """Renew every lease once; without any, make sure that MongoDB answers."""
+        """Renew every lease once; without any, ping MongoDB, so that `trusted` says whether it answers.
+
+        Raises nothing.
+        """
         started = time.monotonic()
         try:
             for spec, ids in list(self._held.items()):  # a run may begin to hold something while we wait
@@ -73,7 +76,7 @@ class Heartbeat:
             self._acknowledged = started
 
     async def release(self) -> None:
-        """Free everything that bears this process as its holder: the last act before the process ends."""
+        """Release every document that this process holds: the last act before it ends. Raises PyMongoError."""
         for spec, lease_spec in self._leased.items():
             async with failpoint(f"mongo.{spec.name}.release"):
                 mine = {"lease_owner": self._lease.owner}

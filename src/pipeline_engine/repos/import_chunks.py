@@ -1,4 +1,4 @@
-"""The ledger of an import: one document per chunk of rows, from which every total is computed."""
+"""Chunks of imports: one document per chunk of rows. The totals of an import are the sums over its chunks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pymongo.errors import BulkWriteError
 
 from pipeline_engine.repos.changes import became
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import DUPLICATE_KEY
 from pipeline_engine.repos.collection_spec import (
     EXPIRY_INDEX,
     LEASE_OWNER_INDEX,
@@ -23,12 +24,12 @@ from pipeline_engine.repos.collection_spec import (
 from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED
 from pipeline_engine.repos.leased import Leased
 
-DUPLICATE_KEY = 11000
-HOUR = 3600
+HOUR_SECONDS = 3600
 FIGURES = ("created", "updated", "skipped", "failed")
 
 
 def chunk_id(import_id: ObjectId, n: int) -> str:
+    """The `_id` of the import's chunk number `n`."""
     return f"{import_id}:{n}"
 
 
@@ -46,7 +47,7 @@ IMPORT_CHUNKS = CollectionSpec(
     stuck=(
         StuckQuestion(
             "chunks held for over an hour",
-            {"state": "open", "lease_until": {"$type": "date"}, **longer_ago("$updatedAt", HOUR)},
+            {"state": "open", "lease_until": {"$type": "date"}, **longer_ago("$updatedAt", HOUR_SECONDS)},
         ),
     ),
 )
@@ -58,11 +59,11 @@ class ImportChunks(Leased):
     running: ClassVar[Document] = {"state": "open"}
 
     def claim_changes(self) -> Document:
-        """An attempt that a crash ended is not counted as one that failed."""
+        """`attempts` counts this attempt and those that failed; one that a crash ended did not fail."""
         return {"attempts": {"$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [LEASE_EXPIRED, 0, 1]}]}}
 
     async def add(self, chunks: Sequence[Document]) -> bool:
-        """Write new open chunks. False when another planner has already written one of them."""
+        """Insert new open chunks. False when another run of the import has already inserted one of them."""
         try:
             await self._own.insert_many(chunks)
         except BulkWriteError as failure:
@@ -71,17 +72,18 @@ class ImportChunks(Leased):
             return False
         return True
 
-    async def last(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
-        """The furthest chunk that was cut."""
+    async def find_last(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
+        """The chunk with the highest number; None before the first was cut."""
         query = {"account_id": account_id, "queue_id": import_id}
         found = await self._own.find(query, limit=1, sort=[("n", -1)], projection={"errors": 0})
         return found[0] if found else None
 
-    async def open(self, account_id: ObjectId, import_id: ObjectId) -> int:
+    async def count_open(self, account_id: ObjectId, import_id: ObjectId) -> int:
+        """How many chunks have not ended, claimed or not."""
         return await self._own.count({"account_id": account_id, "queue_id": import_id, "state": "open"})
 
     async def open_ids(self, account_id: ObjectId, import_id: ObjectId) -> list[str]:
-        """Open chunks that nobody holds."""
+        """The ids of open chunks that no run holds, in file order."""
         query = {"account_id": account_id, "queue_id": import_id, "state": "open", **FREE}
         return [chunk["_id"] for chunk in await self._own.find(query, sort=[("n", 1)], projection=["_id"])]
 
@@ -91,23 +93,23 @@ class ImportChunks(Leased):
         query = {"account_id": account_id, "queue_id": import_id}
         return await self._own.aggregate(query, {"$group": group}, {"$sort": {"_id": 1}})
 
-    async def begun(self, account_id: ObjectId, import_id: ObjectId, limit: int) -> list[Document]:
+    async def find_started(self, account_id: ObjectId, import_id: ObjectId, limit: int) -> list[Document]:
         """Open chunks that a run has claimed, whether or not it still holds them; in file order."""
         query = {"account_id": account_id, "queue_id": import_id, "state": "open", "token": {"$gt": 0}}
         return await self._own.find(query, limit=limit, sort=[("n", 1)], projection={"errors": 0})
 
-    async def broken(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
-        """The first chunk that was given up."""
+    async def find_first_failed(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
+        """`first_row` and `error` of the first failed chunk in the file; None when none has failed."""
         query = {"account_id": account_id, "queue_id": import_id, "state": "failed"}
         found = await self._own.find(query, limit=1, sort=[("n", 1)], projection=["first_row", "error"])
         return found[0] if found else None
 
     async def end(self, held: Mapping[str, Any], state: str, **result: Any) -> bool:
-        """Record what became of the rows; False when another run has the chunk now."""
+        """End the chunk in this state with the results of its rows; False when another run has claimed it."""
         return await self.write(held, {**result, **RELEASED, "state": state})
 
     async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
-        """Leave it open for another attempt."""
+        """Release the chunk, still open, for another attempt."""
         await self.write(held, {**RELEASED, "error": error})
 
     async def cancel_untouched(self, account_id: ObjectId, import_id: ObjectId) -> None:
@@ -116,14 +118,16 @@ class ImportChunks(Leased):
         await self._own.update_many(query, [{"$set": {"state": "cancelled", "updatedAt": "$$NOW"}}])
 
     async def reopen(self, account_id: ObjectId, import_id: ObjectId, *states: str) -> int:
-        """Chunks in these states are to be worked off after all, and none of them goes away. Returns how many."""
+        """Open the chunks in these states again, with all attempts before them, and let no chunk of the import expire.
+
+        Returns how many were opened."""
         every = {"account_id": account_id, "queue_id": import_id}
         await self._own.update_many({**every, "expires_at": {"$exists": True}}, {"$unset": {"expires_at": ""}})
         fresh = {"$set": {"state": "open", "crashes": 0, "attempts": 0}}
         return await self._own.update_many({**every, "state": {"$in": list(states)}}, fresh)
 
     async def totals(self, account_id: ObjectId, import_id: ObjectId) -> dict[str, int]:
-        """Sums of created, updated, skipped and failed over the chunks that have ended, however they did."""
+        """Sums of created, updated, skipped and failed over the chunks that have ended, in whatever state."""
         sums: Document = {name: {"$sum": f"${name}"} for name in FIGURES}
         query = {"account_id": account_id, "queue_id": import_id, "state": {"$ne": "open"}}
         found = await self._own.aggregate(query, {"$group": {"_id": None, **sums}})
@@ -137,5 +141,6 @@ class ImportChunks(Leased):
                 yield error
 
     async def expire(self, account_id: ObjectId, import_id: ObjectId, when: datetime) -> None:
+        """Let MongoDB remove the chunks of the import at that time."""
         query = {"account_id": account_id, "queue_id": import_id}
         await self._own.update_many(query, {"$set": {"expires_at": when}})

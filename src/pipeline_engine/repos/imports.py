@@ -1,4 +1,4 @@
-"""Deal imports: the documents of `queues` with `source: 'deals'`. The truth of an import's state stands here."""
+"""Deal imports: the documents of `queues` with `source: 'deals'`, which hold the state of each import."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from pipeline_engine.repos.collection_spec import (
 from pipeline_engine.repos.lease import RELEASED
 from pipeline_engine.repos.leased import Leased
 
-HOUR = 3600
+HOUR_SECONDS = 3600
 OPEN = ("pending", "processing")
 UPLOADING = "uploading"
-"""The status before the file is in the storage; no sweep takes it up."""
+"""The status until the file is in the storage; no sweep finds such an import."""
 RUNNING = "processing"
-"""What a claim makes of the status."""
+"""The status that a claim sets."""
 IS_OPEN: Document = {"source": "deals", "status": {"$in": OPEN}}
-# An import rests between two attempts, unless its user does not want the rest of it.
+# An import rests between two attempts; one to cancel is due at once.
 RESTED: Document = {"$or": [{"next_at": None}, {"cancel_requested": True}, {"$expr": {"$lte": ["$next_at", "$$NOW"]}}]}
 
 QUEUES = CollectionSpec(
@@ -50,11 +50,11 @@ QUEUES = CollectionSpec(
     stuck=(
         StuckQuestion(
             "uploads that began over a day ago and have not ended",
-            {"source": "deals", "status": UPLOADING, **longer_ago("$createdAt", 24 * HOUR)},
+            {"source": "deals", "status": UPLOADING, **longer_ago("$createdAt", 24 * HOUR_SECONDS)},
         ),
         StuckQuestion(
             "imports that run for over an hour",
-            {"source": "deals", "status": RUNNING, **longer_ago("$started_at", HOUR)},
+            {"source": "deals", "status": RUNNING, **longer_ago("$started_at", HOUR_SECONDS)},
         ),
     ),
     has_events_due=True,
@@ -64,18 +64,20 @@ QUEUES = CollectionSpec(
 class Imports(Leased):
     spec = QUEUES
     due: ClassVar[Document] = {**IS_OPEN, "$and": [RESTED]}
-    # An import that has ended is held no more, though its token stays.
+    # The token stays when an import ends, so the status must also say that a run may write.
     running: ClassVar[Document] = {"status": RUNNING}
 
     def claim_changes(self) -> Document:
-        """A new attempt starts from `pending`; going on after a hand-over or a crash is the same attempt."""
+        """A claim of a `pending` import counts a new attempt; one after a hand-over or a crash goes on with the
+        same."""
         is_new = {"$cond": [{"$eq": ["$status", "pending"]}, 1, 0]}
         attempts = {"$add": [{"$ifNull": ["$attempts", 0]}, is_new]}
         started = {"$ifNull": ["$started_at", "$$NOW"]}
         return {"status": RUNNING, "started_at": started, "attempts": attempts, "next_at": "$$REMOVE"}
 
     async def find_due(self, limit: int) -> list[Document]:
-        """`{_id, account_id}` of imports that somebody should claim now, every account's oldest first."""
+        """At most `limit` imports, as `{_id, account_id}`, that a run should claim now; accounts take turns, oldest
+        first."""
         await self.note_legacy_flags()
         turn = {"partitionBy": "$account_id", "sortBy": {"_id": 1}, "output": {"turn": {"$documentNumber": {}}}}
         return await self._all.aggregate(
@@ -87,18 +89,21 @@ class Imports(Leased):
         )
 
     async def count_claimed(self) -> int:
-        """How many open imports a run, or an older engine, is at work on."""
+        """How many open imports a run or an older engine is at work on."""
         return await self._all.count({**IS_OPEN, "$nor": [self.unclaimed]})
 
     async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
-        """The pause until the next attempt stands in the document: a lost Redis or process does not shorten it."""
-        rest = {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": round(seconds * 1000)}}
-        await self.release(held, {"status": "pending", "error": error}, next_at=rest)
+        """Make the import `pending` again, due in `seconds`; a loss of Redis or of the process does not shorten
+        that."""
+        next_at = {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": round(seconds * 1000)}}
+        await self.release(held, {"status": "pending", "error": error}, next_at=next_at)
 
     async def end(
         self, held: Mapping[str, Any], status: str, events_due: Sequence[Document], **changes: Any
     ) -> Document | None:
-        """The one update that ends an import: its status, its figures and what has to be told of it."""
+        """End an import in one update: its status, its figures (`changes`) and the events to publish.
+
+        None when another run has ended or claimed it."""
         final = {"status": status, "in_progress": False, "crashes": 0, "events_due": list(events_due)}
         return await self.change(held, {**changes, **final, **RELEASED}, completed_at="$$NOW")
 
@@ -109,46 +114,55 @@ class Imports(Leased):
     async def end_upload(
         self, account_id: ObjectId, import_id: ObjectId, status: str, error: str | None = None
     ) -> bool:
-        """Make an import whose upload is over `pending`, or `failed` with the error. False: it is not uploading."""
+        """Set `pending`, or `failed` with the error, for an import whose upload is over.
+
+        False when it is not uploading.
+        """
         query = {"_id": import_id, "account_id": account_id, "status": UPLOADING}
         return await self._own.update_one(query, _upload_ended(status, error)) == 1
 
     async def fail_old_uploads(self, account_id: ObjectId, before: datetime, error: str) -> None:
-        """Make the imports of this account failed whose upload began before that time and has not ended."""
+        """Set `failed` for the account's imports whose upload began before that time and has not ended."""
         query = {"source": "deals", "status": UPLOADING, "account_id": account_id, "createdAt": {"$lt": before}}
         await self._own.update_many(query, _upload_ended("failed", error))
 
     async def get(self, import_id: ObjectId) -> Document | None:
-        """The queue document; None also when the queue is not one of deals."""
+        """The queue document; None when there is none, or when it is not an import of deals."""
         return await self._all.find_one({"_id": import_id, "source": "deals"})
 
     async def may_go_on(self, import_id: ObjectId, account_id: Any) -> bool:
-        """Whether rows of this import may still be written; also between two attempts at the rest of its file."""
+        """Whether rows of this import may still be written. That is so also between two attempts at its file."""
         query = {"_id": import_id, "account_id": account_id, "status": {"$in": OPEN}, "cancel_requested": {"$ne": True}}
         return await self._own.find_one(query, projection=["_id"]) is not None
 
     async def latest(self, limit: int, account_id: ObjectId | None = None) -> list[Document]:
+        """At most `limit` imports of one account, or of all, the newest first."""
         query: Document = {"source": "deals"} | ({"account_id": either(account_id)} if account_id else {})
         return await self._all.find(query, limit=limit, sort=[("_id", -1)])
 
     async def request_cancel(self, import_id: ObjectId) -> Document | None:
-        """Ask for the end; whoever runs or next claims the import ends it. None when it has ended already."""
+        """Request the end of an import; the run that holds or next claims it ends it.
+
+        None when it has ended already.
+        """
         query = {"_id": import_id, "source": "deals", "status": {"$in": OPEN}}
-        return await self._all.take(query, [{"$set": {"cancel_requested": True, "updatedAt": "$$NOW"}}])
+        return await self._all.find_one_and_update(query, [{"$set": {"cancel_requested": True, "updatedAt": "$$NOW"}}])
 
     async def retry(self, import_id: ObjectId) -> Document | None:
-        """Put a failed or cancelled import back to pending; rows that are done stay done.
+        """Set `pending` for a failed or cancelled import; rows that are done stay done. None when it is neither.
 
-        `reopen` tells whoever runs it to open its cancelled and failed chunks again: here they could not follow in the
-        same step, and a run that came in between would end the import without their rows.
+        The field `reopen` makes the next run open the cancelled and failed chunks again. If this method did it, a run
+        between the two updates could end the import without their rows.
         """
         query = {"_id": import_id, "source": "deals", "status": {"$in": ["failed", "cancelled"]}}
         fresh = {"status": "pending", "in_progress": False, "attempts": 0, "crashes": 0, "updatedAt": "$$NOW"}
         fresh["reopen"] = True
         gone = ["error", "next_at", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
-        # A new generation tells other events than the one that failed.
+        # A new generation publishes events under new ids.
         generation = {"generation": {"$add": [{"$ifNull": ["$generation", 0]}, 1]}}
-        return await self._all.take(query, [{"$set": {**fresh, **generation, **RELEASED}}, {"$unset": gone}])
+        return await self._all.find_one_and_update(
+            query, [{"$set": {**fresh, **generation, **RELEASED}}, {"$unset": gone}]
+        )
 
 
 def _upload_ended(status: str, error: str | None) -> list[Document]:

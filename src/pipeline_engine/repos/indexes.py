@@ -18,38 +18,38 @@ from pipeline_engine.repos.collection_spec import CollectionSpec
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
-PECULIAR = {"unique", "partialFilterExpression", "expireAfterSeconds"}
-"""What makes an index more than a help to look things up."""
+NOT_REPLACEABLE = {"unique", "partialFilterExpression", "expireAfterSeconds"}
+"""Options that make an index more than a faster lookup, so that no other index replaces it."""
 
 
 @failpoint("mongo.create_indexes")
 async def create_indexes(
     database: AsyncIOMotorDatabase[Document], specs: Iterable[CollectionSpec]
 ) -> dict[str, list[str]]:
-    """Create what is missing; returns the names of ours per collection. Doing it again changes nothing."""
+    """Create the missing indexes. Returns {collection: names of the engine's indexes}; a repeat changes nothing."""
     return {spec.name: await _create(database, spec) for spec in specs if spec.indexes}
 
 
 async def _create(database: AsyncIOMotorDatabase[Document], spec: CollectionSpec) -> list[str]:
     there = await database[spec.name].index_information()
-    wanted = [model for model in spec.indexes if not _stood_in_for(model, there)]
+    wanted = [model for model in spec.indexes if not _is_replaced(model, there)]
     return await database[spec.name].create_indexes(wanted) if wanted else []
 
 
 async def missing_indexes(database: AsyncIOMotorDatabase[Document], specs: Iterable[CollectionSpec]) -> list[str]:
-    """The wanted indexes that are not there, as `collection.index`."""
+    """The indexes of the specs that do not exist, as `collection.index`."""
     missing = []
     for spec in specs:
         there = await database[spec.name].index_information()
-        wanted = [model.document["name"] for model in spec.indexes if not _stood_in_for(model, there)]
+        wanted = [model.document["name"] for model in spec.indexes if not _is_replaced(model, there)]
         missing += [f"{spec.name}.{index}" for index in wanted if index not in there]
     return missing
 
 
-def _stood_in_for(model: IndexModel, there: Mapping[str, Any]) -> bool:
-    """Whether an index of the CRM's own serves as well; one more over the same fields might be refused."""
+def _is_replaced(model: IndexModel, there: Mapping[str, Any]) -> bool:
+    """Whether an index of the CRM serves as well. MongoDB might refuse a second one over the same fields."""
     ours = model.document
-    if ours.keys() & PECULIAR:
+    if ours.keys() & NOT_REPLACEABLE:
         return False
     fields = list(ours["key"].items())
     foreign = [one for name, one in there.items() if name != ours["name"] or one.keys() & {"unique", "sparse"}]

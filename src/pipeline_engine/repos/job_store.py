@@ -1,4 +1,4 @@
-"""What the lanes did: `job_history` and `dead_letters`."""
+"""What jobs did: `job_history` of every finished attempt, and `dead_letters` of jobs that were given up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEAD_LETTERS = CollectionSpec("dead_letters", indexes=(index("status", "last_fai
 
 
 class MongoJobStore:
-    """Answers for the port that the lanes define; the shapes are theirs."""
+    """The store that `lanes.JobStore` asks for; rows and letters are structs of `lanes`."""
 
     def __init__(self, database: AsyncIOMotorDatabase[Document], clock: Clock) -> None:
         self._history = database["job_history"]
@@ -35,18 +35,20 @@ class MongoJobStore:
 
     @failpoint("mongo.job_history.record")
     async def record(self, rows: Sequence[Any]) -> None:
-        """Keep rows of history, each once: 24 h and 1,000 of a lane; of those that failed 7 d and 5,000."""
+        """Store rows of history, each once.
+
+        Of one lane the newest 1,000 that completed are kept for 24 h, and the newest 5,000 that failed for 7 days."""
         documents = [_history_document(msgspec.structs.asdict(row)) for row in rows]
         if documents:
             await self._history.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents])
 
         for lane in {row.lane for row in rows}:
-            await self._trim(lane, STATES["completed"], COMPLETED_ROWS)
-            await self._trim(lane, STATES["failed"], FAILED_ROWS)
+            await self._trim(lane, STATES["completed"], MAX_COMPLETED_ROWS)
+            await self._trim(lane, STATES["failed"], MAX_FAILED_ROWS)
 
     @failpoint("mongo.dead_letters.save_dead_letter")
     async def save_dead_letter(self, letter: Any) -> None:
-        """Keep a dead letter: one per death of a job, however often it is brought."""
+        """Store a dead letter, once per job that was given up, however often this is called for it."""
         fields = msgspec.structs.asdict(letter)
         now = self._clock.now()
         key = derived_id("dead_letter", letter.lane, letter.job_id, letter.first_failed_at.isoformat())
@@ -56,49 +58,56 @@ class MongoJobStore:
             return
 
     async def letters(self, status: str = "dead", limit: int = 100) -> list[Document]:
-        """The newest letters first."""
+        """At most `limit` letters with this status (dead, retried, discarded), the newest first."""
         return await self._letters.find({"status": status}, sort=[("last_failed_at", -1)], limit=limit).to_list(None)
 
     async def dead_ids(self) -> list[ObjectId]:
-        """Every letter about which nothing was decided yet, oldest first."""
+        """The ids of all letters that were neither retried nor discarded, oldest first."""
         found = self._letters.find({"status": "dead"}, sort=[("last_failed_at", 1)], projection=["_id"])
         return [letter["_id"] for letter in await found.to_list(None)]
 
     async def count_dead(self) -> int:
+        """How many letters were neither retried nor discarded."""
         return await self._letters.count_documents({"status": "dead"})
 
     async def letter(self, id: ObjectId) -> Document | None:
+        """The letter; None when there is none with this id."""
         return await self._letters.find_one({"_id": id})
 
     async def mark(self, id: ObjectId, status: str) -> bool:
-        """Say what became of a dead letter; False when it was not dead any more."""
+        """Set the status of a dead letter (retried, discarded); False when it was not dead any more."""
         change = {"$set": {"status": status, "updatedAt": self._clock.now()}}
         return (await self._letters.update_one({"_id": id, "status": "dead"}, change)).modified_count == 1
 
     async def counts(self, lane: str) -> dict[str, int]:
-        """{state of STATES: rows of the lane's history}."""
+        """{state of STATES: number of rows in the lane's history}."""
         count = self._history.count_documents
         return {state: await count({"lane": lane, "outcome": {"$in": outcomes}}) for state, outcomes in STATES.items()}
 
     async def clean(self, lane: str, state: str, older_than: timedelta) -> int:
-        """Remove a lane's history of that state (a key of STATES) that is older. Returns how many rows went."""
+        """Remove rows of a lane's history in that state (a key of STATES) that are older.
+
+        Returns how many were removed.
+        """
         query = {"lane": lane, "outcome": {"$in": STATES[state]}, "at": {"$lt": self._clock.now() - older_than}}
         return (await self._history.delete_many(query)).deleted_count
 
-    async def _trim(self, lane: str, outcomes: Sequence[str], most: int) -> None:
+    async def _trim(self, lane: str, outcomes: Sequence[str], max_rows: int) -> None:
         query = {"lane": lane, "outcome": {"$in": list(outcomes)}}
-        edge = await self._history.find(query, sort=[("at", -1)], skip=most, limit=1, projection=["at"]).to_list(None)
+        edge = await self._history.find(query, sort=[("at", -1)], skip=max_rows, limit=1, projection=["at"]).to_list(
+            None
+        )
         if edge:
             await self._history.delete_many({**query, "at": {"$lte": edge[0]["at"]}})
 
 
 STATES = {"completed": ["done"], "failed": ["retried", "dead"]}
-"""What people call a row of history; an attempt that failed counts as failed though a later one went well."""
-COMPLETED_ROWS = 1000
-FAILED_ROWS = 5000
-KEPT = {"done": timedelta(days=1), "retried": timedelta(days=7), "dead": timedelta(days=7)}
+"""{state that commands show: outcomes of rows}. A failed attempt counts as failed also when a later one succeeded."""
+MAX_COMPLETED_ROWS = 1000
+MAX_FAILED_ROWS = 5000
+RETENTION = {"done": timedelta(days=1), "retried": timedelta(days=7), "dead": timedelta(days=7)}
 
 
 def _history_document(row: Document) -> Document:
     key = derived_id("history", row["lane"], row["job_id"], row["attempts"], row["at"].isoformat())
-    return {"_id": key, **row, "expires_at": row["at"] + KEPT[row["outcome"]]}
+    return {"_id": key, **row, "expires_at": row["at"] + RETENTION[row["outcome"]]}

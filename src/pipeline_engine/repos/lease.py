@@ -1,7 +1,7 @@
-"""Leases as filters and updates: who holds a document, until when by the server's clock, under which fencing token.
+"""Leases as filters and updates: the holder of a document, the end by the server's clock, and the fencing token.
 
-A document is free when it has no `lease_until` or one that has passed. Every later write of a run carries the token in
-its filter, so a holder whose lease ran out changes nothing.
+A document is free when it has no `lease_until` or one that has passed. Every later write of a run has the token in its
+filter, so that a holder whose lease another run took over changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline_engine.repos.collection_spec import LeaseSpec
 
 FREE: Document = {"$or": [{"lease_until": None}, {"$expr": {"$lt": ["$lease_until", "$$NOW"]}}]}
 
-# In a pipeline update: whether the last holder's lease ran out, so that its process died or lost MongoDB.
+# An expression: whether the last holder's lease ran out, because its process died or lost its connection to MongoDB.
 LEASE_EXPIRED: Document = {
     "$and": [{"$ne": [{"$ifNull": ["$lease_until", None]}, None]}, {"$lt": ["$lease_until", "$$NOW"]}]
 }
@@ -23,7 +23,7 @@ RELEASED: Document = {"lease_until": None, "lease_owner": None}
 
 
 def unclaimed(spec: LeaseSpec) -> Document:
-    """A filter: the document is free, and an engine without leases has not flagged it recently enough to count."""
+    """A filter: the document is free, and no engine without leases has set its flag recently enough to count."""
     if spec.flag is None:
         return FREE
     seconds = int(spec.legacy_flag_counts.total_seconds())
@@ -34,13 +34,13 @@ def unclaimed(spec: LeaseSpec) -> Document:
 
 
 def released(spec: LeaseSpec) -> Document:
-    """The fields of a document that no run holds."""
+    """The fields that release a document."""
     return {**RELEASED, spec.flag: False} if spec.flag else RELEASED
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Who claims, and for how many seconds without a heartbeat."""
+    """The name under which this process claims, and how many seconds a claim lasts without a heartbeat."""
 
     owner: str
     seconds: float
@@ -57,4 +57,5 @@ class Lease:
         return [{"$set": {**lease, **changes}}]
 
     def renewal(self) -> list[Document]:
+        """The update that renews a lease."""
         return [{"$set": {"lease_until": self.end}}]

@@ -1,4 +1,4 @@
-"""What MongoDB says of itself: its time, whether it can tell us of changes, and the key for job digests."""
+"""Facts of the MongoDB server: its time, whether it has change streams, and the engine's key for job digests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 
 
 class Server:
+    """Every method raises PyMongoError when MongoDB is away."""
+
     def __init__(self, database: AsyncIOMotorDatabase[Document]) -> None:
         self._database = database
 
     @failpoint("mongo.hello")
     async def now(self) -> datetime:
-        """The server's clock, UTC. Late by the way of the answer, never ahead: nothing fires early."""
+        """The server's time, UTC.
+
+        It is late by the answer's travel time and never ahead, so that nothing fires early.
+        """
         moment: datetime = (await self._database.command("hello"))["localTime"]
-        return moment.replace(tzinfo=UTC)  # commands answer without a zone, whatever the client is told
+        return moment.replace(tzinfo=UTC)  # commands answer without a zone, also with `tz_aware`
 
     @failpoint("mongo.hello")
     async def has_change_streams(self) -> bool:
-        """Replica sets and sharded clusters have them, a standalone server has not."""
+        """Whether the server has change streams: replica sets and sharded clusters do, a standalone server does not."""
         hello = await self._database.command("hello")
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 

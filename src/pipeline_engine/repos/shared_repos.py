@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline_engine.repos.accounts import ACCOUNTS, Accounts
+from pipeline_engine.repos.accounts import ACCOUNTS, USERS, Accounts, References, Users
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.effects import EFFECTS, Effects
 from pipeline_engine.repos.events import CRM_EVENTS, OUTBOX, Events
 from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
-from pipeline_engine.repos.references import References
+from pipeline_engine.repos.messages import SUPPRESSIONS, Suppressions, Templates
 from pipeline_engine.repos.store import Store
-from pipeline_engine.repos.suppressions import SUPPRESSIONS, Suppressions
-from pipeline_engine.repos.templates import Templates
-from pipeline_engine.repos.users import USERS, Users
 
 SHARED_COLLECTIONS: tuple[CollectionSpec, ...] = (
     ACCOUNTS,
@@ -29,7 +26,7 @@ SHARED_COLLECTIONS: tuple[CollectionSpec, ...] = (
 
 @dataclass(frozen=True)
 class SharedRepos:
-    """People, accounts and what they may receive; records of what was sent, published and dispatched."""
+    """Accounts, users, templates and suppressions; records of what was sent, published and dispatched."""
 
     accounts: Accounts
     users: Users

@@ -1,4 +1,4 @@
-"""Pipeline stages, found by name key; one per (account, pipeline, key) however many rows ask for it at once."""
+"""Pipeline stages, found by name key: at most one per (account, pipeline, key), however many rows need it at once."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ PIPELINE_STAGES = CollectionSpec(
 
 
 class Stages:
+    """The documents of `pipeline_stages`. `name_key` is the normalised name, which only the engine writes."""
+
     def __init__(self, store: Store) -> None:
         self._own = store.collection(PIPELINE_STAGES)
 
     async def of_pipeline(self, account_id: ObjectId, pipeline_id: ObjectId) -> list[Document]:
-        """The stages with their keys, in the order in which people see them."""
+        """The stages of a pipeline in the order in which the CRM shows them."""
         query = {"account_id": either(account_id), "pipeline_id": either(pipeline_id)}
         return await self._own.find(query, sort=[("position", 1), ("_id", 1)])
 
     async def give_keys(self, account_id: ObjectId, pipeline_id: ObjectId, key: Callable[[str], str]) -> None:
-        """Give the stages that the CRM made their `name_key`. Where two clash, the oldest has it."""
+        """Give stages that lack it the `name_key` that `key` makes of their name.
+
+        Of stages with one key, the oldest gets it.
+        """
         stages = await self.of_pipeline(account_id, pipeline_id)
         taken = {stage["name_key"] for stage in stages if "name_key" in stage}
         for stage in sorted(stages, key=lambda stage: ObjectId(stage["_id"])):
@@ -51,10 +56,10 @@ class Stages:
     async def find_or_create(
         self, account_id: ObjectId, pipeline_id: ObjectId, name_key: str, name: str, user: ObjectId
     ) -> ObjectId:
-        """The id of the stage with that key; it is made, behind the others, when there is none."""
+        """The id of the stage with that key; without one, a new stage is inserted behind the others."""
         position = 1 + await self._last_position(account_id, pipeline_id)
         key = {"account_id": account_id, "pipeline_id": pipeline_id, "name_key": name_key}
-        # A stage may well be called "$lost", and only the server's clock is meant as an expression.
+        # A stage may be called "$lost", which must not be read as an expression.
         new = {
             "_id": ObjectId(),
             "name": {"$literal": name},
@@ -63,9 +68,9 @@ class Stages:
             "createdAt": "$$NOW",
             "updatedAt": "$$NOW",
         }
-        kept = {field: {"$ifNull": [f"${field}", value]} for field, value in new.items()}
+        missing = {field: {"$ifNull": [f"${field}", value]} for field, value in new.items()}
         try:
-            stage = await self._own.take(key, [{"$set": kept}], upsert=True)
+            stage = await self._own.find_one_and_update(key, [{"$set": missing}], upsert=True)
         except DuplicateKeyError:
             stage = await self._own.find_one(key)
         assert stage is not None  # noqa: S101 - an upsert that returns the document after it

@@ -1,4 +1,4 @@
-"""What repos are made of: a database, the lease of this process, a clock."""
+"""What every repo is built from: the database, the lease of this process, the clock and the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Store:
-    """Everything a repo needs to exist; each system's bundle of repos is opened from it."""
+    """Each system's bundle of repos is opened from this."""
 
     database: AsyncIOMotorDatabase[Document]
     lease: Lease

@@ -1,4 +1,4 @@
-"""Work that takes longer than it should, and leases that no daemon has taken over."""
+"""Finds work that takes longer than it should, and expired leases that no daemon has taken over."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
 OVERDUE_SECONDS = 10
-"""A daemon takes a lease over sooner than this after its end."""
-MAX_IDS_SHOWN = 5
+"""While a daemon runs, it takes over an expired lease sooner than this."""
+MAX_LISTED_IDS = 5
 OVERDUE = StuckQuestion(
     "leases that ended and that no daemon took over",
     {"lease_owner": {"$gt": ""}, **longer_ago("$lease_until", OVERDUE_SECONDS)},
@@ -23,7 +23,7 @@ OVERDUE = StuckQuestion(
 
 @dataclass(frozen=True)
 class Stuck:
-    """Some documents of `collection` and what is wrong with them; `ids` are the first few of `count`."""
+    """Documents of `collection` with the same problem; `ids` are at most `MAX_LISTED_IDS` of `count`."""
 
     collection: str
     problem: str
@@ -32,7 +32,7 @@ class Stuck:
 
 
 async def stuck_work(database: AsyncIOMotorDatabase[Document], specs: Iterable[CollectionSpec]) -> list[Stuck]:
-    """What an operator should look at; empty when all is well. Times are the server's."""
+    """The problems that an operator should look at; empty when there are none. Times are the server's."""
     questions = [(spec.name, question) for spec in specs for question in _questions(spec)]
     found = [await _ask(database, *question) for question in questions]
     return [stuck for stuck in found if stuck.count]
@@ -45,5 +45,5 @@ def _questions(spec: CollectionSpec) -> tuple[StuckQuestion, ...]:
 async def _ask(database: AsyncIOMotorDatabase[Document], collection: str, question: StuckQuestion) -> Stuck:
     rows = database[collection]
     count = await rows.count_documents(question.query)
-    some = await rows.find(question.query, projection=["_id"], limit=MAX_IDS_SHOWN).to_list(None) if count else []
+    some = await rows.find(question.query, projection=["_id"], limit=MAX_LISTED_IDS).to_list(None) if count else []
     return Stuck(collection, question.problem, count, [str(one["_id"]) for one in some])

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import Claim, ClaimedRun, Failure, run_claimed
+from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import Backoff, JobKind, Lane, Outcome
 from pipeline_engine.repos.changes import became
@@ -81,7 +81,7 @@ async def _paint(app: App[ToyRepos], claim: Claim[Toys]) -> None:
     await app.repos.toys.end(claim.document, "painted")
 
 
-async def _give_up(app: App[ToyRepos], claim: Claim[Toys], _failure: Failure) -> None:
+async def _give_up(app: App[ToyRepos], claim: Claim[Toys], _failure: RunFailure) -> None:
     await app.repos.toys.end(claim.document, "broken")
 
 

@@ -59,7 +59,7 @@ async def _update(app: App[AutomationRepos], automation: Automation, action: Upd
         change |= count_move()
     going = await _give_up_circling(app, automation, deals, now) if action.moves else deals
     by_id = {deal["_id"]: deal for deal in going}
-    changed = await app.repos.automation_deals.change(fresh(automation, now), list(by_id), change)
+    changed = await app.repos.automation_deals.apply_change(fresh(automation, now), list(by_id), change)
     await give_up(app, automation, [Failure(by_id[id], why, 1) for id, why in changed.refused.items()])
     return changed.everything and len(by_id) == len(deals)
 
@@ -90,7 +90,9 @@ async def _still_matching(
 ) -> list[Deal]:
     """Those of the deals that were neither moved, nor done, nor deleted since they were selected."""
     ids = [deal["_id"] for deal in deals]
-    return list(await app.repos.automation_deals.matching({**fresh(automation, now), "_id": {"$in": ids}}, limit=0))
+    return list(
+        await app.repos.automation_deals.find_matching({**fresh(automation, now), "_id": {"$in": ids}}, limit=0)
+    )
 
 
 def _document(automation: Automation, action: InsertDocument, deal: Deal, now: datetime) -> dict[str, Any]:
@@ -122,7 +124,7 @@ async def _still_due(app: App[AutomationRepos], automation: Automation, keys: Ma
     query = {**fresh(automation, app.clock.now()), "_id": {"$in": list(keys)}}
     is_on, deals = await asyncio.gather(
         app.repos.automations.is_on(automation.account_id, automation.id),
-        app.repos.automation_deals.matching(query, limit=0, fields=["_id"]),
+        app.repos.automation_deals.find_matching(query, limit=0, fields=["_id"]),
     )
     return {keys[deal["_id"]] for deal in deals} if is_on else set()
 

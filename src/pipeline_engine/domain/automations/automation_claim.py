@@ -1,4 +1,4 @@
-"""The automation that a run holds."""
+"""The claim of an automation."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from pipeline_engine.repos.client import Document
 
 
 class AutomationClaim(Claim[Automations]):
-    """The claim of an automation, read: an edit by the CRM is seen after `refresh` or any change."""
+    """A claim that also parses its document. It sees an edit by the CRM after `refresh` or any change."""
 
     _read: tuple[Document, Automation] | None = None
 
     @property
     def automation(self) -> Automation:
-        """Raises: Permanent when the automation is malformed."""
+        """The parsed document. Raises: Permanent when the automation is malformed."""
         if self._read is None or self._read[0] is not self.document:
             self._read = self.document, read_automation(self.document)
         return self._read[1]
 
     @property
     def run_id(self) -> str:
+        """The id that this run's logs and events have."""
         return str(self.document["run"]["id"])
 
     async def refresh(self) -> None:
-        """Read it again: it may have been edited or switched off meanwhile. Raises: LeaseLost."""
+        """Read the document again, as the CRM may have edited it or switched it off. Raises: LeaseLost."""
         self.keep(await self.repo.reread(self.document))

@@ -81,5 +81,5 @@ async def _work_batch(
 
 async def _refuse_foreign(app: App[AutomationRepos], automation: Automation, action: Action) -> None:
     for collection, ids in action.points_at(automation).items():
-        if foreign := await app.shared.references.foreign(collection, ids, automation.account_id):
+        if foreign := await app.shared.references.find_foreign(collection, ids, automation.account_id):
             raise Permanent(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")

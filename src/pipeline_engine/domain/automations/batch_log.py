@@ -25,7 +25,7 @@ async def open_log(
     app: App[AutomationRepos], automation: Automation, run_id: str, deals: Sequence[Document]
 ) -> Document:
     """Write down that the run is about to try these deals."""
-    return await app.repos.automation_logs.open(
+    return await app.repos.automation_logs.open_log(
         automation.account_id,
         [deal["_id"] for deal in deals],
         user=automation.created_by,
@@ -52,7 +52,7 @@ def _for_recovery(automation: Automation, deals: Sequence[Document]) -> dict[str
 
 async def close_left_open(app: App[AutomationRepos], automation: Automation) -> None:
     """Mark what took effect in earlier runs of the automation that ended in the middle, and close their logs."""
-    for log in await app.repos.automation_logs.left_open(automation.account_id, automation.id):
+    for log in await app.repos.automation_logs.find_open(automation.account_id, automation.id):
         happened = set(await _took_effect(app, automation, log))
         await done(app, automation, {deal: entry for deal, entry in _entries(log).items() if deal in happened})
         await close_log(app, automation, log)
@@ -64,11 +64,11 @@ async def _took_effect(app: App[AutomationRepos], automation: Automation, log: D
     match ACTIONS.get(log["type"]):
         case InsertDocument() as action:
             ids = {derived_id(action.collection, unit): deal for unit, deal in deals.items()}
-            there = await app.repos.derived(action.collection).there(automation.account_id, automation.id, list(ids))
+            there = await app.repos.derived(action.collection).existing(automation.account_id, automation.id, list(ids))
             return [ids[id] for id in there]
         case SendMessage():
-            await app.shared.effects.doubt(automation.account_id, list(deals))
-            records = await app.shared.effects.of(automation.account_id, list(deals))
+            await app.shared.effects.mark_unknown(automation.account_id, list(deals))
+            records = await app.shared.effects.records(automation.account_id, list(deals))
             return [deals[unit] for unit, record in records.items() if record["state"] == "sent"]
     return []
 
@@ -80,7 +80,7 @@ async def close_log_as_done(app: App[AutomationRepos], automation: Automation, l
 
 async def close_log(app: App[AutomationRepos], automation: Automation, log: Document) -> tuple[int, int]:
     """Write down which deals of the batch were done and which failed. Returns how many of each."""
-    deals = await app.repos.automation_deals.marks(automation.account_id, log["deals"])
+    deals = await app.repos.automation_deals.find_marks(automation.account_id, log["deals"])
     entries = _entries(log)
     settled = [deal for deal in deals if _is_of(entries.get(deal["_id"]), automation, deal)]
     succeeded = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
@@ -99,7 +99,7 @@ async def _write_down(
     tag = _tag(automation)
     if succeeded and moves_deals(log["type"]):
         await app.shared.events.publish(_stage_changed(automation, log, succeeded))
-    await app.repos.automation_logs.close(
+    await app.repos.automation_logs.close_log(
         dict(log),
         [{"deal": deal, **tag} for deal in succeeded],
         [{"deal": deal, **tag, "message": reason} for deal, reason in failed.items()],
@@ -122,7 +122,7 @@ def _entries(log: Document) -> dict[ObjectId, datetime]:
 
 async def _reasons(app: App[AutomationRepos], automation: Automation, deals: Sequence[ObjectId]) -> dict[ObjectId, str]:
     """Why these deals failed, as far as their units say."""
-    parked = await app.repos.automation_units.parked(automation.account_id, automation.id, deals) if deals else []
+    parked = await app.repos.automation_units.find_parked(automation.account_id, automation.id, deals) if deals else []
     return {unit["deal_id"]: unit["last_error"] for unit in parked}
 
 

@@ -49,7 +49,7 @@ class AutomationExplanation:
 
 async def explain(app: App[AutomationRepos], automation_id: ObjectId, deal_id: ObjectId) -> AutomationExplanation:
     """Raises: Permanent `not_found` naming what does not exist."""
-    records = app.repos.automation_history
+    records = app.repos.automation_records
     document, deal = await app.repos.automations.get(automation_id), await records.deal(deal_id)
     if document is None or deal is None:
         missing = f"automation {automation_id}" if document is None else f"deal {deal_id}"

@@ -113,7 +113,7 @@ async def forecast(app: App[AutomationRepos], ahead: timedelta, account_id: Obje
 
 
 async def _candidates(app: App[AutomationRepos], account_id: ObjectId | None, now: datetime) -> list[Candidate]:
-    documents = await app.repos.automation_outlook.switched_on(account_id)
+    documents = await app.repos.automation_records.switched_on(account_id)
     read = [(document, read_or_fault(document)) for document in documents]
     found = [(document, one) for document, one in read if isinstance(one, Automation)]
     accounts = {one.account_id for _, one in found}
@@ -121,7 +121,7 @@ async def _candidates(app: App[AutomationRepos], account_id: ObjectId | None, no
     candidates = []
     for document, one in found:
         if one.account_id in active:
-            units = await app.repos.automation_units.pending(one.account_id, one.id)
+            units = await app.repos.automation_units.find_pending(one.account_id, one.id)
             candidates.append(Candidate(document, one, of_automation(document, one, True, now), units))
     return candidates
 
@@ -132,7 +132,7 @@ async def _deals(
     """Deals that match by `until`, and the time up to which there are no others."""
     found: dict[ObjectId, Document] = {}
     for query in (fresh(automation, until), flagged(automation, until)):
-        some = await app.repos.automation_deals.matching(query, limit + 1)
+        some = await app.repos.automation_deals.find_matching(query, limit + 1)
         if len(some) > limit:
             until = min(until, max(now, some[-1]["automation_starts"] + automation.delay))
         found |= {deal["_id"]: {name: deal[name] for name in DEAL_FIELDS if name in deal} for deal in some}

@@ -1,4 +1,4 @@
-"""The job that runs a slice of an automation, one lane per type."""
+"""The job that runs a slice of an automation, and one lane per type of automation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bson import ObjectId
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import Backoff, JobKind, Lane
 
-# Half as many places where every unit calls a server outside.
+# Types that call another server for every unit get half as many places.
 PLACES = {
     "add_tag": 10,
     "remove_tag": 10,
@@ -27,7 +27,7 @@ PLACES = {
 
 
 def _lane(type: str, places: int) -> Lane:
-    # The automation counts crashes, and gets over more of them than a job would.
+    # The automation counts crashes and allows more of them than a lane would.
     return Lane(f"deals.automations.{type}", places, Backoff.fixed(4), crashes=None)
 
 
@@ -38,4 +38,5 @@ SLICE: dict[str, JobKind[ObjectId]] = {
 
 
 def unit_of(automation: Mapping[str, Any]) -> Unit:
+    """The automation as a unit, with the job that runs its next slice."""
     return Unit.of(SLICE[automation["type"]], automation["_id"], automation.get("account_id"))

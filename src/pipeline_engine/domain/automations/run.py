@@ -1,4 +1,4 @@
-"""Runs one slice of an automation: matching deals, batch by batch, until none is left or others want their turn."""
+"""Runs one slice of an automation: matching deals, batch by batch, until none is left or the slice is over."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ from pipeline_engine.domain.automations.limits import within_limit
 from pipeline_engine.domain.automations.run_end import begin_anew, end, notify
 from pipeline_engine.domain.automations.selection import Selection, anything_due, select, take_up_repeats
 from pipeline_engine.domain.automations.unit_outcomes import RETRY_SECONDS
-from pipeline_engine.domain.claimed import ClaimedRun, Failure, run_claimed
+from pipeline_engine.domain.claimed import ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.lanes import Done, Outcome, Snooze
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 MAX_CRASHES = 5
-"""So many runs in a row may end in the middle before the automation rests: more than three, for it may not be to
-blame."""
-SOON = timedelta(minutes=1)
-"""A deal that is to be tried again within this time keeps the run open."""
-LONG = 10.0
-"""Seconds. After a longer rest the sweep brings the next slice: `run-once` does not wait for that."""
+"""How many runs in a row may end in the middle before the automation is paused.
+
+More than the usual three, because another job of the process may be to blame.
+"""
+MAX_WAIT_FOR_RETRY = timedelta(minutes=1)
+"""A run stays open for a deal that is tried again within this time."""
+MAX_SNOOZE_SECONDS = 10.0
+"""After a longer rest the sweep finds the automation again; so `run-once`, which waits for snoozed jobs, ends."""
 
 log = logs.get(__name__)
 
 
 async def run_slice(app: App[AutomationRepos], _cache: None, automation_id: ObjectId) -> Outcome | None:
-    """Claim the automation and work off what matches; None when it is done, not due, or another run has it.
+    """Claim the automation and act on deals that match; returns None when it is not due or another run holds it.
 
-    Raises: what ended the run in the middle; the lane counts these attempts.
+    Raises: the error that ended the run in the middle; the lane counts these attempts.
     """
     run = ClaimedRun(
         noun="automation", work=partial(_slice, app), give_up=partial(_pause, app), attempts=None, crashes=MAX_CRASHES
@@ -57,20 +59,20 @@ async def _act(app: App[AutomationRepos], claim: AutomationClaim) -> Outcome:
     until = time.monotonic() + app.settings.automation_slice_seconds
     selection = await _begin(app, claim)
     while selection and selection.deals:
-        # The next ones are looked for while these are worked off.
+        # The next deals are selected while the run acts on these.
         outcome, following = await asyncio.gather(_work(app, claim, selection, until), _select(app, claim, selection))
         if outcome:
             return outcome
         if time.monotonic() >= until:
             await claim.release()
             return Snooze()
-        # At the end of the line once more from its beginning: some may have become due behind us.
+        # After the last deal it selects once more from the first: deals before it may have become due meanwhile.
         selection = await (_go_on(app, claim, following) if following.deals else _begin(app, claim))
     return await (_nothing_left(app, claim, selection) if selection else end(app, claim))
 
 
 async def _begin(app: App[AutomationRepos], claim: AutomationClaim) -> Selection | None:
-    """From the beginning of the line; None when it is switched off."""
+    """The first deals that match; None when the automation is switched off."""
     if not await _is_on(app, claim):
         return None
     await take_up_repeats(app, claim)
@@ -89,7 +91,7 @@ async def _select(app: App[AutomationRepos], claim: AutomationClaim, behind: Sel
 async def _work(
     app: App[AutomationRepos], claim: AutomationClaim, selection: Selection, until: float
 ) -> Outcome | None:
-    """Some deals. Returns how the slice ends, if it has to end after this."""
+    """Act on the selected deals. Returns the outcome of the slice when it has to end now, else None."""
     await _announce(app, claim, selection)
     claim.check()
     granted = await within_limit(app, claim.automation, len(selection.deals))
@@ -106,13 +108,13 @@ async def _work(
 
 
 async def _put_to_rest(app: App[AutomationRepos], claim: AutomationClaim, seconds: float) -> Outcome:
-    """A limit says, not before so many seconds. The place is somebody else's meanwhile."""
+    """Release the automation until a limit allows more, in `seconds`; its place in the lane is free meanwhile."""
     await claim.release(next_at=app.clock.now() + timedelta(seconds=seconds))
-    return Snooze(after=seconds) if seconds <= LONG else Done()
+    return Snooze(after=seconds) if seconds <= MAX_SNOOZE_SECONDS else Done()
 
 
 async def _is_on(app: App[AutomationRepos], claim: AutomationClaim) -> bool:
-    """The moment before the effect: whether automation and account are still switched on."""
+    """Whether automation and account are still switched on, read afresh just before the effect."""
     _, is_active = await asyncio.gather(
         claim.refresh(), app.repos.automations.account_is_active(claim.automation.account_id)
     )
@@ -122,13 +124,13 @@ async def _is_on(app: App[AutomationRepos], claim: AutomationClaim) -> bool:
 
 
 def _rest(claim: AutomationClaim, now: datetime) -> float:
-    """Seconds that a limit still holds it back."""
+    """Seconds until a limit allows the automation to act."""
     next_at = claim.document.get("next_at")
     return max(0.0, (next_at - now).total_seconds()) if next_at else 0.0
 
 
 async def _announce(app: App[AutomationRepos], claim: AutomationClaim, selection: Selection) -> None:
-    """Tell the creators of the deals, once per run."""
+    """Notify the creators of the deals that their deals are processed, once per run."""
     if claim.document["run"].get("ended"):
         await begin_anew(app, claim)
     if claim.document["run"]["told"]:
@@ -140,19 +142,22 @@ async def _announce(app: App[AutomationRepos], claim: AutomationClaim, selection
 
 
 async def _nothing_left(app: App[AutomationRepos], claim: AutomationClaim, selection: Selection) -> Outcome:
-    if selection.again_at and selection.again_at <= selection.at + SOON:
+    if selection.again_at and selection.again_at <= selection.at + MAX_WAIT_FOR_RETRY:
         await claim.release()
         wait = (selection.again_at - app.clock.now()).total_seconds()
-        return Snooze(after=min(max(wait, 0.1), RETRY_SECONDS))  # new deals do not wait for longer than that
-    await app.repos.automation_units.forget_due(claim.automation.account_id, claim.automation.id, selection.at)
+        return Snooze(after=min(max(wait, 0.1), RETRY_SECONDS))  # so that new deals do not wait for longer
+    await app.repos.automation_units.remove_due(claim.automation.account_id, claim.automation.id, selection.at)
     changes = {"watermark": selection.watermark} if selection.watermark else {}
     ended = await end(app, claim, **changes)
-    # A sweep that found a deal since then could not put this job into a lane where it still stood.
+    # A sweep that has found a deal since then could not enqueue this job, because it still runs.
     return Snooze() if await anything_due(app, claim.automation, {**claim.document, **changes}) else ended
 
 
-async def _pause(app: App[AutomationRepos], claim: AutomationClaim, failure: Failure) -> None:
-    """It cannot run as it stands: the sweep looks again after the pause, when it may have been mended."""
+async def _pause(app: App[AutomationRepos], claim: AutomationClaim, failure: RunFailure) -> None:
+    """Pause an automation that cannot run.
+
+    After the pause the sweep finds it again; it may have been corrected by then.
+    """
     reason = str(failure.error)
     log.warning("automation.paused", automation=str(claim.document["_id"]), reason=reason)
     until = app.clock.now() + circuit_breaker.PAUSE_DURATION

@@ -23,7 +23,7 @@ async def notify(
 ) -> None:
     """Send a socket event to users, once per run and kind of event: a repeat has the same id."""
     message = {"_id": f"{event}:{claim.run_id}", "account_id": claim.automation.account_id, "event": event}
-    await app.shared.events.send(
+    await app.shared.events.add_to_outbox(
         {**message, "user_ids": [str(user) for user in users if user is not None], "data": data}
     )
 

@@ -57,10 +57,10 @@ async def select(
     now = app.clock.now()
     known = _still_true(app, held, automation, now)
     query = {**fresh(automation, now, known), **others_first(await automations_ahead(app, automation), now)}
-    pending = await app.repos.automation_units.pending(automation.account_id, automation.id)
+    pending = await app.repos.automation_units.find_pending(automation.account_id, automation.id)
     waiting = [unit for unit in pending if unit["next_at"] > now]
     later, fields = [unit["deal_id"] for unit in waiting], needed_fields(ACTIONS[automation.type])
-    deals = await app.repos.automation_deals.matching(query, limit, later, behind, fields)
+    deals = await app.repos.automation_deals.find_matching(query, limit, later, behind, fields)
     # An automation that moves deals skips those that wait for others, so it can never say that all are settled.
     keep = not (behind or waiting or moves_deals(automation.type))
     mark = _mark(automation, now, held["watermark"]["looked_at"] if known else now)
@@ -73,11 +73,11 @@ async def anything_due(app: App[AutomationRepos], automation: Automation, docume
     now = app.clock.now()
     if automation.until(now) < automation.since:
         return False  # createdAt + delay has not passed
-    if await app.repos.automation_deals.any(flagged(automation, now)):
+    if await app.repos.automation_deals.any_match(flagged(automation, now)):
         return True
     selection = await select(app, automation, document, limit=1)
     if not selection.deals and selection.full and selection.watermark:
-        await app.repos.automations.keep_watermark(document, selection.watermark)
+        await app.repos.automations.save_watermark(document, selection.watermark)
     return bool(selection.deals)
 
 
@@ -117,11 +117,11 @@ async def take_up_repeats(app: App[AutomationRepos], claim: AutomationClaim) -> 
     """Make deals that are flagged to be done again ordinary units of a new generation, each by one guarded update."""
     automation = claim.automation
     query = flagged(automation, app.clock.now())
-    while deals := await app.repos.automation_deals.matching(query, app.settings.automation_batch):
+    while deals := await app.repos.automation_deals.find_matching(query, app.settings.automation_batch):
         # The watermark goes first: the deals may have entered long ago, and a crash in between must not hide them.
         await claim.change(watermark=None)
-        await app.repos.automation_units.settle(automation.account_id, [unit_key(automation, deal) for deal in deals])
-        changed = await app.repos.automation_deals.change(
+        await app.repos.automation_units.remove(automation.account_id, [unit_key(automation, deal) for deal in deals])
+        changed = await app.repos.automation_deals.apply_change(
             query, [deal["_id"] for deal in deals], new_generation(automation)
         )
         if changed.refused:

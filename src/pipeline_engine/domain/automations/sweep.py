@@ -27,13 +27,13 @@ log = logs.get(__name__)
 
 
 async def find(app: App[AutomationRepos]) -> list[Unit]:
-    """Ready automations of active accounts with at least one matching deal, every account in turn."""
-    return await _due(app, await app.repos.automations.ready())
+    """Ready automations of active accounts with at least one matching deal; accounts take turns."""
+    return await _due(app, await app.repos.automations.find_ready())
 
 
 async def find_due_in(app: App[AutomationRepos], stages: Collection[Any]) -> list[Unit]:
-    """The same for the automations of some stages, into which deals have just come."""
-    return await _due(app, await app.repos.automations.ready_in(stages))
+    """As `find`, only for the automations of these stages, in which a deal has just become due."""
+    return await _due(app, await app.repos.automations.find_ready_in(stages))
 
 
 async def _due(app: App[AutomationRepos], automations: Sequence[Mapping[str, Any]]) -> list[Unit]:
@@ -49,29 +49,34 @@ async def _due(app: App[AutomationRepos], automations: Sequence[Mapping[str, Any
 
 
 async def _is_due(app: App[AutomationRepos], document: Mapping[str, Any]) -> bool:
-    """One automation that cannot be asked does not keep the others from being found."""
+    """Whether a deal of the automation is due.
+
+    An unexpected error is logged and counts as no, so that others are found.
+    """
     if document.get("run"):
-        return True  # what has begun is to be ended
+        return True  # a run that has begun must be ended
     try:
         return await anything_due(app, read_automation(document), document)
     except Permanent:
-        return True  # the run says what is wrong with it
+        return True  # the run reports what is wrong with the automation
     except Exception as error:
         if is_away(error):
             raise
-        log.warning("automation.look_failed", automation=str(document["_id"]), exc_info=True)
+        log.warning("automation.check_failed", automation=str(document["_id"]), exc_info=True)
         return False
 
 
 async def find_abandoned(app: App[AutomationRepos]) -> list[Unit]:
-    """Automations whose run waits for its next slice. Most are in their lane already; one whose process vanished is
-    not."""
-    return [unit_of(one) for one in await app.repos.automations.abandoned() if str(one.get("type")) in ACTIONS]
+    """Automations whose run waits for its next slice. Most of their jobs are in their lane already; after a crash they
+    are not."""
+    return [unit_of(one) for one in await app.repos.automations.find_abandoned() if str(one.get("type")) in ACTIONS]
 
 
 async def outcomes(app: App[AutomationRepos], ids: Sequence[str]) -> dict[str, str]:
-    """{automation id: succeeded|failed|busy}. Deals that failed do not make the automation fail; one that could not
-    run at all has failed."""
+    """{automation id: succeeded|failed|busy}.
+
+    An automation has failed when it could not run at all; failed deals do not count.
+    """
     states = await app.repos.automations.states([ObjectId(id) for id in ids], "run", "paused_until", "brake")
     now = app.clock.now()
     return {str(id): _outcome(state, now) for id, state in states.items()}

@@ -15,7 +15,7 @@ from pipeline_engine.domain.automations.marks import done_mark, failed_mark, uni
 from pipeline_engine.domain.automations.matching import fresh
 from pipeline_engine.ids import either
 from pipeline_engine.repos.automation_repos import AutomationRepos
-from pipeline_engine.repos.automation_units import Unit
+from pipeline_engine.repos.automation_units import FailedUnit
 
 Deal = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ async def done(app: App[AutomationRepos], automation: Automation, entered: Mappi
     if not entered:
         return
     guard = {"account_id": either(automation.account_id)}
-    changed = await app.repos.automation_deals.change(guard, list(entered), done_mark(automation, entered))
+    changed = await app.repos.automation_deals.apply_change(guard, list(entered), done_mark(automation, entered))
     refused = changed.refused
     await _set_aside(app, automation, refused, {id: {"_id": id, "automation_starts": entered[id]} for id in refused})
 
@@ -55,10 +55,10 @@ async def give_up(app: App[AutomationRepos], automation: Automation, failures: S
     if not failures:
         return
     # The reason first, the mark second: a deal that is marked always has its reason.
-    await app.repos.automation_units.park([_unit(automation, one) for one in failures])
+    await app.repos.automation_units.save_parked([_unit(automation, one) for one in failures])
     deals = {one.deal["_id"]: one.deal for one in failures}
     guard = fresh(automation, app.clock.now())
-    changed = await app.repos.automation_deals.change(guard, list(deals), failed_mark(automation))
+    changed = await app.repos.automation_deals.apply_change(guard, list(deals), failed_mark(automation))
     await _set_aside(app, automation, changed.refused, deals)
 
 
@@ -66,7 +66,7 @@ async def put_off(app: App[AutomationRepos], automation: Automation, failures: I
     """Have these tried again, each after its pause."""
     now = app.clock.now()
     units = [_unit(automation, one, now + timedelta(seconds=one.after)) for one in failures]
-    await app.repos.automation_units.put_off(units)
+    await app.repos.automation_units.save_pending(units)
 
 
 async def _set_aside(
@@ -80,8 +80,8 @@ def _unmarkable(deal: Deal, why: str) -> Failure:
     return Failure(deal, f"the deal cannot be marked: {why}", 1, UNMARKABLE_RETRY_SECONDS)
 
 
-def _unit(automation: Automation, failure: Failure, next_at: datetime | None = None) -> Unit:
-    return Unit(
+def _unit(automation: Automation, failure: Failure, next_at: datetime | None = None) -> FailedUnit:
+    return FailedUnit(
         id=unit_key(automation, failure.deal),
         account_id=automation.account_id,
         automation_id=automation.id,

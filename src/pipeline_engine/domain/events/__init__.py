@@ -1,1 +1,1 @@
-"""What the engine tells the world: CRM events and socket events."""
+"""Publishes what the engine's work made true: CRM events and socket events."""

@@ -1,10 +1,10 @@
-"""The jobs that carry events on their way out, and their lane."""
+"""The jobs that publish and deliver events, and their lane."""
 
 from __future__ import annotations
 
 from pipeline_engine.lanes import Backoff, JobKind, Lane
 
-# One place, for users see events in the order in which they became true. The outbox counts attempts.
+# One place, so that users receive events in the order in which they became true. The outbox counts attempts.
 LANE = Lane("events.outbox", 1, Backoff.fixed(4), timeout=60, crashes=None)
 RELAY = JobKind("event.relay", LANE, str)
 """Its id is `<collection>:<id of the document with events due>`."""

@@ -1,7 +1,8 @@
-"""Carries events from where they became true to where they are heard.
+"""Publishes events and delivers socket events.
 
-The update that makes an event true writes it into `events_due` of its own document; the relay copies it under a fixed
-id and then clears it there. So a crash repeats a step at most, and a repeat is recognised by the `event_id`.
+The update that makes an event true writes it into `events_due` of its own document. The relay copies it from there to
+`crm_events` or `outbox` under its `event_id` and then clears it. A crash makes at most one step happen again, and a
+repeated copy has the same id, so that it changes nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from pipeline_engine.domain.unit import Unit
 from pipeline_engine.ids import object_id
 from pipeline_engine.providers.sockets import Delivery
 from pipeline_engine.repos.collection_spec import CollectionSpec
-from pipeline_engine.repos.events_due import EventsDue
+from pipeline_engine.repos.events import EventsDue
 
 Document = Mapping[str, Any]
 
 MAX_ATTEMPTS = 3
 ATTEMPT_PAUSE_SECONDS = 15.0
-"""From one attempt to the next. An attempt takes at most ten; a process that dies in one delays the event."""
+"""From one attempt to the next. An attempt takes at most 10 s; one that a crash ended costs the event this long."""
 MAX_FOUND = 200
 
 log = logs.get(__name__)
@@ -36,11 +37,11 @@ def crm_event(event_id: str, type: str, user_id: Any, data: dict[str, Any]) -> d
 
 
 def socket_event(event_id: str, event: str, user_ids: Sequence[str], data: dict[str, Any]) -> dict[str, Any]:
-    """An entry of `events_due` for the users who are looking on."""
+    """An entry of `events_due` that is delivered over the socket service to these users."""
     return {"event_id": event_id, "to": "socket", "event": event, "user_ids": list(user_ids), "data": data}
 
 
-async def pass_on(app: App, spec: CollectionSpec, document: Document) -> None:
+async def publish_due(app: App, spec: CollectionSpec, document: Document) -> None:
     """Publish every event that is due in a document of the collection, then clear it there."""
     for due in document["events_due"]:
         await _publish(app, document.get("account_id"), due)
@@ -53,13 +54,13 @@ async def _publish(app: App, account_id: Any, due: Document) -> None:
     if due["to"] == "crm_events":
         await app.shared.events.publish({**entry, "occurred_at": app.clock.now()})
     else:
-        await app.shared.events.send(entry)
+        await app.shared.events.add_to_outbox(entry)
 
 
 async def find(app: App) -> list[Unit]:
-    """Events that a crash left in their documents, and socket events whose time has come."""
+    """Documents with events due, which a crash left, and socket events whose next attempt is due."""
     left = [unit for spec in _sources(app).values() for unit in await _left_behind(app, spec)]
-    waiting = await app.shared.events.waiting(MAX_FOUND)
+    waiting = await app.shared.events.find_due(MAX_FOUND)
     return [*left, *(Unit.of(DELIVER, message["_id"], message["account_id"]) for message in waiting)]
 
 
@@ -73,11 +74,11 @@ async def _left_behind(app: App, spec: CollectionSpec) -> list[Unit]:
 
 
 async def run_relay(app: App, _cache: None, id: str) -> None:
-    """Pass on what is due in one document, unless that has been done."""
+    """Publish the events due in the document `<collection>:<id>`; do nothing when it has none."""
     collection, _, document_id = id.partition(":")
     spec = _sources(app)[collection]
     if document := await EventsDue(app.store, spec).get(_document_id(document_id)):
-        await pass_on(app, spec, document)
+        await publish_due(app, spec, document)
 
 
 def _document_id(text: str) -> ObjectId | str:
@@ -85,34 +86,34 @@ def _document_id(text: str) -> ObjectId | str:
 
 
 async def run_delivery(app: App, _cache: None, event_id: str) -> None:
-    """Make one attempt to deliver a socket event, unless it was delivered, given up or put off."""
+    """Make one attempt to deliver a socket event; do nothing when none is due."""
     events = app.shared.events
-    message = await events.message(event_id)
+    message = await events.get_due(event_id)
     if message is None:
         return
-    if message["attempts"] >= MAX_ATTEMPTS:  # the last attempt was made, but a crash came before its result
+    if message["attempts"] >= MAX_ATTEMPTS:  # a crash ended the last attempt before its result was stored
         await _give_up(app, message)
         return
-    if not await events.attempt(message, again_in=ATTEMPT_PAUSE_SECONDS):
+    if not await events.count_attempt(message, again_in=ATTEMPT_PAUSE_SECONDS):
         return
     sent = await app.sockets.emit(message["event"], message["_id"], message["user_ids"], message["data"])
     if sent is Delivery.ACKNOWLEDGED:
-        await events.settle(message, "delivered")
+        await events.end_delivery(message, "delivered")
     elif sent is Delivery.UNSENT:
-        await events.take_back(message)
+        await events.uncount_attempt(message)
     elif message["attempts"] + 1 >= MAX_ATTEMPTS:
         await _give_up(app, message)
 
 
 async def _give_up(app: App, message: Document) -> None:
     log.warning("socket_event.given_up", event_id=message["_id"], socket_event=message["event"])
-    await app.shared.events.settle(dict(message), "given_up")
+    await app.shared.events.end_delivery(dict(message), "given_up")
 
 
 async def outcomes(app: App, ids: Sequence[str]) -> dict[str, str]:
     """{unit id: succeeded|failed|busy}; an event that still has an attempt left is busy."""
     words = {"delivered": "succeeded", "given_up": "failed"}
-    states = await app.shared.events.states(ids)
+    states = await app.shared.events.delivery_states(ids)
     return {id: words.get(states[id], "busy") if id in states else await _relayed(app, id) for id in ids}
 
 

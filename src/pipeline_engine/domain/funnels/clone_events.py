@@ -36,10 +36,10 @@ class ProgressNotifier:
         if funnel_id in self._notified_at or funnel_id in self._sending or not account_id:
             return
         self._notified_at[funnel_id] = now
-        await app.repos.funnels.tell_progress(planned, done)
+        await app.repos.funnels.save_progress(planned, done)
         data = {"funnel_id": str(funnel_id), "steps_done": done, "steps_total": planned["clone"]["steps_total"]}
         event_id = f"funnel_cloning_progress:{funnel_id}:{planned['token']}:{done}"
-        users = await app.shared.users.active(account_id)
+        users = await app.shared.users.active_ids(account_id)
         # In the background: a socket service that hangs must not hold the step's place.
         task = asyncio.ensure_future(app.sockets.emit("funnel_cloning_progress", event_id, users, data))
         self._sending[funnel_id] = task
@@ -49,7 +49,7 @@ class ProgressNotifier:
 async def active_users(app: App[FunnelRepos], funnel: Document) -> list[str]:
     """The ids of the users who get a clone's socket events; none when the funnel names no account."""
     account_id = object_id(funnel.get("account_id"))
-    return await app.shared.users.active(account_id) if account_id else []
+    return await app.shared.users.active_ids(account_id) if account_id else []
 
 
 def completed_events(funnel: Document, users: Sequence[str], copied: Mapping[str, int], warnings: int) -> list[Event]:

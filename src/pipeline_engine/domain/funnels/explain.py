@@ -11,10 +11,9 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.explanation import Condition, Next, next_of
+from pipeline_engine.domain.explanation import Condition, Next, is_free, next_of
 from pipeline_engine.domain.funnels.control import Status, find_clone, status_of
 from pipeline_engine.domain.funnels.source import CloneRefused, find_source
-from pipeline_engine.domain.is_free import is_free
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 

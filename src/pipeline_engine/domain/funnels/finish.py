@@ -93,7 +93,7 @@ async def end_run(app: App[FunnelRepos], seen: Document, error: str) -> None:
         await fail_clone(app, seen, error, **{"clone.attempts": attempts})
         return
     values = {"clone.attempts": attempts, "clone.error": clean(error)}
-    if await app.repos.funnels.rest(seen, app.settings.funnel_sweep_seconds, values):
+    if await app.repos.funnels.schedule_next_run(seen, app.settings.funnel_sweep_seconds, values):
         log.warning("clone.run_failed", funnel_id=str(seen["_id"]), run=attempts, error=clean(error))
 
 
@@ -109,12 +109,12 @@ async def clean_up(app: App[FunnelRepos], held: Document) -> Outcome | None:
 
     Objects go before the records that name them, so that a crash leaves no object without a record.
     """
-    if await app.repos.funnel_steps.stop(held):
+    if await app.repos.funnel_steps.cancel_unclaimed(held):
         await app.repos.funnels.release(held, {})
         return Snooze(after=CLEAN_UP_RETRY_SECONDS)
     images = await app.repos.images.of_clone(held)
     await _delete_objects(app, [image["key"] for image in images])
-    await app.repos.images.drop(held, [image["source_key"] for image in images])
+    await app.repos.images.remove_keys(held, [image["source_key"] for image in images])
     await app.repos.forms.remove(held)
     await app.repos.components.remove(held)
     await app.repos.funnel_steps.remove(held)
@@ -146,4 +146,4 @@ async def _end(
         return  # another process ended it first, or took it over
     warnings = len(values.get("clone.warnings") or ())
     log.info("clone.ended", funnel_id=str(seen["_id"]), error=values["clone.error"], warnings=warnings)
-    await relay.pass_on(app, FUNNELS, ended)
+    await relay.publish_due(app, FUNNELS, ended)

@@ -52,9 +52,9 @@ async def _copy(
     )
     errors = dict(zip(wanted, results, strict=True))
     if copied := [key for key, error in errors.items() if error is None]:
-        await app.repos.images.uploaded(clone_map.clone, copied)
+        await app.repos.images.mark_uploaded(clone_map.clone, copied)
     if gone := [key for key, error in errors.items() if _is_gone(error)]:
-        await app.repos.images.drop(clone_map.clone, gone)
+        await app.repos.images.remove_keys(clone_map.clone, gone)
     for error in results:
         if error is not None and not _is_gone(error):
             raise error

@@ -12,19 +12,22 @@ from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Backoff, JobKind, Lane
 
-# Documents count the crashes of both.
+# The documents count crashes.
 CLONE = JobKind("funnel.plan", Lane("funnels_clone", 3, Backoff.fixed(4), timeout=1800, crashes=None), ObjectId)
 STEP = JobKind("funnel.step", Lane("funnels_clone_step", 5, Backoff.fixed(4), timeout=600, crashes=None), ObjectId)
 END = JobKind("funnel.end", STEP.lane, ObjectId)
-"""Ends a clone whose last step was done by a process that died before it could do so."""
+"""Ends a clone when the process that ended its last step died before it could."""
 
 log = logs.get(__name__)
 
 
 async def dispatch_steps(app: App[Any], steps: Sequence[ObjectId]) -> None:
-    """Put steps into their lane. One that waits or runs there stays as it is."""
+    """Enqueue a job per step, unless it waits or runs already.
+
+    Raises nothing when Redis is away: the sweep tries again.
+    """
     try:
         await STEP.enqueue(app.queue, steps)
     except Unreachable as error:
-        # They stand in MongoDB: the sweep dispatches them again until they are done.
+        # The steps are stored in MongoDB, where the sweep finds them until they are done.
         log.warning("steps.not_dispatched", steps=len(steps), error=error)

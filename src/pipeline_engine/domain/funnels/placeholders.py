@@ -72,7 +72,7 @@ async def make_placeholders(app: App[FunnelRepos], held: Document) -> Document:
 
 async def _clear_strays(app: App[FunnelRepos], held: Document) -> None:
     """Remove components that belong to duplicate steps of an older engine, where the step itself is gone."""
-    if strays := await app.repos.components.strays(held):
+    if strays := await app.repos.components.find_strays(held):
         there = await app.repos.funnel_steps.existing(strays)
         await app.repos.components.remove_strays(held, [step for step in strays if step not in there])
 

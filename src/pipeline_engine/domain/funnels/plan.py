@@ -1,4 +1,7 @@
-"""Tier one: plans a clone. Its steps are named and made, empty, and each goes into the lane of tier two."""
+"""Tier one of cloning: plans a clone.
+
+It inserts the clone's steps, still empty, and enqueues a job of tier two for each.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, Failure, run_claimed
+from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.finish import clean_up, end_if_all_steps_ended, end_run, fail_clone
 from pipeline_engine.domain.funnels.jobs import dispatch_steps
@@ -27,7 +30,10 @@ log = logs.get(__name__)
 
 
 async def run_plan(app: App[FunnelRepos], cache: CloneCache, funnel_id: ObjectId) -> Outcome | None:
-    """Claim the funnel and plan its clone; None when that is done, or it is not due, or another run has it."""
+    """Claim the funnel and plan its clone; returns None when it is planned, not due, or another run holds it.
+
+    Raises: what pymongo raises when MongoDB is away.
+    """
     run = ClaimedRun(
         noun="clone",
         work=partial(_plan, app, cache),
@@ -56,8 +62,8 @@ async def _plan(app: App[FunnelRepos], cache: CloneCache, claim: PlanClaim) -> O
     return None
 
 
-async def _give_up(app: App[FunnelRepos], claim: PlanClaim, failure: Failure) -> Outcome | None:
-    """What no attempt can mend ends the clone; else only this run has failed, and another may follow."""
+async def _give_up(app: App[FunnelRepos], claim: PlanClaim, failure: RunFailure) -> Outcome | None:
+    """End the clone when no attempt can succeed; else end only this run of it, after which another may follow."""
     error = failure.error
     if isinstance(error, Permanent) and error.code != CRASHED:
         gone = {"original_funnel_deleted": True} if isinstance(error, OriginalGone) else {}

@@ -54,5 +54,5 @@ async def foreign_to(app: App[FunnelRepos], account_id: ObjectId, documents: Ite
     A document without an account counts as visible.
     """
     owned = [(one, object_id(one["account_id"])) for one in documents if one.get("account_id") is not None]
-    visible = await app.shared.accounts.visible(account_id, {account for _, account in owned if account})
+    visible = await app.shared.accounts.visible_to(account_id, {account for _, account in owned if account})
     return [one for one, account in owned if account not in visible]

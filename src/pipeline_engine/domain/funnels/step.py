@@ -1,4 +1,5 @@
-"""Tier two: clones one step. Its images and forms first, so that the map from old to new is whole; then its page."""
+"""Tier two of cloning: clones one step. First its images and forms, so that the map from old to new is complete; then
+its page."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import Claim, ClaimedRun, Failure, run_claimed
+from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
@@ -22,7 +23,11 @@ from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.funnel_steps import FunnelSteps
 
 MAX_CRASHES = 5
-"""In a row, while no step that was held with it got done. More than three, for the others are not to blame."""
+"""How many processes in a row may die while they hold a step.
+
+A process dies with up to five steps, of which at most one is to blame; hence more than the usual three. A step of the
+clone that is done sets the others' counts back to 0.
+"""
 
 StepClaim = Claim[FunnelSteps]
 Document = Mapping[str, Any]
@@ -31,7 +36,10 @@ log = logs.get(__name__)
 
 
 async def run_step(app: App[FunnelRepos], cache: CloneCache, step_id: ObjectId) -> Outcome | None:
-    """Claim the step and clone it; None when it has ended, its clone does not go on, or another run has it."""
+    """Claim the step and clone it; returns None when it has ended, its clone was stopped, or another run holds it.
+
+    Raises: what pymongo raises when MongoDB is away.
+    """
     run = ClaimedRun(
         noun="step",
         work=partial(_work, app, cache),
@@ -59,13 +67,13 @@ async def _work(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim) -> O
 
 
 def _goes_on(clone: Document) -> bool:
-    """Whether its steps may still be worked off."""
+    """Whether the clone's steps may still be worked off."""
     state = clone.get("clone") or {}
     return bool(state.get("planned")) and clone.get("in_progress") is True and not state.get("cancel_requested")
 
 
 async def _write(app: App[FunnelRepos], clone_map: CloneMap, claim: StepClaim, new: Rendered) -> None:
-    """Components, then the step: only with its page is it done."""
+    """Write the components and then the step with its page, which is done only with this second update."""
     held = claim.document
     now = await app.repos.funnels.get(clone_map.clone["_id"])
     if now is None or now["token"] != clone_map.clone["token"] or not _goes_on(now):
@@ -77,11 +85,11 @@ async def _write(app: App[FunnelRepos], clone_map: CloneMap, claim: StepClaim, n
     if not await app.repos.funnel_steps.end(held, "done", **changes):
         raise claim.lost()
     if held["crashes"]:
-        await app.repos.funnel_steps.acquit(clone_map.clone)
+        await app.repos.funnel_steps.reset_crashes(clone_map.clone)
     log.info("step.cloned", funnel_id=str(held["clone_id"]), step_id=str(held["_id"]), **new.counts)
 
 
-async def _give_up(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim, failure: Failure) -> Outcome | None:
+async def _give_up(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim, failure: RunFailure) -> Outcome | None:
     held = claim.document
     await app.repos.funnel_steps.end(held, "failed", last_error=failure.message, failures=held["attempts"])
     if clone := await app.repos.funnels.get(held["clone_id"]):
@@ -90,7 +98,7 @@ async def _give_up(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim, f
 
 
 async def run_end(app: App[FunnelRepos], cache: CloneCache, funnel_id: ObjectId) -> None:
-    """End a clone whose last step was done by a process that vanished before it could do that; else change nothing."""
+    """End a planned clone if all its steps have ended; the process that ended the last one died before it could."""
     found = await app.repos.funnels.get(funnel_id)
     if found and (found.get("clone") or {}).get("planned"):
         await end_if_all_steps_ended(app, found, cache.progress)

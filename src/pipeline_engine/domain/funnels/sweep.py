@@ -1,4 +1,4 @@
-"""Finds funnels that are due to be planned, and clones under way whose steps or end a vanished process has left."""
+"""Finds clones that are due to be planned, and planned ones with open steps or whose end a crash prevented."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ log = logs.get(__name__)
 
 
 async def find(app: App[FunnelRepos]) -> list[Unit]:
-    """Clones that are due, and those under way."""
+    """Clones that are planned, and clones that are due."""
     return [*await _under_way(app), *await _due(app, resting=False)]
 
 
 async def find_due_now(app: App[FunnelRepos]) -> list[Unit]:
-    """The same, with those that rest after a failed run."""
+    """As `find`, and also clones that rest after a failed run."""
     return [*await _under_way(app), *await _due(app, resting=True)]
 
 
 async def find_abandoned(app: App[FunnelRepos]) -> list[Unit]:
-    """Clones under way, and those whose planning run vanished with its process."""
-    return [*await _under_way(app), *map(_clone, await app.repos.funnels.abandoned())]
+    """Clones that are planned, and clones whose process died while it planned them."""
+    return [*await _under_way(app), *map(_clone, await app.repos.funnels.find_abandoned())]
 
 
 async def _due(app: App[FunnelRepos], resting: bool) -> list[Unit]:
     found = await app.repos.funnels.find_due(app.settings.funnels_per_run, resting)
     if not found:
-        log.debug("funnels.none_due")
+        log.debug("clones.not_found")
     return [_clone(one) for one in found]
 
 
@@ -46,16 +46,16 @@ def _clone(funnel: Mapping[str, Any]) -> Unit:
 
 
 async def _under_way(app: App[FunnelRepos]) -> list[Unit]:
-    """Planned clones with the jobs of their open steps or, without any, with the job that ends them.
+    """Planned clones, each with the jobs of its unclaimed steps or, without any open step, with the job that ends it.
 
     Most of these jobs are in their lane already; after a crash or a loss of Redis they are not.
     """
-    planned = await app.repos.funnels.planned()
+    planned = await app.repos.funnels.find_planned()
     if not planned:
         return []
     ids = [one["_id"] for one in planned]
-    waiting = await app.repos.funnel_steps.waiting(ids, MAX_STEPS_FOUND)
-    at_work = await app.repos.funnel_steps.with_open_ones(ids)
+    waiting = await app.repos.funnel_steps.find_unclaimed(ids, MAX_STEPS_FOUND)
+    at_work = await app.repos.funnel_steps.clones_with_open_steps(ids)
     return [_planned(one, waiting.get(one["_id"], ()), one["_id"] in at_work) for one in planned]
 
 
@@ -65,12 +65,12 @@ def _planned(funnel: Document, steps: Sequence[ObjectId], has_open_steps: bool) 
 
 
 async def count_claimed(app: App[FunnelRepos]) -> int:
-    """How many a daemon plans, or an older engine is at work on."""
+    """How many clones a run is planning, or an older engine is at work on."""
     return await app.repos.funnels.count_claimed()
 
 
 async def outcomes(app: App[FunnelRepos], ids: Sequence[str]) -> dict[str, str]:
-    """{funnel id: succeeded|failed|busy}. One whose run failed has failed, though another run may follow."""
+    """{funnel id: succeeded|failed|busy}. A clone whose run failed counts as failed, though another run may follow."""
     states = await app.repos.funnels.states([ObjectId(id) for id in ids], "in_progress", "clone")
     return {str(id): _outcome(state) for id, state in states.items()}
 

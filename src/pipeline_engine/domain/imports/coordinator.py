@@ -105,7 +105,7 @@ class Coordinator:
 
     async def _cut(self, file: OpenFile) -> str | None:
         """Cut what no earlier run has cut. Returns why the rest of the file cannot be imported, or None."""
-        last = await self._app.repos.chunks.last(self._account, self._id)
+        last = await self._app.repos.chunks.find_last(self._account, self._id)
         cutter = file.cutter(last, self._app.settings.import_chunk_rows)
         start = last["end"] if last else file.header.start
         self._bytes, self._rows = start, last["first_row"] + last["rows"] - 1 if last else 0
@@ -146,7 +146,7 @@ class Coordinator:
         # A row job cancels its chunk when it saw this import as ended, right before a retry: such a chunk runs again.
         while await self._chunks.recount() or await self._chunks.reopen("cancelled"):
             await self._wait(below=1)
-        if broken := await self._app.repos.chunks.broken(self._account, self._id):
+        if broken := await self._app.repos.chunks.find_first_failed(self._account, self._id):
             raise ImportRefused(f"rows from {broken['first_row']} on could not be written: {broken['error']}", "rows")
 
     async def _wait(self, below: int) -> None:

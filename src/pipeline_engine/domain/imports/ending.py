@@ -1,4 +1,4 @@
-"""How a run over an import can end, as values. A failed attempt is an exception."""
+"""How the run of an import can end, as values. A failed attempt is an exception."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """The slice is over: others come first, then the next run goes on from here."""
+    """The slice is over: the next run goes on from here, after other imports that wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,12 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.explanation import Condition, Next, next_of
+from pipeline_engine.domain.explanation import Condition, Next, is_free, next_of
 from pipeline_engine.domain.imports.control import MAX_RETRY_AGE, look_up
 from pipeline_engine.domain.imports.coordinator import MAX_CRASHES
 from pipeline_engine.domain.imports.finish import figures
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import read_key, read_request, refuse_foreign
-from pipeline_engine.domain.is_free import is_free
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.import_repos import ImportRepos
@@ -69,7 +68,7 @@ async def explain(app: App[ImportRepos], import_id: ObjectId) -> ImportExplanati
     account_id = object_id(queue.get("account_id"))
     chunks = app.repos.chunks
     counts = await chunks.state_counts(account_id, import_id) if account_id else []
-    begun = await chunks.begun(account_id, import_id, MAX_LISTED_CHUNKS) if account_id else []
+    begun = await chunks.find_started(account_id, import_id, MAX_LISTED_CHUNKS) if account_id else []
     done = figures(await chunks.totals(account_id, import_id)) if account_id else {}
     refusal = await _refusal(app, queue) if queue["status"] in OPEN else None
     lost = next((one["chunks"] for one in counts if one["_id"] == "failed"), 0)

@@ -71,7 +71,7 @@ async def _end(
     if ended is None:
         raise LeaseLost(f"import {held['_id']} was taken over by another run")
     log.info("import.ended", queue_id=str(held["_id"]), status=status, error=changes["error"], **dict(totals or {}))
-    await relay.pass_on(app, QUEUES, ended)
+    await relay.publish_due(app, QUEUES, ended)
 
 
 def _events(held: Mapping[str, Any], status: str, totals: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ class OpenChunks:
     async def recount(self) -> int:
         """Return how many chunks are open in MongoDB, and count on from there."""
         ended = self._cache.ended.count(self._id)  # first: a chunk that ends meanwhile is subtracted later
-        self._counted = await self._app.repos.chunks.open(self._account, self._id)
+        self._counted = await self._app.repos.chunks.count_open(self._account, self._id)
         self._ended = ended
         return self._counted
 

@@ -1,4 +1,4 @@
-"""Runs one import: claims it, lets the coordinator work, and does what its ending asks for."""
+"""Runs one import: claims it, runs the coordinator, and carries out the ending that it returns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import Claim, ClaimedRun, Failure, run_claimed
+from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.imports.coordinator import LOOK_SECONDS, Coordinator
 from pipeline_engine.domain.imports.ending import Ended, Ending, GoOn
 from pipeline_engine.domain.imports.finish import finish
@@ -23,7 +23,7 @@ from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import Imports
 
 WORTH_ANOTHER_ATTEMPT = {MISSING_KEY, UNREADABLE}
-"""Of all refusals the seed tries these again: the upload may not be through yet."""
+"""The refusals after which another attempt is made, as the seed asks: the upload may not have ended yet."""
 
 ImportClaim = Claim[Imports]
 
@@ -31,9 +31,9 @@ log = logs.get(__name__)
 
 
 async def run_import(app: App[ImportRepos], cache: ImportCache, import_id: ObjectId) -> Outcome | None:
-    """Run the import until it has ended, its attempt has failed, or others come first; None when another run has it.
+    """Run the import until it has ended, its attempt has failed, or its slice is over; None when another run holds it.
 
-    Raises: what MongoDB raises when it is away.
+    Raises: what pymongo raises when MongoDB is away.
     """
     run = ClaimedRun(
         noun="import",
@@ -54,7 +54,9 @@ async def _work(app: App[ImportRepos], cache: ImportCache, claim: ImportClaim) -
     return await _settle(app, cache, claim, ending)
 
 
-async def _give_up(app: App[ImportRepos], cache: ImportCache, claim: ImportClaim, failure: Failure) -> Outcome | None:
+async def _give_up(
+    app: App[ImportRepos], cache: ImportCache, claim: ImportClaim, failure: RunFailure
+) -> Outcome | None:
     return await _settle(app, cache, claim, Ended("failed", failure.message))
 
 
@@ -73,10 +75,10 @@ async def _settle(app: App[ImportRepos], cache: ImportCache, claim: ImportClaim,
 
 
 async def _close_chunks(app: App[ImportRepos], cache: ImportCache, claim: ImportClaim) -> None:
-    """Before the totals are computed: chunks that run may end, no other starts."""
+    """Wait until no chunk is open, so that the totals can be computed: chunks that run may end, no other starts."""
     account_id, import_id = object_id(claim.document.get("account_id")), claim.document["_id"]
     chunks = app.repos.chunks
-    while account_id and await chunks.open(account_id, import_id):
+    while account_id and await chunks.count_open(account_id, import_id):
         await claim.change()
         await chunks.cancel_untouched(account_id, import_id)
         for chunk in await chunks.open_ids(account_id, import_id):
@@ -88,8 +90,8 @@ async def _finish(app: App[ImportRepos], claim: ImportClaim, status: str, error:
     try:
         await finish(app, claim.document, status, error)
     except Transient as unwritten:
-        # Without its error CSV the report would not be whole: the storage is asked again until it answers.
-        log.warning("import.not_ended_yet", queue_id=str(claim.document["_id"]), error=unwritten)
+        # The report needs the error CSV: the next run tries again, until the storage answers.
+        log.warning("import.end_postponed", queue_id=str(claim.document["_id"]), error=unwritten)
         await claim.release()
         return Snooze(app.settings.import_retry_seconds)
     return None

@@ -86,7 +86,7 @@ async def refuse_foreign(app: App[ImportRepos], request: ImportRequest) -> None:
         "tags": [tag for tag in map(object_id, request.tags) if tag],
     }
     for collection, ids in references.items():
-        if foreign := await app.shared.references.foreign(collection, ids, request.account_id):
+        if foreign := await app.shared.references.find_foreign(collection, ids, request.account_id):
             raise ImportRefused(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")
 
 

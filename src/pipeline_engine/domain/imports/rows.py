@@ -1,4 +1,4 @@
-"""Works off one chunk: its rows become deals, or errors, and the chunk says how many of each."""
+"""Works off one chunk of an import: each row becomes a deal or an error, and the chunk stores how many of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, Failure, run_claimed
+from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.imports.csv.chunks import Chunk, Piece
 from pipeline_engine.domain.imports.csv.parse import parse
 from pipeline_engine.domain.imports.csv.records import Kind
@@ -21,11 +21,17 @@ from pipeline_engine.repos.import_chunks import ImportChunks
 from pipeline_engine.repos.import_repos import ImportRepos
 
 MAX_CRASHES = 5
-"""So many processes may die on a chunk. More than three, for the other chunks of a killed process are not to blame."""
+"""How many processes in a row may die while they hold a chunk.
+
+A process dies with up to eight chunks, of which at most one is to blame; hence more than the usual three.
+"""
 
 
 async def run_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> Outcome | None:
-    """Claim the chunk and work it off; None when it is done or another run has it."""
+    """Claim the chunk and work it off; returns None when it is done or another run holds it.
+
+    Raises: what pymongo raises when MongoDB is away.
+    """
     run = ClaimedRun(
         noun="chunk",
         work=partial(_work, app, cache),
@@ -46,7 +52,7 @@ def _is_hopeless(error: Exception) -> bool:
 
 
 async def _end_failed(
-    app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportChunks], failure: Failure
+    app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportChunks], failure: RunFailure
 ) -> Outcome | None:
     await _give_up(app, cache, claim.document, "failed", failure.message)
     return None
@@ -64,12 +70,12 @@ async def _work(app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportCh
     refused = await _insert(app, context, rows)
     created = len(rows) - len(refused)
     errors = sorted([*errors, *refused])
-    told = [error._asdict() for error in errors]
-    await _end(app, cache, held, "done", created=created, updated=0, skipped=0, failed=len(errors), errors=told)
+    rows_failed = [error._asdict() for error in errors]
+    await _end(app, cache, held, "done", created=created, updated=0, skipped=0, failed=len(errors), errors=rows_failed)
 
 
 async def close_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> None:
-    """End a chunk that was begun and let go of; unless somebody has it again, no more of it is written."""
+    """Cancel a chunk that a run began and released. Does nothing when another run holds it."""
     if held := await app.repos.chunks.claim(chunk_id):
         await _give_up(app, cache, held, "cancelled")
 
@@ -77,7 +83,7 @@ async def close_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) 
 async def _give_up(
     app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any], state: str, error: str | None = None
 ) -> None:
-    """End the chunk as it stands: what earlier attempts have written counts, the rest may be made up for by a retry."""
+    """End the chunk as it is. Deals that earlier attempts inserted count as created; a retry can insert the rest."""
     first = held["first_row"]
     ids = [deal_id(held["queue_id"], row) for row in range(first, first + held["rows"])]
     created = await app.repos.deals.count(held["account_id"], held["queue_id"], ids)
@@ -92,7 +98,7 @@ async def _end(app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any
 
 async def _context(app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any]) -> ImportContext:
     known = cache.contexts.get(held["queue_id"])
-    # A file that was replaced before its first row was written has another context.
+    # A file that was replaced before its first row was inserted has another context.
     if known is None or known.file.etag != held["etag"]:
         queue = await app.repos.imports.get(held["queue_id"])
         if queue is None:
@@ -103,14 +109,17 @@ async def _context(app: App[ImportRepos], cache: ImportCache, held: Mapping[str,
 
 
 async def _read(app: App[ImportRepos], context: ImportContext, held: Mapping[str, Any]) -> Piece:
-    """The chunk out of the file, as another process cut it or this one has forgotten it."""
+    """The chunk, read from the file: another process cut it, or this one no longer has it in memory."""
     chunk = Chunk(**{name: held[name] for name in Chunk._fields})._replace(kind=Kind(held["kind"]))
     data = await app.storage.read(context.file.key, chunk.start, chunk.loaded, context.file.etag)
     return Piece(chunk, chunk.records(data, context.file.dialect.separator), data)
 
 
 async def _insert(app: App[ImportRepos], context: ImportContext, rows: Sequence[Row]) -> list[RowError]:
-    """Insert a deal per row; rows that an earlier attempt has inserted count as inserted."""
+    """Insert a deal per row and return the rows that the server refused.
+
+    A deal of an earlier attempt counts as inserted.
+    """
     if not rows:
         return []
     stages = await context.stages.ids(row.stage for row in rows)
@@ -121,19 +130,19 @@ async def _insert(app: App[ImportRepos], context: ImportContext, rows: Sequence[
         problems = await app.repos.deals.insert(deals)
         refused += [_refused(rows, deals[place], why) for place, why in problems.items() if why]
         salt += 1
-        deals = await _strangers(app, context, [deals[place] for place, why in problems.items() if not why], salt)
+        deals = await _with_other_ids(app, context, [deals[place] for place, why in problems.items() if not why], salt)
     return refused
 
 
-async def _strangers(
-    app: App[ImportRepos], context: ImportContext, twins: list[dict[str, Any]], salt: int
+async def _with_other_ids(
+    app: App[ImportRepos], context: ImportContext, duplicates: list[dict[str, Any]], salt: int
 ) -> list[dict[str, Any]]:
-    """Of deals whose `_id` is taken, those where a stranger has it; they get another one."""
-    if not twins:
+    """Those deals whose `_id` belongs to a deal of another origin, with another `_id`, derived with `salt`."""
+    if not duplicates:
         return []
-    origins = await app.repos.deals.origins([deal["_id"] for deal in twins])
+    origins = await app.repos.deals.origins([deal["_id"] for deal in duplicates])
     import_id = context.request.id
-    foreign = [deal for deal in twins if origins.get(deal["_id"]) != (import_id, deal["import_row"])]
+    foreign = [deal for deal in duplicates if origins.get(deal["_id"]) != (import_id, deal["import_row"])]
     return [{**deal, "_id": deal_id(import_id, deal["import_row"], salt)} for deal in foreign]
 
 

@@ -61,7 +61,7 @@ async def open_file(app: App[ImportRepos], queue: Mapping[str, Any], request: Im
     `compile_mapping`; ObjectMissing; Transient when the storage is away.
     """
     key = check_key(read_key(queue), request.account_id, app.settings.import_key_prefix)
-    last = await app.repos.chunks.last(request.account_id, request.id)
+    last = await app.repos.chunks.find_last(request.account_id, request.id)
     if "plan" in queue and _is_cut(queue["plan"], last):
         # The object may be gone by now: a run that crashed right before the end may have deleted it already.
         return stored_file(queue, request)

@@ -15,18 +15,21 @@ MAX_FOUND = 10 * IMPORT.lane.places
 
 
 async def find(app: App[ImportRepos]) -> list[Unit]:
-    """Due imports, every account in turn."""
+    """Due imports; accounts take turns."""
     found = await app.repos.imports.find_due(limit=MAX_FOUND)
     return [Unit.of(IMPORT, one["_id"], one.get("account_id")) for one in found]
 
 
 async def count_claimed(app: App[ImportRepos]) -> int:
-    """How many imports a daemon, or an older engine, is at work on."""
+    """How many imports a run or an older engine is at work on."""
     return await app.repos.imports.count_claimed()
 
 
 async def outcomes(app: App[ImportRepos], ids: Sequence[str]) -> dict[str, str]:
-    """{queue id: succeeded|failed|busy}; what has not ended belongs to another run, or waits for a sweep."""
+    """{queue id: succeeded|failed|busy}.
+
+    An import that has not ended is busy: a run holds it, or it waits for a sweep.
+    """
     words = {"completed": "succeeded", "failed": "failed", "cancelled": "failed"}
     states = await app.repos.imports.states([ObjectId(id) for id in ids], "status")
     return {str(id): words.get(state["status"], "busy") for id, state in states.items()}

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.messages.merge_fields import Records, merge_fields
+from pipeline_engine.domain.messages.merge_fields import MergeRecords, merge_fields
 from pipeline_engine.domain.messages.message import TextMessage
 from pipeline_engine.domain.messages.recipients import recipients
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_message import Mail
-from pipeline_engine.repos.suppressions import Channel
+from pipeline_engine.repos.messages import Channel
 
 Texts = dict[str, str]
 """A template, or what it became, by part: `subject`, `html` and `text` of an e-mail, `body` of an SMS."""
@@ -43,7 +43,7 @@ async def sms_template(app: App, account_id: ObjectId, template_id: ObjectId) ->
 
 
 async def compose_emails(
-    app: App, account_id: ObjectId, template: Texts, records: Sequence[Records]
+    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords]
 ) -> list[Mail | Permanent]:
     """For each of the records, in their order, the e-mail to its contact, or why there is none.
 
@@ -54,7 +54,7 @@ async def compose_emails(
 
 
 async def compose_texts(
-    app: App, account_id: ObjectId, template: Texts, records: Sequence[Records]
+    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords]
 ) -> list[TextMessage | Permanent]:
     """For each of the records, in their order, the SMS to its contact, or why there is none.
 
@@ -65,7 +65,7 @@ async def compose_texts(
 
 
 async def _compose(
-    app: App, account_id: ObjectId, channel: Channel, template: Texts, records: Sequence[Records]
+    app: App, account_id: ObjectId, channel: Channel, template: Texts, records: Sequence[MergeRecords]
 ) -> list[tuple[str, Texts] | Permanent]:
     """Address and filled-in texts."""
     account = await app.shared.accounts.get(account_id)

@@ -27,7 +27,7 @@ ENGINE_FIELDS = (
 )
 
 
-class Records(TypedDict, total=False):
+class MergeRecords(TypedDict, total=False):
     """The records that one message is about."""
 
     deal: Document

@@ -10,7 +10,7 @@ from pipeline_engine.app import App
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.phone_number import read_phone_number
-from pipeline_engine.repos.suppressions import Channel
+from pipeline_engine.repos.messages import Channel
 
 READ: dict[Channel, Callable[[object], str]] = {"email": read_email_address, "sms": read_phone_number}
 NAMES: dict[Channel, str] = {"email": "e-mail address", "sms": "telephone number"}
@@ -23,7 +23,7 @@ async def recipients(
     suppressed. No reason repeats the address."""
     addresses = [_read(channel, one) for one in given]
     spellings = [_spellings(address, original) for address, original in zip(addresses, given, strict=True)]
-    suppressed = await app.shared.suppressions.among(account_id, channel, set().union(*spellings))
+    suppressed = await app.shared.suppressions.suppressed(account_id, channel, set().union(*spellings))
     refusal = _refusal(channel, "is suppressed", "suppressed")
     return [refusal if own & suppressed else address for address, own in zip(addresses, spellings, strict=True)]
 

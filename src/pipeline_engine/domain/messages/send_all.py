@@ -53,7 +53,7 @@ async def send_all(
     """
     results = {key: not_composed(one) for key, one in units.items() if isinstance(one, Exception)}
     senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
-    known = await app.shared.effects.of(account_id, list(senders))
+    known = await app.shared.effects.records(account_id, list(senders))
     policy = _policy(app, channel)
     results |= {key: end for key, record in known.items() if (end := settled(record, policy))}
     keys = [key for key in senders if key not in results]
@@ -102,10 +102,12 @@ class _Sending:
         if not self.app.heartbeat.trusted:
             raise LeaseLost("the lease may have run out")
         effects, wanted = self.app.shared.effects, await self.still_wanted(keys)
-        begun = await effects.begin(self.account_id, self.channel, {key: self.known.get(key) for key in wanted})
+        begun = await effects.begin_attempts(
+            self.account_id, self.channel, {key: self.known.get(key) for key in wanted}
+        )
         ended = dict(zip(begun, await asyncio.gather(*(self._call(*unit) for unit in begun.items())), strict=True))
         self.limited |= any(isinstance(result, Limited) for result, _ in ended.values())
-        await effects.end(self.account_id, {key: (begun[key], change) for key, (_, change) in ended.items()})
+        await effects.end_attempts(self.account_id, {key: (begun[key], change) for key, (_, change) in ended.items()})
         return {key: result for key, (result, _) in ended.items()}
 
     async def _call(self, key: str, attempt: int) -> tuple[SendResult, Change]:
