@@ -4,7 +4,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when arq asks for it, and not before: it reads the settings and looks for Redis.
+    # Made only when arq reads the attribute, because that loads the settings and pings Redis.
     if name == "WorkerSettings":
         from pipeline_engine.daemon import worker_settings
 

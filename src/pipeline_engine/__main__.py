@@ -36,6 +36,7 @@ program.add_typer(forecast.program, name="forecast")
 
 
 def main() -> None:
+    """Run the command line; exits with the code of its outcome."""
     with session.exit_codes():
         program()
 

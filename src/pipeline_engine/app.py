@@ -1,4 +1,4 @@
-"""From settings to connections: opens and closes every adapter."""
+"""Opens and closes every connection of the process, as the settings say."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
 
 FIRST_ANSWER_TIMEOUT = 5.0
-"""Seconds that a server gets to answer for the first time."""
-TIMEOUTS = re.compile(r" \(configured timeouts: [^)]*\)")
-"""What pymongo adds to its messages."""
+"""Seconds for a server's first answer."""
+PYMONGO_TIMEOUTS = re.compile(r" \(configured timeouts: [^)]*\)")
+"""A part of pymongo's messages that says nothing to an operator."""
 PAGE_PROCESS = "pipeline_engine.domain.funnels.page_process"
 PAGE_TIMEOUT = 120.0
-"""Seconds for one page; the processor time that it may use is far less, so only a stuck machine takes as long."""
+"""Seconds for one page. Its limit of processor time is far lower, so only a stalled machine takes this long."""
 PAGE_PROCESSES = 2
 
 Repos = TypeVar("Repos", covariant=True, default=object)
@@ -56,11 +56,11 @@ Specs: TypeAlias = Sequence[CollectionSpec]
 
 @dataclass(frozen=True)
 class App(Generic[Repos]):
-    """Every connection of this process, and the repos of one system: `App[ImportRepos]` is what imports work with."""
+    """Every connection of this process and the repos of one system: imports take an `App[ImportRepos]`."""
 
     store: Store
     collections: Specs
-    """Of the systems that are switched on, and those that systems share."""
+    """The collections of the systems that are switched on, and those that systems share."""
     server: Server
     changes: Changes
     heartbeat: Heartbeat
@@ -68,7 +68,7 @@ class App(Generic[Repos]):
     queue: lanes.LaneQueue
     rate_limiter: lanes.RateLimiter
     stopping: asyncio.Event
-    """Set when the process begins to end: long runs hand over."""
+    """Set when the process begins to stop, so that long runs release their document."""
     storage: Storage
     sockets: Sockets
     tokens: ServiceTokens | None
@@ -98,13 +98,13 @@ class App(Generic[Repos]):
         return self.store.database
 
     def with_repos(self, open_bundle: Callable[[Store], Bundle]) -> App[Bundle]:
-        """The same connections with a system's bundle of repos: `app.with_repos(ImportRepos.open)`."""
+        """An app with the same connections and a system's repos: `app.with_repos(ImportRepos.open)`."""
         return replace(self, repos=open_bundle(self.store))  # type: ignore[return-value, arg-type]
 
 
 @asynccontextmanager
 async def connect_app(settings: Settings, collections: Specs, lane_prefix: str | None = None) -> AsyncIterator[App]:
-    """Connect to everything; `lane_prefix` gives the lanes keys of their own, which then vanish within the hour.
+    """Open every connection; with `lane_prefix` the lanes have keys of their own, which expire within an hour.
 
     Raises: Unreachable naming the server, ConfigError naming the setting.
     """
@@ -157,7 +157,7 @@ def _queue(redis: Redis, key: bytes, settings: Settings, lane_prefix: str | None
 async def open_mongo(
     settings: Settings, stack: AsyncExitStack, pool: int | None = None
 ) -> AsyncIOMotorDatabase[Document]:
-    """A database that answers; closed with the stack. Raises: as `connect_app`."""
+    """A database whose server has answered; `stack` closes it. Raises: as `connect_app`."""
     try:
         client = connect(
             settings.mongo_url, timeout=settings.mongo_timeout, workers=settings.motor_max_workers, pool=pool
@@ -177,7 +177,7 @@ async def open_mongo(
 
 
 async def open_redis(settings: Settings, stack: AsyncExitStack) -> Redis:
-    """A Redis that answers; closed with the stack. Raises: as `connect_app`."""
+    """A Redis that has answered; `stack` closes it. Raises: as `connect_app`."""
     redis = lanes.connect(settings.redis)
     stack.push_async_callback(redis.aclose)
     try:
@@ -197,13 +197,14 @@ def _no_answer(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """What a client library says of a failure, on one line, without pymongo's time-outs and dump of the topology."""
+    """The first line of an error's text, at most 200 characters, without pymongo's time-outs and topology dump."""
     line = (str(error) or type(error).__name__).splitlines()[0]
-    return TIMEOUTS.sub("", line.partition(", Timeout: ")[0].partition(", Topology Description: ")[0])[:200].rstrip(".")
+    reason = line.partition(", Timeout: ")[0].partition(", Topology Description: ")[0]
+    return PYMONGO_TIMEOUTS.sub("", reason)[:200].rstrip(".")
 
 
 def storage_of(settings: Settings) -> Storage:
-    """The bucket that the settings name; connects when it is entered."""
+    """The bucket that the settings name. It connects when entered as a context manager."""
     secret = settings.s3_secret_access_key
     return Storage(
         endpoint=settings.s3_endpoint_url,
@@ -225,15 +226,19 @@ def _sockets(settings: Settings, tokens: ServiceTokens | None) -> Sockets:
     if settings.socket_url is None:
         return LoggedSockets()
     if tokens is None:
-        raise ConfigError("APP_SECRET: not given: needed because SOCKET_URL is set and its service wants a token")
+        raise ConfigError(
+            "APP_SECRET: not given: the service at SOCKET_URL wants a token; set one, or unset SOCKET_URL"
+        )
     return SocketService(settings.socket_url, settings.socket_path, tokens)
 
 
 def mailer_of(settings: Settings) -> Mailer:
+    """The mailer of SMTP_URL. It connects when it first sends; without SMTP_URL it refuses every message."""
     return Mailer(settings.smtp_url.get_secret_value() if settings.smtp_url else None, settings.smtp_from)
 
 
 def sms_of(settings: Settings) -> Sms:
+    """The SMS sender of the TWILIO settings; without them it refuses every message."""
     token = settings.twilio_auth_token
     return Sms(
         settings.twilio_account_sid,

@@ -1,4 +1,4 @@
-"""The timetable: one row per sweep, in clock order. arq's cron only wakes a sweep, which is a supervised loop."""
+"""The timetable: one row per sweep and scheduled job. arq's cron only wakes them; loops of the engine run them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
 
 WakeUps = Mapping[str, Callable[[], None]]
-"""Name of a row → what starts it."""
+"""{name of a row: what wakes it}."""
 Row = Sweep[Any] | ScheduledJob
 
-TICK_SECONDS = 900.0
-"""Scheduled jobs are asked this often whose slot has come: the timetable of the CRM has no finer time of day."""
+SLOT_CHECK_SECONDS = 900.0
+"""How often the engine checks which scheduled jobs have a new slot; the CRM's times of day are quarter hours."""
 
-# Unique jobs would need Redis to remember ids for a minute, which a sweep every five seconds does not survive.
-PRIVATE: dict[str, Any] = {"unique": False, "keep_result": 0, "timeout": 10}
+# arq keeps the id of a unique job for a minute, which would block a sweep that runs every five seconds.
+CRON_OPTIONS: dict[str, Any] = {"unique": False, "keep_result": 0, "timeout": 10}
 
 
 def timetable(systems: Sequence[System[Any]], settings: Settings) -> list[tuple[float, Row]]:
-    """(seconds between two wake-ups, row) of all sweeps and scheduled jobs of these systems, the soonest first."""
+    """(seconds between two wake-ups, row) of all sweeps and scheduled jobs of these systems, the most frequent
+    first."""
     sweeps: list[tuple[float, Row]] = [(one.every(settings), one) for system in systems for one in system.sweeps]
-    scheduled: list[tuple[float, Row]] = [(TICK_SECONDS, one) for system in systems for one in system.scheduled]
+    scheduled: list[tuple[float, Row]] = [(SLOT_CHECK_SECONDS, one) for system in systems for one in system.scheduled]
     return sorted([*sweeps, *scheduled], key=lambda row: (row[0], row[1].name))
 
 
 def cron_jobs(rows: Sequence[tuple[float, Row]], wake_ups: WakeUps) -> list[CronJob]:
-    """One arq cron job per row that wakes it and returns at once."""
-    return [cron(_waker(row, wake_ups), **_times(every), **PRIVATE) for every, row in rows]
+    """One arq cron job per row, which wakes the row and returns at once."""
+    return [cron(_waker(row, wake_ups), **_times(every), **CRON_OPTIONS) for every, row in rows]
 
 
 def _waker(row: Row, wake_ups: WakeUps) -> Any:
@@ -44,7 +45,7 @@ def _waker(row: Row, wake_ups: WakeUps) -> Any:
 
 
 def _times(every: float) -> dict[str, Any]:
-    """arq's clock fields for "about every so many seconds", at most once an hour."""
+    """arq's clock fields for about every `every` seconds; more than an hour becomes an hour."""
     seconds = max(1, round(every))
     if seconds < 60:
         return {"second": set(range(0, 60, seconds))}

@@ -1,6 +1,6 @@
 """`arq pipeline_engine.WorkerSettings`: the production daemon.
 
-arq gives the entry, the process and the cron; its queue is private to this daemon and carries nothing but pokes.
+arq supplies the entry point, the process and the cron. Its queue is private to this daemon and carries only wake-ups.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from pipeline_engine.watcher import watch
 
 CONFIG_ERROR, UNREACHABLE = 2, 3
 EXIT_SECONDS = 4.5
-"""Seconds after the grace at which the process ends, whatever still runs: 20 s of grace end within 25."""
-FRUGAL_POLL = 300.0
-POLL = 0.5
+"""The process exits this long after SHUTDOWN_GRACE, whatever still runs, so that a grace of 20 s ends within 25 s."""
+FRUGAL_POLL_SECONDS = 300.0
+POLL_SECONDS = 0.5
 REDIS_TIMEOUTS: dict[str, Any] = {
     "socket_timeout": FIRST_ANSWER_TIMEOUT,
     "socket_connect_timeout": FIRST_ANSWER_TIMEOUT,
@@ -49,7 +49,7 @@ log = logs.get(__name__)
 
 
 class Daemon:
-    """Everything that runs beside arq's own loop."""
+    """Everything that runs in the process beside arq's own loop."""
 
     def __init__(self, configured: Settings) -> None:
         self.settings = configured
@@ -61,7 +61,7 @@ class Daemon:
         self._ending: asyncio.Task[None] | None = None
 
     async def start(self, _context: dict[Any, Any]) -> None:
-        """arq's `on_startup`."""
+        """arq's `on_startup`: connects, creates indexes, starts the engine. Exits with code 2 or 3 when it cannot."""
         logs.configure(self.settings.log_level, self.settings.log_style)
         self._take_over_signals()
         try:
@@ -73,7 +73,7 @@ class Daemon:
             if not system.enabled(self.settings):
                 log.info("system.switched_off", system=system.name, setting=system.switch)
         if self.settings.http_enabled:
-            await self._open_door(app)
+            await self._serve_http(app)
         self._engine = Engine(app)
         await self._engine.start()
         self._watch(app, self._engine)
@@ -91,8 +91,8 @@ class Daemon:
         engine.watch("watcher", partial(watch, app, by_collection))
         engine.watch("redis loss", partial(watch_for_redis_loss, app, self.wake_ups.values()))
 
-    async def _open_door(self, app: App) -> None:
-        from pipeline_engine.admin.server import listening  # a tenth of a second that most daemons need not spend
+    async def _serve_http(self, app: App) -> None:
+        from pipeline_engine.admin.server import listening  # takes 0.1 s, which a daemon without HTTP saves
 
         try:
             await self._stack.enter_async_context(listening(app, self.wake_ups, self._is_stopping))
@@ -100,7 +100,7 @@ class Daemon:
             _leave(error)
 
     def _take_over_signals(self) -> None:
-        # arq's own handling cancels work in the middle and, with Redis away, never reaches on_shutdown.
+        # arq's own handling cancels running work and, while Redis is away, never calls on_shutdown.
         self._worker_task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -116,7 +116,7 @@ class Daemon:
         return self._ending is not None
 
     async def stop(self, _context: dict[Any, Any]) -> None:
-        """arq's `on_shutdown`; doing it twice changes nothing."""
+        """arq's `on_shutdown`: stops the engine and closes all connections. A second call changes nothing."""
         engine, self._engine = self._engine, None
         if engine:
             await engine.stop()
@@ -124,9 +124,9 @@ class Daemon:
 
 
 def _exit_after(seconds: float) -> None:
-    """End the process with code 0 after `seconds`, unless it ends by itself before.
+    """Exit the process with code 0 after `seconds`, unless it exits by itself before.
 
-    Before it exits, Python joins the threads of calls to MongoDB; with a frozen server they take up to MONGO_TIMEOUT.
+    At exit Python waits for threads that call MongoDB; while the server hangs, that takes up to MONGO_TIMEOUT.
     """
     timer = threading.Timer(seconds, os._exit, (0,))
     timer.daemon = True
@@ -134,7 +134,10 @@ def _exit_after(seconds: float) -> None:
 
 
 def worker_settings() -> type:
-    """The class that arq reads. Wrong settings or an absent Redis end the program here, with one line each."""
+    """The class that arq reads.
+
+    Wrong settings (code 2) or an absent Redis (code 3) end the program, with one line each.
+    """
     try:
         configured = settings.load()
         _ping(configured.redis)
@@ -143,7 +146,7 @@ def worker_settings() -> type:
     patch_arq()
     daemon = Daemon(configured)
     queue_name = f"{configured.redis_prefix}cron:{ids.daemon_id()}"
-    # Nobody else reads or writes this queue, so its key lives no longer than the process.
+    # No other process reads or writes this queue, so its key need not outlive this one.
     codec = Codec(secrets.token_bytes(32))
     pool = ConnectionPool.from_url(configured.redis, **REDIS_TIMEOUTS)
     names = {
@@ -159,7 +162,7 @@ def worker_settings() -> type:
         "keep_result": 0,
         "log_results": False,
         "max_jobs": 100,
-        "poll_delay": FRUGAL_POLL if configured.profile == "frugal" else POLL,
+        "poll_delay": FRUGAL_POLL_SECONDS if configured.profile == "frugal" else POLL_SECONDS,
     }
     return type("WorkerSettings", (), names)
 
@@ -173,5 +176,5 @@ def _ping(url: str) -> None:
 
 
 def _leave(error: EngineError) -> NoReturn:
-    print(error, file=sys.stderr)  # noqa: T201 - the program ends here, and this is why
+    print(error, file=sys.stderr)  # noqa: T201 - the operator reads why the program ends
     raise SystemExit(UNREACHABLE if isinstance(error, Unreachable) else CONFIG_ERROR) from None

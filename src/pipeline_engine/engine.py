@@ -1,4 +1,4 @@
-"""The engine in one process: systems, worker pool, heartbeat and clock. Daemon and run-once both start one."""
+"""The engine of one process: systems, worker pool, heartbeat and clock. The daemon and `run-once` each start one."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from pipeline_engine.run_forever import run_forever, stop_tasks
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
 
-FRUGAL_LOOK_SECONDS = 300.0
-LOOK_SECONDS = 1.0
+FRUGAL_POLL_SECONDS = 300.0
+POLL_SECONDS = 1.0
 AFTER_LAST_JOB_SECONDS = 3.0
-"""Of the grace, for what follows the last job: 20 s of grace end within 25."""
+"""The part of SHUTDOWN_GRACE for what follows the last job, so that a grace of 20 s ends within 25 s."""
 RELEASE_TIMEOUT = 2.0
-"""Seconds that releasing leases may take; after that they run out by themselves."""
+"""Seconds for releasing the leases; those not released by then run out by themselves."""
 
 log = logs.get(__name__)
 
 
 class Engine:
-    """The systems that are switched on, with their lanes open. `start`, then `stop`."""
+    """The systems that are switched on, with their lanes. Call `start` once, then `stop` once."""
 
     def __init__(self, app: App, hooks: Sequence[Hook] = ()) -> None:
         self.app = app
         self._tasks: list[asyncio.Task[None]] = []
         self.scopes = {system.name: app.with_repos(system.open_repos) for system in workers.SYSTEMS}
-        """The app with each system's own repos."""
+        """{name of a system: the app with that system's repos}, also of systems that are switched off."""
         systems = workers.enabled(app.settings)
         lanes = [lane for system in systems for lane in system.lanes]
         self.lanes = [lane.name for lane in lanes]
@@ -52,28 +52,28 @@ class Engine:
             store=app.shared.job_store,
             hooks=hooks,
             lease=app.settings.lease_seconds,
-            look_every=FRUGAL_LOOK_SECONDS if app.settings.profile == "frugal" else LOOK_SECONDS,
+            look_every=FRUGAL_POLL_SECONDS if app.settings.profile == "frugal" else POLL_SECONDS,
         )
 
     def sweeps(self) -> list[tuple[Sweep[Any], App[Any]]]:
-        """The sweeps of the systems that are switched on, each with the app that it needs."""
+        """The sweeps of the systems that are switched on, each with the app that it takes."""
         systems = workers.enabled(self.app.settings)
         return [(sweep, self.scopes[system.name]) for system in systems for sweep in system.sweeps]
 
     async def start(self) -> None:
-        """Open the lanes and keep leases and clock going."""
+        """Start the heartbeat and the clock, and open the lanes."""
         self.watch("heartbeat", self.app.heartbeat.run)
         self.watch("clock", partial(keep_time, self.app))
         await self.worker_pool.start()
 
     def watch(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        """Keep a loop running until the engine stops."""
+        """Run the loop until the engine stops; one that raises is logged and started again."""
         self._tasks.append(asyncio.create_task(run_forever(name, loop), name=name))
 
     async def stop(self, grace: float | None = None) -> None:
-        """Claim nothing more, let running jobs end, release every lease. Takes at most the grace + 4 s.
+        """Claim no more jobs, wait for running ones, release every lease. Takes at most `grace` + 4 s.
 
-        `grace`: seconds, by default SHUTDOWN_GRACE less what follows the last job.
+        `grace`: seconds for running jobs; by default SHUTDOWN_GRACE less `AFTER_LAST_JOB_SECONDS`.
         """
         self.app.stopping.set()
         allowed = self.app.settings.shutdown_grace - AFTER_LAST_JOB_SECONDS
@@ -92,7 +92,7 @@ def _handlers(system: System[Any], app: App[Any]) -> dict[str, Handler[App]]:
 
 
 def _handler(kind: JobKind[Any], run: Callable[[Any], Awaitable[Outcome | None]]) -> Handler[App]:
-    """The job's function. A job that finds MongoDB away comes back without having used up an attempt."""
+    """The function that the lane calls. While MongoDB is away it raises Unreachable, which uses up no attempt."""
 
     async def handle(_context: Context[App], id: str) -> Outcome | None:
         try:
@@ -106,13 +106,13 @@ def _handler(kind: JobKind[Any], run: Callable[[Any], Awaitable[Outcome | None]]
 
 
 def watched(sweeps: Sequence[Sweep[Any]], wake_ups: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """{collection: the wake-ups of every sweep that watches it}."""
+    """{collection: the wake-ups of all sweeps that watch it}."""
     collections = {name for sweep in sweeps for name in sweep.watches}
     return {name: [wake_ups[sweep.name] for sweep in sweeps if name in sweep.watches] for name in collections}
 
 
 async def keep_time(app: App) -> None:
-    """Follow the server's clock."""
+    """Set the app's clock by MongoDB's, every CLOCK_REFRESH_SECONDS, until cancelled. Raises PyMongoError."""
     while True:
         app.clock.set(await app.server.now())
         await asyncio.sleep(app.settings.clock_refresh_seconds)

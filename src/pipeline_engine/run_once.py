@@ -1,4 +1,4 @@
-"""One pass of some sweeps, and of everything they dispatched, on lane keys of its own."""
+"""`run-once`: one pass of some sweeps and of the jobs that they dispatched, on lane keys of its own."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import dispatch
 from pipeline_engine.workers.sweep import Sweep
 
-LOOK_SECONDS = 0.1
-"""Between two looks whether the lanes are empty."""
+POLL_SECONDS = 0.1
+"""Between two checks whether the lanes are empty."""
 EVENTS_TIMEOUT = 10.0
-"""Seconds that the events of this pass get to leave before it ends without them."""
+"""Seconds for delivering the events of this pass; what was not delivered by then waits for a daemon."""
 
 log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one sweep; a unit is what its system counts: an import, an event."""
+    """The result of one sweep. A unit is what its system counts, such as an import or an event."""
 
     name: str
     units: int = 0
@@ -44,16 +44,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Pass:
-    """The results of the sweeps, and how many events could not be delivered; those stay for a daemon."""
+    """The results of the sweeps, and how many events were not delivered; those wait for a daemon."""
 
     results: list[Result]
     events_waiting: int
 
 
 def chosen(names: Sequence[str], settings: Settings) -> list[str]:
-    """The names of sweeps, checked; those of all enabled systems when none is named.
+    """The given names of sweeps, or the names of all sweeps of enabled systems when none is given.
 
-    Raises: ConfigError naming what is no sweep.
+    Raises: ConfigError naming those that are not sweeps.
     """
     known = workers.sweeps()
     if unknown := [name for name in names if name not in known]:
@@ -62,7 +62,10 @@ def chosen(names: Sequence[str], settings: Settings) -> list[str]:
 
 
 async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
-    """Run the sweeps and work off what they dispatched; retries are waited for, future due times are not."""
+    """Run the sweeps and the jobs that they dispatched. Waits for retries, but not for work that is due later.
+
+    Raises: ConfigError as `chosen`; as `connect_app`.
+    """
     wanted = chosen(names, settings)
     prefix = f"{settings.redis_prefix}once:{secrets.token_hex(6)}:"
     async with workers.open_app(settings, lane_prefix=prefix) as app:
@@ -77,8 +80,8 @@ async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
         grace: float | None = None
         try:
             results = [await _run(engine, name, ran) for name in wanted]
-            grace = 0.0  # everything is done: only a delivery that hangs may still run
-            return Pass(results, await _carry_events(engine))
+            grace = 0.0  # all jobs are done; only a delivery that hangs may still run
+            return Pass(results, await _deliver_events(engine))
         finally:
             await engine.stop(grace)
 
@@ -104,9 +107,9 @@ async def _run(engine: Engine, name: str, ran: Counter[str]) -> Result:
 
 
 async def _work_off(engine: Engine, app: App[Any], sweep: Sweep[Any]) -> list[str]:
-    """Sweep until nothing new is found, and wait for what was dispatched. Returns the ids of the units."""
+    """Sweep until it finds no new unit, each time waiting for the dispatched jobs. Returns the ids of all units."""
     units: set[str] = set()
-    # A sweep finds only so many units at a time. What it finds a second time has had its turn.
+    # A sweep finds a limited number of units at a time. A unit found for the second time has been run.
     find = sweep.find_due_now or sweep.find
     while fresh := [unit for unit in await find(app) if unit.id not in units]:
         units.update(unit.id for unit in fresh)
@@ -115,8 +118,8 @@ async def _work_off(engine: Engine, app: App[Any], sweep: Sweep[Any]) -> list[st
     return list(units)
 
 
-async def _carry_events(engine: Engine) -> int:
-    """Deliver what the units of this pass caused. Returns how many events are still waiting after `EVENTS_TIMEOUT`."""
+async def _deliver_events(engine: Engine) -> int:
+    """Deliver the events that this pass caused. Returns how many still wait, after at most `EVENTS_TIMEOUT` seconds."""
     app = engine.app
     try:
         async with asyncio.timeout(EVENTS_TIMEOUT):
@@ -129,7 +132,7 @@ async def _carry_events(engine: Engine) -> int:
 
 
 async def _until_empty(engine: Engine, app: App[Any]) -> None:
-    """Wait until nothing waits, runs or is to be retried in the lanes of this run."""
+    """Wait until no job waits, runs or is to be retried in the lanes of this pass."""
     asked: Sequence[str] = engine.lanes
     while True:
         try:
@@ -142,5 +145,5 @@ async def _until_empty(engine: Engine, app: App[Any]) -> None:
         if not busy and asked == engine.lanes:
             return
         if busy:
-            await asyncio.sleep(LOOK_SECONDS)
-        asked = busy or engine.lanes  # what runs may have filled another lane
+            await asyncio.sleep(POLL_SECONDS)
+        asked = busy or engine.lanes  # a job may have enqueued others in another lane

@@ -1,6 +1,6 @@
-"""Every setting of the engine, read from the environment or `.env`. Nothing else reads the environment.
+"""Every setting of the engine, read from the environment or `.env`. No other module reads settings from there.
 
-A bad value raises `ConfigError` with the variable's name, what was given and what is allowed; secrets are never shown.
+A bad value raises `ConfigError` with the variable's name, the given value and what is allowed; secrets are never shown.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Unknown = Literal["resend", "park"]
 
-SHORTEST_SECRET = 32
+MIN_SECRET_BYTES = 32
 
 
 class Settings(BaseSettings):
-    """One value per variable; the field `mongo_url` is the variable `MONGO_URL`."""
+    """One field per variable: the field `mongo_url` is the variable `MONGO_URL`."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
@@ -107,8 +107,8 @@ class Settings(BaseSettings):
     clone_runs: Count = Field(3, description="runs that fail before a clone has failed")
     clone_copies: Count = Field(10, description="images copied at once")
 
-    # What leaves the house
-    unknown_email: Unknown = Field("resend", description="a send of which nobody knows whether it went out")
+    # What leaves the engine
+    unknown_email: Unknown = Field("resend", description="a send that may or may not have gone out")
     unknown_sms: Unknown = "park"
     unknown_crm_api: Unknown = "resend"
     smtp_url: SecretStr | None = Field(None, description="smtp://, smtps:// or smtp+starttls://user:pass@host:port")
@@ -135,8 +135,8 @@ class Settings(BaseSettings):
     @field_validator("app_secret")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret and len(secret.get_secret_value().encode()) < SHORTEST_SECRET:
-            raise ValueError(f"needs at least {SHORTEST_SECRET} bytes")
+        if secret and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"needs at least {MIN_SECRET_BYTES} bytes")
         return secret
 
     @field_validator("mongo_url")
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
 
     @property
     def log_style(self) -> Literal["json", "console"]:
-        """How log lines look: as told, else for people on a terminal and for machines elsewhere."""
+        """The format of log lines: as LOG_FORMAT says; without it, `console` on a terminal and `json` elsewhere."""
         return self.log_format or ("console" if sys.stderr.isatty() else "json")
 
 
@@ -175,22 +175,22 @@ def _with_scheme(url: str, *schemes: str) -> str:
 
 
 def load(**given: Any) -> Settings:
-    """Read the settings; `given` wins over the environment.
+    """The settings; `given` wins over the environment, and that over `.env`.
 
     Raises: ConfigError naming every bad variable.
     """
     try:
         return Settings(**given)
     except ValidationError as failure:
-        raise ConfigError("\n".join(_told(error) for error in failure.errors())) from None
+        raise ConfigError("\n".join(_message(error) for error in failure.errors())) from None
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Settings that point at the servers of `environment` (as the embedded ones tell theirs)."""
+    """The settings, with these variables instead of those in the environment (such as the URLs of embedded servers)."""
     return load(**{name.lower(): value for name, value in environment.items()})
 
 
-def _told(error: Mapping[str, Any]) -> str:
+def _message(error: Mapping[str, Any]) -> str:
     name = str(error["loc"][0])
     field = Settings.model_fields[name]
     secret = "SecretStr" in str(field.annotation) or "url" in name

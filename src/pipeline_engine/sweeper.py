@@ -1,4 +1,4 @@
-"""Runs one sweep whenever it is woken, and dispatches what it found."""
+"""Runs a sweep whenever it is woken, and dispatches the units that it finds."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pipeline_engine.wake_up import WakeUp
 from pipeline_engine.workers.sweep import Sweep
 
 DEBOUNCE_SECONDS = 0.2
-"""Between two sweeps, however often they are woken; the first wake-up after a rest is heard at once."""
+"""The least time between two runs of a sweep, however often it is woken."""
 
 
 class Sweeper:
-    """Wake-ups that come while it sweeps make it sweep once more, and no more than that."""
+    """Runs one sweep. However many wake-ups come during a run, one more run follows."""
 
     def __init__(self, sweep: Sweep[Any], app: App, wake_up: WakeUp, alone: bool = False) -> None:
-        """`alone`: no cron wakes it, so it sweeps by itself as often as its row says."""
+        """`alone`: no cron wakes the sweep, so it also runs by itself every `sweep.every` seconds."""
         self._wake_up = wake_up
         self._sweep = sweep
         self._app = app
-        self._longest = sweep.every(app.settings) if alone else None
+        self._timeout = sweep.every(app.settings) if alone else None
 
     async def run(self) -> None:
-        """Sweep at once, then after every wake-up."""
+        """Sweep at once and then after every wake-up, until cancelled. Raises what the sweep raises."""
         places = None
         while True:
             await dispatch(self._app, await self._find(places))
             await asyncio.sleep(DEBOUNCE_SECONDS)
-            places = await self._wake_up.wait(self._longest)
+            places = await self._wake_up.wait(self._timeout)
 
     async def _find(self, places: frozenset[Any] | None) -> Sequence[Unit]:
         find_due_in = self._sweep.find_due_in
@@ -42,14 +42,15 @@ class Sweeper:
         return await find_due_in(self._app, places)
 
     async def take_over(self) -> None:
-        """Between sweeps, dispatch what a vanished process has left."""
+        """Dispatch abandoned units every HEARTBEAT_SECONDS, until cancelled; returns at once for a sweep that finds
+        none."""
         while self._sweep.find_abandoned:
             await dispatch(self._app, await self._sweep.find_abandoned(self._app))
             await asyncio.sleep(self._app.settings.heartbeat_seconds)
 
 
 async def dispatch(app: App, units: Sequence[Unit]) -> int:
-    """Put the jobs of the units into their lanes. Returns how many are new there."""
+    """Enqueue the jobs of the units in their lanes. Returns how many were not there yet. Raises: Unreachable."""
     ids: dict[JobKind[Any], list[Any]] = defaultdict(list)
     for unit in units:
         for kind, id in unit.jobs:

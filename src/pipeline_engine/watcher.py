@@ -1,4 +1,4 @@
-"""Wakes sweeps when a change in MongoDB makes work due, so that users do not wait for cron."""
+"""Wakes sweeps when a change in MongoDB makes work due, so that users do not wait for the timetable."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ Wake = Callable[[Any], None]
 
 
 async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]]) -> None:
-    """Wake everything that watches a collection whenever a document in it becomes due; `wake_ups` is by collection."""
+    """Call the wake-ups of a collection whenever a document in it becomes due; `wake_ups` is {collection: wake-ups}.
+
+    Runs until cancelled. Without change streams it logs that and does nothing. Raises PyMongoError.
+    """
     if not await app.server.has_change_streams():
-        log.info("change_stream.unavailable", reason="MongoDB is a standalone server: the timetable alone finds work")
+        log.info(
+            "change_stream.unavailable", reason="MongoDB is a standalone server, so sweeps run by the timetable only"
+        )
         await asyncio.Event().wait()
     async with app.changes.listen() as changes:
         for wake in {wake for several in wake_ups.values() for wake in several}:
-            wake(None)  # the stream says nothing of what came before it
+            wake(None)  # the stream does not report what changed before it was opened
         async for change in changes:
             for wake in wake_ups.get(change.collection, ()):
                 wake(change.place)
@@ -31,5 +36,5 @@ async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]]) -> None:
 
 
 def _wait(app: App, moment: datetime | None) -> float:
-    """Seconds until then, and the millisecond over in which MongoDB's times end."""
+    """Seconds until the moment, plus 1 ms, the precision of MongoDB's times; 0 without a moment."""
     return (moment - app.clock.now()).total_seconds() + 0.001 if moment else 0.0

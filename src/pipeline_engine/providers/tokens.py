@@ -11,7 +11,7 @@ from jose.exceptions import JWKError, JWSError
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.providers.claims import TYPE, Claims, Identity, Rules, check_claims, check_header, parse, refuse
-from pipeline_engine.settings import SHORTEST_SECRET
+from pipeline_engine.settings import MIN_SECRET_BYTES
 
 SEED_SCOPE = ("contacts", "communications", "contacts.external", "contacts.read", "contacts.create")
 LIFETIME_SECONDS = 3600
@@ -30,8 +30,8 @@ class ServiceTokens:
 
         Raises: ConfigError when the secret is too short, or is itself a public key or certificate.
         """
-        if len(secret.encode()) < SHORTEST_SECRET:
-            raise ConfigError(f"APP_SECRET: given (not shown): needs at least {SHORTEST_SECRET} bytes")
+        if len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ConfigError(f"APP_SECRET: given (not shown): needs at least {MIN_SECRET_BYTES} bytes")
         try:
             # Given as text, jose would guess the kind of key from its format.
             self._key = jwk.construct(secret.encode(), "HS256")

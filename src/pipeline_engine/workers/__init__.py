@@ -1,6 +1,6 @@
-"""The systems of this engine, one row each. No rules here.
+"""The systems of this engine, one row each.
 
-Everything else reads `SYSTEMS` when it needs it, so a system that is added here is known everywhere.
+All other modules read `SYSTEMS` at the time of use, so a system that is added here is known everywhere.
 """
 
 from __future__ import annotations
@@ -44,6 +44,6 @@ def collections(settings: Settings) -> tuple[CollectionSpec, ...]:
 
 @asynccontextmanager
 async def open_app(settings: Settings, lane_prefix: str | None = None) -> AsyncIterator[App]:
-    """Connect to everything that the enabled systems need. Raises: as `connect_app`."""
+    """The app with the collections of the enabled systems. Raises: as `connect_app`."""
     async with connect_app(settings, collections(settings), lane_prefix) as app:
         yield app

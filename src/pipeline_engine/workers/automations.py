@@ -1,4 +1,4 @@
-"""Deal automations: actions on deals in a pipeline stage."""
+"""Deal automations: actions on the deals in a pipeline stage."""
 
 from __future__ import annotations
 

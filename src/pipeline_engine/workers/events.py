@@ -1,4 +1,4 @@
-"""Events on their way out: from the documents in which they became true to the CRM and to the users who look on."""
+"""Events: published to the CRM (`crm_events`) and delivered to users over the socket service."""
 
 from __future__ import annotations
 

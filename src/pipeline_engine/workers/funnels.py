@@ -1,4 +1,4 @@
-"""Funnel cloning, in two tiers: the funnel is planned, then its steps are cloned."""
+"""Funnel cloning, in two tiers: one job plans the clone, then one job per step clones it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deal import: CSV files from S3 become deals."""
+"""Deal import: deals from CSV files in S3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job of the timetable that runs by time of day or in fixed steps, once per slot. Pure; no system has one yet."""
+"""Jobs that run by time of day or at fixed intervals, once per slot. Pure. No system has one yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 
 @dataclass(frozen=True)
 class DailyAt:
-    """Once per local day, from this time of day on. A time in a DST gap means the first valid instant after it."""
+    """Once per local day, from this time of day on. A time within a DST gap means the first instant after the gap."""
 
     time_of_day: time
 
@@ -25,12 +25,12 @@ class DailyAt:
 
 @dataclass(frozen=True)
 class EveryMinutes:
-    """In steps of the clock, counted from midnight UTC."""
+    """Every so many minutes, counted from midnight UTC."""
 
     minutes: int
 
     def slot(self, now: datetime, _zone: ZoneInfo) -> str:
-        """The beginning of the newest step, as `2026-03-29T01:30Z`."""
+        """The start of the newest interval, as `2026-03-29T01:30Z`."""
         utc = now.astimezone(ZoneInfo("UTC"))
         minute = (utc.hour * 60 + utc.minute) // self.minutes * self.minutes
         return f"{utc.date().isoformat()}T{minute // 60:02}:{minute % 60:02}Z"

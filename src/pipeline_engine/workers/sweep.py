@@ -1,4 +1,4 @@
-"""How a system finds its due work: one row of the timetable."""
+"""Sweeps: how a system finds its due work, one row of the timetable each."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ async def _none_claimed(_app: object) -> int:
 
 @dataclass(frozen=True)
 class Sweep(Generic[Repos]):
-    """A question that finds due units and does nothing else; the units' jobs do the work."""
+    """Finds due units and changes nothing. The engine dispatches the units' jobs, which do the work."""
 
     name: str
     every: Callable[[Settings], float]
-    """Seconds between two sweeps when nothing wakes it."""
+    """Seconds between two runs when nothing else wakes the sweep."""
     find: Callable[[App[Repos]], Awaitable[Sequence[Unit]]]
     outcomes: Callable[[App[Repos], Sequence[str]], Awaitable[Mapping[str, str]]]
-    """{unit id: succeeded|failed|busy} of units found before."""
+    """{unit id: succeeded|failed|busy} of units that the sweep found before."""
     watches: frozenset[str] = frozenset()
-    """Collections whose changes make this sweep due."""
+    """Collections whose changes wake the sweep."""
     find_due_in: Callable[[App[Repos], Collection[Any]], Awaitable[Sequence[Unit]]] | None = None
-    """`find`, only for the places (stages) of which the change stream gave notice."""
+    """As `find`, only in the places (stages) that the change stream reported."""
     count_claimed: Callable[[App[Repos]], Awaitable[int]] = _none_claimed
-    """How many due units `find` leaves out because a run is at work on them."""
+    """How many units `find` leaves out because a run holds them."""
     find_abandoned: Callable[[App[Repos]], Awaitable[Sequence[Unit]]] | None = None
-    """Units that a run has begun and no process holds, cheaply found: looked for at every heartbeat. A sweep that runs
-    seldom needs it: what a vanished process left must not wait for the sweep."""
+    """Units that a run has begun and no process holds.
+
+    The engine asks at every heartbeat, so the query must be cheap. A sweep that runs seldom needs this, so that units
+    of a process that died do not wait for the sweep.
+    """
     find_due_now: Callable[[App[Repos]], Awaitable[Sequence[Unit]]] | None = None
-    """What run-once looks for instead, when `find` leaves out units that only rest: an operator has asked for them."""
+    """Used by `run-once` instead of `find`, where `find` leaves out units at rest: the operator wants those now."""
     carries_events: bool = False
-    """Its units are events that others' units caused: run-once sweeps it once more before it exits."""
+    """Its units are events that units of other sweeps caused: `run-once` runs it once more before it exits."""

@@ -1,4 +1,4 @@
-"""One system, one declaration: everything that the rest of the engine has to know about it."""
+"""The declaration of a system: everything that the rest of the engine has to know about it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Repos = TypeVar("Repos")
 
 
 def no_cache(_settings: Settings) -> None:
-    """For a system that remembers nothing between jobs."""
+    """The cache of a system that keeps nothing between jobs."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,23 @@ class System(Generic[Repos]):
 
     name: str
     switch: str
-    """The setting that switches it on, as in the environment (`QM_DEALS`); empty: it is always on."""
+    """The setting that switches the system on, as in the environment (`QM_DEALS`); empty: it is always on."""
     collections: tuple[CollectionSpec, ...]
     open_repos: Callable[[Store], Repos]
     handlers: Mapping[JobKind[Any], Callable[[App[Repos], Any, Any], Awaitable[Outcome | None]]]
-    """Kind of job → what does it, given the app with this system's repos, the process cache and the unit's id."""
+    """{kind of job: its function}, which takes the app with this system's repos, the process cache and the unit's
+    id."""
     sweeps: tuple[Sweep[Repos], ...]
     new_cache: Callable[[Settings], object] = no_cache
-    """Makes what one process remembers between jobs."""
+    """Makes the cache that one process keeps between jobs."""
     triggers: Mapping[str, str] = field(default_factory=dict)
-    """HTTP path → name of the sweep that a POST wakes."""
+    """{HTTP path: name of the sweep that a POST wakes}."""
     scheduled: tuple[ScheduledJob, ...] = ()
     demo: str = ""
-    """Module of its part in the demo, which alone loads it."""
+    """The module of its part in the demo; only the demo imports it."""
 
     def enabled(self, settings: Settings) -> bool:
-        """Whether the settings switch it on."""
+        """Whether the settings switch the system on."""
         return not self.switch or bool(getattr(settings, self.switch.lower()))
 
     @property
