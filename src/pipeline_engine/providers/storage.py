@@ -168,7 +168,8 @@ class Storage:
             done = await s3.copy_object(
                 Bucket=self.bucket, Key=target_key, CopySource={"Bucket": self.bucket, "Key": source_key}
             )
-        etag = _quoted(done.get("CopyObjectResult", {}).get("ETag"))
+        etag = done.get("CopyObjectResult", {}).get("ETag")
+        etag = etag and '"{}"'.format(etag.strip('"'))  # some S3 servers omit the quotation marks here
         # The ETag of an object uploaded in parts depends on the parts, not only on the content.
         if etag != source.etag or "-" in source.etag:
             source = await self.head(source_key) if known else source
@@ -246,8 +247,3 @@ class Storage:
         async with self._call("put", key) as s3:
             done = await s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
         return done["ETag"]
-
-
-def _quoted(etag: str | None) -> str | None:
-    """The ETag as `head` returns it. In the body of an answer, some S3 servers omit the quotation marks."""
-    return etag and '"{}"'.format(etag.strip('"'))
