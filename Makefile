@@ -26,7 +26,7 @@ dev: $(READY) ## the daemon on embedded servers, until Ctrl-C
 test: $(READY) check ## everything that must hold before a change lands
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow" || $(BIN)/python -m pytest --lf --lfnf=none -m "not slow"
 
-check: $(READY) covers ## types, style, storeys, checklist
+check: $(READY) covers ## types, style, layers, checklist
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -14,13 +14,13 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.domain.events import relay
 from pipeline_engine.errors import Transient
 from pipeline_engine.repos.indexes import create_indexes
 from tests.faults.automation_checker import Expected
 from tests.faults.automation_drill import AutomationDrill
 from tests.support.automations import deal_of, run
 from tests.support.engine_app import open_app
+from tests.support.events import carry_events
 from tests.support.eventually import eventually
 
 HELD = 0.5
@@ -143,7 +143,7 @@ async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_told_of_as_
             await run_slice(app, None, expected.automation)
         drill.enter(expected, deals=2)
         await run(app, expected.automation)
-        await relay.find(app)
+        await carry_events(app)
 
     drill.judge()
     assert drill.world.db["outbox"].count_documents({"event": "automation_finished"}) == 2

@@ -11,7 +11,6 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.domain.events import relay
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.sms import Sms
@@ -20,6 +19,7 @@ from tests.faults.automation_checker import Expected
 from tests.faults.automation_drill import AutomationDrill
 from tests.support.automations import run
 from tests.support.engine_app import EngineApp, open_app
+from tests.support.events import carry_events
 from tests.support.proxy import Proxy
 from tests.support.stand_ins.scripted_smtp import CUT, HANG
 from tests.support.stand_ins.stand_in import BreakOff, Hang, Say
@@ -49,7 +49,7 @@ async def app(automation_drill: AutomationDrill) -> AsyncIterator[EngineApp]:
 async def work_off(drill: AutomationDrill, app: EngineApp, expected: Expected) -> None:
     """To the end of the run, and everybody hears of it."""
     await run(app, expected.automation)
-    await relay.find(app)
+    await carry_events(app)
     drill.judge()
 
 

@@ -116,7 +116,7 @@ def test_stuck_work_paused_lanes_and_dead_letters_are_told(engine: CommandLine, 
     world.db["dead_letters"].insert_many(
         [{"_id": ObjectId(), "status": "dead"}, {"_id": ObjectId(), "status": "retried"}]
     )
-    engine("queues", "pause", "crm.jobs")
+    engine("queues", "pause", "events.outbox")
 
     ran = engine("doctor")
 
@@ -126,10 +126,10 @@ def test_stuck_work_paused_lanes_and_dead_letters_are_told(engine: CommandLine, 
     assert "1 chunks held for over an hour in import_chunks: a chunk" in stuck
     assert f"1 automations that got nothing done for an hour in automations: {automation}" in stuck
     (overdue,) = [line for line in stuck if "leases that ended" in line]
-    assert overdue.startswith("1 leases that ended and that nobody took over in queues: ")
+    assert overdue.startswith("1 leases that ended and that no daemon took over in queues: ")
     assert len(stuck) == 4
     found = findings(ran)
-    assert found["lanes"] == ("warning", "paused: crm.jobs; `queues resume LANE` lets one go on")
+    assert found["lanes"] == ("warning", "paused: events.outbox; `queues resume LANE` lets one go on")
     assert found["dead letters"] == ("warning", "1 to be retried or discarded: see `dlq`")
 
 

@@ -26,7 +26,7 @@ def test_the_table_counts_what_waits_what_ran_and_says_what_is_paused(engine: Co
     world.db["job_history"].insert_many([{**failure, "job_id": f"job {n}"} for n in range(3)])
 
     assert row(engine, "deals.import") == ["0", "0", "0", "1", "3", ""]
-    assert row(engine, "crm.jobs") == ["0", "0", "0", "0", "0", ""]
+    assert row(engine, "funnels_clone") == ["0", "0", "0", "0", "0", ""]
 
     assert engine("queues", "pause", "deals.import").stdout == "deals.import is paused\n"
     assert row(engine, "deals.import")[-1] == "paused"
@@ -43,7 +43,7 @@ def test_clean_removes_what_is_of_that_state_in_that_lane_and_older(engine: Comm
     history = world.db["job_history"]
     history.insert_many(
         {"_id": f"{lane} {outcome} {hours}", "lane": lane, "outcome": outcome, "at": now - timedelta(hours=hours)}
-        for lane in ("crm-events", "crm.jobs")
+        for lane in ("deals.import", "events.outbox")
         for outcome in ("done", "retried", "dead")
         for hours in (1, 30)
     )
@@ -53,13 +53,16 @@ def test_clean_removes_what_is_of_that_state_in_that_lane_and_older(engine: Comm
         assert engine("queues", "clean", *words).returncode == 0
         return before - set(history.distinct("_id"))
 
-    assert gone("crm-events", "--state", "completed") == {"crm-events done 30"}
-    assert gone("crm-events", "--state", "failed", "--older-than", "2d") == set()
-    assert gone("crm-events", "--state", "failed", "--older-than", "29h") == {
-        "crm-events retried 30",
-        "crm-events dead 30",
+    assert gone("deals.import", "--state", "completed") == {"deals.import done 30"}
+    assert gone("deals.import", "--state", "failed", "--older-than", "2d") == set()
+    assert gone("deals.import", "--state", "failed", "--older-than", "29h") == {
+        "deals.import retried 30",
+        "deals.import dead 30",
     }
-    assert gone("crm.jobs", "--state", "completed", "--older-than", "30m") == {"crm.jobs done 1", "crm.jobs done 30"}
+    assert gone("events.outbox", "--state", "completed", "--older-than", "30m") == {
+        "events.outbox done 1",
+        "events.outbox done 30",
+    }
 
 
 @pytest.mark.parametrize(
@@ -68,9 +71,9 @@ def test_clean_removes_what_is_of_that_state_in_that_lane_and_older(engine: Comm
         (["pause", "deals.exports"], "no such lane: 'deals.exports'; there are deals.import, "),
         (["resume", "deals.exports"], "no such lane: 'deals.exports'; there are deals.import, "),
         (["clean", "deals.exports", "--state", "failed"], "no such lane: 'deals.exports'; there are deals.import, "),
-        (["clean", "crm.jobs", "--state", "failed", "--older-than", "1 week"], "--older-than: given '1 week': "),
-        (["clean", "crm.jobs"], "--state"),
-        (["clean", "crm.jobs", "--state", "waiting"], "'completed', 'failed'"),
+        (["clean", "events.outbox", "--state", "failed", "--older-than", "1 week"], "--older-than: given '1 week': "),
+        (["clean", "events.outbox"], "--state"),
+        (["clean", "events.outbox", "--state", "waiting"], "'completed', 'failed'"),
     ],
 )
 def test_what_makes_no_sense_is_told(engine: CommandLine, words: list[str], reason: str) -> None:
