@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.automation_checker import Expected
-from tests.faults.automation_drill import AutomationDrill
+from tests.support.drills.automations.case import Expected
+from tests.support.drills.automations.plan import AutomationDrill
 
 TYPES = (
     "add_tag",
@@ -31,7 +31,7 @@ REFUSED = "Document failed validation"
 
 @pytest.mark.covers("DA-03", "DA-04", "DA-05", "DA-16", "DA-17", "DA-18", "DA-19", "DA-25", "DA-X6")
 async def test_all_types_for_a_thousand_deals_each(automation_drill: AutomationDrill, figure: list[str]) -> None:
-    expected = {type: automation_drill.plant(type, deals=1_000, bad=10) for type in TYPES}
+    expected = {type: automation_drill.plan.plant(type, deals=1_000, bad=10) for type in TYPES}
 
     seconds = await _work_off(automation_drill)
 
@@ -43,7 +43,7 @@ async def test_all_types_for_a_thousand_deals_each(automation_drill: AutomationD
 @pytest.mark.slow
 @pytest.mark.parametrize("type", TYPES)
 async def test_one_type_for_ten_thousand_deals(automation_drill: AutomationDrill, type: str, figure: list[str]) -> None:
-    expected = automation_drill.plant(type, deals=10_000, bad=100)
+    expected = automation_drill.plan.plant(type, deals=10_000, bad=100)
 
     seconds = await _work_off(automation_drill)
 
@@ -53,17 +53,17 @@ async def test_one_type_for_ten_thousand_deals(automation_drill: AutomationDrill
 
 async def _work_off(drill: AutomationDrill) -> float:
     """Returns the seconds that it took. A second pass finds nothing to do."""
-    automations = len(drill.expected)
+    automations = len(drill.plan.expected)
     first = (await drill.run_once())["deals.automations"]
     assert (first["units"], first["succeeded"], first["failed"]) == (automations, automations, 0)
-    drill.judge()
-    before = len(drill.outside.arrivals())
+    drill.check()
+    before = len(drill.plan.outside.arrivals())
 
     again = (await drill.run_once())["deals.automations"]
 
     assert (again["units"], again["jobs"]) == (0, 0)
-    assert len(drill.outside.arrivals()) == before
-    drill.judge()
+    assert len(drill.plan.outside.arrivals()) == before
+    drill.check()
     return float(first["seconds"])
 
 
