@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from redis import Redis as RedisClient
 
 from pipeline_engine.embedded import EmbeddedServers
@@ -20,6 +21,11 @@ from tests.support.world import World
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux' file system in memory
 ROOM = 8 * 2**30
+
+
+# What takes long on a busy machine is no failure; tests of speed measure what they promise.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:
