@@ -22,9 +22,8 @@ demo: $(READY) ## real servers, sample data, one pass through everything, a summ
 dev: $(READY) ## the daemon on embedded servers, until Ctrl-C
 	$(BIN)/python -m pipeline_engine dev
 
-# Tests with deadlines can miss them on a crowded machine: what failed runs once more, alone. A real fault fails twice.
 test: $(READY) check ## everything that must hold before a change lands
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow" || $(BIN)/python -m pytest --lf --lfnf=none -m "not slow"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow"
 
 check: $(READY) covers ## types, style, layers, checklist
 	$(BIN)/ruff check .
