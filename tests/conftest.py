@@ -87,7 +87,7 @@ def world(environment: dict[str, str]) -> Iterator[World]:
 
 @pytest.fixture
 async def own_redis(tmp_path: Path) -> AsyncIterator[Redis]:
-    """A Redis that nobody else uses: empty it, stop it, start it again (same port, same data), pause it."""
+    """A Redis of the test's own: empty it, stop it, start it again (same port, same data), pause it."""
     redis = Redis(tmp_path)
     await redis.start()
     yield redis
@@ -96,7 +96,7 @@ async def own_redis(tmp_path: Path) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def own_mongo(tmp_path: Path) -> AsyncIterator[Mongo]:
-    """A MongoDB that nobody else uses: step it down, stop it, start it again (same port, same data), pause it."""
+    """A MongoDB of the test's own: step it down, stop it, start it again (same port, same data), pause it."""
     mongo = Mongo(tmp_path)
     await mongo.start()
     yield mongo

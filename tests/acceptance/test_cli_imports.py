@@ -53,8 +53,8 @@ def test_a_file_is_submitted_run_listed_and_shown(engine: Subprocess, world: Wor
     assert engine("imports").stdout.count("completed") == 1
 
     shown = engine("imports", "show", queue_id)
-    told = dict(line.split("  ", 1) for line in shown.stdout.splitlines() if "  " in line)
-    figures = {name: value.strip() for name, value in told.items()}
+    lines = dict(line.split("  ", 1) for line in shown.stdout.splitlines() if "  " in line)
+    figures = {name: value.strip() for name, value in lines.items()}
     assert figures["status"] == "completed"
     assert (figures["rows read"], figures["rows added"], figures["rows failed"]) == ("3", "3", "0")
     assert "delimiter ','" in figures["dialect"]

@@ -8,7 +8,7 @@ from tests.support.command_line import Subprocess
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "shown"),
     [
         ("doctor", "change streams"),
         ("indexes", "pipeline_stages"),
@@ -16,11 +16,11 @@ from tests.support.command_line import Subprocess
         ("dlq", "no dead letters"),
     ],
 )
-def test_it_tells_and_all_is_well(engine: Subprocess, words: str, told: str) -> None:
+def test_it_shows_that_all_is_well(engine: Subprocess, words: str, shown: str) -> None:
     ran = engine(*words.split())
 
     assert ran.returncode == 0, ran.stderr
-    assert told in ran.stdout
+    assert shown in ran.stdout
 
 
 def test_an_unknown_command_is_a_usage_error(engine: Subprocess) -> None:

@@ -20,9 +20,9 @@ def test_the_seeds_sample_becomes_three_deals_and_one_json_object(engine: Subpro
     ran = engine("run-once", "deals.import", "--json")
 
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout)
-    (sweep,) = told["sweeps"]
-    assert told["ok"] is True
+    printed = json.loads(ran.stdout)
+    (sweep,) = printed["sweeps"]
+    assert printed["ok"] is True
     assert sweep.pop("seconds") > 0
     assert sweep == {"name": "deals.import", "units": 1, "jobs": 2, "succeeded": 1, "failed": 0, "busy": 0}
     ended = world.import_of(queue_id)
@@ -52,8 +52,8 @@ def test_a_unit_that_fails_for_good_makes_the_exit_code_1(engine: Subprocess, wo
     ran = engine("run-once", "deals.import", "--json")
 
     assert ran.returncode == 1
-    told = json.loads(ran.stdout)
-    assert (told["ok"], told["sweeps"][0]["failed"]) == (False, 1)
+    printed = json.loads(ran.stdout)
+    assert (printed["ok"], printed["sweeps"][0]["failed"]) == (False, 1)
     assert world.import_of(queue_id)["status"] == "failed"
 
 
@@ -64,7 +64,7 @@ def test_an_unknown_sweep_is_named_together_with_those_there_are(engine: Subproc
     assert ran.stderr.startswith("no such sweep: deals.exports; there are deals.import, ")
 
 
-def test_bad_settings_are_told_one_a_line(engine: Subprocess) -> None:
+def test_bad_settings_are_named_one_a_line(engine: Subprocess) -> None:
     ran = engine("run-once", PROFILE="fast", HTTP_PORT="0")
 
     assert (ran.returncode, ran.stdout) == (2, "")

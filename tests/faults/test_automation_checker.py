@@ -103,7 +103,7 @@ PLANTS: list[tuple[str, str, Plant[AutomationCase]]] = [
     ("I1: of run {run} users were sent ['automation_finished']", "add_tag", lambda case: drop(case, "process_deals")),
     ("I1: process_deals:{run} not delivered", "add_tag", lambda case: message(case).update(state="given_up")),
     ("I8: of run {run} users were sent {{", "add_tag", lambda case: message(case, "finished")["data"].update(failed=0)),
-    ("I2: {id} is still held by somebody", "add_tag", lambda case: case.automation.update(lease_owner="somebody")),
+    ("I2: {id} is still held by other", "add_tag", lambda case: case.automation.update(lease_owner="other")),
     ("I2: {id} is still held by None", "add_tag", lambda case: case.automation.update(lease_until=LATER)),
     ("I9: is_running is still set", "add_tag", lambda case: case.automation.update(is_running=True)),
     ("I2: automations {id}: token went from 1 to 3", "add_tag", changed({"token": 3})),

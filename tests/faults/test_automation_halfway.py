@@ -32,7 +32,7 @@ SENDING = ("smtp.data", "before")
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
-    return {**environment, "LEASE_SECONDS": "15"}  # nobody beats here
+    return {**environment, "LEASE_SECONDS": "15"}  # no heartbeat runs here
 
 
 @asynccontextmanager
@@ -129,11 +129,11 @@ async def test_a_deal_that_leaves_between_claim_and_effect_is_left_alone(
 
 
 @pytest.mark.covers("DA-X13")
-async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_told_of_as_another_run(
+async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_another_run(
     automation_drill: AutomationDrill,
 ) -> None:
     drill, expected = automation_drill, automation_drill.plan.plant("add_tag", deals=3, bad=1)
-    # The second event is that of the end: it is told, and the run does not let go of the automation.
+    # The second event is that of the end: it is written, and the run does not release the automation.
     plan = {"failpoint": "mongo.outbox.insert_one", "nth": 2, "when": "after", "do": "raise"}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan)}
     async with open_app(settings.from_environment({**drill.environment, **fault})) as app:

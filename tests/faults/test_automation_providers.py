@@ -25,29 +25,29 @@ from tests.support.stand_ins.scripted_smtp import CUT, HANG
 from tests.support.stand_ins.stand_in import BreakOff, Hang, Say
 from tests.support.stand_ins.twilio import FROM, SID, TOKEN
 
-PATIENCE = 0.5
+ANSWER_TIMEOUT = 0.5
 LATER, NEVER = "451 4.7.1 come back", "550 5.1.1 no such user"
 UNKNOWN = "it may have gone out: the call was not confirmed, so it is not sent again by itself"
 
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
-    return {**environment, "LEASE_SECONDS": "15"}  # nobody beats here
+    return {**environment, "LEASE_SECONDS": "15"}  # no heartbeat runs here
 
 
 @pytest.fixture
 async def app(automation_drill: AutomationDrill) -> AsyncIterator[EngineApp]:
     """An engine that waits half a second for an answer."""
     drill = automation_drill
-    mailer = Mailer(drill.plan.outside.mail.url, "sales@crm.example", timeout=PATIENCE)
-    sms = Sms(SID, TOKEN, FROM, drill.plan.outside.twilio.url, timeout=PATIENCE)
+    mailer = Mailer(drill.plan.outside.mail.url, "sales@crm.example", timeout=ANSWER_TIMEOUT)
+    sms = Sms(SID, TOKEN, FROM, drill.plan.outside.twilio.url, timeout=ANSWER_TIMEOUT)
     async with open_app(settings.from_environment(drill.environment)) as app, mailer, sms:
         await create_indexes(app.database, app.collections)
         yield replace(app, mailer=mailer, sms=sms)
 
 
 async def work_off(drill: AutomationDrill, app: EngineApp, expected: Expected) -> None:
-    """To the end of the run, and everybody hears of it."""
+    """To the end of the run and the delivery of its events."""
     await run(app, expected.automation)
     await carry_events(app)
     drill.check()
@@ -132,7 +132,7 @@ async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_
     drill, expected = automation_drill, automation_drill.plan.plant("email", deals=3)
     async with Proxy.before(drill.plan.outside.mail.url) as proxy:
         url = proxy.instead_of(drill.plan.outside.mail.url)
-        async with Mailer(url, "sales@crm.example", timeout=PATIENCE) as mailer:
+        async with Mailer(url, "sales@crm.example", timeout=ANSWER_TIMEOUT) as mailer:
             led = replace(app, mailer=mailer)
             await proxy.refuse()
             await app.heartbeat.beat()
@@ -164,7 +164,7 @@ async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(
 
 @pytest.mark.parametrize(("misdeed", "arrived"), [(Say(503), 2), (BreakOff(), 3), (Hang(), 3)])
 @pytest.mark.covers("DA-16", "DA-X5")
-async def test_an_sms_of_which_nobody_knows_is_not_sent_again(
+async def test_an_sms_that_may_have_been_sent_is_not_sent_again(
     automation_drill: AutomationDrill, app: EngineApp, misdeed: Any, arrived: int
 ) -> None:
     drill, expected = automation_drill, automation_drill.plan.plant("sms", deals=3)

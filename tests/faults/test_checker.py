@@ -54,7 +54,7 @@ PLANTS: list[tuple[str, Plant[ImportCase]]] = [
     ("I1: CRM events are [('import.completed', 'new'), (", twice("events")),
     ("I1: socket events are [('import_finished', 'waiting')]", lambda case: case.messages[0].update(state="waiting")),
     ("I1: socket events are [('import_finished', 'delivered'), (", twice("messages")),
-    ("I2: {chunk} is still held by somebody", set_chunk(lease_owner="somebody")),
+    ("I2: {chunk} is still held by other", set_chunk(lease_owner="other")),
     ("I2: {queue} is still held by None", set_queue(lease_until=LATER)),
     ("I2: {chunk} has the token 0", set_chunk(token=0)),
     ("I2: import_chunks {chunk}: token went from 1 to 3", changed("import_chunks", {"token": 3})),

@@ -87,7 +87,7 @@ PLANTS: list[tuple[str, Plant[CloneCase]]] = [
     ("I1: the clone is not completed", lambda case: case.funnel.update(clone_failed=True)),
     ("I1: the clone is not completed", lambda case: case.funnel["clone"].update(finished_at=None)),
     ("I1: dead letters", lambda case: case.letters.append({"_id": 1})),
-    ("I2: {id} is still held by somebody", lambda case: case.funnel.update(lease_owner="somebody")),
+    ("I2: {id} is still held by other", lambda case: case.funnel.update(lease_owner="other")),
     ("I2: {step} is still held by None", lambda case: step(case).update(lease_until=LATER)),
     ("I2: funnels {id}: token went from 1 to 3", changed("funnels", {"token": 3})),
     ("I2: funnel.step {step}: became done without", changed("funnel.step", {"clone_state": "done"})),

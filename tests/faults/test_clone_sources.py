@@ -72,8 +72,8 @@ async def test_a_source_that_is_deleted_with_all_it_has(
     assert (funnel["pending"], funnel["in_progress"], funnel["clone_failed"]) == (False, False, True)
     assert funnel["original_funnel_deleted"] is True
     assert str(planted.original.id) in funnel["clone"]["error"]
-    told = [one["event"] for one in drill.world.db["outbox"].find() if "progress" not in one["event"]]
-    assert told == ["funnel_cloning_failed"]
+    sent = [one["event"] for one in drill.world.db["outbox"].find() if "progress" not in one["event"]]
+    assert sent == ["funnel_cloning_failed"]
     _nothing_lies_about(drill, planted)
 
 
@@ -87,7 +87,7 @@ def _delete(drill: CloneDrill, planted: Planted) -> None:
 
 
 def _nothing_lies_about(drill: CloneDrill, planted: Planted) -> None:
-    """What was copied has records, so that it can be cleared away, and nobody holds anything."""
+    """What was copied has records, so that it can be cleared away, and no run holds anything."""
     case = drill.plan.case(planted)
     assert case.objects.keys() <= {one["key"] for one in (*case.images, *planted.versions[0].images)}
     assert {one["lease_owner"] for one in case.steps} <= {None}

@@ -13,7 +13,7 @@ from tests.support.s3_gateway import Misdeed, S3Gateway
 
 STEPS = 3
 QUICK = {"CLONE_RETRY_SECONDS": "0.2", "FUNNEL_SWEEP_SECONDS": "1"}
-ENOUGH = 12
+FAILED_COPIES = 12
 """More than all copies of the first attempt with their repeats."""
 
 
@@ -32,7 +32,7 @@ async def test_copies_that_fail_are_made_again(
     clone_drill: CloneDrill, gateway: S3Gateway, misdeed: Misdeed, figure: list[str]
 ) -> None:
     drill = clone_drill
-    gateway.next.extend([misdeed] * ENOUGH)
+    gateway.next.extend([misdeed] * FAILED_COPIES)
     planted = drill.plan.plant(STEPS)
     await drill.started(S3_ENDPOINT_URL=gateway.url, **QUICK)
     took = await drill.come_to_rest()
@@ -40,7 +40,7 @@ async def test_copies_that_fail_are_made_again(
 
     attempts = [step["attempts"] for step in drill.world.db["funnel.step"].find({"clone_id": planted.clone})]
     figure.append(f"{gateway.refused} copies refused; attempts of the steps {attempts}; whole after {took:.1f} s")
-    assert gateway.refused == ENOUGH
+    assert gateway.refused == FAILED_COPIES
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ from tests.support.drills.imports.plan import ImportDrill
 ROWS = 2_400
 CHUNKS = 120
 SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS)}
-AT_MOST = 25.0
+MAX_STOP_SECONDS = 25.0
 """Seconds from SIGTERM to the end, whatever happens."""
-USUALLY = 5.0
-GOES_ON = 2.0
+USUAL_STOP_SECONDS = 5.0
+MAX_TAKEOVER_SECONDS = 2.0
 """Seconds from the successor's start to its first chunk."""
 
 
@@ -26,14 +26,14 @@ async def test_the_successor_goes_on_at_once(drill: ImportDrill, figure: list[st
     daemon = await drill.started(**SETTINGS)
     await drill.progress(CHUNKS // 10)
 
-    left_after = await daemon.terminate(within=AT_MOST)
+    left_after = await daemon.terminate(within=MAX_STOP_SECONDS)
 
     assert daemon.exit_code == 0, daemon.tail()
-    assert left_after < USUALLY
+    assert left_after < USUAL_STOP_SECONDS
     done = _nothing_held(drill, queue_id)
     await drill.started(**SETTINGS)
     went_on = await drill.progress(done + 1)
-    assert went_on < GOES_ON
+    assert went_on < MAX_TAKEOVER_SECONDS
     await drill.come_to_rest()
     drill.check()
     _one_attempt(drill, queue_id)
@@ -48,7 +48,7 @@ async def test_it_leaves_without_redis_too(drill: ImportDrill, own_redis: Redis,
     await drill.progress(CHUNKS // 10)
     await own_redis.stop()
 
-    left_after = await daemon.terminate(within=AT_MOST)
+    left_after = await daemon.terminate(within=MAX_STOP_SECONDS)
 
     assert daemon.exit_code == 0, daemon.tail()
     _nothing_held(drill, queue_id)
@@ -67,7 +67,7 @@ async def test_it_leaves_while_redis_hangs(drill: ImportDrill, own_redis: Redis,
     await drill.progress(CHUNKS // 10)
     own_redis.program.pause()
 
-    left_after = await daemon.terminate(within=AT_MOST)
+    left_after = await daemon.terminate(within=MAX_STOP_SECONDS)
 
     assert daemon.exit_code == 0, daemon.tail()
     _nothing_held(drill, queue_id)
@@ -86,7 +86,7 @@ async def test_a_run_that_does_not_end_is_cut_off(drill: ImportDrill, figure: li
     daemon = await drill.started(**SETTINGS, SHUTDOWN_GRACE="1", FAULT_PLAN=hang)
     await drill.progress(CHUNKS // 4)
 
-    left_after = await daemon.terminate(within=AT_MOST)
+    left_after = await daemon.terminate(within=MAX_STOP_SECONDS)
 
     assert daemon.exit_code == 0, daemon.tail()
     _nothing_held(drill, queue_id)
@@ -104,7 +104,7 @@ async def test_it_is_handed_over_five_times(drill: ImportDrill, figure: list[str
     for tenth in range(1, 6):
         daemon = await drill.started(**SETTINGS)
         await drill.progress(CHUNKS * tenth // 10)
-        left_after.append(await daemon.terminate(within=AT_MOST))
+        left_after.append(await daemon.terminate(within=MAX_STOP_SECONDS))
         assert daemon.exit_code == 0, daemon.tail()
         _nothing_held(drill, queue_id)
     await drill.started(**SETTINGS)

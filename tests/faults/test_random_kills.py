@@ -21,8 +21,8 @@ MAX_DELAY = 0.3
 
 
 @pytest.mark.covers("DI-X1", "DI-X3", "DI-X7")
-async def test_three_kills_in_5000_rows(drill: ImportDrill, figure: list[str]) -> None:
-    await _kill_imports(drill, figure, rows=5_000, kills=3)
+async def test_three_kills_in_3000_rows(drill: ImportDrill, figure: list[str]) -> None:
+    await _kill_imports(drill, figure, rows=3_000, kills=3)
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ async def slow_s3(servers: dict[str, str]) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.covers("FC-12", "FC-X2", "FC-X8")
 async def test_kills_in_a_clone_of_ten_steps(
     clone_drill: CloneDrill, slow_s3: Proxy, figure: list[str], kills: int

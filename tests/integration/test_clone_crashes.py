@@ -53,7 +53,7 @@ async def test_a_crash_between_the_last_step_and_the_end_is_made_up_for(world: W
 
 
 @pytest.mark.covers("FC-X5")
-async def test_whoever_sees_the_end_it_is_told_once(world: World, app: EngineApp) -> None:
+async def test_the_end_is_sent_once_however_many_runs_see_it(world: World, app: EngineApp) -> None:
     from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
 
     clone = new_clone(world, Original(world, steps=1))
@@ -70,7 +70,7 @@ async def test_whoever_sees_the_end_it_is_told_once(world: World, app: EngineApp
 
 
 @pytest.mark.covers("FC-X5", "R-26")
-async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
+async def test_events_that_a_crash_left_unsent_are_sent_by_the_next_sweep(
     world: World, app: EngineApp, configured: Settings
 ) -> None:
     """As if the process had died between the end of the clone and its announcement."""

@@ -43,7 +43,7 @@ def poison(world: World) -> ObjectId:
 
 
 @pytest.mark.covers("FC-07")
-async def test_an_original_that_is_gone_is_said_in_the_seeds_words(world: World, run_clones: RunClones) -> None:
+async def test_an_original_that_is_gone_fails_the_clone_in_the_seeds_words(world: World, run_clones: RunClones) -> None:
     original = ObjectId()
     clone = new_clone(world, original, error=["an older complaint"])
 
@@ -89,9 +89,9 @@ async def test_an_image_whose_object_is_gone_is_emptied_and_the_clone_completes(
     step, _ = steps_of(world, clone)
     assert '<img src="/f/">' in step["raw_html"]
     assert any(gone in error for error in components_of(world, step)["errors"])
-    told = funnel_of(world, clone)["clone"]
-    assert {key for key in (gone, unused) for warning in told["warnings"] if key in warning} == {gone, unused}
-    assert (told["images"], told["manifest"]["reset"]) == (4, {"references": 1})
+    outcome = funnel_of(world, clone)["clone"]
+    assert {key for key in (gone, unused) for warning in outcome["warnings"] if key in warning} == {gone, unused}
+    assert (outcome["images"], outcome["manifest"]["reset"]) == (4, {"references": 1})
     assert {gone, unused}.isdisjoint(images_of(world, clone))
 
 
@@ -183,7 +183,9 @@ async def test_after_three_attempts_step_and_funnel_wait_for_the_next_run(
 
 
 @pytest.mark.covers("FC-X16", "FC-19")
-async def test_after_three_runs_a_clone_has_failed_until_somebody_asks(world: World, run_clones: RunClones) -> None:
+async def test_after_three_runs_a_clone_has_failed_until_an_operator_retries(
+    world: World, run_clones: RunClones
+) -> None:
     clone = poison(world)
 
     for run in (1, 2, 3):

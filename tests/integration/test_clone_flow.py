@@ -37,20 +37,20 @@ async def test_the_clone_says_what_was_done(world: World, run_clones: RunClones)
 
     await run_clones()
 
-    told = funnel_of(world, clone)["clone"]
-    assert (told["steps_total"], told["steps_done"], told["images"], told["forms"]) == (3, 3, 5, 1)
-    assert told["manifest"] == {
+    outcome = funnel_of(world, clone)["clone"]
+    assert (outcome["steps_total"], outcome["steps_done"], outcome["images"], outcome["forms"]) == (3, 3, 5, 1)
+    assert outcome["manifest"] == {
         "copied": {"steps": 3, "components": 3, "images": 5, "forms": 1},
         "relinked": {"funnel": 3, "steps": 3, "images": 6, "forms": 3, "chat": 0},
         "reset": {"references": 0},
         "left": {"references": 0},
     }
-    assert (told["attempts"], told["warnings"], told["error"]) == (0, [], None)
-    assert told["started_at"] < told["finished_at"]
+    assert (outcome["attempts"], outcome["warnings"], outcome["error"]) == (0, [], None)
+    assert outcome["started_at"] < outcome["finished_at"]
 
 
 @pytest.mark.covers("FC-05", "FC-20")
-async def test_one_completion_is_told_to_all_active_users_and_to_the_crm(world: World, run_clones: RunClones) -> None:
+async def test_one_completion_is_sent_to_all_active_users_and_to_the_crm(world: World, run_clones: RunClones) -> None:
     second, gone, stranger = ObjectId(), ObjectId(), ObjectId()
     world.db["users"].insert_many(
         [
@@ -160,11 +160,11 @@ async def test_jobs_hold_ids_only(world: World, app: EngineApp) -> None:
     dumped = b"".join([key + await app.redis.dump(key) for key in ours])
 
     assert b"funnel.step" in dumped
-    for told in (original.form, original.shared, "old key", str(world.account), "Original"):
-        assert told.encode() not in dumped
+    for outcome in (original.form, original.shared, "old key", str(world.account), "Original"):
+        assert outcome.encode() not in dumped
 
 
-async def test_progress_is_told_between_the_first_step_and_the_last(
+async def test_progress_is_sent_between_the_first_step_and_the_last(
     world: World, app: EngineApp, run_clones: RunClones, servers: dict[str, str]
 ) -> None:
     from pipeline_engine.embedded.sink import Sink

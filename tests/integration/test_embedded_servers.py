@@ -1,4 +1,4 @@
-"""The whole group: quick, private, kept where asked, and gone with whoever started it."""
+"""The whole group: quick, private, kept where asked, and gone with the process that started it."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ async def test_rows_whose_chunk_was_not_written_down_as_done_are_not_doubled(
     assert world.import_of(queue_id)["attempts"] == 1
 
 
-async def test_rows_that_somebody_has_edited_since_stay_as_they_are(world: World, run_imports: RunImports) -> None:
+async def test_rows_that_a_user_has_edited_since_stay_as_they_are(world: World, run_imports: RunImports) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
     await run_imports(import_chunk_rows=50)
     world.db["deals"].update_one({"import_id": queue_id, "import_row": 1}, {"$set": {"name": "Edited by hand"}})
@@ -104,7 +104,7 @@ async def test_a_stranger_with_the_same_id_stays_and_the_row_gets_another(
 ) -> None:
     queue_id = world.queue("later.csv", MAPPINGS)
     strangers: list[Document] = [
-        {"_id": deal_id(queue_id, 1), "name": "somebody else's", "account_id": ObjectId()},
+        {"_id": deal_id(queue_id, 1), "name": "foreign", "account_id": ObjectId()},
         {"_id": deal_id(queue_id, 2), "name": "of another import", "import_id": ObjectId(), "import_row": 2},
         {"_id": deal_id(queue_id, 3), "name": "of another row", "import_id": queue_id, "import_row": 77_000},
     ]
@@ -164,7 +164,7 @@ async def test_a_call_that_fails_on_the_way_costs_an_attempt_and_no_row(
     assert f"{failpoint} {nth} before" in passed.read_text()
 
 
-async def test_an_import_given_up_half_way_tells_what_it_has_and_a_retry_does_the_rest(
+async def test_an_import_given_up_half_way_reports_what_it_has_and_a_retry_does_the_rest(
     world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(FILE, MAPPINGS)

@@ -81,7 +81,7 @@ async def test_a_running_import_stops_within_a_chunk_and_a_retry_brings_the_rest
     assert [deal for deal in world.deals_of(queue_id) if deal["import_row"] <= 3] == cancelled[:3]
 
 
-async def test_both_endings_are_told_and_only_the_completion_to_the_crm(
+async def test_both_endings_are_sent_and_only_the_completion_to_the_crm(
     world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(SAMPLE)

@@ -17,6 +17,7 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.providers.sockets import Delivery, LoggedSockets, Sockets, SocketService
 from pipeline_engine.providers.tokens import ServiceTokens
+from tests.support.eventually import eventually
 from tests.support.proxy import Fault, Proxy
 
 SECRET = "a secret that is long enough for everybody"
@@ -59,9 +60,7 @@ async def say(service: Sockets, event_id: str = "e1") -> Delivery:
 
 
 async def until_said(service: Sockets, event_id: str) -> None:
-    async with asyncio.timeout(15):
-        while not await say(service, event_id):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: say(service, event_id), f"{event_id} is acknowledged")
 
 
 async def test_an_event_arrives_as_the_contract_says(service: SocketService, sink: Sink, tokens: ServiceTokens) -> None:
@@ -158,7 +157,7 @@ async def test_a_hanging_service_costs_bounded_time_and_recovers(
     await until_said(service, "back")
 
 
-async def test_an_event_that_nobody_acknowledges_is_told_apart(service: SocketService, sink: Sink) -> None:
+async def test_an_event_without_an_acknowledgement_is_known_as_such(service: SocketService, sink: Sink) -> None:
     await sink.behave(silent=True)
     assert await say(service) is Delivery.UNHEARD
     assert not Delivery.UNHEARD

@@ -30,7 +30,7 @@ class Databases:
 
     @contextmanager
     def lend(self) -> Iterator[str]:
-        """The name of a database that nobody else has."""
+        """The name of a database of one's own."""
         name = self._resting.popleft() if len(self._resting) > RESTING else f"test_{secrets.token_hex(6)}"
         yield name
         self._empty(self._mongo[name])

@@ -13,10 +13,10 @@ from pipeline_engine.domain.imports.csv.row import RowMapper
 
 
 async def parse_file(
-    data: bytes, mappings: dict[str, str], told: dict[str, Any] | None = None, rows: int = 500
+    data: bytes, mappings: dict[str, str], options: dict[str, Any] | None = None, rows: int = 500
 ) -> Parsed:
     """The whole way of a file, as the flow goes it."""
-    dialect = detect(data, told or {}, whole=True)
+    dialect = detect(data, options or {}, whole=True)
     header = find_header(data, dialect, whole=True)
     assert header is not None
     mapper = RowMapper(compile_mapping(mappings, header.columns))
@@ -32,9 +32,9 @@ async def parse_file(
     return whole
 
 
-async def parse_two_columns(body: bytes, **told: Any) -> Parsed:
+async def parse_two_columns(body: bytes, **options: Any) -> Parsed:
     """A file of the columns Name and Value."""
-    return await parse_file(b"Name,Value\n" + body, {"Name": "name", "Value": "value"}, {"delimiter": ",", **told})
+    return await parse_file(b"Name,Value\n" + body, {"Name": "name", "Value": "value"}, {"delimiter": ",", **options})
 
 
 def error_places(parsed: Parsed) -> list[tuple[int, int, str]]:

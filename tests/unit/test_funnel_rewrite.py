@@ -130,7 +130,7 @@ def test_what_the_old_name_did_not_have_is_percent_encoded() -> None:
     assert rewrite_one("k%252Fa%2520x.png", {"k/a x.png": "k/b x(1).jpg"}) == "k%252Fb%2520x%25281%2529.jpg"
 
 
-def test_keys_that_look_encoded_are_told_apart() -> None:
+def test_keys_that_look_encoded_are_distinguished() -> None:
     keys = {"k/a b.png": "n/1.png", "k/a%20b.png": "n/2.png", "k/a+b.png": "n/3.png", "k/50%.png": "n/50%.png"}
     assert rewrite_one("k/a b.png", {"k/a%20b.png": "n/a%20b.png"}) == "n/a b.png"
     assert rewrite_one("k/a b.png|k/a%20b.png|k/a+b.png|k/50%25.png|k/50%.png", keys) == (
@@ -255,7 +255,7 @@ def test_the_proof_does_not_take_a_piece_at_its_windows_edge_for_a_whole() -> No
             assert list(finder.find(text)) == []
 
 
-def test_what_is_left_is_told_with_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_is_reported_with_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline_engine.domain.funnels.page_process.replaced", lambda text, *_: text)
     assert rewritten(Page(f" {FUNNEL}", f"[{FORM}]"), MAP, None).leftovers == (
         Leftover("html", 1, FUNNEL),

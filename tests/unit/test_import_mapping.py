@@ -110,7 +110,7 @@ def test_empty_mappings_and_files_of_something_else_are_refused() -> None:
     assert "'Foo'" in str(_refused({"Foo": "value", "Bar": "status"}))
 
 
-def test_a_missing_column_is_told_and_gets_a_place_that_no_row_has() -> None:
+def test_a_missing_column_is_reported_and_gets_a_place_that_no_row_has() -> None:
     compiled = compile_mapping({"Deal Name": "name", "Phone": "contact_phone", "Extra": CUSTOM}, HEADER)
     assert compiled == ColumnMap(HEADER, {"name": 0, "contact_phone": 4}, {CUSTOM: 4}, ("Phone", "Extra"))
 

@@ -120,7 +120,7 @@ async def test_a_stage_name_has_a_limit() -> None:
     assert [(error.row, error.column, error.code) for error in parsed.errors] == [(2, "Stage", "too_long")]
 
 
-async def test_a_told_encoding_is_used() -> None:
+async def test_a_given_encoding_is_used() -> None:
     parsed = await parse_two_columns("Caf\xe9,1\n".encode("latin-1"), encoding="latin-1")
     assert parsed.rows[0].fields["name"] == "Caf\xe9"
     parsed = await parse_two_columns(b"5 \x80,1\nbad \x81,2\n", encoding="windows-1252")

@@ -170,7 +170,7 @@ async def test_a_large_chunk_is_parsed_in_turns_with_the_other_tasks() -> None:
 
 
 async def _longest_hold(work: Any) -> float:
-    """Seconds of processor time of the longest stretch in which nobody else had a turn."""
+    """Seconds of processor time of the longest stretch in which no other task had a turn."""
     task = asyncio.ensure_future(work)
     longest = 0.0
     while not task.done():

@@ -115,7 +115,7 @@ def test_cutting_goes_on_from_any_record(text: str, seed: int, data: st.DataObje
 
 @settings(max_examples=200)
 @given(text=TEXT, seed=st.integers(0, 9))
-def test_a_quote_never_closed_is_told_and_only_then(text: str, seed: int) -> None:
+def test_a_quote_never_closed_is_reported_and_only_then(text: str, seed: int) -> None:
     try:
         list(csv.reader(io.StringIO(text, newline=""), strict=True))
         open_at_end = False

@@ -116,7 +116,7 @@ CANARY_NAMES = (
 
 
 class Opaque:
-    """An object of somebody else's that tells all in its repr."""
+    """A foreign object that shows all in its repr."""
 
     def __init__(self, content: dict[str, str]) -> None:
         self.content = content

@@ -229,7 +229,7 @@ def test_other_shapes_are_refused(tokens: ServiceTokens, token: str) -> None:
     assert refused(tokens, token) in {"token_shape", "token_json"}
 
 
-def test_a_token_of_more_than_4_kb_is_refused_whoever_signed_it(tokens: ServiceTokens, clock: Clock) -> None:
+def test_a_token_of_more_than_4_kb_is_refused_however_it_is_signed(tokens: ServiceTokens, clock: Clock) -> None:
     assert tokens.verify(signed({"alg": "HS256"}, claims(clock, scope="x" * 2600)))
     assert refused(tokens, signed({"alg": "HS256"}, claims(clock, scope="x" * 3000))) == "token_shape"
 

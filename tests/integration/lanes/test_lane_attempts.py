@@ -78,7 +78,7 @@ async def test_what_no_repeat_can_help_is_not_repeated(crews: Crews, queue: Lane
 
     async def stale(_: Context[None]) -> None:
         runs["stale"] += 1
-        raise LeaseLost("somebody else has it")
+        raise LeaseLost("another run has it")
 
     await crews(lane(), {"permanent": permanent, "dead": dead, "stale": stale})
     for function in ("permanent", "dead", "stale"):

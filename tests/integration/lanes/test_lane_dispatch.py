@@ -67,7 +67,7 @@ async def test_enqueue_many_counts_what_is_new_across_batches(queue: LaneQueue) 
     assert (await queue.counts(["test"]))["test"].waiting == 1100
 
 
-async def test_a_delayed_job_runs_when_due_and_nobody_polls_for_it(crews: Crews, queue: LaneQueue) -> None:
+async def test_a_delayed_job_runs_when_due_without_polling(crews: Crews, queue: LaneQueue) -> None:
     ran: list[float] = []
 
     async def handler(_: Context[None]) -> None:

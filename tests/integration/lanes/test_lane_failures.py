@@ -158,7 +158,7 @@ async def test_a_planted_past_is_ignored(crews: Crews, queue: LaneQueue, redis: 
     async def handler(context: Context[None]) -> None:
         attempts.append(context.job.attempt)
 
-    forged = Codec(b"the key of somebody else entirely").serialize([99, 1, [], True])
+    forged = Codec(b"the key of another program entirely").serialize([99, 1, [], True])
     for name, planted in (("a", b64encode(forged).decode()), ("b", "no base64 ÿ"), ("c", "c2hvcnQ=")):
         await queue.enqueue("test", "f", id=name)
         await redis.hset(queue.keys.stem("test") + "state", name, planted)  # type: ignore[misc]

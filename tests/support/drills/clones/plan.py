@@ -24,7 +24,7 @@ from tests.support.world import World
 class Marked(Original):
     """Every page of it shows two images and two forms that all pages share, and one image of its own.
 
-    The names of its images and forms begin with `mark`, so that copies can be told from others' in a shared bucket.
+    The names of its images and forms begin with `mark`, so that copies stand out in a shared bucket.
     """
 
     def __init__(self, world: World, steps: int) -> None:
