@@ -15,7 +15,6 @@ from bson import ObjectId
 from pipeline_engine import settings
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.errors import Transient
-from pipeline_engine.repos.indexes import create_indexes
 from tests.support.automations import deal_of, run
 from tests.support.drills.automations.case import Expected
 from tests.support.drills.automations.plan import AutomationDrill
@@ -45,7 +44,6 @@ async def held(
     plan = {"failpoint": failpoint, "when": when, "do": "delay", "seconds": HELD}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan), "FAULT_LOG": str(log)}
     async with open_app(settings.from_environment({**drill.environment, **fault, **changes})) as app:
-        await create_indexes(app.database, app.collections)
         await app.heartbeat.beat()
         running = asyncio.create_task(run_slice(app, None, expected.automation))
         await eventually(lambda: f"{failpoint} 1 {when}" in log.read_text(), f"{when} {failpoint}", 10)
@@ -137,7 +135,6 @@ async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_another_run
     plan = {"failpoint": "mongo.outbox.insert_one", "nth": 2, "when": "after", "do": "raise"}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan)}
     async with open_app(settings.from_environment({**drill.environment, **fault})) as app:
-        await create_indexes(app.database, app.collections)
         await app.heartbeat.beat()
         with pytest.raises(Transient):
             await run_slice(app, None, expected.automation)

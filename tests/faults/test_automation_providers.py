@@ -14,7 +14,6 @@ from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.sms import Sms
-from pipeline_engine.repos.indexes import create_indexes
 from tests.support.automations import run
 from tests.support.drills.automations.case import Expected
 from tests.support.drills.automations.plan import AutomationDrill
@@ -42,7 +41,6 @@ async def app(automation_drill: AutomationDrill) -> AsyncIterator[EngineApp]:
     mailer = Mailer(drill.plan.outside.mail.url, "sales@crm.example", timeout=ANSWER_TIMEOUT)
     sms = Sms(SID, TOKEN, FROM, drill.plan.outside.twilio.url, timeout=ANSWER_TIMEOUT)
     async with open_app(settings.from_environment(drill.environment)) as app, mailer, sms:
-        await create_indexes(app.database, app.collections)
         yield replace(app, mailer=mailer, sms=sms)
 
 
