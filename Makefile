@@ -39,6 +39,7 @@ bench: $(READY) ## the figures of docs/benchmarks.md, as ratios
 
 faults: $(READY) ## the long fault runs as well
 	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest tests/unit --hypothesis-profile thorough
 
 lock: ## a new locked set of versions (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \

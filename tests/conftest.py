@@ -25,6 +25,7 @@ ROOM = 8 * 2**30
 
 # What takes long on a busy machine is no failure; tests of speed measure what they promise.
 settings.register_profile("tests", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("tests")
 
 

@@ -6,19 +6,19 @@ import json
 
 from bson import ObjectId
 
-from tests.support.command_line import Subprocess
+from tests.support.command_line import InProcess, Subprocess
 from tests.support.world import World
 
 
-def test_a_deal_before_and_after_it_fired(engine: Subprocess, world: World) -> None:
+def test_a_deal_before_and_after_it_fired(engine: Subprocess, inside: InProcess, world: World) -> None:
     automation, deal = world.automation("add_tag", tag=ObjectId()), world.deal()
     words = ("explain", "automation", automation, "--deal", deal)
 
     before = engine(*words, "--json")
-    foretold = engine("forecast", "automations", "--json")
-    assert engine("run-once", "deals.automations").returncode == 0
-    after = engine(*words, "--json")
-    explained = engine(*words)
+    foretold = inside("forecast", "automations", "--json")
+    assert inside("run-once", "deals.automations").returncode == 0
+    after = inside(*words, "--json")
+    explained = inside(*words)
 
     assert (before.returncode, json.loads(before.stdout)["next"]["what"]) == (0, "fires")
     assert [(one["automation"], one["deal"]) for one in json.loads(foretold.stdout)["firings"]] == [

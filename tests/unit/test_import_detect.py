@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
@@ -224,7 +224,6 @@ def test_a_header_that_is_not_in_the_encoding_is_unreadable() -> None:
     assert header.columns == ("Straße", "Wert")
 
 
-@settings(max_examples=300)
 @given(head=st.binary(max_size=200), whole=st.booleans())
 def test_any_bytes_give_a_dialect_and_a_header_or_a_refusal(head: bytes, whole: bool) -> None:
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from bson import encode
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline_engine.domain.imports.csv.chunks import ChunkCutter, Piece
@@ -109,7 +109,6 @@ def _csv(rows: list[list[str]]) -> str:
     return out.getvalue()
 
 
-@settings(max_examples=500, deadline=None)
 @given(body=RAW | WRITTEN | BROKEN, chunk=st.integers(1, 5))
 @example(body=b'a,b\r"c\r\n",d\r', chunk=1)
 @example(body=b'"a"b,"c"d"\n', chunk=2)
