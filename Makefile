@@ -22,9 +22,8 @@ demo: $(READY) ## real servers, sample data, one pass through everything, a summ
 dev: $(READY) ## the daemon on embedded servers, until Ctrl-C
 	$(BIN)/python -m pipeline_engine dev
 
-# Tests with deadlines can miss them on a crowded machine: what failed runs once more, alone. A real fault fails twice.
 test: $(READY) check ## everything that must hold before a change lands
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow" || $(BIN)/python -m pytest --lf --lfnf=none -m "not slow"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow"
 
 check: $(READY) covers ## types, style, layers, checklist
 	$(BIN)/ruff check .
@@ -40,6 +39,7 @@ bench: $(READY) ## the figures of docs/benchmarks.md, as ratios
 
 faults: $(READY) ## the long fault runs as well
 	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest tests/unit --hypothesis-profile thorough
 
 lock: ## a new locked set of versions (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \

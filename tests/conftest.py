@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from redis import Redis as RedisClient
 
 from pipeline_engine.embedded import EmbeddedServers
@@ -20,6 +21,12 @@ from tests.support.world import World
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux' file system in memory
 ROOM = 8 * 2**30
+
+
+# What takes long on a busy machine is no failure; tests of speed measure what they promise.
+settings.register_profile("tests", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:
@@ -81,7 +88,7 @@ def world(environment: dict[str, str]) -> Iterator[World]:
 
 @pytest.fixture
 async def own_redis(tmp_path: Path) -> AsyncIterator[Redis]:
-    """A Redis that nobody else uses: empty it, stop it, start it again (same port, same data), pause it."""
+    """A Redis of the test's own: empty it, stop it, start it again (same port, same data), pause it."""
     redis = Redis(tmp_path)
     await redis.start()
     yield redis
@@ -90,7 +97,7 @@ async def own_redis(tmp_path: Path) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def own_mongo(tmp_path: Path) -> AsyncIterator[Mongo]:
-    """A MongoDB that nobody else uses: step it down, stop it, start it again (same port, same data), pause it."""
+    """A MongoDB of the test's own: step it down, stop it, start it again (same port, same data), pause it."""
     mongo = Mongo(tmp_path)
     await mongo.start()
     yield mongo

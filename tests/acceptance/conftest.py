@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Subprocess
+from tests.support.command_line import InProcess, Subprocess
 from tests.support.daemon import Daemon
 from tests.support.eventually import eventually
 
@@ -18,6 +18,12 @@ Start = Callable[..., Awaitable[Daemon]]
 def engine(environment: dict[str, str], tmp_path: Path) -> Subprocess:
     """The command line with a database and Redis keys of its own."""
     return Subprocess(environment, tmp_path)
+
+
+@pytest.fixture
+def inside(environment: dict[str, str], tmp_path: Path) -> InProcess:
+    """The same command line without a process of its own, for what need not pass through one once more."""
+    return InProcess(environment, tmp_path)
 
 
 @pytest.fixture

@@ -29,21 +29,21 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
 
     assert ran.returncode == 0, ran.stderr
     assert time.monotonic() - started < 30
-    told = summary(ran)
-    assert (told["deals"], told["errors"]) == ("1,988", "12")
-    assert sorted(told["stages"].split(", ")) == ["closed won", "negotiation", "proposal", "qualified"]
+    figures = summary(ran)
+    assert (figures["deals"], figures["errors"]) == ("1,988", "12")
+    assert sorted(figures["stages"].split(", ")) == ["closed won", "negotiation", "proposal", "qualified"]
     assert ran.stdout.count("the cell is empty but the field is needed") == 2
     assert ran.stdout.count("the row has 10 cells but the file 9 columns") == 1
-    assert "1 import_finished" in told["socket events"]
-    assert told["copied"] == "5 steps, 5 components, 12 images, 1 forms"
-    assert (told["left"], told["warnings"]) == ("0 references", "0")
-    assert told["user events"].endswith("funnel_cloning_completed")
-    assert float(told["rows/s"].replace(",", "")) > 0
-    assert ".errors-" in told["error CSV"]
-    in_stage = int(told["deals in 'negotiation'"])
+    assert "1 import_finished" in figures["socket events"]
+    assert figures["copied"] == "5 steps, 5 components, 12 images, 1 forms"
+    assert (figures["left"], figures["warnings"]) == ("0 references", "0")
+    assert figures["user events"].endswith("funnel_cloning_completed")
+    assert float(figures["rows/s"].replace(",", "")) > 0
+    assert ".errors-" in figures["error CSV"]
+    in_stage = int(figures["deals in 'negotiation'"])
     assert in_stage > 100
     types = ("add_tag", "note", "reminder", "follower", "email", "stage", "mails received")
-    assert [int(told[type]) for type in types] == [in_stage] * len(types)
+    assert [int(figures[type]) for type in types] == [in_stage] * len(types)
     assert ran.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

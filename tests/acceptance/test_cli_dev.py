@@ -6,24 +6,15 @@ import json
 import shlex
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import psutil
 import pytest
 
-from tests.support.command_line import PROGRAM, Subprocess
-
-PATIENCE = 30.0
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
+from tests.support.command_line import COMMAND_TIMEOUT, PROGRAM, Subprocess
+from tests.support.eventually import eventually
 
 
 class Dev:
@@ -56,47 +47,53 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
     running.process.wait()
 
 
-def test_a_first_import_goes_as_it_is_told(dev: Dev) -> None:
-    wait_for(lambda: "daemon.started" in dev.logged)
+async def test_a_first_import_goes_as_the_tutorial_says(dev: Dev) -> None:
+    await eventually(lambda: "daemon.started" in dev.logged, "the daemon is up", 60)
     for name in ("MONGO_URL", "REDIS_URL", "S3_ENDPOINT_URL", "SOCKET_URL", "SMTP_URL"):
         assert f"\n{name} " in f"\n{dev.said}"
     (health,) = (line.split()[-1] for line in dev.said.splitlines() if line.startswith("health "))
-    with urlopen(health) as answer:  # noqa: S310 - our own address
+    with urlopen(health) as answer:  # noqa: S310, ASYNC210 - our own address
         assert json.load(answer) == {"mongodb": "ok", "redis": "ok", "s3": "ok"}
     assert "SECRET" not in dev.said.partition("A first import")[0]
     environment, submission = (line for line in dev.said.splitlines() if line.startswith("  "))
 
-    told = subprocess.run(
+    submitted = subprocess.run(  # noqa: ASYNC221
         ["sh", "-c", f"{environment}\n{submission}"],
-        env=dev.line.environment, capture_output=True, text=True, check=False, timeout=PATIENCE,
+        env=dev.line.environment, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT,
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    assert "No daemon runs" not in told.stderr
-    variables = Path(shlex.split(environment.split(";")[1])[1]).read_text()
+    assert submitted.returncode == 0, submitted.stderr
+    assert "No daemon runs" not in submitted.stderr
+    variables = Path(shlex.split(environment.split(";")[1])[1]).read_text()  # noqa: ASYNC240
     settings = dict(word.split("=", 1) for word in shlex.split(variables))
-    watched = dev.line("imports", "watch", told.stdout.strip(), **settings)
+    watched = dev.line("imports", "watch", submitted.stdout.strip(), **settings)
     assert watched.returncode == 0, watched.stderr
     assert "completed; 1,988 rows added, 12 failed" in watched.stdout
 
 
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_stops_daemon_and_servers_in_order(dev: Dev, tmp_path: Path, polite: signal.Signals) -> None:
-    wait_for(lambda: "daemon.started" in dev.logged)
+async def test_asked_to_stop_it_stops_daemon_and_servers_in_order(
+    dev: Dev, tmp_path: Path, polite: signal.Signals
+) -> None:
+    await eventually(lambda: "daemon.started" in dev.logged, "the daemon is up", 60)
     family = psutil.Process(dev.process.pid).children(recursive=True)
     assert len(family) >= 5  # the daemon, the keeper and its servers
     dev.process.send_signal(polite)
 
-    assert dev.process.wait(PATIENCE) == 0
-    wait_for(lambda: not any(process.is_running() for process in family))
+    assert dev.process.wait(COMMAND_TIMEOUT) == 0
+    await eventually(lambda: not any(process.is_running() for process in family), "all are gone", 60)
     assert f'"signal": "{signal.SIGTERM.name}"' in dev.logged
     assert list((tmp_path / "own").iterdir()) == []
 
 
-def test_killed_outright_it_takes_daemon_and_servers_with_it(dev: Dev, tmp_path: Path) -> None:
-    wait_for(lambda: "daemon.started" in dev.logged)
+async def test_killed_outright_it_takes_daemon_and_servers_with_it(dev: Dev, tmp_path: Path) -> None:
+    await eventually(lambda: "daemon.started" in dev.logged, "the daemon is up", 60)
     family = psutil.Process(dev.process.pid).children(recursive=True)
 
     dev.process.kill()
 
-    wait_for(lambda: not any(process.is_running() and process.status() != "zombie" for process in family))
-    wait_for(lambda: list((tmp_path / "own").iterdir()) == [])
+    await eventually(lambda: not any(map(_runs, family)), "all are gone", 60)
+    await eventually(lambda: list((tmp_path / "own").iterdir()) == [], "the folder is empty", 60)
+
+
+def _runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != "zombie"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bson import ObjectId
 
-from tests.support.command_line import Ran, Subprocess
+from tests.support.command_line import InProcess, Ran, Subprocess
 from tests.support.world import SAMPLE, SAMPLE_MAPPINGS, World
 
 
@@ -24,7 +24,9 @@ def submit(engine: Subprocess, world: World, file: Path, *words: str, **changes:
     return engine("imports", "submit", file, *whose, *(words or columns), **changes)
 
 
-def test_a_file_is_submitted_run_listed_and_shown(engine: Subprocess, world: World, sample: Path) -> None:
+def test_a_file_is_submitted_run_listed_and_shown(
+    engine: Subprocess, inside: InProcess, world: World, sample: Path
+) -> None:
     submitted = submit(engine, world, sample)
     assert submitted.returncode == 0, submitted.stderr
     assert "No daemon runs" in submitted.stderr
@@ -40,7 +42,7 @@ def test_a_file_is_submitted_run_listed_and_shown(engine: Subprocess, world: Wor
     assert engine("run-once", "deals.import").returncode == 0
     assert len(world.deals_of(queue_id)) == 3
 
-    listed = engine("imports", "list", "--account", world.account)
+    listed = inside("imports", "list", "--account", world.account)
     (row,) = [line for line in listed.stdout.splitlines() if str(queue_id) in line]
     assert [cell.strip() for cell in row.split("│")[2:8]] == [
         "completed",
@@ -50,15 +52,15 @@ def test_a_file_is_submitted_run_listed_and_shown(engine: Subprocess, world: Wor
         "3",
         "0",
     ]
-    assert engine("imports").stdout.count("completed") == 1
+    assert inside("imports").stdout.count("completed") == 1
 
-    shown = engine("imports", "show", queue_id)
-    told = dict(line.split("  ", 1) for line in shown.stdout.splitlines() if "  " in line)
-    figures = {name: value.strip() for name, value in told.items()}
+    shown = inside("imports", "show", queue_id)
+    lines = dict(line.split("  ", 1) for line in shown.stdout.splitlines() if "  " in line)
+    figures = {name: value.strip() for name, value in lines.items()}
     assert figures["status"] == "completed"
     assert (figures["rows read"], figures["rows added"], figures["rows failed"]) == ("3", "3", "0")
     assert "delimiter ','" in figures["dialect"]
 
-    watched = engine("imports", "watch", queue_id)
+    watched = inside("imports", "watch", queue_id)
     assert watched.returncode == 0
     assert "completed; 3 rows added, 0 failed in " in watched.stdout

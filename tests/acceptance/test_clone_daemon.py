@@ -47,8 +47,8 @@ async def test_a_new_clone_is_noticed_at_once_and_its_end_is_heard(
 
 async def _heard(servers: dict[str, str], clone: ObjectId) -> bool:
     records = await Sink(servers["SOCKET_SINK_URL"]).records()
-    told = [one["payload"]["data"] for one in records if one["event"] == "funnel_cloning_completed"]
-    return str(clone) in {one["funnel_id"] for one in told}
+    received = [one["payload"]["data"] for one in records if one["event"] == "funnel_cloning_completed"]
+    return str(clone) in {one["funnel_id"] for one in received}
 
 
 @pytest.mark.covers("FC-01")

@@ -27,9 +27,9 @@ from tests.support.world import World
 
 def run(engine: Subprocess, **changes: str) -> dict[str, Any]:
     ran = engine("run-once", "funnels.clone", "--json", **changes)
-    told: dict[str, Any] = json.loads(ran.stdout)
-    assert ran.returncode == (0 if told["ok"] else 1), ran.stderr
-    return dict(told["sweeps"][0])
+    printed: dict[str, Any] = json.loads(ran.stdout)
+    assert ran.returncode == (0 if printed["ok"] else 1), ran.stderr
+    return dict(printed["sweeps"][0])
 
 
 @pytest.mark.covers("FC-05", "FC-18", "FC-25")

@@ -45,7 +45,7 @@ async def test_the_seeds_sample_becomes_three_deals(world: World, start: Start) 
 
 
 async def test_a_new_import_is_noticed_at_once(world: World, start: Start, servers: dict[str, str]) -> None:
-    """Though the timetable looks for imports, and for events to be told, once a minute only."""
+    """Though the timetable looks for imports, and for events to deliver, once a minute only."""
     await start(IMPORT_SWEEP_SECONDS="60", OUTBOX_SWEEP_SECONDS="60")
     sink = Sink(servers["SOCKET_SINK_URL"])
     await sink.clear()
@@ -72,7 +72,7 @@ async def test_a_daemon_without_deals_leaves_imports_alone_and_says_so(
     daemon = await start(QM_DEALS="false")
 
     assert "deal import" in {line["system"] for line in daemon.said("system.switched_off")}
-    # It is at work all the same: an event that came after the import is told.
+    # It is at work all the same: an event that came after the import is delivered.
     now = datetime.now(UTC)
     event = {"_id": f"later:{queue_id}", "event": "later", "user_ids": [], "data": {}, "attempts": 0}
     world.db["outbox"].insert_one({**event, "account_id": world.account, "state": "waiting", "next_at": now})

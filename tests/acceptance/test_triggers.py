@@ -49,7 +49,7 @@ async def test_the_daemon_looks_when_it_is_asked(world: World, hooks: dict[str, 
     automation = world.automation("add_tag", tag=ObjectId(), delay=2)
     daemon = Daemon(hooks, tmp_path, "daemon")
     await eventually(lambda: daemon.ready, "the daemon is ready", 30, daemon)
-    # What is due two seconds after it was told of: no change of anything makes somebody look then.
+    # What is due two seconds after its change: no other change wakes the sweep then.
     deal = world.deal(automation_starts=datetime.now(UTC))
 
     async def fired() -> bool:

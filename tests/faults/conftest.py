@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.automation_drill import AutomationDrill
-from tests.faults.clone_drill import CloneDrill
-from tests.faults.drill import Drill
 from tests.support.daemon import SHORT
-from tests.support.outside import Outside
+from tests.support.drills.automations.plan import AutomationDrill, AutomationPlan
+from tests.support.drills.clones.plan import CloneDrill, ClonePlan
+from tests.support.drills.drill import Drill
+from tests.support.drills.imports.plan import ImportDrill, ImportPlan
 
 FIGURES = pytest.StashKey[list[str]]()
 
@@ -24,28 +24,20 @@ def environment(servers: dict[str, str], mongo_url: str, redis_prefix: str) -> d
 
 
 @pytest.fixture
-def drill(environment: dict[str, str], key_prefix: str, tmp_path: Path) -> Iterator[Drill]:
-    with Drill(environment, key_prefix, tmp_path) as drill:
+async def drill(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[ImportDrill]:
+    async with Drill(ImportPlan(), environment, tmp_path) as drill:
         yield drill
 
 
 @pytest.fixture
-async def outside(environment: dict[str, str]) -> AsyncIterator[Outside]:
-    async with Outside(environment["APP_SECRET"]) as outside:
-        yield outside
-
-
-@pytest.fixture
-async def automation_drill(
-    environment: dict[str, str], outside: Outside, tmp_path: Path
-) -> AsyncIterator[AutomationDrill]:
-    with AutomationDrill(environment, tmp_path, outside) as drill:
+async def automation_drill(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[AutomationDrill]:
+    async with Drill(AutomationPlan(), environment, tmp_path) as drill:
         yield drill
 
 
 @pytest.fixture
-def clone_drill(environment: dict[str, str], tmp_path: Path) -> Iterator[CloneDrill]:
-    with CloneDrill(environment, tmp_path) as drill:
+async def clone_drill(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[CloneDrill]:
+    async with Drill(ClonePlan(), environment, tmp_path) as drill:
         yield drill
 
 

@@ -15,10 +15,9 @@ from bson import ObjectId
 from pipeline_engine import settings
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.errors import Transient
-from pipeline_engine.repos.indexes import create_indexes
-from tests.faults.automation_checker import Expected
-from tests.faults.automation_drill import AutomationDrill
 from tests.support.automations import deal_of, run
+from tests.support.drills.automations.case import Expected
+from tests.support.drills.automations.plan import AutomationDrill
 from tests.support.engine_app import open_app
 from tests.support.events import carry_events
 from tests.support.eventually import eventually
@@ -32,7 +31,7 @@ SENDING = ("smtp.data", "before")
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
-    return {**environment, "LEASE_SECONDS": "15"}  # nobody beats here
+    return {**environment, "LEASE_SECONDS": "15"}  # no heartbeat runs here
 
 
 @asynccontextmanager
@@ -45,7 +44,6 @@ async def held(
     plan = {"failpoint": failpoint, "when": when, "do": "delay", "seconds": HELD}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan), "FAULT_LOG": str(log)}
     async with open_app(settings.from_environment({**drill.environment, **fault, **changes})) as app:
-        await create_indexes(app.database, app.collections)
         await app.heartbeat.beat()
         running = asyncio.create_task(run_slice(app, None, expected.automation))
         await eventually(lambda: f"{failpoint} 1 {when}" in log.read_text(), f"{when} {failpoint}", 10)
@@ -64,7 +62,7 @@ def nothing_happened(drill: AutomationDrill, deals: set[ObjectId]) -> bool:
     db, ids = drill.world.db, {"$in": list(deals)}
     marked = {"_id": ids, "$or": [{"tags.0": {"$exists": True}}, {"automation_triggered.0": {"$exists": True}}]}
     written = db["notes"].count_documents({"deal_id": ids}) + db["automation_logs"].count_documents({"deals": ids})
-    units = {ObjectId(arrival.unit.split(":")[1]) for arrival in drill.outside.arrivals()}
+    units = {ObjectId(arrival.unit.split(":")[1]) for arrival in drill.plan.outside.arrivals()}
     return db["deals"].count_documents(marked) == written == 0 and not units & deals
 
 
@@ -73,7 +71,7 @@ def nothing_happened(drill: AutomationDrill, deals: set[ObjectId]) -> bool:
 async def test_switched_off_between_claim_and_effect_nothing_happens(
     automation_drill: AutomationDrill, tmp_path: Path, type: str
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant(type, deals=3)
+    drill, expected = automation_drill, automation_drill.plan.plant(type, deals=3)
 
     async with held(drill, tmp_path, expected, CLAIMED):
         switch_off(drill, expected)
@@ -88,12 +86,12 @@ async def test_switched_off_between_claim_and_effect_nothing_happens(
 async def test_switched_off_while_it_sends_no_further_batch_begins(
     automation_drill: AutomationDrill, tmp_path: Path
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant("email", deals=6)
+    drill, expected = automation_drill, automation_drill.plan.plant("email", deals=6)
 
     async with held(drill, tmp_path, expected, SENDING, AUTOMATION_BATCH="2"):
         switch_off(drill, expected)
 
-    sent = {ObjectId(arrival.unit.split(":")[1]) for arrival in drill.outside.arrivals()}
+    sent = {ObjectId(arrival.unit.split(":")[1]) for arrival in drill.plan.outside.arrivals()}
     assert sent == set(sorted(expected.done)[:2])
     assert nothing_happened(drill, set(expected.done) - sent)
 
@@ -115,7 +113,7 @@ async def test_a_deal_that_leaves_between_claim_and_effect_is_left_alone(
     type: str,
     change: Callable[[AutomationDrill, ObjectId], None],
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant(type, deals=3)
+    drill, expected = automation_drill, automation_drill.plan.plant(type, deals=3)
     leaves = min(expected.done)
 
     async with held(drill, tmp_path, expected, SELECTED):
@@ -129,21 +127,20 @@ async def test_a_deal_that_leaves_between_claim_and_effect_is_left_alone(
 
 
 @pytest.mark.covers("DA-X13")
-async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_told_of_as_another_run(
+async def test_deals_that_enter_after_a_run_broke_off_at_its_end_are_another_run(
     automation_drill: AutomationDrill,
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant("add_tag", deals=3, bad=1)
-    # The second event is that of the end: it is told, and the run does not let go of the automation.
+    drill, expected = automation_drill, automation_drill.plan.plant("add_tag", deals=3, bad=1)
+    # The second event is that of the end: it is written, and the run does not release the automation.
     plan = {"failpoint": "mongo.outbox.insert_one", "nth": 2, "when": "after", "do": "raise"}
     fault = {"FAULT_TESTING": "1", "FAULT_PLAN": json.dumps(plan)}
     async with open_app(settings.from_environment({**drill.environment, **fault})) as app:
-        await create_indexes(app.database, app.collections)
         await app.heartbeat.beat()
         with pytest.raises(Transient):
             await run_slice(app, None, expected.automation)
-        drill.enter(expected, deals=2)
+        drill.plan.enter(expected, deals=2)
         await run(app, expected.automation)
         await carry_events(app)
 
-    drill.judge()
+    drill.check()
     assert drill.world.db["outbox"].count_documents({"event": "automation_finished"}) == 2

@@ -14,10 +14,9 @@ from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.sms import Sms
-from pipeline_engine.repos.indexes import create_indexes
-from tests.faults.automation_checker import Expected
-from tests.faults.automation_drill import AutomationDrill
 from tests.support.automations import run
+from tests.support.drills.automations.case import Expected
+from tests.support.drills.automations.plan import AutomationDrill
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.events import carry_events
 from tests.support.proxy import Proxy
@@ -25,32 +24,31 @@ from tests.support.stand_ins.scripted_smtp import CUT, HANG
 from tests.support.stand_ins.stand_in import BreakOff, Hang, Say
 from tests.support.stand_ins.twilio import FROM, SID, TOKEN
 
-PATIENCE = 0.5
+ANSWER_TIMEOUT = 0.5
 LATER, NEVER = "451 4.7.1 come back", "550 5.1.1 no such user"
 UNKNOWN = "it may have gone out: the call was not confirmed, so it is not sent again by itself"
 
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
-    return {**environment, "LEASE_SECONDS": "15"}  # nobody beats here
+    return {**environment, "LEASE_SECONDS": "15"}  # no heartbeat runs here
 
 
 @pytest.fixture
 async def app(automation_drill: AutomationDrill) -> AsyncIterator[EngineApp]:
     """An engine that waits half a second for an answer."""
     drill = automation_drill
-    mailer = Mailer(drill.outside.mail.url, "sales@crm.example", timeout=PATIENCE)
-    sms = Sms(SID, TOKEN, FROM, drill.outside.twilio.url, timeout=PATIENCE)
+    mailer = Mailer(drill.plan.outside.mail.url, "sales@crm.example", timeout=ANSWER_TIMEOUT)
+    sms = Sms(SID, TOKEN, FROM, drill.plan.outside.twilio.url, timeout=ANSWER_TIMEOUT)
     async with open_app(settings.from_environment(drill.environment)) as app, mailer, sms:
-        await create_indexes(app.database, app.collections)
         yield replace(app, mailer=mailer, sms=sms)
 
 
 async def work_off(drill: AutomationDrill, app: EngineApp, expected: Expected) -> None:
-    """To the end of the run, and everybody hears of it."""
+    """To the end of the run and the delivery of its events."""
     await run(app, expected.automation)
     await carry_events(app)
-    drill.judge()
+    drill.check()
 
 
 def records(drill: AutomationDrill, expected: Expected) -> list[tuple[str, int, bool]]:
@@ -68,7 +66,7 @@ def messages(drill: AutomationDrill, expected: Expected) -> list[str]:
 def but(drill: AutomationDrill, expected: Expected, failed: ObjectId) -> Expected:
     """The same, with a deal that is to fail after all."""
     now = Expected(expected.automation, expected.done - {failed}, expected.failed | {failed})
-    drill.expected[drill.expected.index(expected)] = now
+    drill.plan.expected[drill.plan.expected.index(expected)] = now
     return now
 
 
@@ -90,14 +88,14 @@ SENT, AGAIN, UNSURE = ("sent", 1, False), ("sent", 2, False), ("sent", 2, True)
 async def test_a_mail_server_that_fails_once_gets_the_mail_again(
     automation_drill: AutomationDrill, app: EngineApp, step: str, answer: str, record: Any, copies: int
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant("email", deals=3)
-    drill.outside.mail.script[step].append(answer)
+    drill, expected = automation_drill, automation_drill.plan.plant("email", deals=3)
+    drill.plan.outside.mail.script[step].append(answer)
 
     await work_off(drill, app, expected)
 
     assert sorted(records(drill, expected)) == sorted([SENT, SENT, record])
     # A mail that went out twice did so under one Message-ID, of which the drill's judge makes sure.
-    assert len(drill.outside.arrivals()) == copies
+    assert len(drill.plan.outside.arrivals()) == copies
 
 
 @pytest.mark.parametrize(
@@ -112,27 +110,27 @@ async def test_a_mail_server_that_fails_once_gets_the_mail_again(
 async def test_a_mail_that_is_refused_fails_alone_and_says_why(
     automation_drill: AutomationDrill, app: EngineApp, step: str, answer: str, attempts: int, reason: str
 ) -> None:
-    drill, good = automation_drill, automation_drill.plant("email", deals=2)
+    drill, good = automation_drill, automation_drill.plan.plant("email", deals=2)
     await work_off(drill, app, good)
-    bad = drill.plant("email", deals=1)
-    drill.outside.mail.script[step].extend([answer] * attempts)
+    bad = drill.plan.plant("email", deals=1)
+    drill.plan.outside.mail.script[step].extend([answer] * attempts)
     bad = but(drill, bad, next(iter(bad.done)))
 
     await work_off(drill, app, bad)
 
     assert records(drill, bad) == [("failed", attempts, False)]
     assert messages(drill, bad) == [reason]
-    await work_off(drill, app, drill.enter(bad, deals=2))
+    await work_off(drill, app, drill.plan.enter(bad, deals=2))
 
 
 @pytest.mark.covers("DA-14", "DA-20")
 async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_back(
     automation_drill: AutomationDrill, app: EngineApp
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant("email", deals=3)
-    async with Proxy.before(drill.outside.mail.url) as proxy:
-        url = proxy.instead_of(drill.outside.mail.url)
-        async with Mailer(url, "sales@crm.example", timeout=PATIENCE) as mailer:
+    drill, expected = automation_drill, automation_drill.plan.plant("email", deals=3)
+    async with Proxy.before(drill.plan.outside.mail.url) as proxy:
+        url = proxy.instead_of(drill.plan.outside.mail.url)
+        async with Mailer(url, "sales@crm.example", timeout=ANSWER_TIMEOUT) as mailer:
             led = replace(app, mailer=mailer)
             await proxy.refuse()
             await app.heartbeat.beat()
@@ -149,8 +147,8 @@ async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_
 async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(
     automation_drill: AutomationDrill, app: EngineApp
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant("sms", deals=3)
-    twilio = drill.outside.twilio
+    drill, expected = automation_drill, automation_drill.plan.plant("sms", deals=3)
+    twilio = drill.plan.outside.twilio
     twilio.next.append(Say(429, {"message": "Too Many Requests"}, {"Retry-After": "7"}))
 
     await app.heartbeat.beat()
@@ -164,11 +162,11 @@ async def test_a_limit_of_twilio_is_kept_and_costs_no_attempt(
 
 @pytest.mark.parametrize(("misdeed", "arrived"), [(Say(503), 2), (BreakOff(), 3), (Hang(), 3)])
 @pytest.mark.covers("DA-16", "DA-X5")
-async def test_an_sms_of_which_nobody_knows_is_not_sent_again(
+async def test_an_sms_that_may_have_been_sent_is_not_sent_again(
     automation_drill: AutomationDrill, app: EngineApp, misdeed: Any, arrived: int
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant("sms", deals=3)
-    twilio = drill.outside.twilio
+    drill, expected = automation_drill, automation_drill.plan.plant("sms", deals=3)
+    twilio = drill.plan.outside.twilio
     twilio.next.append(misdeed)
 
     await run(app, expected.automation)
@@ -186,8 +184,8 @@ async def test_an_sms_of_which_nobody_knows_is_not_sent_again(
 async def test_the_crm_is_asked_again_under_the_same_key_and_makes_nothing_twice(
     automation_drill: AutomationDrill, app: EngineApp, misdeed: Any, repeats: int
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant("instareport", deals=3)
-    crm = drill.outside.crm
+    drill, expected = automation_drill, automation_drill.plan.plant("instareport", deals=3)
+    crm = drill.plan.outside.crm
     crm.next.append(misdeed)
 
     await work_off(drill, app, expected)
@@ -200,8 +198,8 @@ async def test_the_crm_is_asked_again_under_the_same_key_and_makes_nothing_twice
 async def test_a_mail_server_that_never_answers_gets_a_mail_twice_at_most(
     automation_drill: AutomationDrill, app: EngineApp
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant("email", deals=1)
-    drill.outside.mail.script["."].extend([CUT] * 9)
+    drill, expected = automation_drill, automation_drill.plan.plant("email", deals=1)
+    drill.plan.outside.mail.script["."].extend([CUT] * 9)
     expected = but(drill, expected, next(iter(expected.done)))
 
     await work_off(drill, app, expected)
@@ -223,7 +221,7 @@ async def test_a_mail_server_that_never_answers_gets_a_mail_twice_at_most(
 async def test_what_an_action_needs_and_has_not_is_named_deal_by_deal(
     automation_drill: AutomationDrill, app: EngineApp, type: str, missing: str, reason: str
 ) -> None:
-    drill, expected = automation_drill, automation_drill.plant(type, deals=2)
+    drill, expected = automation_drill, automation_drill.plan.plant(type, deals=2)
     if missing == "template":
         drill.world.db["email_templates"].delete_many({})
     else:
@@ -234,7 +232,7 @@ async def test_what_an_action_needs_and_has_not_is_named_deal_by_deal(
     await work_off(drill, app, expected)
 
     assert messages(drill, expected) == [reason] * 2
-    assert drill.outside.arrivals() == []
+    assert drill.plan.outside.arrivals() == []
 
 
 @pytest.mark.slow
@@ -245,10 +243,10 @@ async def test_events_wait_for_the_socket_service(automation_drill: AutomationDr
         await proxy.refuse()
         types = ("add_tag", "email")
         drill.start(SOCKET_URL=proxy.instead_of(drill.environment["SOCKET_URL"]))
-        planted = [drill.plant(type, deals=3) for type in types]
-        await drill.until(lambda: all(drill.marked(one) == 3 for one in planted), "the work is done without it")
+        planted = [drill.plan.plant(type, deals=3) for type in types]
+        await drill.until(lambda: all(drill.plan.marked(one) == 3 for one in planted), "the work is done without it")
         assert drill.world.db["outbox"].count_documents({"state": "delivered"}) == 0
         await proxy.accept()
         took = await drill.come_to_rest()
-    drill.judge()
+    drill.check()
     figure.append(f"events were delivered {took:.1f} s after the socket service came back")

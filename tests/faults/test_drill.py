@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.faults.drill import Drill
-from tests.support.csv_files import csv_file
+from tests.support.drills.imports.csv_file import csv_file
+from tests.support.drills.imports.plan import ImportDrill
 
 
-async def test_an_undisturbed_import_leaves_nothing_to_complain_of(drill: Drill) -> None:
-    queue_id = drill.queue(csv_file(2000))
+async def test_an_undisturbed_import_leaves_nothing_to_complain_of(drill: ImportDrill) -> None:
+    drill.plan.plant(csv_file(2000))
     drill.start()
-    await drill.converge(queue_id)
-    drill.check(queue_id)
+    await drill.come_to_rest()
+    drill.check()

@@ -1,94 +1,116 @@
-"""The daemon is killed before or after an outside call; the next one ends the import as if nothing had been.
-
-The list of calls is what a run without faults makes, so it is complete by construction.
-"""
+"""The daemon is killed before or after an outside call; the next one ends the work as if nothing had been."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bson import ObjectId
 
-from tests.faults.drill import Drill
-from tests.support.csv_files import csv_file
-from tests.support.history import CONVERGED
-from tests.support.kills import SIGKILL, corner, survive_all
-from tests.support.point import Point, passed
+from tests.support.drills.automations.plan import AutomationDrill, AutomationPlan
+from tests.support.drills.clones.plan import ClonePlan
+from tests.support.drills.history import MAX_ORPHANED_AFTER_OUTAGE
+from tests.support.drills.imports.csv_file import csv_file
+from tests.support.drills.imports.plan import ImportPlan
+from tests.support.drills.kills import Rehearsal, killed, survive_all
+from tests.support.drills.points import Point
 
 SMALL = csv_file(320, bad_every=40)
-# Eight chunks, and heartbeats often enough that some fall into the second that all this takes.
-SETTINGS = {"IMPORT_CHUNK_ROWS": "40", "HEARTBEAT_SECONDS": "0.1"}
+DEALS, BAD, STEPS = 7, 1, 3
+BEATS = {"HEARTBEAT_SECONDS": "0.1"}
+"""So often that some renewals fall into the second that all this takes."""
+NO_SOCKETS = {"SOCKET_URL": ""}
+"""An event that is cut off in the middle is sent again after 15 s, for which a quick test would wait."""
 
+
+def of_type(type: str) -> Rehearsal[AutomationPlan]:
+    return Rehearsal(
+        AutomationPlan,
+        lambda plan: plan.plant(type, DEALS, BAD),
+        {"AUTOMATION_BATCH": "3", **BEATS},  # three batches
+        idle_find="mongo.automations.find",
+    )
+
+
+IMPORT = Rehearsal(ImportPlan, lambda plan: plan.plant(SMALL), {"IMPORT_CHUNK_ROWS": "40", **BEATS})  # eight chunks
+CLONE = Rehearsal(ClonePlan, lambda plan: plan.plant(STEPS), BEATS, idle_find="mongo.funnels.find")
+AUTOMATIONS = {type: of_type(type) for type in ("add_tag", "note", "email", "instareport")}
 
 # Between a step in one server and the step in another that should follow it.
-TELLING = [
+IMPORT_POINTS = [
     Point("mongo.deals.insert_many", 3, "after"),  # deals without a chunk that counts them
     Point("mongo.import_chunks.update_one", 3, "after"),  # counted, still in the lane
     Point("s3.put", 1, "after"),  # error CSV without a report
-    Point("mongo.crm_events.insert_one", 1, "before"),  # ended, and nobody knows
+    Point("mongo.crm_events.insert_one", 1, "before"),  # ended, and no event says so
+]
+AUTOMATION_POINTS = {
+    "add_tag": Point("mongo.automation_logs.update_one", 1, "before"),  # effect and mark, the log open
+    "note": Point("mongo.deals.update_many", 1, "before"),  # effect, no mark
+    "email": Point("smtp.data", 2, "after"),  # sent, not recorded
+    "instareport": Point("mongo.effects.bulk", 1, "after"),  # made and recorded, no mark
+}
+CLONE_POINTS = [
+    Point("s3.copy", 3, "after"),  # copied, not marked
+    Point("mongo.funnel.step.components.update_one", 2, "after"),  # components without a page
+    Point("mongo.funnel.step.update_one", STEPS, "after"),  # the last step done, the clone open
 ]
 
+Kill = tuple[Rehearsal[Any], Point]
 
-@pytest.mark.covers("DI-X1", "DI-X3", "DI-X7", "DI-X10")
-async def test_killed_between_two_servers(environment: dict[str, str], tmp_path: Path, figure: list[str]) -> None:
-    assert await _survive_all(TELLING, environment, tmp_path, figure) == len(TELLING)
+
+@pytest.mark.parametrize(
+    ("kills", "settings"),
+    [
+        pytest.param(
+            [(IMPORT, point) for point in IMPORT_POINTS],
+            {},
+            id="imports",
+            marks=pytest.mark.covers("DI-X1", "DI-X3", "DI-X7", "DI-X10"),
+        ),
+        pytest.param(
+            [(AUTOMATIONS[type], point) for type, point in AUTOMATION_POINTS.items()],
+            NO_SOCKETS,
+            id="automations",
+            marks=pytest.mark.covers("DA-X2", "DA-X4", "DA-X5", "DA-X6"),
+        ),
+        pytest.param(
+            [(CLONE, point) for point in CLONE_POINTS],
+            NO_SOCKETS,
+            id="clones",
+            marks=pytest.mark.covers("FC-12", "FC-X2", "FC-X5", "FC-X8", "FC-X9", "FC-X13"),
+        ),
+    ],
+)
+async def test_killed_between_two_calls(
+    environment: dict[str, str], tmp_path: Path, figure: list[str], kills: list[Kill], settings: dict[str, str]
+) -> None:
+    figure.append(await survive_all(kills, {**environment, **settings}, tmp_path))
 
 
 @pytest.mark.slow
-async def test_killed_at_every_call(drill: Drill, tmp_path: Path, figure: list[str]) -> None:
-    points = await _points(drill)
-    assert {point.failpoint for point in TELLING} < {point.failpoint for point in points}
-    assert await _survive_all(points, drill.environment, tmp_path, figure) > 0.9 * len(points)
+@pytest.mark.parametrize(
+    ("rehearsal", "known"),
+    [
+        pytest.param(IMPORT, IMPORT_POINTS, id="imports"),
+        *(pytest.param(AUTOMATIONS[type], [point], id=type) for type, point in AUTOMATION_POINTS.items()),
+        pytest.param(CLONE, CLONE_POINTS, id="clones"),
+    ],
+)
+async def test_killed_at_every_call(
+    environment: dict[str, str], tmp_path: Path, figure: list[str], rehearsal: Rehearsal[Any], known: list[Point]
+) -> None:
+    points = await rehearsal.points(environment, tmp_path)
+    assert {point.failpoint for point in known} < {point.failpoint for point in points}
+    figure.append(await survive_all([(rehearsal, point) for point in points], environment, tmp_path))
 
 
-async def _points(drill: Drill) -> list[Point]:
-    """Before and after the first call and one in the middle, of every failpoint that an import passes."""
-    queue_id = drill.queue(SMALL)
-    daemon = await drill.started(**SETTINGS)
-    await drill.converge(queue_id)
-    busy = passed(daemon)
-    await drill.until(lambda: daemon.calls("mongo.job_history.record") > 0, "history is written")
-    await daemon.terminate()
-    everything = passed(daemon)
-    middle = {failpoint: random.randint(2, nth) for (failpoint, _), nth in busy.items() if nth > 1}  # noqa: S311
-    return [
-        Point(failpoint, nth, when)
-        for failpoint, when in sorted(everything)
-        for nth in sorted({1, min(middle.get(failpoint, 1), everything[failpoint, when])})
-    ]
-
-
-async def _survive_all(points: Sequence[Point], environment: Mapping[str, str], folder: Path, figure: list[str]) -> int:
-    """How many kills there were."""
-    return len(await survive_all(points, lambda point: _survive(point, environment, folder), figure))
-
-
-async def _survive(point: Point, environment: Mapping[str, str], folder: Path) -> float | None:
-    """Seconds from the start of the next daemon until all is done; None when this run made fewer such calls."""
-    own, folder = corner(environment, folder)
-    with Drill({**own, **SETTINGS}, f"test/{folder.name}/", folder) as drill:
-        try:
-            queue_id = drill.queue(SMALL)
-            if not await _killed(drill, point, queue_id):
-                return None
-            drill.start()
-            took = await drill.converge(queue_id)
-            drill.check(queue_id, patience=CONVERGED)
-            return took
-        finally:
-            drill.world.db.client.drop_database(drill.world.db)
-
-
-async def _killed(drill: Drill, point: Point, queue_id: ObjectId) -> bool:
-    daemon = drill.start(FAULT_PLAN=point.plan)
-    await drill.until(lambda: not daemon.alive or drill.is_quiet(queue_id), f"a kill at {point}")
-    if daemon.alive:  # what is only called after the end of the import, or at the daemon's own
-        await drill.until(lambda: not daemon.alive or daemon.calls("mongo.job_history.record") > 0, "history")
-        if daemon.alive:
-            await daemon.terminate()
-    # How many batches there are depends on who was faster; a first call there always is.
-    assert daemon.exit_code == SIGKILL or point.nth > 1, f"never came to {point}\n{daemon.tail()}"
-    return daemon.exit_code == SIGKILL
+@pytest.mark.slow
+@pytest.mark.covers("DA-X2")
+async def test_three_crashes_in_a_row_leave_no_dead_letter(automation_drill: AutomationDrill) -> None:
+    # The automation counts them itself, and it may not be to blame: see CRASHES of its run.
+    automation_drill.plan.plant("note", DEALS, BAD)
+    for _ in range(3):
+        assert await killed(automation_drill, Point("mongo.notes.insert_many", 1, "before"))
+    automation_drill.start()
+    await automation_drill.come_to_rest()
+    automation_drill.check(MAX_ORPHANED_AFTER_OUTAGE)

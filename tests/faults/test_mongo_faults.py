@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from pymongo import MongoClient
 
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.ports import free_ports
-from tests.faults.drill import Drill
-from tests.support.csv_files import csv_file
-from tests.support.history import CONVERGED
+from tests.support.drills.drill import Drill
+from tests.support.drills.history import MAX_ORPHANED_AFTER_OUTAGE
+from tests.support.drills.imports.csv_file import csv_file
+from tests.support.drills.imports.plan import ImportDrill, ImportPlan
 
 ROWS = 4_000
 CHUNKS = 200
@@ -27,8 +28,9 @@ Outage = Callable[[Mongo], Awaitable[None]]
 
 
 @pytest.fixture
-def mongo_drill(environment: dict[str, str], own_mongo: Mongo, key_prefix: str, tmp_path: Path) -> Drill:
-    return Drill({**environment, "MONGO_URL": own_mongo.url, **SETTINGS}, key_prefix, tmp_path)
+async def mongo_drill(environment: dict[str, str], own_mongo: Mongo, tmp_path: Path) -> AsyncIterator[ImportDrill]:
+    async with Drill(ImportPlan(), {**environment, "MONGO_URL": own_mongo.url, **SETTINGS}, tmp_path) as drill:
+        yield drill
 
 
 async def steps_down(mongo: Mongo) -> None:
@@ -80,45 +82,45 @@ def _name(part: object) -> str:
     ids=_name,
 )
 async def test_an_import_goes_on_after_an_outage(
-    mongo_drill: Drill, own_mongo: Mongo, outage: Outage, end: Outage, seconds: float, figure: list[str]
+    mongo_drill: ImportDrill, own_mongo: Mongo, outage: Outage, end: Outage, seconds: float, figure: list[str]
 ) -> None:
-    with mongo_drill as drill:
-        queue_id = drill.queue(csv_file(ROWS))
-        daemon = await drill.started()
-        await drill.progress(queue_id, CHUNKS // 10)
+    drill = mongo_drill
+    queue_id = drill.plan.plant(csv_file(ROWS))
+    daemon = await drill.started()
+    await drill.progress(CHUNKS // 10)
 
-        await outage(own_mongo)
-        await drill.lives_on(daemon, seconds)
-        await end(own_mongo)
-        done = drill.chunks(queue_id)
-        went_on = await drill.progress(queue_id, done + 1)
-        assert done < CHUNKS, "the import was over before the outage"
+    await outage(own_mongo)
+    await drill.outlast(daemon, seconds)
+    await end(own_mongo)
+    done = drill.plan.done()
+    went_on = await drill.progress(done + 1)
+    assert done < CHUNKS, "the import was over before the outage"
 
-        await drill.converge(queue_id, patience=60)
-        drill.check(queue_id, patience=CONVERGED + timedelta(seconds=seconds))
-        assert daemon.alive
-        attempts = drill.world.import_of(queue_id)["attempts"]
+    await drill.come_to_rest(timeout=60)
+    drill.check(MAX_ORPHANED_AFTER_OUTAGE + timedelta(seconds=seconds))
+    assert daemon.alive
+    attempts = drill.world.import_of(queue_id)["attempts"]
     figure.append(f"went on after {went_on:.1f} s, attempts {attempts}, nothing lost")
     assert attempts == 1
 
 
 async def test_a_daemon_drains_unready_and_ends_in_time_while_mongodb_hangs(
-    mongo_drill: Drill, own_mongo: Mongo, figure: list[str]
+    mongo_drill: ImportDrill, own_mongo: Mongo, figure: list[str]
 ) -> None:
     port = free_ports(1)[0]
-    with mongo_drill as drill:
-        queue_id = drill.queue(csv_file(ROWS))
-        daemon = await drill.started(HTTP_ENABLED="true", HTTP_PORT=str(port))
-        await drill.progress(queue_id, CHUNKS // 10)
+    drill = mongo_drill
+    drill.plan.plant(csv_file(ROWS))
+    daemon = await drill.started(HTTP_ENABLED="true", HTTP_PORT=str(port))
+    await drill.progress(CHUNKS // 10)
 
-        await freezes(own_mongo)
-        try:
-            ending = asyncio.create_task(daemon.terminate(within=25))
-            await drill.until(lambda: bool(daemon.said("daemon.stop_requested")), "the daemon drains")
-            assert await readiness(port) == (503, {"daemon": "draining"})
-            seconds = await ending
-        finally:
-            await thaws(own_mongo)
+    await freezes(own_mongo)
+    try:
+        ending = asyncio.create_task(daemon.terminate(within=25))
+        await drill.until(lambda: bool(daemon.said("daemon.stop_requested")), "the daemon drains")
+        assert await readiness(port) == (503, {"daemon": "draining"})
+        seconds = await ending
+    finally:
+        await thaws(own_mongo)
     figure.append(f"ended {seconds:.1f} s after SIGTERM")
     assert daemon.exit_code == 0
 

@@ -9,14 +9,15 @@ import pytest
 from redis.asyncio import Redis as RedisClient
 
 from pipeline_engine.embedded.redis import Redis
-from tests.faults.drill import Drill
-from tests.support.csv_files import csv_file
+from tests.support.drills.drill import Drill
+from tests.support.drills.imports.csv_file import csv_file
+from tests.support.drills.imports.plan import ImportDrill, ImportPlan
 from tests.support.proxy import Fault, Proxy
 
 ROWS = 2_400
 CHUNKS = 120
 SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS)}
-GOES_ON = 5.0
+MAX_RECOVERY_SECONDS = 5.0
 """Seconds from Redis' return to the next chunk."""
 
 Outage = Callable[[Redis, Proxy], Awaitable[None]]
@@ -29,8 +30,9 @@ async def proxy(own_redis: Redis) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-def redis_drill(environment: dict[str, str], own_redis: Redis, key_prefix: str, tmp_path: Path) -> Drill:
-    return Drill({**environment, "REDIS_URL": own_redis.url, **SETTINGS}, key_prefix, tmp_path)
+async def redis_drill(environment: dict[str, str], own_redis: Redis, tmp_path: Path) -> AsyncIterator[ImportDrill]:
+    async with Drill(ImportPlan(), {**environment, "REDIS_URL": own_redis.url, **SETTINGS}, tmp_path) as drill:
+        yield drill
 
 
 async def emptied(redis: Redis, _proxy: Proxy) -> None:
@@ -98,23 +100,29 @@ def _name(part: object) -> str:
     ids=_name,
 )
 async def test_an_import_goes_on_after_an_outage(
-    redis_drill: Drill, own_redis: Redis, proxy: Proxy, outage: Outage, end: Outage, seconds: float, figure: list[str]
+    redis_drill: ImportDrill,
+    own_redis: Redis,
+    proxy: Proxy,
+    outage: Outage,
+    end: Outage,
+    seconds: float,
+    figure: list[str],
 ) -> None:
-    with redis_drill as drill:
-        queue_id = drill.queue(csv_file(ROWS))
-        daemon = await drill.started(REDIS_URL=proxy.instead_of(own_redis.url))
-        await drill.progress(queue_id, CHUNKS // 10)
+    drill = redis_drill
+    queue_id = drill.plan.plant(csv_file(ROWS))
+    daemon = await drill.started(REDIS_URL=proxy.instead_of(own_redis.url))
+    await drill.progress(CHUNKS // 10)
 
-        await outage(own_redis, proxy)
-        await drill.lives_on(daemon, seconds)
-        await end(own_redis, proxy)
-        done = drill.chunks(queue_id)
-        went_on = await drill.progress(queue_id, done + 1)
-        assert done < CHUNKS, "the import was over before Redis was back"
+    await outage(own_redis, proxy)
+    await drill.outlast(daemon, seconds)
+    await end(own_redis, proxy)
+    done = drill.plan.done()
+    went_on = await drill.progress(done + 1)
+    assert done < CHUNKS, "the import was over before Redis was back"
 
-        await drill.converge(queue_id, patience=60)
-        drill.check(queue_id)
-        assert daemon.alive
-        assert drill.world.import_of(queue_id)["attempts"] == 1
+    await drill.come_to_rest(timeout=60)
+    drill.check()
+    assert daemon.alive
+    assert drill.world.import_of(queue_id)["attempts"] == 1
     figure.append(f"went on after {went_on:.1f} s, nothing lost")
-    assert went_on < GOES_ON
+    assert went_on < MAX_RECOVERY_SECONDS

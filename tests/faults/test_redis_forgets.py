@@ -1,4 +1,4 @@
-"""Jobs that nobody had begun, and that Redis forgot: nothing in MongoDB changes then, so nobody would look."""
+"""Jobs that no run had claimed, and that Redis forgot: MongoDB reports no change then, so no sweep would wake up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline_engine.settings import from_environment
 from tests.support.automations import tagged
 from tests.support.daemon import Daemon
 from tests.support.engine_app import open_app
-from tests.support.eventually import eventually as until
+from tests.support.eventually import eventually
 from tests.support.funnels import Original, new_clone
 from tests.support.world import World
 
@@ -42,13 +42,13 @@ async def test_what_waited_is_dispatched_again(
         def all_wait() -> Any:
             return all(redis.zcard(f"{prefix}{lane}:normal") for lane in LANES)
 
-        await until(lambda: daemon.ready, "the daemon is ready", 30, daemon)
-        await until(all_wait, "both jobs wait", 30, daemon)
-        await _changes_are_heard(world, daemon)  # from here on nobody looks by himself
+        await eventually(lambda: daemon.ready, "the daemon is ready", 30, daemon)
+        await eventually(all_wait, "both jobs wait", 30, daemon)
+        await _changes_are_heard(world, daemon)  # from here on no sweep looks by itself
         redis.flushall()
 
-    await until(lambda: deal in tagged(world, tag), "the deal is tagged", T_CONV, daemon)
-    await until(lambda: _is_done(world, clone), "the clone is done", T_CONV, daemon)
+    await eventually(lambda: deal in tagged(world, tag), "the deal is tagged", T_CONV, daemon)
+    await eventually(lambda: _is_done(world, clone), "the clone is done", T_CONV, daemon)
     daemon.kill()
 
 
@@ -56,7 +56,7 @@ async def _changes_are_heard(world: World, daemon: Daemon) -> None:
     elsewhere = ObjectId()
     world.automation("note", note="x", stage_id=elsewhere)
     deal = world.deal(stage_id=elsewhere)
-    await until(lambda: world.db["notes"].find_one({"deal_id": deal}) is not None, "a deal was noted", 10, daemon)
+    await eventually(lambda: world.db["notes"].find_one({"deal_id": deal}) is not None, "a deal was noted", 10, daemon)
 
 
 def _is_done(world: World, clone: ObjectId) -> bool:
@@ -69,11 +69,11 @@ async def test_a_redis_that_hangs_may_have_forgotten(environment: dict[str, str]
     settings = from_environment({**environment, **own_redis.environment(), "HEARTBEAT_SECONDS": "0.1"})
     async with open_app(settings) as app:
         noticing = asyncio.create_task(watch_for_redis_loss(app, [poked.append]))
-        await until(lambda: len(poked) == 1, "the first look", 10)
+        await eventually(lambda: len(poked) == 1, "the first look", 10)
         own_redis.program.pause()
         for _ in range(2):  # by the end of the second, the other one has given up as well
             with pytest.raises(Unreachable):
                 await app.queue.mark("another")
         own_redis.program.resume()
-        await until(lambda: len(poked) == 2, "everything is looked at again", 10)
+        await eventually(lambda: len(poked) == 2, "everything is looked at again", 10)
         noticing.cancel()

@@ -10,7 +10,6 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.run_once import Result, run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.watcher import watch
@@ -25,8 +24,7 @@ def configured(environment: dict[str, str]) -> Settings:
 
 @pytest.fixture
 async def app(configured: Settings) -> AsyncIterator[EngineApp]:
-    async with open_app(configured) as app:
-        await create_indexes(app.database, app.collections)
+    async with open_app(configured) as app:  # the database is lent with its indexes
         yield app
 
 

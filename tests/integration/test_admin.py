@@ -105,20 +105,20 @@ def unsigned(token: str) -> str:
     return f"{header}.{token.split('.')[1]}.AAAA"
 
 
-async def test_nobody_passes_without_a_token_of_ours(door: Door) -> None:
+async def test_no_request_passes_without_a_token_of_ours(door: Door) -> None:
     wrong = {"": "token_missing", "x.y.z": "token_shape", unsigned(door.token): "token_algorithm"}
     wrong[door.token[:-4] + "AAAA"] = "token_signature"
     for token, code in wrong.items():
-        status, told = await door.ask("POST", AUTOMATIONS, token)
-        assert (status, told["error"]["code"]) == (401, code)
-        assert not token or token not in str(told)
+        status, answer = await door.ask("POST", AUTOMATIONS, token)
+        assert (status, answer["error"]["code"]) == (401, code)
+        assert not token or token not in str(answer)
     assert door.triggered == []
 
 
 async def test_the_rules_for_tokens_and_the_scope_are_kept(configured: Settings, world: World) -> None:
     async with opened(configured, world, token_issuer="crm") as door:
-        status, told = await door.ask("POST", AUTOMATIONS)
-        assert (status, told["error"]["code"]) == (401, "token_issuer")
+        status, answer = await door.ask("POST", AUTOMATIONS)
+        assert (status, answer["error"]["code"]) == (401, "token_issuer")
         now = int(datetime.now(UTC).timestamp())
         who = {"uid": "u", "account_id": "a", "type": "access_token", "iss": "crm", "iat": now, "exp": now + 60}
         assert configured.app_secret is not None
@@ -133,16 +133,16 @@ async def test_a_token_that_has_run_out_is_refused(configured: Settings, world: 
         assert app.tokens is not None
         old = app.tokens.mint(Identity(str(world.user), str(world.account)))
     async with opened(configured, world) as door:
-        status, told = await door.ask("POST", AUTOMATIONS, old)
-        assert (status, told["error"]["code"]) == (401, "token_expired")
+        status, answer = await door.ask("POST", AUTOMATIONS, old)
+        assert (status, answer["error"]["code"]) == (401, "token_expired")
         assert door.triggered == []
 
 
-async def test_what_is_asked_wrongly_is_told(door: Door) -> None:
+async def test_what_is_asked_wrongly_is_named(door: Door) -> None:
     assert (await door.ask("GET", AUTOMATIONS))[0] == 405
     assert (await door.ask("POST", "/api/trigger/../../etc/passwd"))[0] == 404
-    status, told = await door.ask("POST", AUTOMATIONS, data=b"x" * (64 * 1024 + 1))
-    assert (status, told["error"]["code"]) == (413, "too_large")
+    status, answer = await door.ask("POST", AUTOMATIONS, data=b"x" * (64 * 1024 + 1))
+    assert (status, answer["error"]["code"]) == (413, "too_large")
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"x"
@@ -153,12 +153,12 @@ async def test_what_is_asked_wrongly_is_told(door: Door) -> None:
 
 async def test_a_system_that_is_switched_off_is_not_started_here(configured: Settings, world: World) -> None:
     async with opened(configured, world, qm_deals_automations=False) as door:
-        status, told = await door.ask("POST", AUTOMATIONS)
-        assert (status, told["error"]["code"]) == (409, "switched_off")
+        status, answer = await door.ask("POST", AUTOMATIONS)
+        assert (status, answer["error"]["code"]) == (409, "switched_off")
         assert door.triggered == []
 
 
-async def test_a_fault_of_ours_tells_nothing_of_itself(configured: Settings, world: World) -> None:
+async def test_a_fault_of_ours_shows_nothing_of_itself(configured: Settings, world: World) -> None:
     changed = configured.model_copy(update={"qm_hooks": True, "http_port": free_ports(1)[0]})
 
     def broken() -> None:
@@ -168,9 +168,9 @@ async def test_a_fault_of_ours_tells_nothing_of_itself(configured: Settings, wor
     async with open_app(changed) as app, ClientSession() as session, listening(app, pokes) as address:
         assert app.tokens is not None
         door = Door(address, app.tokens.mint(Identity(str(world.user), str(world.account))), session)
-        status, told = await door.ask("POST", AUTOMATIONS)
-    assert (status, told["error"]["code"]) == (500, "internal_server_error")
-    assert "hunter2" not in str(told)
+        status, answer = await door.ask("POST", AUTOMATIONS)
+    assert (status, answer["error"]["code"]) == (500, "internal_server_error")
+    assert "hunter2" not in str(answer)
 
 
 async def test_every_answer_says_what_a_browser_may_do_with_it(door: Door) -> None:
@@ -181,7 +181,7 @@ async def test_every_answer_says_what_a_browser_may_do_with_it(door: Door) -> No
             assert "Server" not in response.headers
 
 
-async def test_whoever_says_nothing_keeps_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_connection_keeps_no_other_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.5)
     host, port = door.address.removeprefix("http://").split(":")
     with ExitStack() as silent:

@@ -193,7 +193,7 @@ async def test_an_sms_from_the_message_or_a_template(
     assert message.body == "Hi John & Co, about Big <deal>"
 
 
-async def test_nobody_who_opted_out_gets_an_sms(app: EngineApp, world: World) -> None:
+async def test_a_contact_who_opted_out_gets_no_sms(app: EngineApp, world: World) -> None:
     suppress(world, "sms", "+15551234567")
     suppress(world, "all", "+49 30 1234567")
     suppress(world, "email", "+15550000000")

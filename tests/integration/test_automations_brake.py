@@ -42,12 +42,12 @@ async def test_it_takes_twenty_effects_and_more_than_half_of_them_failed(
     document = automation_of(world, automation)
     assert ("paused_until" in document) is paused
     assert (document["run"], document["is_running"]) == (None, False)
-    told = list(world.db["outbox"].find({"event": "automation_paused"}))
-    assert len(told) == paused
+    sent = list(world.db["outbox"].find({"event": "automation_paused"}))
+    assert len(sent) == paused
     if paused:
         reason = f"{spoiled} of {spoiled + good} effects failed"
         assert document["paused_reason"] == reason
-        assert (told[0]["user_ids"], told[0]["data"]["reason"]) == ([str(world.user)], reason)
+        assert (sent[0]["user_ids"], sent[0]["data"]["reason"]) == ([str(world.user)], reason)
         assert document["paused_until"] > datetime.now(UTC) + timedelta(minutes=14)
 
 

@@ -126,7 +126,7 @@ async def test_a_note_id_that_a_stranger_has_is_no_success(world: World, app: En
     await work_off(app)
     note = world.db["notes"].find_one()
     assert note
-    # Somebody else's document under the very id that a repeat makes again.
+    # A foreign document under the very id that a repeat makes again.
     world.db["notes"].replace_one(
         {"_id": note["_id"]}, {"_id": note["_id"], "account_id": ObjectId(), "text": "theirs"}
     )

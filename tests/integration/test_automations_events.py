@@ -42,7 +42,7 @@ async def test_the_creators_of_the_deals_hear_of_a_run_once_and_its_creator_of_t
 
 
 @pytest.mark.covers("DA-X13")
-async def test_another_run_is_told_anew_and_a_run_without_deals_is_not_told(world: World, app: EngineApp) -> None:
+async def test_another_run_is_announced_anew_and_a_run_without_deals_is_not(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     for _ in range(2):
         world.deal()
@@ -53,7 +53,7 @@ async def test_another_run_is_told_anew_and_a_run_without_deals_is_not_told(worl
     assert automation_of(world, automation)["last_run"]["succeeded"] == 1
 
 
-async def test_an_automation_without_a_creator_is_told_to_nobody(world: World, app: EngineApp) -> None:
+async def test_events_of_an_automation_without_a_creator_have_no_recipient(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG, created_by=None)
     world.deal()
 

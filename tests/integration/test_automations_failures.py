@@ -1,4 +1,4 @@
-"""Deals that fail, and what leaves the house; the provider is a function of the test."""
+"""Deals that fail, and calls that leave the process; the provider is a function of the test."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ async def test_a_flag_overrides_skip_and_gives_a_second_note(world: World, app: 
 
 @pytest.mark.covers("DA-X5")
 @pytest.mark.parametrize(("type", "calls", "state"), [("email", 2, "sent"), ("sms", 1, "unknown")])
-async def test_when_nobody_knows_the_channel_decides(
+async def test_when_the_end_is_unknown_the_channel_decides(
     world: World, app: EngineApp, provider: Provider, type: str, calls: int, state: str
 ) -> None:
     automation = world.automation(type)
@@ -240,7 +240,7 @@ async def test_a_limit_burns_no_attempt_and_gives_the_place_back(
     outcome = await run_slice(app, None, automation)
 
     assert outcome == Done()  # the sweep brings it again
-    assert len(provider.calls) <= 30  # those under way at the time; nobody goes on knocking
+    assert len(provider.calls) <= 30  # those under way at the time; no further call is made
     rests = automation_of(world, automation)
     assert timedelta(seconds=20) < rests["next_at"] - app.clock.now() <= timedelta(seconds=30)
     assert (rests["is_running"], rests["run"]["told"]) == (False, True)

@@ -1,4 +1,4 @@
-"""An account's limit per minute holds for its automations, and holds nobody else up."""
+"""An account's limit per minute holds for its automations, and holds up no other account."""
 
 from __future__ import annotations
 

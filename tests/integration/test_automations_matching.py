@@ -223,6 +223,6 @@ async def test_a_look_near_a_stage_finds_its_automations_and_no_others(app: Engi
     world.deal()
     world.deal(stage_id=elsewhere)
 
-    for told in ([world.stage], [str(world.stage)], [world.stage, idle_stage, "no id"]):
-        assert [unit.id for unit in await sweep.find_due_in(app, told)] == [str(here)]
+    for stages in ([world.stage], [str(world.stage)], [world.stage, idle_stage, "no id"]):
+        assert [unit.id for unit in await sweep.find_due_in(app, stages)] == [str(here)]
     assert await sweep.find_due_in(app, [idle_stage]) == []

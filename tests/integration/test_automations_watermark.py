@@ -27,7 +27,7 @@ def settle(world: World, automation: ObjectId, deals: int) -> None:
 
 
 async def all_is_heard(world: World, listening: EngineApp) -> None:
-    """The change stream has told of everything up to now."""
+    """The change stream has brought everything up to now."""
     marker = ObjectId()
     before = listening.changes.complete_since(marker)
     world.deal(stage_id=marker)

@@ -166,6 +166,6 @@ async def test_a_retry_has_all_its_runs_before_it_and_events_of_its_own(
     await run_clones()
 
     assert_whole(world, clone, original)
-    told = [message["event"] for message in world.db["outbox"].find({}, sort=[("createdAt", 1)])]
-    assert told == ["funnel_cloning_failed", "funnel_cloning_completed"]
+    sent = [message["event"] for message in world.db["outbox"].find({}, sort=[("createdAt", 1)])]
+    assert sent == ["funnel_cloning_failed", "funnel_cloning_completed"]
     assert funnel_of(world, clone)["clone"]["generation"] == 1

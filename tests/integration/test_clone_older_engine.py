@@ -76,7 +76,7 @@ async def test_a_step_that_it_may_still_work_on_is_left_to_it_for_five_minutes(
 
 
 @pytest.mark.covers("FC-03", "FC-X7")
-async def test_a_funnel_of_which_nobody_knows_when_it_was_flagged_counts_from_when_it_was_seen(
+async def test_a_funnel_without_a_time_of_its_flag_counts_from_when_it_was_seen(
     world: World, run_clones: RunClones
 ) -> None:
     original = Original(world)

@@ -141,7 +141,7 @@ async def test_a_silent_service_keeps_the_event(servers: dict[str, str], sockets
     assert len(await sockets.wait_for(1, event="import_finished")) == 1
 
 
-async def test_a_refusing_service_lets_nobody_in(servers: dict[str, str], sockets: Sink) -> None:
+async def test_a_refusing_service_lets_no_client_in(servers: dict[str, str], sockets: Sink) -> None:
     await sockets.behave(refuse="token expired")
     with pytest.raises(socketio.exceptions.ConnectionError, match="failed to connect"):
         await connected(servers["SOCKET_URL"])

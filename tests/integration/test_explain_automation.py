@@ -56,7 +56,7 @@ async def test_a_deal_that_will_not_fire_and_why(app: EngineApp, world: World) -
         assert why in found.next.why, deal
 
 
-async def test_nothing_is_told_of_a_deal_of_another_account(app: EngineApp, world: World) -> None:
+async def test_nothing_is_shown_of_a_deal_of_another_account(app: EngineApp, world: World) -> None:
     deal = world.deal(account_id=ObjectId(), stage_id=(stage := ObjectId()))
     found = await explain(app, world.automation("add_tag", tag=ObjectId()), deal)
     assert str(stage) not in repr(found)
@@ -145,14 +145,14 @@ async def test_history_of_a_deal_that_is_to_be_tried_again(app: EngineApp, world
     log = {"account_id": world.account, "automation": automation, "deals": [ObjectId(), deal], "createdAt": at - HOUR}
     others = [{"deal": ObjectId(), "message": "not this one"}, {"deal": deal, "message": "no address"}]
     world.db["automation_logs"].insert_one({**log, "success": [], "failed": others})
-    # What was written about others is not told.
+    # What was written about others is not shown.
     foreign = {**own, **retry, "_id": f"{automation}:{ObjectId()}:0", "deal_id": ObjectId(), "updatedAt": at}
     world.db["automation_units"].insert_one(foreign)
 
     found = await explain(app, automation, deal)
 
-    told = [(one.source, one.state, one.attempts, one.ambiguous) for one in found.history]
-    assert told == [
+    history = [(one.source, one.state, one.attempts, one.ambiguous) for one in found.history]
+    assert history == [
         ("effect", "sending", None, False),
         ("effect", "unknown", 2, True),
         ("unit", "pending", 2, False),

@@ -87,14 +87,14 @@ async def test_a_deal_that_is_moved_goes_on_in_its_new_stage(app: EngineApp, wor
 
     at = entered + HOUR
     again = at + HOUR
-    told = [(one.automation, one.at) for one in found.firings]
+    foretold = [(one.automation, one.at) for one in found.firings]
     # Back in its first stage it is there long enough for what it was moved away from before.
     wanted = [(before, at), (mover, at), (after, at + timedelta(minutes=1)), (back, again), (never, again + 2 * HOUR)]
-    assert told == wanted
+    assert foretold == wanted
     assert {one.deal for one in found.firings} == {deal}
 
 
-async def test_a_limit_is_said_and_what_is_told_is_whole(app: EngineApp, world: World) -> None:
+async def test_a_limit_is_said_and_what_is_shown_is_whole(app: EngineApp, world: World) -> None:
     automations = [world.automation("add_tag", tag=TAG, delay=delay) for delay in (7200, 3600)]
     entered = [NOW - timedelta(minutes=minute) for minute in range(20)]
     deals = {world.deal(automation_starts=at): at for at in entered}

@@ -28,7 +28,7 @@ Document = dict[str, Any]
 
 NOW = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)
 CREATED, AGAIN = NOW - timedelta(hours=5), NOW - timedelta(hours=3)
-HOUR, MOMENT = timedelta(hours=1), timedelta(milliseconds=1)
+HOUR, MILLISECOND = timedelta(hours=1), timedelta(milliseconds=1)
 ID, ACCOUNT, STAGE = ObjectId(), ObjectId(), ObjectId()
 NOTHING = object()
 """The field is not there at all."""
@@ -55,7 +55,7 @@ FIELDS: dict[str, Sequence[Any]] = {
     "stage_id": [STAGE, str(STAGE), ObjectId(), None, NOTHING],
     "automation_starts": [
         ENTERED,
-        *(edge + step for edge in EDGES for step in (-MOMENT, timedelta(), MOMENT)),
+        *(edge + step for edge in EDGES for step in (-MILLISECOND, timedelta(), MILLISECOND)),
         None,
         NOTHING,
         "2026-01-10",

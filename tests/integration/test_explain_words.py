@@ -32,9 +32,9 @@ def test_an_import(command: InProcess, world: World) -> None:
     queue = world.queue("imports/a.csv")
     found = command("explain", "import", queue, "--json")
     assert (found.returncode, json.loads(found.stdout)["next"]["what"]) == (0, "runs")
-    told = command("explain", "import", queue)
-    assert "next: runs at" in told.stdout
-    assert "No daemon runs" in told.stderr
+    ran = command("explain", "import", queue)
+    assert "next: runs at" in ran.stdout
+    assert "No daemon runs" in ran.stderr
 
 
 def test_a_forecast(command: InProcess, world: World) -> None:
@@ -42,10 +42,10 @@ def test_a_forecast(command: InProcess, world: World) -> None:
     deal, _ = world.deal(), world.deal()
 
     found = json.loads(command("forecast", "automations", "--hours", "3", "--limit", "1", "--json").stdout)
-    told = command("forecast", "automations", "--account", world.account)
+    ran = command("forecast", "automations", "--account", world.account)
     none = command("forecast", "automations", "--hours", "1")
 
     assert (found["cut"], [one["automation"] for one in found["firings"]]) == (True, [str(automation)])
-    assert str(deal) in told.stdout
+    assert str(deal) in ran.stdout
     assert none.stdout.startswith("0 until")
     assert command("forecast", "automations", "--account", "x").returncode == 2

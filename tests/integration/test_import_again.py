@@ -14,39 +14,17 @@ from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.plan import run_import
 from pipeline_engine.domain.imports.rows import run_chunk
-from pipeline_engine.lanes import Snooze
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunImports
 from tests.support.engine_app import EngineApp, open_app
+from tests.support.whole_import import BAD, FILE, MAPPINGS, ROWS, assert_whole
 from tests.support.world import SAMPLE, Document, World
-
-MAPPINGS = {"name": "name", "value": "value", "stage": "stage_id"}
-ROWS = 400
-PADDING = "x" * 1_000
-FILE = "name,value,stage,note\n" + "".join(
-    f"Deal {n},{n},{'' if n % 100 == 7 else 'won'},{PADDING}\n" for n in range(ROWS)
-)
-"""Long enough to be cut in several goes."""
-BAD = ROWS // 100
 
 
 def fault(failpoint: str, nth: int, when: str = "before") -> dict[str, Any]:
     """Settings under which the n-th call of a failpoint fails; with `after`, its answer gets lost."""
     plan = {"failpoint": failpoint, "do": "raise", "when": when, "nth": nth}
     return {"fault_testing": True, "fault_plan": json.dumps(plan), "import_retry_seconds": 0.05}
-
-
-def assert_whole(world: World, queue_id: ObjectId) -> None:
-    """Every row of FILE is one deal or one error, and everybody says so."""
-    ended, report = world.import_of(queue_id), world.report_of(queue_id)
-    assert (ended["status"], ended["in_progress"], ended["error"]) == ("completed", False, None)
-    rows = [deal["import_row"] for deal in world.deals_of(queue_id)]
-    wrong = [int(row["_row"]) for row in world.error_csv_of(queue_id)]
-    assert sorted(rows + wrong) == list(range(1, ROWS + 1))
-    assert [n for n in range(ROWS) if n % 100 == 7] == [row - 1 for row in wrong]
-    assert (report["total_records_added"], report["total_errors"]) == (ROWS - BAD, BAD)
-    assert (ended["progress"]["rows_added"], ended["progress"]["rows_failed"]) == (ROWS - BAD, BAD)
-    assert world.db["import_chunks"].count_documents({"queue_id": queue_id, "state": {"$ne": "done"}}) == 0
 
 
 def set_back(world: World, queue_id: ObjectId, chunks: Document) -> None:
@@ -87,7 +65,7 @@ async def test_rows_whose_chunk_was_not_written_down_as_done_are_not_doubled(
     assert world.import_of(queue_id)["attempts"] == 1
 
 
-async def test_rows_that_somebody_has_edited_since_stay_as_they_are(world: World, run_imports: RunImports) -> None:
+async def test_rows_that_a_user_has_edited_since_stay_as_they_are(world: World, run_imports: RunImports) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
     await run_imports(import_chunk_rows=50)
     world.db["deals"].update_one({"import_id": queue_id, "import_row": 1}, {"$set": {"name": "Edited by hand"}})
@@ -104,7 +82,7 @@ async def test_a_stranger_with_the_same_id_stays_and_the_row_gets_another(
 ) -> None:
     queue_id = world.queue("later.csv", MAPPINGS)
     strangers: list[Document] = [
-        {"_id": deal_id(queue_id, 1), "name": "somebody else's", "account_id": ObjectId()},
+        {"_id": deal_id(queue_id, 1), "name": "foreign", "account_id": ObjectId()},
         {"_id": deal_id(queue_id, 2), "name": "of another import", "import_id": ObjectId(), "import_row": 2},
         {"_id": deal_id(queue_id, 3), "name": "of another row", "import_id": queue_id, "import_row": 77_000},
     ]
@@ -164,7 +142,7 @@ async def test_a_call_that_fails_on_the_way_costs_an_attempt_and_no_row(
     assert f"{failpoint} {nth} before" in passed.read_text()
 
 
-async def test_an_import_given_up_half_way_tells_what_it_has_and_a_retry_does_the_rest(
+async def test_an_import_given_up_half_way_reports_what_it_has_and_a_retry_does_the_rest(
     world: World, app: EngineApp, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(FILE, MAPPINGS)
@@ -255,48 +233,3 @@ async def test_a_file_replaced_after_some_rows_are_in_is_refused(world: World, r
     failed = world.import_of(queue_id)
     assert (failed["status"], failed["attempts"]) == ("failed", 2)
     assert "replaced" in failed["error"]
-
-
-def die(world: World, queue_id: ObjectId, crashes: int) -> None:
-    """Let the process of an import have just died, after `crashes` others."""
-    run = {"status": "processing", "attempts": 1, "crashes": crashes, "token": crashes, "in_progress": True}
-    world.abandon("queues", queue_id, **run)
-
-
-@pytest.mark.covers("DI-X2")
-async def test_an_import_that_took_three_processes_down_is_given_up(world: World, run_imports: RunImports) -> None:
-    queue_id = world.submit(FILE, MAPPINGS)
-    die(world, queue_id, 2)
-
-    result = await run_imports()
-
-    failed = world.import_of(queue_id)
-    assert (result.failed, failed["status"], failed["in_progress"]) == (1, "failed", False)
-    assert "3 processes" in failed["error"]
-    assert world.report_of(queue_id)["error"] == failed["error"]
-
-
-async def test_two_deaths_are_forgiven_once_rows_get_in(world: World, run_imports: RunImports) -> None:
-    queue_id = world.submit(FILE, MAPPINGS)
-    die(world, queue_id, 1)
-
-    await run_imports()
-
-    assert_whole(world, queue_id)
-    assert world.import_of(queue_id)["crashes"] == 0
-
-
-async def test_rows_that_got_in_before_a_death_do_not_forgive_it(
-    world: World, app: EngineApp, run_imports: RunImports
-) -> None:
-    """Else an import that kills its process at row 100,001 would kill processes for ever."""
-    queue_id = world.submit(FILE, MAPPINGS)
-    await run_imports(import_chunk_rows=20)
-    world.db["import_chunks"].delete_many({"queue_id": queue_id, "n": {"$gte": 10}})
-    die(world, queue_id, 1)
-    desk = ImportCache()
-    app.stopping.set()
-
-    assert await run_import(app, desk, queue_id) == Snooze()
-
-    assert world.import_of(queue_id)["crashes"] == 2

@@ -1,4 +1,4 @@
-"""Rows that become no deal: each is told once, with its place, and the others are imported all the same."""
+"""Rows that become no deal: each is reported once, with its place, and the others are imported all the same."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ async def test_a_chunk_full_of_bytes_that_are_no_text_stays_a_document(world: Wo
 
 
 @pytest.mark.parametrize(
-    ("cell", "told"),
+    ("cell", "shown"),
     [
         ("=1+1", "'=1+1"),
         ("+49 1", "'+49 1"),
@@ -155,14 +155,14 @@ async def test_a_chunk_full_of_bytes_that_are_no_text_stays_a_document(world: Wo
     ],
 )
 async def test_nothing_in_the_error_csv_runs_as_a_formula(
-    world: World, run_imports: RunImports, cell: str, told: str
+    world: World, run_imports: RunImports, cell: str, shown: str
 ) -> None:
     queue_id = world.submit(f"Deal,=cmd|x!A1,Stage\nD,{cell},\n", {"Deal": "name", "Stage": "stage_id"})
 
     await run_imports()
 
     (row,) = world.error_csv_of(queue_id)
-    assert row["'=cmd|x!A1"] == told
+    assert row["'=cmd|x!A1"] == shown
 
 
 async def test_formula_text_is_stored_as_it_is(world: World, run_imports: RunImports) -> None:

@@ -60,7 +60,7 @@ async def test_the_report_has_the_shape_of_the_contract(world: World, run_import
 
 
 @pytest.mark.covers("DI-04", "DI-20")
-async def test_the_queue_document_tells_the_end_and_keeps_what_the_user_wrote(
+async def test_the_queue_document_has_the_end_and_keeps_what_the_user_wrote(
     world: World, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(ONE_BAD)
@@ -87,7 +87,7 @@ async def test_the_queue_document_tells_the_end_and_keeps_what_the_user_wrote(
 
 
 @pytest.mark.covers("DI-20")
-async def test_completion_is_told_to_the_crm_once(world: World, run_imports: RunImports) -> None:
+async def test_completion_is_sent_to_the_crm_once(world: World, run_imports: RunImports) -> None:
     queue_id = world.submit(ONE_BAD)
 
     await run_imports()
@@ -105,7 +105,7 @@ async def test_completion_is_told_to_the_crm_once(world: World, run_imports: Run
     }
 
 
-async def test_failure_is_told_to_the_user_but_is_no_completion(world: World, run_imports: RunImports) -> None:
+async def test_failure_is_sent_to_the_user_but_is_no_completion(world: World, run_imports: RunImports) -> None:
     queue_id = world.submit(SAMPLE, {"Deal Name": "owner"})
 
     await run_imports()
@@ -117,7 +117,7 @@ async def test_failure_is_told_to_the_user_but_is_no_completion(world: World, ru
 
 
 @pytest.mark.covers("R-26")
-async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
+async def test_events_that_a_crash_left_unsent_are_sent_by_the_next_sweep(
     world: World, configured: Settings, app: EngineApp
 ) -> None:
     """As if the process had died between the end of the import and its announcement."""
@@ -137,7 +137,7 @@ async def test_what_a_crash_kept_from_being_told_is_told_by_the_next_sweep(
         assert "events_due" not in world.import_of(queue_id)
 
 
-async def test_an_event_that_was_told_before_the_crash_is_not_told_twice(
+async def test_an_event_that_was_sent_before_the_crash_is_not_sent_twice(
     world: World, configured: Settings, run_imports: RunImports
 ) -> None:
     queue_id = world.submit(SAMPLE)
@@ -201,7 +201,7 @@ async def test_jobs_hold_ids_and_neither_cells_nor_secrets(world: World, app: En
     async def chunks_wait() -> bool:
         return (await app.queue.counts([ROWS.lane.name]))[ROWS.lane.name].waiting == 1
 
-    await eventually(chunks_wait, "the chunk waits for somebody to work it off")
+    await eventually(chunks_wait, "the chunk waits in its lane")
     ours = [key async for key in app.redis.scan_iter(f"{app.settings.redis_prefix}*")]
     dumped = b"".join([key + await app.redis.dump(key) for key in ours])
     app.stopping.set()
@@ -210,5 +210,5 @@ async def test_jobs_hold_ids_and_neither_cells_nor_secrets(world: World, app: En
     assert f"{queue_id}:0".encode() in dumped
     assert app.settings.app_secret is not None
     secret = app.settings.app_secret.get_secret_value()
-    for told in ("Acme Corp Deal", "john@acme.com", "eyJ", secret, str(world.account)):
-        assert told.encode() not in dumped
+    for secret_word in ("Acme Corp Deal", "john@acme.com", "eyJ", secret, str(world.account)):
+        assert secret_word.encode() not in dumped

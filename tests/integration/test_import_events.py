@@ -39,7 +39,7 @@ def make_due(world: World) -> None:
 
 
 @pytest.mark.covers("DI-20", "R-26")
-async def test_the_end_is_told_to_the_user_of_the_import(
+async def test_the_end_is_sent_to_the_user_of_the_import(
     world: World, configured: Settings, run_imports: RunImports, sink: Sink
 ) -> None:
     queue_id = world.submit(SAMPLE)
@@ -61,15 +61,15 @@ async def test_the_end_is_told_to_the_user_of_the_import(
     assert len(await sink.records(event="import_finished")) == 1
 
 
-async def test_progress_is_told_at_most_once_a_second(world: World, run_imports: RunImports, sink: Sink) -> None:
+async def test_progress_is_sent_at_most_once_a_second(world: World, run_imports: RunImports, sink: Sink) -> None:
     queue_id = world.submit("name\n" + "Deal\n" * 600, {"name": "name"})
 
     result = await run_imports(import_chunk_rows=4)
 
-    told = [record["payload"] for record in await sink.records(event="import_progress")]
-    assert 1 <= len(told) <= result.seconds + 1
-    assert all(payload["user_ids"] == [str(world.user)] for payload in told)
-    data: list[dict[str, Any]] = [payload["data"] for payload in told]
+    received = [record["payload"] for record in await sink.records(event="import_progress")]
+    assert 1 <= len(received) <= result.seconds + 1
+    assert all(payload["user_ids"] == [str(world.user)] for payload in received)
+    data: list[dict[str, Any]] = [payload["data"] for payload in received]
     assert {one["queue_id"] for one in data} == {str(queue_id)}
     assert [one["rows_added"] for one in data] == sorted(one["rows_added"] for one in data)
     assert data[0].keys() == {

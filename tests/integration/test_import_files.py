@@ -45,7 +45,7 @@ async def test_files_that_say_the_same_give_the_same_deals(world: World, run_imp
     assert world.import_of(queue_id)["status"] == "completed"
 
 
-TOLD: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
+OVERRIDES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
     "delimiter": (b"a,x;b,x\nOne, Inc.;1,1,1\nTwo, Inc.;2,2,2\n", {"delimiter": ";"}, ["One, Inc.", "Two, Inc."]),
     "encoding": (
         "a,x;b,x\nMüller;1\nŠkoda €;2\n".encode("cp1252"),
@@ -55,7 +55,7 @@ TOLD: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("file", "options", "names"), TOLD.values(), ids=TOLD)
+@pytest.mark.parametrize(("file", "options", "names"), OVERRIDES.values(), ids=OVERRIDES)
 async def test_what_the_user_says_of_the_file_wins(
     world: World, run_imports: RunImports, file: bytes, options: dict[str, Any], names: list[str]
 ) -> None:

@@ -59,7 +59,7 @@ async def test_more_imports_than_places_take_turns(
     assert (result.units, result.succeeded) == (5, 5)
     ended = [world.import_of(queue_id) for queue_id in ids]
     assert [len(world.deals_of(queue_id)) for queue_id in ids] == [700] * 5
-    assert max(queue["token"] for queue in ended) > 1, "nobody gave a place back"
+    assert max(queue["token"] for queue in ended) > 1, "no run gave a place back"
     assert {queue["attempts"] for queue in ended} == {1}
     assert {queue["crashes"] for queue in ended} == {0}
     # The fourth got a place before the first three were through.

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine import settings
 from tests.integration.conftest import RunImports
 from tests.support.world import SAMPLE, SAMPLE_MAPPINGS, World
 
-RETRY_SECONDS = 0.3
+RETRY_SECONDS = 0.1
 KEYLESS: dict[str, dict[str, Any]] = {
     "empty array": {"csv": []},
     "null": {"csv": None},
@@ -96,11 +95,6 @@ async def test_a_file_that_arrives_late_is_imported_by_a_later_attempt(world: Wo
     assert (ended["status"], ended["error"]) == ("completed", None)
 
 
-def test_the_seeds_attempts_and_pause_are_the_defaults() -> None:
-    defaults = settings.load(_env_file=None)
-    assert (defaults.import_attempts, defaults.import_retry_seconds) == (3, 4)
-
-
 NAME = {"Deal Name": "name"}
 HOPELESS: dict[str, tuple[str, Mapping[str, Any] | None, dict[str, Any], list[str]]] = {
     # file, mappings, changes of the queue document, words of the reason
@@ -151,7 +145,9 @@ async def test_what_only_a_person_can_change_fails_at_once(
 
 
 @pytest.mark.parametrize("account_id", [None, "acme", 7, ObjectId().binary], ids=["none", "name", "number", "bytes"])
-async def test_an_import_of_nobody_fails_at_once(world: World, run_imports: RunImports, account_id: object) -> None:
+async def test_an_import_without_a_user_fails_at_once(
+    world: World, run_imports: RunImports, account_id: object
+) -> None:
     queue_id = world.submit(SAMPLE, account_id=account_id)
 
     await run_imports()

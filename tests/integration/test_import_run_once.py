@@ -120,7 +120,7 @@ async def test_a_system_that_is_switched_off_does_not_run(world: World, configur
     assert world.import_of(queue_id)["status"] == "pending"
 
 
-async def test_an_unknown_sweep_is_told_with_the_known_ones(configured: Settings) -> None:
+async def test_an_unknown_sweep_is_named_with_the_known_ones(configured: Settings) -> None:
     with pytest.raises(ConfigError, match=r"deals\.exports.*deals\.import"):
         await run_once(configured, ["deals.import", "deals.exports"])
 

@@ -122,7 +122,7 @@ async def test_a_server_that_is_tired_of_a_connection_gets_a_new_one(
 @pytest.mark.parametrize(
     ("answer", "error"), [("550 5.1.1 no such user", Permanent), ("451 4.7.1 come back later", Transient)]
 )
-async def test_a_refusal_is_told_in_the_server_s_words_and_harms_no_other_mail(
+async def test_a_refusal_is_reported_in_the_server_s_words_and_harms_no_other_mail(
     mailer: Mailer, proxy: Proxy, sink: Sink, where: str, answer: str, error: type[EngineError]
 ) -> None:
     await sink.behave(**{where: [answer]})
@@ -174,7 +174,7 @@ async def test_a_clear_no_at_any_step(
 
 
 @pytest.mark.parametrize("answer", ["nonsense", "299 what", "250"])
-async def test_an_answer_that_nobody_understands_is_unknown_or_done(
+async def test_an_answer_that_cannot_be_understood_is_unknown_or_done(
     impatient: Mailer, server: ScriptedSmtp, answer: str
 ) -> None:
     server.script["."].append(answer)
@@ -228,7 +228,7 @@ async def test_nothing_is_said_in_the_clear_where_tls_is_asked_for(server: Scrip
     assert set(server.steps) <= {"greeting", "EHLO", "QUIT"}
 
 
-async def test_a_wrong_password_is_permanent_and_not_told(server: ScriptedSmtp) -> None:
+async def test_a_wrong_password_is_permanent_and_not_shown(server: ScriptedSmtp) -> None:
     server.script["EHLO"].append("250-here\r\n250 AUTH PLAIN")
     server.script["AUTH"].append("535 5.7.8 wrong user or password")
     async with Mailer(server.url.replace("smtp://", "smtp://user:hidden@"), SENDER) as mailer:

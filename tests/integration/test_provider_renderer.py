@@ -97,7 +97,7 @@ async def test_a_template_that_needs_too_much_memory_fails_alone(renderer: Rende
         assert "needs more memory" in str(await one(renderer, source))
 
 
-async def test_a_process_that_somebody_ended_is_replaced_unnoticed(renderer: Renderer) -> None:
+async def test_a_process_that_was_ended_is_replaced_unnoticed(renderer: Renderer) -> None:
     await one(renderer, "x")
     (process,) = processes()
     process.kill()

@@ -39,13 +39,13 @@ async def test_a_messaging_service_sends_in_place_of_a_number(twilio: Twilio) ->
     assert "From" not in twilio.calls[0].content
 
 
-async def test_twilio_s_reason_is_told(sms: Sms, twilio: Twilio) -> None:
+async def test_the_reason_of_twilio_is_shown(sms: Sms, twilio: Twilio) -> None:
     with pytest.raises(Permanent, match=r"twilio refuses: 400 Invalid 'To' Phone Number: 12"):
         await sms.send("12", "Hi", "a:b:0")
     assert not twilio.messages
 
 
-async def test_a_wrong_token_is_permanent_and_not_told(twilio: Twilio) -> None:
+async def test_a_wrong_token_is_permanent_and_not_shown(twilio: Twilio) -> None:
     async with Sms(SID, "a wrong one", FROM, twilio.url) as sms:
         with pytest.raises(Permanent, match="401 Authenticate") as refused:
             await sms.send(TO, "Hi", "a:b:0")

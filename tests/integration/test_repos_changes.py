@@ -17,16 +17,16 @@ from tests.support.world import World
 
 @pytest.fixture
 async def heard(app: EngineApp) -> AsyncIterator[list[str]]:
-    """The collections told so far, by a stream that is known to listen."""
-    told: list[str] = []
+    """The collections seen so far, by a stream that is known to listen."""
+    seen: list[str] = []
 
     async def listen(changes: AsyncIterator[Change]) -> None:
         async for change in changes:
-            told.append(change.collection)  # noqa: PERF401 - the stream never ends
+            seen.append(change.collection)  # noqa: PERF401 - the stream never ends
 
     async with app.changes.listen() as changes:
         listening = asyncio.create_task(listen(changes))
-        yield told
+        yield seen
         listening.cancel()
 
 
@@ -61,16 +61,16 @@ NOT_DUE: dict[str, Callable[[World], object]] = {
 
 
 @pytest.mark.parametrize("act", DUE.values(), ids=DUE)
-async def test_what_makes_work_due_is_told(world: World, heard: list[str], act: Callable[[World], object]) -> None:
+async def test_what_makes_work_due_is_seen(world: World, heard: list[str], act: Callable[[World], object]) -> None:
     world.queue("a.csv", status="processing")
     world.db["funnels"].insert_one({"in_progress": True})
 
     act(world)
 
-    async def told() -> bool:
+    async def arrived() -> bool:
         return bool(heard)
 
-    await eventually(told, "the change was told")
+    await eventually(arrived, "the change arrived")
     assert heard[0] in ("queues", "outbox", "funnels")
 
 
@@ -85,7 +85,7 @@ async def test_what_makes_nothing_due_is_not(world: World, heard: list[str], act
     async def marker() -> bool:
         return "outbox" in heard
 
-    await eventually(marker, "what came after it was told")
+    await eventually(marker, "what came after it arrived")
     assert heard == ["outbox"]
 
 
@@ -97,5 +97,5 @@ async def test_a_date_beyond_every_calendar_ends_no_stream(world: World, heard: 
     async def marker() -> bool:
         return "outbox" in heard
 
-    await eventually(marker, "what came after it was told")
+    await eventually(marker, "what came after it arrived")
     assert heard == ["deals", "deals", "outbox"]

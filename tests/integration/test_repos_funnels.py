@@ -99,19 +99,19 @@ async def test_what_is_due(world: World, app: EngineApp, flags: dict[str, object
     """Times are so long ago."""
     now = datetime.now(UTC)
 
-    def told(value: object) -> object:
+    def as_moments(value: object) -> object:
         if isinstance(value, dict):
-            return {name: told(one) for name, one in value.items()}
+            return {name: as_moments(one) for name, one in value.items()}
         return now - value if isinstance(value, timedelta) else value
 
-    clone = new_clone(world, ObjectId(), **{name: told(value) for name, value in flags.items()})
+    clone = new_clone(world, ObjectId(), **{name: as_moments(value) for name, value in flags.items()})
 
     assert (await due(app) == [clone]) is is_due
     rests = "clone" in flags
     assert (await due(app, resting=True) == [clone]) is (is_due or rests)
 
 
-async def test_a_clone_that_somebody_flags_anew_is_another_generation(world: World, app: EngineApp) -> None:
+async def test_a_clone_that_the_crm_flags_anew_is_another_generation(world: World, app: EngineApp) -> None:
     clone = new_clone(world, ObjectId())
     held = await app.repos.funnels.claim(clone)
     assert held

@@ -40,7 +40,7 @@ async def test_what_is_held_is_renewed_and_nothing_else(world: World, app: Engin
     assert lease_end(world, release_unchanged) == before[1]
 
 
-async def test_a_lease_that_went_to_somebody_else_is_not_renewed(world: World, app: EngineApp) -> None:
+async def test_a_lease_that_another_run_took_is_not_renewed(world: World, app: EngineApp) -> None:
     queue_id = await held_import(world, app)
     world.db["queues"].update_one({"_id": queue_id}, {"$set": {"lease_owner": "another daemon"}})
     before = lease_end(world, queue_id)
@@ -70,12 +70,12 @@ async def test_a_holder_whose_beats_do_not_get_through_is_not_trusted(app: Engin
     await answered.beat()
     assert answered.trusted
 
-    nobody = connect("mongodb://127.0.0.1:1", timeout=0.02, workers=16)
-    unheard = Heartbeat(nobody["crm"], lease, every=0.01, specs=())
+    nowhere = connect("mongodb://127.0.0.1:1", timeout=0.02, workers=16)
+    unheard = Heartbeat(nowhere["crm"], lease, every=0.01, specs=())
     beating = asyncio.create_task(unheard.run())
     async with asyncio.timeout(5):
         while unheard.trusted:
             await asyncio.sleep(0.01)
     assert not beating.done()
     beating.cancel()
-    nobody.close()
+    nowhere.close()

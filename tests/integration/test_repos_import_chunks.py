@@ -99,7 +99,7 @@ async def test_errors_come_in_the_order_of_the_file(app: EngineApp) -> None:
     assert rows == [1, 2, 21, 22, 101, 102]
 
 
-async def test_only_chunks_that_nobody_ever_began_are_closed_unseen(app: EngineApp) -> None:
+async def test_only_chunks_that_were_never_claimed_are_closed_unseen(app: EngineApp) -> None:
     await app.repos.chunks.add([chunk(0), chunk(1), chunk(2), chunk(3, state="done")])
     await begun(app.repos.chunks, 0)
     await app.repos.chunks.put_off(await begun(app.repos.chunks, 1), 0, "will be tried again")

@@ -16,7 +16,7 @@ from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import Document, World
 
-BRIEF = 0.05
+SHORT_LEASE_SECONDS = 0.05
 """Seconds of a lease that a test lets run out."""
 
 
@@ -52,7 +52,7 @@ async def test_of_many_who_claim_at_once_one_wins(world: World, app: EngineApp) 
 @pytest.mark.covers("DI-X1", "R-02")
 async def test_a_lease_that_ran_out_is_taken_and_counts_as_a_crash(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
-    await claimed(daemon(app, "dead", BRIEF), queue_id)
+    await claimed(daemon(app, "dead", SHORT_LEASE_SECONDS), queue_id)
     assert world.import_of(queue_id)["in_progress"] is True
 
     held = await eventually(partial(daemon(app, "heir").claim, queue_id), "the lease ran out")
@@ -65,7 +65,7 @@ async def test_a_lease_that_ran_out_is_taken_and_counts_as_a_crash(world: World,
 @pytest.mark.covers("DI-X1", "R-02")
 async def test_a_holder_that_was_too_slow_changes_nothing(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
-    slow = daemon(app, "slow", BRIEF)
+    slow = daemon(app, "slow", SHORT_LEASE_SECONDS)
     stale = await claimed(slow, queue_id)
     await eventually(partial(daemon(app, "heir").claim, queue_id), "the lease ran out")
     before = world.import_of(queue_id)
@@ -179,7 +179,7 @@ async def test_a_heap_of_one_account_does_not_hide_anothers_import(world: World,
     assert late in [one["_id"] for one in await app.repos.imports.find_due(limit=2)]
 
 
-async def test_cancelling_is_a_wish_until_somebody_ends_it(world: World, app: EngineApp) -> None:
+async def test_cancelling_is_a_wish_until_a_run_ends_it(world: World, app: EngineApp) -> None:
     queue_id = world.queue("a.csv")
 
     asked = await app.repos.imports.request_cancel(queue_id)

@@ -12,10 +12,6 @@ from tests.support.world import World
 
 SPECS = workers.collections(settings.load(_env_file=None))
 INDEXES = {spec.name: spec.indexes for spec in SPECS}
-CRM_WRITES = (
-    "queues", "deals", "pipeline_stages", "csv_imports", "crm_events",
-    "funnels", "funnel.step", "funnel.step.components", "sites_images", "forms", "support_tokens", "users",
-)  # fmt: skip
 
 
 async def test_making_them_again_changes_nothing(app: EngineApp) -> None:
@@ -27,18 +23,10 @@ async def test_making_them_again_changes_nothing(app: EngineApp) -> None:
     assert await missing_indexes(app.database, app.collections) == []
 
 
-async def test_what_is_missing_is_told(app: EngineApp) -> None:
+async def test_what_is_missing_is_reported(app: EngineApp) -> None:
     await app.database["outbox"].drop_index("state_1_next_at_1")
 
     assert await missing_indexes(app.database, app.collections) == ["outbox.state_1_next_at_1"]
-
-
-@pytest.mark.parametrize("collection", CRM_WRITES)
-def test_on_collections_of_the_crm_unique_and_ttl_indexes_are_partial(collection: str) -> None:
-    for model in INDEXES.get(collection, ()):
-        options = model.document
-        if options.get("unique") or "expireAfterSeconds" in options:
-            assert "partialFilterExpression" in options, options["name"]
 
 
 async def test_documents_of_the_crm_that_are_alike_break_no_index(world: World, app: EngineApp) -> None:

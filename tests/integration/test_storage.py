@@ -64,7 +64,7 @@ async def test_what_was_put_is_what_is_read(storage: Storage, key_prefix: str, s
     assert await unfinished(storage, key_prefix) == []
 
 
-async def test_put_replaces_and_the_etag_tells(storage: Storage, key_prefix: str) -> None:
+async def test_put_replaces_and_the_etag_shows_it(storage: Storage, key_prefix: str) -> None:
     key = f"{key_prefix}a"
     first = await storage.put_stream(key, blocks_of(b"one"))
     second = await storage.put_stream(key, blocks_of(b"two"))
@@ -232,7 +232,7 @@ async def test_a_newer_upload_of_the_same_key_stops_an_older_one(storage: Storag
     assert await storage.read(key) == bytes_of(6 * MB, seed=2)
 
 
-async def test_check_tells_what_is_wrong_without_the_secret(servers: dict[str, str], storage: Storage) -> None:
+async def test_check_says_what_is_wrong_without_the_secret(servers: dict[str, str], storage: Storage) -> None:
     await storage.check()
     for other, code in (
         ({"bucket": "no-such-bucket"}, "no_bucket"),

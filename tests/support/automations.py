@@ -41,7 +41,7 @@ async def run(app: EngineApp, automation: ObjectId) -> list[float]:
 
     The clock is moved instead of waiting.
     """
-    await app.heartbeat.beat()  # nobody else does it here
+    await app.heartbeat.beat()  # no heartbeat runs here
     rests = []
     while isinstance(outcome := await run_slice(app, None, automation), Snooze):
         rests.append(outcome.after)

@@ -18,7 +18,7 @@ from pipeline_engine.__main__ import main
 from pipeline_engine.settings import Settings
 
 PROGRAM = [sys.executable, "-m", "pipeline_engine"]
-PATIENCE = 60.0
+COMMAND_TIMEOUT = 60.0
 """Seconds that a command may take."""
 Ran = subprocess.CompletedProcess[str]
 
@@ -53,7 +53,7 @@ class Subprocess:
             cwd=self._folder,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=COMMAND_TIMEOUT,
             check=False,
         )
 

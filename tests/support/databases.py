@@ -1,10 +1,10 @@
-"""Databases of the tests' MongoDB: each is lent to one test at a time, and empty when it is lent."""
+"""Databases of the tests' MongoDB: each is lent to one test at a time, empty and with the engine's indexes."""
 
 from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,23 +15,25 @@ from pipeline_engine import settings, workers
 
 Document = dict[str, Any]
 Shape = dict[str, Any]
+INDEXES = {spec.name: list(spec.indexes) for spec in workers.collections(settings.load(_env_file=None)) if spec.indexes}
+"""{collection: its indexes}."""
 
-RESTING = 3
+MIN_RESTING = 3
 """So many wait before the first is lent again: a write of a daemon that was killed may still be on its way."""
 
 
 class Databases:
-    """Used again with the engine's indexes, which MongoDB takes a third of a second to make and to drop."""
+    """Used again with their indexes, which MongoDB takes a third of a second to make and to drop."""
 
     def __init__(self, url: str) -> None:
         self._mongo: MongoClient[Document] = MongoClient(url)
         self._resting: deque[str] = deque()
-        self._shapes = self._made("shape")
+        self._shapes = self._shapes_of(self._made())
 
     @contextmanager
     def lend(self) -> Iterator[str]:
-        """The name of a database that nobody else has."""
-        name = self._resting.popleft() if len(self._resting) > RESTING else f"test_{secrets.token_hex(6)}"
+        """The name of a database of one's own."""
+        name = self._resting.popleft() if len(self._resting) > MIN_RESTING else self._made()
         yield name
         self._empty(self._mongo[name])
         self._resting.append(name)
@@ -39,25 +41,36 @@ class Databases:
     def close(self) -> None:
         self._mongo.close()
 
-    def _made(self, name: str) -> dict[str, Shape]:
-        """What the engine's collections look like with their indexes and nothing else."""
-        database = self._mongo[f"test_{name}_{secrets.token_hex(6)}"]
-        for spec in workers.collections(settings.load(_env_file=None)):
-            if spec.indexes:
-                database[spec.name].create_indexes(list(spec.indexes))
-        return _shapes(database)
+    def _made(self) -> str:
+        """A new one; returns its name."""
+        name = f"test_{secrets.token_hex(6)}"
+        _create_indexes(self._mongo[name], INDEXES)
+        return name
 
     def _empty(self, database: Database[Document]) -> None:
-        for name, shape in _shapes(database).items():
-            if shape == self._shapes.get(name):
+        shapes = self._shapes_of(database.name)
+        for name in shapes.keys() & self._shapes.keys():
+            if shapes[name] == self._shapes[name]:
                 database[name].delete_many({})
             else:
                 database.drop_collection(name)
+        for name in shapes.keys() - self._shapes.keys():
+            database.drop_collection(name)
+        _create_indexes(database, [name for name in self._shapes if shapes.get(name) != self._shapes[name]])
+
+    def _shapes_of(self, database: str) -> dict[str, Shape]:
+        """{collection: its options and indexes}, in one question instead of one for each collection."""
+        mine = {"db": database, "type": "collection", "name": {"$not": {"$regex": "^system"}}}
+        fields = {"name": 1, "md.options": 1, "md.indexes.spec": 1}
+        found = self._mongo.admin.aggregate([{"$listCatalog": {}}, {"$match": mine}, {"$project": fields}])
+        return {one["name"]: _shape(one["md"]) for one in found}
 
 
-def _shapes(database: Database[Document]) -> dict[str, Shape]:
-    """{collection: its options and indexes}."""
-    found = {one["name"]: one["options"] for one in database.list_collections() if one["type"] == "collection"}
-    return {
-        name: {"options": options, "indexes": database[name].index_information()} for name, options in found.items()
-    }
+def _create_indexes(database: Database[Document], collections: Iterable[str]) -> None:
+    for name in collections:
+        database[name].create_indexes(INDEXES[name])
+
+
+def _shape(stored: Document) -> Shape:
+    options = {name: value for name, value in stored["options"].items() if name != "uuid"}
+    return {"options": options, "indexes": {one["spec"]["name"]: one["spec"] for one in stored["indexes"]}}

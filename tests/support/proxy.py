@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can be told, while it runs, to break what goes through it.
+"""A TCP proxy on loopback that breaks what goes through it, as tests set it while it runs.
 
 It knows nothing of the protocol, so it serves MongoDB, Redis, S3 and SMTP alike.
 """
@@ -23,9 +23,7 @@ class Fault:
 
     delay: float = 0.0  # seconds before each piece goes on, both ways
     hang: bool = False  # connections stay open and nothing moves; what was sent moves on when this ends
-    cut_after: int | None = (
-        None  # a connection is reset before byte n + 1 of its answers; 0: done, but nobody hears of it
-    )
+    cut_after: int | None = None  # a connection is reset before byte n + 1 of its answers; 0: done, but never answered
     times: int | None = None  # how many of these cuts before all passes again; None: for ever
 
 

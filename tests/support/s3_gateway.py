@@ -1,4 +1,4 @@
-"""Stands in front of the real S3 and answers copies as it is told; everything else goes through."""
+"""Stands in front of the real S3 and answers copies as the test sets it; everything else goes through."""
 
 from __future__ import annotations
 

@@ -30,6 +30,18 @@ SAMPLE_MAPPINGS = {"Deal Name": "name", "Value": "value", "Stage": "stage_id"}
 _session = cache(boto3.Session)  # reads Amazon's descriptions, which takes as long as a short test
 
 
+def s3_client(environment: Mapping[str, str]) -> Any:
+    """A blocking client of the S3 that the settings name."""
+    return _session().client(
+        "s3",
+        endpoint_url=environment["S3_ENDPOINT_URL"],
+        region_name=environment["S3_REGION"],
+        aws_access_key_id=environment["S3_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["S3_SECRET_ACCESS_KEY"],
+        verify=False,
+    )
+
+
 class World:
     """One account with a user and a pipeline, in the database that `environment` names."""
 
@@ -37,14 +49,7 @@ class World:
         self.environment = dict(environment)
         self._mongo: MongoClient[Document] = MongoClient(environment["MONGO_URL"], tz_aware=True)
         self.db = self._mongo.get_default_database()
-        self._s3 = _session().client(
-            "s3",
-            endpoint_url=environment["S3_ENDPOINT_URL"],
-            region_name=environment["S3_REGION"],
-            aws_access_key_id=environment["S3_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["S3_SECRET_ACCESS_KEY"],
-            verify=False,
-        )
+        self._s3 = s3_client(environment)
         self._bucket = environment["S3_BUCKET"]
         self.account, self.user, self.pipeline, self.stage = ObjectId(), ObjectId(), ObjectId(), ObjectId()
         self.db["_accounts"].insert_one({"_id": self.account, "active": True})

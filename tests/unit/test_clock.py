@@ -15,7 +15,7 @@ def test_it_starts_with_this_machines_time_in_utc() -> None:
     assert before - timedelta(milliseconds=5) <= now <= datetime.now(UTC) + timedelta(milliseconds=5)
 
 
-def test_it_takes_over_the_servers_time_and_tells_by_how_much_it_moved() -> None:
+def test_it_takes_over_the_servers_time_and_returns_by_how_much_it_moved() -> None:
     clock = Clock()
     server = datetime(2030, 1, 1, tzinfo=UTC)
     expected = server - clock.now()

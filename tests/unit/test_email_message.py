@@ -133,7 +133,7 @@ def test_lone_dots_long_lines_and_bare_breaks_are_made_harmless() -> None:
     assert content(parsed(message), "plain") == text.replace("\r", "\n")
 
 
-def test_nobody_can_end_a_part_early() -> None:
+def test_no_value_can_end_a_part_early() -> None:
     boundary = re.search(rb'boundary="([^"]+)"', written(html="<p>"))
     assert boundary
     assert len(boundary[1]) >= 32

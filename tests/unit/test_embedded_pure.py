@@ -16,7 +16,7 @@ from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.embedded.program import error_lines, exit_reason
 from pipeline_engine.errors import ConfigError, EngineError, Unreachable
 
-NOBODY = Need("Oracle", ("delphi", "pythia"), ("no-such-wheel-exists",), "ORACLE_URL")
+MISSING = Need("Oracle", ("delphi", "pythia"), ("no-such-wheel-exists",), "ORACLE_URL")
 
 
 def program(folder: Path, name: str, mode: int = 0o755) -> Path:
@@ -48,15 +48,15 @@ def test_the_wheels_carry_the_programs(need: Need) -> None:
 
 def test_a_program_on_path_will_do_best_name_first(tmp_path: Path) -> None:
     second = program(tmp_path, "pythia")
-    assert locate(NOBODY, str(tmp_path)) == second
+    assert locate(MISSING, str(tmp_path)) == second
     first = program(tmp_path, "delphi")
-    assert locate(NOBODY, str(tmp_path)) == first
+    assert locate(MISSING, str(tmp_path)) == first
 
 
 def test_a_file_that_cannot_be_run_is_no_program(tmp_path: Path) -> None:
     program(tmp_path, "delphi", mode=0o644)
     with pytest.raises(ConfigError, match=r"Oracle: no delphi found.*put delphi or pythia on PATH, or set ORACLE_URL"):
-        locate(NOBODY, str(tmp_path))
+        locate(MISSING, str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -43,14 +43,14 @@ def arm(log: Path | None = None, **plan: Any) -> None:
     failpoints.arm(json.dumps(plan) if plan else None, str(log) if log else None)
 
 
-async def test_unarmed_a_seam_changes_nothing() -> None:
+async def test_unarmed_a_failpoint_changes_nothing() -> None:
     shop = Shop()
     assert await shop.sell("hat") == 1
     assert await shop.count() == 1
     assert (shop.sell.__name__, shop.sell.__doc__) == ("sell", "Sell it.")
 
 
-async def test_only_the_nth_call_of_the_named_seam_fails() -> None:
+async def test_only_the_nth_call_of_the_named_failpoint_fails() -> None:
     shop = Shop()
     arm(failpoint="shop.sell", nth=2, do="raise")
     await shop.sell("hat")

@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 import pytest
 from bson import decode, encode
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_engine.domain.imports.csv import chunks
@@ -48,7 +48,6 @@ def _chunks(pieces: Sequence[Piece]) -> list[Chunk]:
     return [piece.chunk for piece in pieces]
 
 
-@settings(max_examples=400)
 @given(text=TEXT, limits=LIMITS, seed=st.integers(0, 9))
 def test_every_record_is_in_one_chunk_with_its_bytes(text: str, limits: tuple[int, int, int], seed: int) -> None:
     data, (rows, size, limit) = text.encode(), limits
@@ -63,7 +62,6 @@ def test_every_record_is_in_one_chunk_with_its_bytes(text: str, limits: tuple[in
         row += len(records)
 
 
-@settings(max_examples=300)
 @given(text=TEXT, limits=LIMITS, seed=st.integers(0, 9))
 def test_chunks_keep_their_limits_and_are_no_smaller_than_needed(
     text: str, limits: tuple[int, int, int], seed: int
@@ -82,13 +80,11 @@ def test_chunks_keep_their_limits_and_are_no_smaller_than_needed(
             assert following.records[0].end - chunk.start > size
 
 
-@settings(max_examples=300)
 @given(text=TEXT, limits=LIMITS, seed=st.integers(0, 9))
 def test_where_the_blocks_break_changes_nothing(text: str, limits: tuple[int, int, int], seed: int) -> None:
     assert _pieces(text.encode(), *limits, seed) == _pieces(text.encode(), *limits, seed + 1)
 
 
-@settings(max_examples=300)
 @given(text=TEXT, limits=LIMITS)
 def test_a_chunk_read_back_from_the_file_has_the_same_records(text: str, limits: tuple[int, int, int]) -> None:
     for chunk, records, data in _pieces(text.encode(), *limits):
@@ -98,7 +94,6 @@ def test_a_chunk_read_back_from_the_file_has_the_same_records(text: str, limits:
         assert again.records(data, b",") == records
 
 
-@settings(max_examples=300)
 @given(text=TEXT, limits=LIMITS, data=st.data())
 def test_planning_goes_on_behind_any_chunk(text: str, limits: tuple[int, int, int], data: st.DataObject) -> None:
     rows, size, limit = limits

@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
@@ -25,9 +25,9 @@ TechStart Deal,12000,proposal,open,Jane Smith,jane@techstart.com
 COMMA = Dialect("utf-8", ",", '"', 1, 1.0)
 
 
-def _refused(head: bytes, told: dict[str, Any] | None = None, *, whole: bool = True) -> ImportRefused:
+def _refused(head: bytes, options: dict[str, Any] | None = None, *, whole: bool = True) -> ImportRefused:
     with pytest.raises(ImportRefused) as refusal:
-        detect(head, told or {}, whole=whole)
+        detect(head, options or {}, whole=whole)
     return refusal.value
 
 
@@ -94,13 +94,13 @@ def test_a_delimiter_in_the_header_alone_proves_nothing() -> None:
 
 
 def test_what_the_user_says_wins() -> None:
-    told = {"delimiter": "|", "encoding": "Latin-1", "has_header": False}
-    assert detect(SAMPLE.encode(), told, whole=True) == Dialect("iso8859-1", "|", '"', 0, 1.0)
+    options = {"delimiter": "|", "encoding": "Latin-1", "has_header": False}
+    assert detect(SAMPLE.encode(), options, whole=True) == Dialect("iso8859-1", "|", '"', 0, 1.0)
     assert detect(SAMPLE.encode(), {"encoding": "utf-8-sig"}, whole=True) == COMMA
 
 
 @pytest.mark.parametrize(
-    ("told", "code"),
+    ("options", "code"),
     [
         ({"delimiter": ""}, "delimiter"),
         ({"delimiter": ",,"}, "delimiter"),
@@ -120,8 +120,8 @@ def test_what_the_user_says_wins() -> None:
         ({"has_header": 1}, "has_header"),
     ],
 )
-def test_senseless_overrides_are_refused_by_name(told: dict[str, Any], code: str) -> None:
-    refusal = _refused(SAMPLE.encode(), told)
+def test_senseless_overrides_are_refused_by_name(options: dict[str, Any], code: str) -> None:
+    refusal = _refused(SAMPLE.encode(), options)
     assert refusal.code == code
     assert code in str(refusal)
     assert len(str(refusal)) < 300
@@ -136,7 +136,7 @@ def _zipped() -> bytes:
 
 @pytest.mark.covers("R-21")
 @pytest.mark.parametrize(
-    ("head", "told"),
+    ("head", "words"),
     [
         (SAMPLE.encode("utf-16"), "UTF-16"),
         (codecs.BOM_UTF16_BE + SAMPLE.encode("utf-16-be"), "UTF-16"),
@@ -149,10 +149,10 @@ def _zipped() -> bytes:
         (b"\x7fELF\x02\x01\x01" + b"\0" * 500, "binary"),
     ],
 )
-def test_what_is_no_text_is_refused_with_what_to_do(head: bytes, told: str) -> None:
+def test_what_is_no_text_is_refused_with_what_to_do(head: bytes, words: str) -> None:
     refusal = _refused(head)
     assert refusal.code == UNREADABLE
-    assert told in str(refusal)
+    assert words in str(refusal)
     assert "save it as CSV in UTF-8" in str(refusal)
 
 
@@ -209,7 +209,7 @@ def test_a_header_without_end_or_sense_is_refused_in_no_time(head: bytes) -> Non
     assert refusal.value.code == "header"
 
 
-def test_a_quote_that_never_closes_in_the_header_is_told() -> None:
+def test_a_quote_that_never_closes_in_the_header_is_reported() -> None:
     with pytest.raises(ImportRefused, match="quote"):
         find_header(b'Name,"Value\nA,1\n', COMMA, whole=True)
 
@@ -224,7 +224,6 @@ def test_a_header_that_is_not_in_the_encoding_is_unreadable() -> None:
     assert header.columns == ("Straße", "Wert")
 
 
-@settings(max_examples=300)
 @given(head=st.binary(max_size=200), whole=st.booleans())
 def test_any_bytes_give_a_dialect_and_a_header_or_a_refusal(head: bytes, whole: bool) -> None:
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline_engine.domain.imports.csv.records import BOM, Kind, Record, RecordCutter
@@ -63,7 +63,6 @@ def _lines(text: str, delimiter: str) -> list[tuple[int, int]]:
     return found
 
 
-@settings(max_examples=600)
 @given(text=TEXT | WRITTEN, delimiter=st.sampled_from(",;"), seed=st.integers(0, 9))
 @example(text='a"\n"b', delimiter=",", seed=0)
 @example(text='"a""\n"', delimiter=",", seed=0)
@@ -78,7 +77,6 @@ def test_records_are_those_of_csv_reader(text: str, delimiter: str, seed: int) -
     assert records == _cut(data, delimiter.encode())
 
 
-@settings(max_examples=300)
 @given(text=TEXT, seed=st.integers(0, 9))
 def test_the_slices_and_blank_lines_between_them_cover_the_input(text: str, seed: int) -> None:
     data = text.encode()
@@ -89,7 +87,6 @@ def test_the_slices_and_blank_lines_between_them_cover_the_input(text: str, seed
     assert not gaps.strip(b"\r\n")
 
 
-@settings(max_examples=300)
 @given(text=TEXT, seed=st.integers(0, 9), limit=st.integers(1, 12))
 def test_the_limit_changes_only_the_kind(text: str, seed: int, limit: int) -> None:
     data = text.encode()
@@ -100,7 +97,6 @@ def test_the_limit_changes_only_the_kind(text: str, seed: int, limit: int) -> No
             assert record.kind == (Kind.TOO_LARGE if record.end - record.start > limit else Kind.OK)
 
 
-@settings(max_examples=300)
 @given(text=TEXT, seed=st.integers(0, 9), data=st.data())
 def test_cutting_goes_on_from_any_record(text: str, seed: int, data: st.DataObject) -> None:
     records = _cut(text.encode())
@@ -113,9 +109,8 @@ def test_cutting_goes_on_from_any_record(text: str, seed: int, data: st.DataObje
         assert found + again.close() == records[first:]
 
 
-@settings(max_examples=200)
 @given(text=TEXT, seed=st.integers(0, 9))
-def test_a_quote_never_closed_is_told_and_only_then(text: str, seed: int) -> None:
+def test_a_quote_never_closed_is_reported_and_only_then(text: str, seed: int) -> None:
     try:
         list(csv.reader(io.StringIO(text, newline=""), strict=True))
         open_at_end = False
@@ -128,7 +123,6 @@ def test_a_quote_never_closed_is_told_and_only_then(text: str, seed: int) -> Non
     assert Kind.UNCLOSED not in kinds[:-1]
 
 
-@settings(max_examples=100)
 @given(text=TEXT, seed=st.integers(0, 9))
 def test_a_byte_order_mark_is_skipped_at_the_start_only(text: str, seed: int) -> None:
     plain = _cut(text.encode())

@@ -7,7 +7,7 @@ import time
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_engine.domain.imports.csv.values import MAX_STAGE_CHARS, choice, name_key, stage_name
@@ -51,7 +51,6 @@ def test_names_of_one_stage_have_one_key(one: str, other: str) -> None:
     assert name_key(one) != name_key(one + "x")
 
 
-@settings(max_examples=1000)
 @given(name=NAMES)
 def test_keys_and_names_are_stable(name: str) -> None:
     assert name_key(name_key(name)) == name_key(name)

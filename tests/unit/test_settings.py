@@ -46,19 +46,19 @@ def complaint(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
         ("STAGE_NAME_CASE", "upper", "'lower' or 'keep'"),
     ],
 )
-def test_a_bad_value_is_told_with_its_name_what_was_given_and_what_is_allowed(
+def test_a_bad_value_is_named_with_what_was_given_and_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, name: str, given: str, allowed: str
 ) -> None:
-    told = complaint(monkeypatch, **{name: given})
+    message = complaint(monkeypatch, **{name: given})
 
-    assert told.startswith(f"{name}: given {given!r}: ")
-    assert allowed in told
+    assert message.startswith(f"{name}: given {given!r}: ")
+    assert allowed in message
 
 
 def test_every_bad_value_has_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = complaint(monkeypatch, PROFILE="fast", HTTP_PORT="0", QM_DEALS="perhaps")
+    message = complaint(monkeypatch, PROFILE="fast", HTTP_PORT="0", QM_DEALS="perhaps")
 
-    assert sorted(line.split(":")[0] for line in told.splitlines()) == ["HTTP_PORT", "PROFILE", "QM_DEALS"]
+    assert sorted(line.split(":")[0] for line in message.splitlines()) == ["HTTP_PORT", "PROFILE", "QM_DEALS"]
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_every_bad_value_has_its_own_line(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_may_hold_a_secret_is_never_shown(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
 ) -> None:
-    told = complaint(monkeypatch, **{name: value})
+    message = complaint(monkeypatch, **{name: value})
 
-    assert told.startswith(f"{name}: given (not shown): ")
-    assert allowed in told
-    assert "hunter2" not in told
+    assert message.startswith(f"{name}: given (not shown): ")
+    assert allowed in message
+    assert "hunter2" not in message
 
 
 def test_a_secret_is_as_long_as_its_bytes() -> None:
@@ -172,3 +172,8 @@ def test_logs_are_for_people_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sys.stderr.isatty", lambda: False)
     assert settings.load().log_style == "json"
     assert settings.load(log_format="console").log_style == "console"
+
+
+def test_the_attempts_and_the_pause_of_imports_are_the_seeds() -> None:
+    defaults = settings.load(_env_file=None)
+    assert (defaults.import_attempts, defaults.import_retry_seconds) == (3, 4)

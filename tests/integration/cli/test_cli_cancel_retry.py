@@ -12,10 +12,10 @@ from pipeline_engine.errors import Permanent
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.support.engine_app import EngineApp
+from tests.support.eventually import eventually
 from tests.support.world import World
 
 MAPPINGS = {"Deal Name": "name", "Stage": "stage_id"}
-PATIENCE = 20.0
 
 
 def file_of(rows: int) -> str:
@@ -27,20 +27,18 @@ async def run(configured: Settings, **changes: object) -> None:
     await run_once(configured.model_copy(update={"import_chunk_rows": 50, **changes}), ["deals.import"])
 
 
-async def until_some_rows_are_there(world: World) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not world.db["deals"].count_documents({"account_id": world.account}):
-            await asyncio.sleep(0.01)
+def rows_in(world: World) -> int:
+    return world.db["deals"].count_documents({"account_id": world.account})
 
 
 @pytest.mark.covers("DI-X3", "DI-X10")
 async def test_a_running_import_is_cancelled_and_the_rest_follows_when_it_is_retried(
     app: EngineApp, world: World, configured: Settings
 ) -> None:
-    rows = 20_000
+    rows = 5_000
     queue_id = world.submit(file_of(rows), MAPPINGS)
     running = asyncio.create_task(run(configured, import_chunks_ahead=2))
-    await until_some_rows_are_there(world)
+    await eventually(lambda: rows_in(world), "some rows are in")
 
     assert await cancel(app, queue_id) == "processing"
     await running
@@ -92,7 +90,7 @@ async def test_chunks_that_failed_or_were_cancelled_are_worked_off_after_a_retry
     assert world.db["import_chunks"].count_documents({"queue_id": queue_id, "state": "done"}) == 6
 
 
-async def test_a_retry_has_all_its_attempts_before_it_and_tells_its_own_end(
+async def test_a_retry_has_all_its_attempts_before_it_and_sends_its_own_end(
     app: EngineApp, world: World, configured: Settings
 ) -> None:
     queue_id = world.queue(f"imports/{world.account}/late.csv", MAPPINGS)
@@ -104,8 +102,8 @@ async def test_a_retry_has_all_its_attempts_before_it_and_tells_its_own_end(
     await run(configured, import_attempts=1)
 
     assert world.import_of(queue_id)["status"] == "completed"
-    told = world.db["outbox"].find({"event": "import_finished"}, sort=[("createdAt", 1)])
-    assert [message["data"]["status"] for message in told] == ["failed", "completed"]
+    sent = world.db["outbox"].find({"event": "import_finished"}, sort=[("createdAt", 1)])
+    assert [message["data"]["status"] for message in sent] == ["failed", "completed"]
 
 
 async def test_a_cancelled_import_whose_file_is_missing_is_cancelled_not_failed(

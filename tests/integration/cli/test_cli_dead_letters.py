@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from bson import ObjectId
 
@@ -11,9 +9,9 @@ from pipeline_engine.domain import dead_letters
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Backoff, Context, Job, Lane, WorkerPool
 from tests.support.engine_app import EngineApp
+from tests.support.eventually import eventually
 
 LANE = Lane("deals.import", places=1, backoff=Backoff.fixed(0), attempts=2)
-PATIENCE = 20.0
 
 
 class Patient:
@@ -30,9 +28,7 @@ class Patient:
 
 
 async def letter_of(app: EngineApp, status: str) -> ObjectId:
-    async with asyncio.timeout(PATIENCE):
-        while not (letters := await app.shared.job_store.letters(status)):
-            await asyncio.sleep(0.02)
+    letters = await eventually(lambda: app.shared.job_store.letters(status), f"a letter is {status}")
     return ObjectId(letters[0]["_id"])
 
 
@@ -54,9 +50,7 @@ async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_
 
         patient.cured = True
         await dead_letters.retry(app, second)
-        async with asyncio.timeout(PATIENCE):
-            while len(patient.ran) < 5:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: len(patient.ran) >= 5, "the fifth run")
     finally:
         await worker_pool.drain(grace=5)
     assert patient.ran[-1].attempt == 1

@@ -120,14 +120,14 @@ def test_secrets_and_control_characters_do_not_reach_the_terminal(engine: Comman
         (["discard"], "ID"),
     ],
 )
-def test_what_makes_no_sense_is_told(engine: CommandLine, words: list[str], reason: str) -> None:
+def test_what_makes_no_sense_is_named(engine: CommandLine, words: list[str], reason: str) -> None:
     ran = engine("dlq", *words, MONGO_URL="mongodb://127.0.0.1:1", REDIS_URL="redis://127.0.0.1:1")
 
     assert (ran.returncode, ran.stdout) == (2, "")
     assert reason in ran.stderr
 
 
-def test_a_letter_that_nobody_has_cannot_be_shown(engine: CommandLine) -> None:
+def test_a_letter_that_does_not_exist_cannot_be_shown(engine: CommandLine) -> None:
     unclaimed = ObjectId()
 
     ran = engine("dlq", "show", unclaimed)

@@ -87,7 +87,7 @@ def test_a_bucket_that_is_not_there_or_not_ours_fails(engine: CommandLine) -> No
     assert findings(engine("doctor", S3_SECRET_ACCESS_KEY="wrong"))["S3"][0] == "fails"
 
 
-def test_settings_that_are_wrong_alone_or_together_are_told(engine: CommandLine) -> None:
+def test_settings_that_are_wrong_alone_or_together_are_named(engine: CommandLine) -> None:
     ran = engine("doctor", APP_SECRET="too short", HTTP_PORT="0")
     assert ran.returncode == 1
     assert ran.stdout.splitlines() == [
@@ -102,7 +102,7 @@ def test_settings_that_are_wrong_alone_or_together_are_told(engine: CommandLine)
 
 
 @pytest.mark.covers("DA-27")
-def test_stuck_work_paused_lanes_and_dead_letters_are_told(engine: CommandLine, world: World) -> None:
+def test_stuck_work_paused_lanes_and_dead_letters_are_shown(engine: CommandLine, world: World) -> None:
     now = datetime.now(UTC)
     import_id = world.queue("x.csv", status="processing", in_progress=True, started_at=now - timedelta(minutes=61))
     world.queue("y.csv", status="processing", in_progress=True, started_at=now - timedelta(minutes=59))

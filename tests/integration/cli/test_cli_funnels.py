@@ -59,9 +59,9 @@ def test_what_is_no_clone_and_what_is_no_id(engine: CommandLine, world: World, w
 def test_a_clone_is_explained_to_people_and_to_programs(engine: CommandLine, world: World) -> None:
     clone = new_clone(world, Original(world, steps=2))
 
-    told = engine("explain", "clone", clone)
-    assert (told.returncode, "next: runs at" in told.stdout) == (0, True)
-    assert "No daemon runs" in told.stderr
+    explained = engine("explain", "clone", clone)
+    assert (explained.returncode, "next: runs at" in explained.stdout) == (0, True)
+    assert "No daemon runs" in explained.stderr
     engine("run-once", "funnels.clone")
     found = json.loads(engine("explain", "clone", clone, "--json").stdout)
 

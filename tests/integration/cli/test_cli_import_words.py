@@ -84,7 +84,7 @@ def test_another_accounts_pipeline_is_refused_and_nothing_is_stored(
     assert world.keys(f"imports/{world.account}/") == []
 
 
-def test_a_pending_import_that_nobody_runs_is_cancelled_by_the_next_sweep_and_can_be_retried(
+def test_a_pending_import_without_a_run_is_cancelled_by_the_next_sweep_and_can_be_retried(
     engine: CommandLine, world: World
 ) -> None:
     queue_id = world.submit(SAMPLE)
@@ -120,7 +120,7 @@ def test_only_what_failed_or_was_cancelled_is_retried(engine: CommandLine, world
 
 
 @pytest.mark.parametrize("word", ["show", "watch", "cancel", "retry"])
-def test_an_id_that_is_none_and_one_that_nobody_has(engine: CommandLine, word: str) -> None:
+def test_an_id_that_is_none_and_one_that_does_not_exist(engine: CommandLine, word: str) -> None:
     malformed = engine("imports", word, "no-id")
     assert (malformed.returncode, malformed.stdout) == (2, "")
     assert malformed.stderr == "ID: given 'no-id': an id has 24 hex digits\n"

@@ -76,7 +76,7 @@ def test_clean_removes_what_is_of_that_state_in_that_lane_and_older(engine: Comm
         (["clean", "events.outbox", "--state", "waiting"], "'completed', 'failed'"),
     ],
 )
-def test_what_makes_no_sense_is_told(engine: CommandLine, words: list[str], reason: str) -> None:
+def test_what_makes_no_sense_is_named(engine: CommandLine, words: list[str], reason: str) -> None:
     # No server is asked for that.
     ran = engine("queues", *words, MONGO_URL="mongodb://127.0.0.1:1", REDIS_URL="redis://127.0.0.1:1")
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline_engine.lanes import Backoff, Codec, DeadLetter, HistoryRow, Lane
-from tests.support.eventually import eventually
 
 CODEC = Codec(b"a key for the tests of the lanes")
 SOON = Backoff("steps", (0.01,), jitter=0.0)
@@ -38,6 +37,3 @@ class Book:
 def lane(places: int = 4, **rules: Any) -> Lane:
     """A lane named `test` whose retries come soon."""
     return Lane("test", places, **{"backoff": SOON, "timeout": 10.0, **rules})
-
-
-until = eventually

@@ -1,4 +1,4 @@
-"""arq's own client writes jobs that run like any other; whatever else somebody writes there is refused."""
+"""arq's own client writes jobs that run like any other; whatever else is written there is refused."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_planted_payloads_are_refused_and_neighbours_run(
     job: dict[str, Any] = {"t": None, "f": "f", "a": [], "k": {}, "et": 0}
     planted = {
         "pickle": pickle.dumps({**job, "a": [Trap(mark)]}),
-        "another key": Codec(b"the key of somebody else entirely").serialize(job),
+        "another key": Codec(b"the key of another program entirely").serialize(job),
         "no digest": CODEC.serialize(job)[16:],
         "cut": CODEC.serialize(job)[:-1],
         "empty": b"",

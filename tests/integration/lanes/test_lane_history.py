@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pipeline_engine.errors import Transient
 from pipeline_engine.lanes import Context, LaneQueue, NewJob, Retention
@@ -50,9 +51,12 @@ async def test_success_is_one_summary_line_at_info(crews: Crews, queue: LaneQueu
     await queue.enqueue_many("test", [NewJob("f") for _ in range(200)])
     await crews(lane(), {"f": handler})
     await eventually(lambda: len(book.rows) == 200, "all rows")
-    lines = [line for line in map(json.loads, said().splitlines()) if line["level"] == "info"]
-    assert 1 <= len(lines) <= 3
-    assert sum(line["jobs"] for line in lines) == 200
+    await eventually(lambda: sum(line["jobs"] for line in _summaries(said)) == 200, "all rows are summed up")
+    assert 1 <= len(_summaries(said)) <= 3
+
+
+def _summaries(said: Said) -> list[dict[str, Any]]:
+    return [line for line in map(json.loads, said().splitlines()) if line["level"] == "info"]
 
 
 async def _charted(queue: LaneQueue, **expected: int) -> bool:

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from pipeline_engine.lanes import Context, LaneQueue, NewJob
 from tests.integration.lanes.conftest import Crews
-from tests.integration.lanes.stage import Book, lane, until
+from tests.integration.lanes.stage import Book, lane
+from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[3]
 LEASE = 0.6
@@ -43,8 +44,8 @@ async def test_a_job_longer_than_its_lease_keeps_it(crews: Crews, queue: LaneQue
     for _ in range(2):
         await crews(lane(), {"f": handler}, lease=LEASE, look_every=0.05)
     await queue.enqueue("test", "f", id="long")
-    await until(lambda: len(runs) == 1, "it runs")
-    await until(lambda: _is_empty(queue), "it ended")
+    await eventually(lambda: len(runs) == 1, "it runs")
+    await eventually(lambda: _is_empty(queue), "it ended")
     assert runs == ["long"]
 
 
@@ -64,9 +65,9 @@ async def test_a_standstill_of_the_process_is_not_taken_for_its_end(
 
     await queue.enqueue_many("test", [NewJob("long", id="long"), NewJob("block", id="block")])
     await crews(lane(), {"long": long, "block": block}, lease=LEASE, look_every=0.01)
-    await until(lambda: _holds(queue, active=1), "the standstill is over")
+    await eventually(lambda: _holds(queue, active=1), "the standstill is over")
     release_unchanged.set()
-    await until(lambda: _is_empty(queue), "both ended")
+    await eventually(lambda: _is_empty(queue), "both ended")
     assert runs == ["long"]
     assert not await redis.exists(queue.keys.stem("test") + "crashes")
 
@@ -82,12 +83,12 @@ async def test_the_jobs_of_a_killed_process_run_elsewhere_within_seconds(
 
     with daemon(redis_url, redis_prefix) as process:
         await queue.enqueue_many("test", [NewJob("hold", id="a"), NewJob("hold", id="b")])
-        await until(lambda: _ran(redis, redis_prefix, 2), "both run there")
+        await eventually(lambda: _ran(redis, redis_prefix, 2), "both run there")
         process.kill()
         process.wait()
     killed = time.monotonic()
     await crews(lane(), {"hold": hold}, lease=LEASE, look_every=0.1)
-    await until(lambda: len(seen) == 2, "both run here")
+    await eventually(lambda: len(seen) == 2, "both run here")
     assert time.monotonic() - killed < 5 * LEASE
     assert sorted(seen) == [("a", 1, 1), ("b", 1, 1)], "a crash is counted, and uses no attempt"
 
@@ -98,17 +99,15 @@ async def test_a_job_that_kills_its_process_is_parked_and_its_neighbours_live(
     """Nothing in arq counts crashes: such a job kills one worker after the other, for ever."""
     await queue.enqueue_many("test", [NewJob("die", id="poison"), *(NewJob("quick", id=f"n{i}") for i in range(8))])
     deaths = 0
-    while not await redis.llen(f"{redis_prefix}buried"):  # type: ignore[misc]
-        with daemon(redis_url, redis_prefix) as process:
-            await until(lambda: _over(process, redis, redis_prefix), "it died, or buried the poison")
-            deaths += process.poll() is not None
+    while not await _is_empty(queue):
         assert deaths <= 3
-    with daemon(redis_url, redis_prefix):
-        await until(lambda: _is_empty(queue), "all others ended")
-    # The test may kill the daemon between the letter and its settlement: then the letter is written again.
-    first, *again = await redis.lrange(f"{redis_prefix}buried", 0, -1)  # type: ignore[misc]
-    assert first == b"poison the process ended 3 times in a row while this job ran"
-    assert all(letter.startswith(b"poison ") for letter in again)
+        with daemon(redis_url, redis_prefix) as process:
+            await eventually(lambda: _died_or_done(process, queue), "it died, or all jobs ended")
+            deaths += process.poll() is not None
+    assert deaths == 3
+    assert await redis.lrange(f"{redis_prefix}buried", 0, -1) == [  # type: ignore[misc]
+        b"poison the process ended 3 times in a row while this job ran"
+    ]
     ran = Counter(line.decode().split()[1] for line in await redis.lrange(f"{redis_prefix}ran", 0, -1))  # type: ignore[misc]
     assert ran["poison"] == 3
     assert {name: ran[name] for name in ran if name != "poison"} == {f"n{i}": 1 for i in range(8)}
@@ -126,7 +125,7 @@ async def test_a_lane_that_counts_no_crashes_never_gives_a_job_up(
     await queue.enqueue("test", "f", id="import")
     await redis.hset(queue.keys.stem("test") + "crashes", "import", "7")  # type: ignore[misc]
     await crews(lane(crashes=None), {"f": handler})
-    await until(lambda: crashes == [7], "it ran")
+    await eventually(lambda: crashes == [7], "it ran")
     assert not book.letters
 
 
@@ -134,8 +133,8 @@ async def _ran(redis: Redis, prefix: str, times: int) -> bool:
     return bool(await redis.llen(f"{prefix}ran") == times)  # type: ignore[misc]
 
 
-async def _over(process: subprocess.Popen[bytes], redis: Redis, prefix: str) -> bool:
-    return process.poll() is not None or bool(await redis.llen(f"{prefix}buried"))  # type: ignore[misc]
+async def _died_or_done(process: subprocess.Popen[bytes], queue: LaneQueue) -> bool:
+    return process.poll() is not None or await _is_empty(queue)
 
 
 async def _is_empty(queue: LaneQueue) -> bool:

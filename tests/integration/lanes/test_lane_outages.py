@@ -14,10 +14,11 @@ from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Context, LaneQueue, NewJob, connect, connection
 from pipeline_engine.lanes.redis_health import RedisHealth
 from tests.integration.lanes.conftest import Crews, Said
-from tests.integration.lanes.stage import CODEC, lane, until
-from tests.support.proxy import Fault, Proxy
+from tests.integration.lanes.stage import CODEC, lane
+from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 
-RETURN = 5.0  # seconds within which work must go on
+MAX_RECOVERY_SECONDS = 5.0  # seconds within which work must go on
 
 
 class Ran:
@@ -56,18 +57,18 @@ async def test_work_goes_on_when_a_stopped_redis_returns(
     worker_pool = await crews(lane(), {"f": ran}, url=own_redis.url, queue=own_queue, look_every=0.2)
     await own_queue.enqueue("test", "f", id="before")
     await own_queue.enqueue("test", "f", id="later", delay=1.0)
-    await until(lambda: ran.jobs == [("before", 0)], "it ran before")
+    await eventually(lambda: ran.jobs == [("before", 0)], "it ran before")
     await own_redis.stop()
-    await until(lambda: worker_pool.degraded, "the worker_pool is degraded")
+    await eventually(lambda: worker_pool.degraded, "the worker_pool is degraded")
     with pytest.raises(Unreachable, match="REDIS_URL"):
         await own_queue.enqueue("test", "f")
     await own_redis.start()
     back = time.monotonic()
-    await until(lambda: ("later", 0) in ran.jobs, "what was delayed meanwhile runs")
-    await until(lambda: not worker_pool.degraded, "the worker_pool is well again")
-    assert time.monotonic() - back < RETURN
+    await eventually(lambda: ("later", 0) in ran.jobs, "what was delayed meanwhile runs")
+    await eventually(lambda: not worker_pool.degraded, "the worker_pool is well again")
+    assert time.monotonic() - back < MAX_RECOVERY_SECONDS
     await own_queue.enqueue("test", "f", id="after")
-    await until(lambda: ("after", 0) in ran.jobs, "it ran after")
+    await eventually(lambda: ("after", 0) in ran.jobs, "it ran after")
 
 
 async def test_a_crew_starts_without_redis_and_works_when_it_comes(
@@ -76,9 +77,9 @@ async def test_a_crew_starts_without_redis_and_works_when_it_comes(
     await own_queue.enqueue("test", "f", id="one")
     await own_redis.stop()
     worker_pool = await crews(lane(), {"f": ran}, url=own_redis.url, queue=own_queue)
-    await until(lambda: worker_pool.degraded, "the worker_pool is degraded")
+    await eventually(lambda: worker_pool.degraded, "the worker_pool is degraded")
     await own_redis.start()
-    await until(lambda: ran.jobs == [("one", 0)], "it ran", timeout=RETURN)
+    await eventually(lambda: ran.jobs == [("one", 0)], "it ran", timeout=MAX_RECOVERY_SECONDS)
 
 
 async def test_a_hanging_redis_freezes_nothing_and_no_running_job_loses_its_lease_by_it(
@@ -93,18 +94,18 @@ async def test_a_hanging_redis_freezes_nothing_and_no_running_job_loses_its_leas
         for _ in range(2)
     ]
     await own_queue.enqueue("test", "f", id="long")
-    await until(lambda: ran.jobs == [("long", 0)], "it runs")
+    await eventually(lambda: ran.jobs == [("long", 0)], "it runs")
     own_redis.program.pause()
     hangs = time.monotonic()
-    await until(lambda: all(worker_pool.degraded for worker_pool in two), "both crews are degraded")
-    await until(lambda: time.monotonic() > hangs + 2 * lease, "the lease is over")
+    await eventually(lambda: all(worker_pool.degraded for worker_pool in two), "both crews are degraded")
+    await eventually(lambda: time.monotonic() > hangs + 2 * lease, "the lease is over")
     own_redis.program.resume()
     back = time.monotonic()
-    await until(lambda: not any(worker_pool.degraded for worker_pool in two), "both crews are well again")
-    assert time.monotonic() - back < RETURN
-    await until(lambda: time.monotonic() > back + 2 * lease, "there was time to take it for dead")
+    await eventually(lambda: not any(worker_pool.degraded for worker_pool in two), "both crews are well again")
+    assert time.monotonic() - back < MAX_RECOVERY_SECONDS
+    await eventually(lambda: time.monotonic() > back + 2 * lease, "there was time to take it for dead")
     ran.open.set()
-    await until(lambda: _is_empty(own_queue), "it ended")
+    await eventually(lambda: _is_empty(own_queue), "it ended")
     assert ran.jobs == [("long", 0)]
 
 
@@ -123,13 +124,13 @@ async def test_every_loop_gives_up_its_call_to_a_hanging_redis_in_time(
         await crews(lane(), {"f": ran, "g": held}, url=url, queue=own_queue, look_every=0.1, lease=0.9)
         await own_queue.enqueue("test", "f", id="ends while Redis hangs")
         await own_queue.enqueue("test", "g", id="has a lease to renew")
-        await until(lambda: len(ran.jobs + held.jobs) == 2, "both run")
+        await eventually(lambda: len(ran.jobs + held.jobs) == 2, "both run")
         own_redis.program.pause()
         hangs = time.monotonic()
         await proxy.cut()  # every loop needs a new connection
         ran.open.set()
-        await until(lambda: failed == {"lane test", "leases", "look", "doorbell"}, "four loops gave up", timeout=4)
-        await until(lambda: "minutes.write_failed" in said(), "the history gave up", timeout=4)
+        await eventually(lambda: failed == {"lane test", "leases", "look", "doorbell"}, "four loops gave up", timeout=4)
+        await eventually(lambda: "minutes.write_failed" in said(), "the history gave up", timeout=4)
         assert time.monotonic() - hangs < connection.ANSWER_TIMEOUT
         own_redis.program.resume()
         held.open.set()
@@ -141,13 +142,13 @@ async def test_an_emptied_redis_costs_no_second_run(crews: Crews, own_redis: Ser
     ran.open.clear()
     await crews(lane(), {"f": ran}, url=own_redis.url, queue=queue)
     await queue.enqueue("test", "f", id="one")
-    await until(lambda: ran.jobs == [("one", 0)], "it runs")
+    await eventually(lambda: ran.jobs == [("one", 0)], "it runs")
     await own.flushall()
-    assert await queue.enqueue("test", "f", id="one"), "nobody knows it any more"
+    assert await queue.enqueue("test", "f", id="one"), "no lane knows it any more"
     await queue.enqueue("test", "f", id="two")
-    await until(lambda: len(ran.jobs) == 2, "the second one runs")
+    await eventually(lambda: len(ran.jobs) == 2, "the second one runs")
     ran.open.set()
-    await until(lambda: _is_empty(queue), "both ended")
+    await eventually(lambda: _is_empty(queue), "both ended")
     assert ran.jobs == [("one", 0), ("two", 0)]
 
 
@@ -157,7 +158,7 @@ async def test_scripts_come_back_after_script_flush(crews: Crews, own_redis: Ser
     for name in ("one", "two"):
         await own.script_flush()
         await queue.enqueue("test", "f", id=name)
-        await until(lambda name=name: (name, 0) in ran.jobs, "it ran")  # type: ignore[misc, arg-type]
+        await eventually(lambda name=name: (name, 0) in ran.jobs, "it ran")  # type: ignore[misc, arg-type]
 
 
 async def test_a_full_redis_takes_nothing_new_but_what_it_holds_is_done(
@@ -168,16 +169,16 @@ async def test_a_full_redis_takes_nothing_new_but_what_it_holds_is_done(
     ran.open.clear()
     worker_pool = await crews(lane(places=1), {"f": ran}, url=own_redis.url, queue=queue)
     await queue.enqueue_many("test", [NewJob("f", id=str(number)) for number in range(3)])
-    await until(lambda: len(ran.jobs) == 1, "one runs")
+    await eventually(lambda: len(ran.jobs) == 1, "one runs")
     await own.config_set("maxmemory", "1")
     with pytest.raises(Unreachable, match="OutOfMemory"):
         await queue.enqueue("test", "f", id="more")
     ran.open.set()
-    await until(lambda: _is_empty(queue), "all that was there ended")
+    await eventually(lambda: _is_empty(queue), "all that was there ended")
     await own.config_set("maxmemory", "0")
     await queue.enqueue("test", "f", id="more")
-    await until(lambda: ("more", 0) in ran.jobs, "it takes more again", timeout=RETURN)
-    await until(lambda: not worker_pool.degraded, "the worker_pool is well")
+    await eventually(lambda: ("more", 0) in ran.jobs, "it takes more again", timeout=MAX_RECOVERY_SECONDS)
+    await eventually(lambda: not worker_pool.degraded, "the worker_pool is well")
 
 
 async def test_a_redis_that_became_a_replica_is_waited_for(
@@ -188,125 +189,11 @@ async def test_a_redis_that_became_a_replica_is_waited_for(
     worker_pool = await crews(lane(), {"f": ran}, url=own_redis.url, queue=queue)
     await queue.enqueue("test", "f", id="one", delay=0.5)
     await own.replicaof("127.0.0.1", "1")
-    await until(lambda: worker_pool.degraded, "the worker_pool is degraded")
+    await eventually(lambda: worker_pool.degraded, "the worker_pool is degraded")
     assert not ran.jobs
     await own.replicaof("NO", "ONE")
-    await until(lambda: ran.jobs == [("one", 0)], "it ran", timeout=RETURN)
-
-
-async def test_claims_whose_answer_got_lost_go_back_at_once_and_are_no_crash(
-    crews: Crews, own_redis: Server, own: Redis, ran: Ran
-) -> None:
-    """The lease here is a minute, so it is not the lease that brings the jobs back."""
-    queue = LaneQueue(own, CODEC)
-    async with Proxy.before(own_redis.url) as proxy:
-        await crews(lane(places=3), {"f": ran}, url=proxy.instead_of(own_redis.url), queue=queue, lease=60.0)
-        await queue.enqueue("test", "f", id="warm")
-        await until(lambda: ran.jobs == [("warm", 0)] and proxy.accepted >= 2, "all connections are open")
-        await until(lambda: _is_empty(queue), "it is settled")
-        await until(lambda: _is_counted(queue), "its history is written, so the next call is the worker's")
-        proxy.set(Fault(cut_after=0))
-        await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b", "c")])
-        await until(lambda: _holds(queue, active=3), "they are claimed, and nobody was told")
-        proxy.heal()
-        await until(lambda: len(ran.jobs) == 4, "they run", timeout=RETURN)
-        await until(lambda: _is_empty(queue), "they ended")
-    assert sorted(ran.jobs) == [("a", 0), ("b", 0), ("c", 0), ("warm", 0)]
-
-
-async def test_finished_jobs_whose_answer_got_lost_are_settled_and_do_not_run_again(
-    crews: Crews, own_redis: Server, own: Redis, ran: Ran
-) -> None:
-    queue = LaneQueue(own, CODEC)
-    ran.open.clear()
-    async with Proxy.before(own_redis.url) as proxy:
-        await crews(lane(), {"f": ran}, url=proxy.instead_of(own_redis.url), queue=queue, lease=60.0)
-        await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b")])
-        await until(lambda: len(ran.jobs) == 2, "they run")
-        proxy.set(Fault(cut_after=0))
-        cuts = proxy.cuts
-        ran.open.set()
-        await until(lambda: proxy.cuts > cuts + 1, "the worker asked twice")
-        proxy.heal()
-        await until(lambda: _is_empty(queue), "they ended", timeout=RETURN)
-    assert sorted(ran.jobs) == [("a", 0), ("b", 0)]
-
-
-async def test_jobs_that_end_while_redis_is_away_are_settled_when_it_returns(
-    crews: Crews, own_redis: Server, own: Redis, ran: Ran
-) -> None:
-    queue = LaneQueue(own, CODEC)
-    ran.open.clear()
-    async with Proxy.before(own_redis.url) as proxy:
-        worker_pool = await crews(lane(), {"f": ran}, url=proxy.instead_of(own_redis.url), queue=queue, lease=60.0)
-        await queue.enqueue_many("test", [NewJob("f", id=name) for name in ("a", "b")])
-        await until(lambda: len(ran.jobs) == 2, "they run")
-        await proxy.refuse()
-        ran.open.set()
-        await until(
-            lambda: worker_pool.degraded and worker_pool.stats()["test"].running == 0, "they ended, and nobody knows"
-        )
-        ended = time.monotonic()
-        await until(lambda: time.monotonic() > ended + 0.3, "the worker has tried to say so")
-        await proxy.accept()
-        await until(lambda: _is_empty(queue), "they are settled", timeout=RETURN)
-    assert sorted(ran.jobs) == [("a", 0), ("b", 0)]
-
-
-async def test_rings_that_were_missed_are_made_up_for(crews: Crews, own_redis: Server, own: Redis, ran: Ran) -> None:
-    """This worker_pool looks every five minutes only, and the job comes while its doorbell is off."""
-    queue, other = LaneQueue(own, CODEC), LaneQueue(own, CODEC)
-    async with Proxy.before(own_redis.url) as proxy:
-        await crews(lane(), {"f": ran}, url=proxy.instead_of(own_redis.url), queue=queue)
-        await until(lambda: _listened_to(own, queue), "the doorbell is connected")
-        await other.enqueue("test", "f", id="heard")
-        await until(lambda: ran.jobs == [("heard", 0)], "it ran")
-        await until(lambda: _is_empty(queue), "the worker sleeps")
-        await proxy.refuse()
-        await until(lambda: _nobody_listens(own, queue), "nobody listens")
-        await other.enqueue("test", "f", id="missed")
-        await proxy.accept()
-        await until(lambda: ran.jobs == [("heard", 0), ("missed", 0)], "it ran", timeout=RETURN)
-
-
-async def test_a_quiet_doorbell_stays_connected(
-    crews: Crews, own_redis: Server, own: Redis, ran: Ran, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Pub/sub on a pool with a read time-out dies whenever nothing is said for that long."""
-    monkeypatch.setattr(connection, "ANSWER_TIMEOUT", 0.2)
-    queue, other = LaneQueue(own, CODEC), LaneQueue(own, CODEC)
-    await crews(lane(), {"f": ran}, url=own_redis.url, queue=queue)
-    await until(lambda: _listened_to(own, queue), "the doorbell is connected")
-
-    async def quiet_for_five_time_outs() -> bool:
-        (bell,) = await own.client_list(_type="pubsub")
-        return int(bell["idle"]) >= 1
-
-    (before,) = await own.client_list(_type="pubsub")
-    await until(quiet_for_five_time_outs, "nothing was said for a while")
-    (after,) = await own.client_list(_type="pubsub")
-    assert before["id"] == after["id"]
-    await other.enqueue("test", "f", id="one")
-    await until(lambda: ran.jobs == [("one", 0)], "it was heard")
-
-
-async def _listened_to(redis: Redis, queue: LaneQueue) -> bool:
-    ((_, listeners),) = await redis.pubsub_numsub(queue.keys.doorbell)
-    return bool(listeners)
-
-
-async def _nobody_listens(redis: Redis, queue: LaneQueue) -> bool:
-    return not await _listened_to(redis, queue)
-
-
-async def _holds(queue: LaneQueue, **expected: int) -> bool:
-    counts = (await queue.counts(["test"]))["test"]
-    return all(getattr(counts, name) == value for name, value in expected.items())
+    await eventually(lambda: ran.jobs == [("one", 0)], "it ran", timeout=MAX_RECOVERY_SECONDS)
 
 
 async def _is_empty(queue: LaneQueue) -> bool:
     return (await queue.counts(["test"]))["test"].unfinished == 0
-
-
-async def _is_counted(queue: LaneQueue) -> bool:
-    return bool(await queue.minutes("test"))

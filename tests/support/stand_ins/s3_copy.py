@@ -1,4 +1,4 @@
-"""An S3 that knows HEAD and CopyObject only, and says of a copy what it is told to say."""
+"""An S3 that knows HEAD and CopyObject only, and answers a copy as the test sets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An SMTP server that keeps every byte and can be told what to do at which step, on any of its connections.
+"""An SMTP server that keeps every byte and follows a script of what to do at which step, on any of its connections.
 
 Steps: greeting, EHLO, AUTH, MAIL, RCPT, DATA, `.` (the end of the message), RSET, QUIT.
 """

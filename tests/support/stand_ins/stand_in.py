@@ -1,4 +1,4 @@
-"""A small web API on loopback that keeps what it is sent and misbehaves as told."""
+"""A small web API on loopback that keeps what it is sent and misbehaves as the test sets it."""
 
 from __future__ import annotations
 

@@ -1,74 +1,39 @@
-"""The checker of clones is believed only because it finds each kind of violation when one is planted."""
+"""The checks of clones are believed only because they find each kind of violation when one is planted."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from bson import ObjectId
 
-from tests.faults.clone_checker import OLD_KEY, Case, judge
-from tests.faults.clone_drill import CloneDrill
-from tests.support.daemon import SHORT
-from tests.support.history import Change
+from tests.support.drills.case import violations
+from tests.support.drills.clones.case import OLD_KEY, CloneCase
+from tests.support.drills.clones.checks import CHECKS
+from tests.support.drills.clones.plan import CloneDrill, Planted
+from tests.support.drills.history import Change
+from tests.support.drills.planted import LATER, TAKEN_LATE, TAKEN_TWICE, Plant, assert_each_is_seen, set_field
 
 STEPS = 3
-
-
-@pytest.fixture(scope="module")
-def spotless(servers: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """What an undisturbed run left behind."""
-    own = f"test_{secrets.token_hex(6)}"
-    environment = {
-        **servers,
-        **SHORT,
-        "MONGO_URL": servers["MONGO_URL"].replace("/crm?", f"/{own}?"),
-        "REDIS_PREFIX": f"test:{own}:",
-        "APP_SECRET": "a secret of thirty-two bytes or more",
-    }
-    with CloneDrill(environment, tmp_path_factory.mktemp("checker")) as drill:
-        planted = drill.plant(STEPS)
-        asyncio.run(drill.run_once())
-        case = drill.clones.case(planted.clone, planted.versions, planted.original.mark)
-        drill.world.db.client.drop_database(own)
-        return case
-
-
-def test_a_good_run_has_no_violations(spotless: Case) -> None:
-    assert judge(spotless) == []
-    assert (len(spotless.steps), len(spotless.components), len(spotless.images), len(spotless.forms)) == (3, 3, 6, 2)
-    assert len(spotless.objects) == 12
-    assert spotless.heard == [spotless.messages[0]["_id"]]
-    assert len(spotless.changes) > STEPS
-
-
-Plant = Callable[[Case], object]
-NOW = datetime.now(UTC)
-LATER = NOW + timedelta(hours=1)
 STRANGER = ObjectId()
 
 
-def step(case: Case) -> dict[str, Any]:
+def step(case: CloneCase) -> dict[str, Any]:
     """The first of the clone."""
     return case.steps[0]
 
 
-def write(case: Case, old: str, new: str) -> None:
+def write(case: CloneCase, old: str, new: str) -> None:
     """Change the first step's page."""
     assert old in step(case)["raw_html"]
     step(case)["raw_html"] = step(case)["raw_html"].replace(old, new)
 
 
-def lead_back(kind: str) -> Plant:
+def lead_back(kind: str) -> Plant[CloneCase]:
     """The first step's page and components still have what they had of this kind."""
 
-    def plant(case: Case) -> None:
+    def plant(case: CloneCase) -> None:
         mine = {"images": "source_key", "forms": "source_form_id"}
         own = {"images": "key", "forms": "form_secret_id"}
         one = getattr(case, kind)[0]
@@ -79,21 +44,17 @@ def lead_back(kind: str) -> Plant:
     return plant
 
 
-def changed(collection: str, *steps: dict[str, Any]) -> Plant:
+def changed(collection: str, *steps: dict[str, Any]) -> Plant[CloneCase]:
     """Changes on the way that the end does not show."""
 
-    def plant(case: Case) -> None:
+    def plant(case: CloneCase) -> None:
         id = case.id if collection == "funnels" else step(case)["_id"]
         case.changes.extend(Change(collection, id, one) for one in steps)
 
     return plant
 
 
-def set_field(name: str, value: Any) -> Plant:
-    return lambda case: object.__setattr__(case, name, value)
-
-
-def other_version(case: Case) -> None:
+def other_version(case: CloneCase) -> None:
     """The HTML of one version, the components of another."""
     edited = deepcopy(case.versions[0])
     for one in edited.steps:
@@ -104,11 +65,11 @@ def other_version(case: Case) -> None:
     step(case)["raw_html"] += "<p>new</p>"
 
 
-def drop_end(case: Case) -> None:
+def drop_end(case: CloneCase) -> None:
     case.changes[:] = [one for one in case.changes if one.fields.get("pending") is not False or one.id != case.id]
 
 
-def end_first(case: Case) -> None:
+def end_first(case: CloneCase) -> None:
     """The clone ends before its last step."""
     end = next(one for one in case.changes if one.id == case.id and one.fields.get("pending") is False)
     last = max(n for n, one in enumerate(case.changes) if one.state == "done")
@@ -116,32 +77,28 @@ def end_first(case: Case) -> None:
     case.changes.insert(last, end)
 
 
-def end_silently(case: Case) -> None:
+def end_silently(case: CloneCase) -> None:
     (end,) = (one for one in case.changes if one.id == case.id and one.fields.get("pending") is False)
     end.fields.pop("events_due")
 
 
-PLANTS: list[tuple[str, Plant]] = [
+PLANTS: list[tuple[str, Plant[CloneCase]]] = [
     ("I1: the clone ended with 'x'", lambda case: case.funnel["clone"].update(error="x")),
     ("I1: the clone is not completed", lambda case: case.funnel.update(clone_failed=True)),
     ("I1: the clone is not completed", lambda case: case.funnel["clone"].update(finished_at=None)),
     ("I1: dead letters", lambda case: case.letters.append({"_id": 1})),
-    ("I2: {id} still held by somebody", lambda case: case.funnel.update(lease_owner="somebody")),
-    ("I2: {step} still held by None", lambda case: step(case).update(lease_until=LATER)),
+    ("I2: {id} is still held by other", lambda case: case.funnel.update(lease_owner="other")),
+    ("I2: {step} is still held by None", lambda case: step(case).update(lease_until=LATER)),
     ("I2: funnels {id}: token went from 1 to 3", changed("funnels", {"token": 3})),
-    ("I2: funnel.step {step}: became done while nobody", changed("funnel.step", {"clone_state": "done"})),
+    ("I2: funnel.step {step}: became done without", changed("funnel.step", {"clone_state": "done"})),
     ("I5: funnel.step {step}: was done and became open", changed("funnel.step", {"clone_state": "open"})),
     (
         "I2: funnel.step {step}: claimed while one held it",
-        changed(
-            "funnel.step",
-            {"token": 2, "lease_until": LATER, "lease_owner": "one"},
-            {"token": 3, "lease_until": LATER, "lease_owner": "two"},
-        ),
+        changed("funnel.step", *TAKEN_TWICE),
     ),
     (
-        "I3: funnels {id}: nobody took it over for 0:59:58",
-        changed("funnels", {"token": 2, "lease_until": NOW}, {"token": 3, "lease_until": LATER}),
+        "I3: funnels {id}: no holder for 0:59:58",
+        changed("funnels", *TAKEN_LATE),
     ),
     ("I9: funnel: pending still set", lambda case: case.funnel.update(pending=True)),
     ("I9: funnel: in_progress still set", lambda case: case.funnel.update(in_progress=True)),
@@ -186,15 +143,18 @@ PLANTS: list[tuple[str, Plant]] = [
     ("I12: the source's images changed", lambda case: case.now.images[0].update(clone_id=case.id)),
     ("I12: the source's forms changed", lambda case: case.now.forms[0].update(account_id=STRANGER)),
     ("I12: the source's objects changed", lambda case: case.now.objects.popitem()),
-    ("I13: users heard []", lambda case: case.messages.clear()),
-    ("I13: users heard ['funnel_cloning_completed', 'fun", lambda case: case.messages.append({**case.messages[0]})),
-    ("I13: users heard ['funnel_cloning_failed']", lambda case: case.messages[0].update(event="funnel_cloning_failed")),
-    ("I13: the CRM heard []", lambda case: case.events.clear()),
-    ("I13: the CRM heard ['clone.completed', 'clone.com", lambda case: case.events.append({**case.events[0]})),
+    ("I13: users were sent []", lambda case: case.messages.clear()),
+    ("I13: users were sent ['funnel_cloning_completed', '", lambda case: case.messages.append({**case.messages[0]})),
+    (
+        "I13: users were sent ['funnel_cloning_failed']",
+        lambda case: case.messages[0].update(event="funnel_cloning_failed"),
+    ),
+    ("I13: the CRM was sent []", lambda case: case.events.clear()),
+    ("I13: the CRM was sent ['clone.completed', 'clone.com", lambda case: case.events.append({**case.events[0]})),
     ("I13: funnel_cloning_completed:{id}:0 not", lambda case: case.messages[0].update(state="given_up")),
     ("I13: events are still due", lambda case: case.funnel.update(events_due=[{}])),
-    ("I13: received was nothing", set_field("heard", [])),
-    ("I13: received was x", set_field("heard", ["x"])),
+    ("I13: received was nothing", set_field("received", [])),
+    ("I13: received was x", set_field("received", ["x"])),
     ("I13: ended 0 times", drop_end),
     ("I13: ended 2 times", changed("funnels", {"pending": False})),
     ("I13: ended with the events none", end_silently),
@@ -208,57 +168,57 @@ PLANTS: list[tuple[str, Plant]] = [
 ]
 
 
-def components(case: Case) -> dict[str, Any]:
+def components(case: CloneCase) -> dict[str, Any]:
     """Of the first step."""
     return next(one for one in case.components if one["step_id"] == step(case)["_id"])
 
 
-def form_source(case: Case) -> str:
+def form_source(case: CloneCase) -> str:
     return str(case.forms[0]["source_form_id"])
 
 
-@pytest.mark.parametrize(("message", "plant"), PLANTS, ids=[f"{n}: {message}" for n, (message, _) in enumerate(PLANTS)])
-def test_a_planted_violation_is_seen(spotless: Case, message: str, plant: Plant) -> None:
-    spoiled = deepcopy(spotless)
-    plant(spoiled)
-    image, form = spotless.images[0], spotless.forms[0]
-    expected = message.format(
-        id=spotless.id,
-        step=step(spotless)["_id"],
-        source=spotless.now.id,
-        stranger=STRANGER,
-        image=image["key"],
-        image_source=image["source_key"],
-        form=form["_id"],
-        form_source=form["source_form_id"],
-    )
-    found = judge(spoiled)
-    assert any(violation.startswith(expected) for violation in found), found
+async def test_each_kind_of_violation_is_seen(clone_drill: CloneDrill) -> None:
+    drill = clone_drill
+    planted = drill.plan.plant(STEPS)
+    await drill.run_once()
+    drill.check()
+
+    case = drill.plan.case(planted)
+    assert (len(case.steps), len(case.components), len(case.images), len(case.forms)) == (3, 3, 6, 2)
+    assert len(case.objects) == 12
+    assert case.received == [case.messages[0]["_id"]]
+    assert len(case.changes) > STEPS
+    assert_each_is_seen(case, PLANTS, CHECKS, _names(case))
+    _assert_a_step_may_be_as_any_version_of_its_source(case)
+
+    _spoil_the_servers(drill, planted)
+    found = {one.split(": ")[1] for one in drill.plan.violations(case.max_orphaned)}
+    assert found == {"I2", "I12", "I13", "I14", "I17"}, found
 
 
-def test_a_step_may_be_as_any_version_of_its_source(spotless: Case) -> None:
+def _names(case: CloneCase) -> dict[str, object]:
+    image, form = case.images[0], case.forms[0]
+    funnel = {"id": case.id, "step": step(case)["_id"], "source": case.now.id, "stranger": STRANGER}
+    images = {"image": image["key"], "image_source": image["source_key"]}
+    return {**funnel, **images, "form": form["_id"], "form_source": form["source_form_id"]}
+
+
+def _assert_a_step_may_be_as_any_version_of_its_source(spotless: CloneCase) -> None:
     edited = deepcopy(spotless.versions[0])
     for one in edited.steps:
         one["raw_html"] += "<p>new</p>"
     case = replace(deepcopy(spotless), versions=[edited, spotless.versions[0]])
-    assert judge(case) == []
+    assert violations(case, CHECKS) == []
     step(case)["raw_html"] += "<p>new</p>"
-    assert judge(case) == []
+    assert violations(case, CHECKS) == []
 
 
-async def test_violations_in_the_servers_are_read(clone_drill: CloneDrill) -> None:
-    drill, db = clone_drill, clone_drill.world.db
-    planted = drill.plant(STEPS)
-    await drill.run_once()
-    drill.judge()
-
+def _spoil_the_servers(drill: CloneDrill, planted: Planted) -> None:
+    db = drill.world.db
     db["funnel.step"].update_one({"funnel_id": planted.clone}, {"$set": {"raw_html": str(planted.original.id)}})
     db["funnel.step"].update_one({"_id": planted.original.steps[0]}, {"$set": {"lease_owner": None}})
     drill.world.upload(f"{ObjectId()}/{planted.original.mark} photo.jpg", b"orphan")
-    told = {"event": "funnel_cloning_failed", "state": "delivered", "data": {"funnel_id": str(planted.clone)}}
-    db["outbox"].insert_one(told)
+    failed = {"event": "funnel_cloning_failed", "state": "delivered", "data": {"funnel_id": str(planted.clone)}}
+    db["outbox"].insert_one(failed)
     for token in (2, 3):
         db["funnels"].update_one({"_id": planted.clone}, {"$set": {"token": token, "lease_until": LATER}})
-
-    found = drill.clones.violations(planted.clone, planted.versions, planted.original.mark)
-    assert {one.partition(":")[0] for one in found} == {"I2", "I12", "I13", "I14", "I17"}, found

@@ -22,9 +22,9 @@ ENDED = {
     "funnel.step": ("done",),  # one that failed comes again in the next run
 }
 STATE = {"queues": "status", "import_chunks": "state", "funnel.step": "clone_state"}
-LONGEST_ORPHAN = timedelta(seconds=10)
+MAX_ORPHANED = timedelta(seconds=10)
 """So long at most may a lease that ran out wait for its next holder while a daemon is healthy."""
-CONVERGED = timedelta(seconds=30)
+MAX_ORPHANED_AFTER_OUTAGE = timedelta(seconds=30)
 """And so long when daemons or servers had to come back first."""
 
 
@@ -75,13 +75,13 @@ class Holding:
 class History:
     """What was wrong on the way, whatever the end looks like; `lease` is the daemons' LEASE_SECONDS."""
 
-    def __init__(self, changes: list[Change], lease: float, patience: timedelta = LONGEST_ORPHAN) -> None:
-        """`patience`: how long a lease that ran out may wait for its next holder."""
+    def __init__(self, changes: list[Change], lease: float, max_orphaned: timedelta = MAX_ORPHANED) -> None:
+        """`max_orphaned`: how long a lease that ran out may wait for its next holder."""
         self._lease = timedelta(seconds=lease)
-        self._patience = patience
+        self._max_orphaned = max_orphaned
         self.holdings: dict[tuple[str, Any], Holding] = {}
-        self.longest_orphan = timedelta()
-        """How long at most a lease had run out before somebody took over."""
+        self.longest_orphaned = timedelta()
+        """How long at most a lease had run out before another holder took over."""
         self.violations = [violation for change in changes for violation in self._look(change)]
 
     def _look(self, change: Change) -> Iterator[str]:
@@ -103,22 +103,22 @@ class History:
         at = fields.get("lease_until", holding.until) - self._lease
         if at < holding.until:
             yield f"I2: {name}: claimed while {holding.owner} held it"
-        self.longest_orphan = max(self.longest_orphan, at - holding.until)
-        if at - holding.until > self._patience:
-            yield f"I3: {name}: nobody took it over for {at - holding.until}"
+        self.longest_orphaned = max(self.longest_orphaned, at - holding.until)
+        if at - holding.until > self._max_orphaned:
+            yield f"I3: {name}: no holder for {at - holding.until}"
 
     def _moved(self, name: str, holding: Holding, change: Change) -> Iterator[str]:
         over = ENDED[change.collection]
         if holding.state in over:
             yield f"I5: {name}: was {holding.state} and became {change.state}"
         if change.state in over and holding.until is None:
-            yield f"I2: {name}: became {change.state} while nobody held it"
+            yield f"I2: {name}: became {change.state} without a holder"
         if change.state == "completed":
             yield from self._completed(name, change)
         holding.state = change.state
 
     def _completed(self, name: str, change: Change) -> Iterator[str]:
-        """At the moment of its end every chunk of the import is through."""
+        """At the moment of its end every chunk of the import is done."""
         chunks = [self.holdings[key] for key in self.holdings if _belongs(key, change.id)]
         if unfinished := [chunk.state for chunk in chunks if chunk.state != "done"]:
             yield f"I5: {name}: completed while chunks were {', '.join(map(str, unfinished))}"

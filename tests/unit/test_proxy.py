@@ -1,3 +1,5 @@
+"""The proxy of the tests: it passes, cuts, hangs, delays and refuses as it is set."""
+
 from __future__ import annotations
 
 import asyncio
@@ -8,7 +10,7 @@ import pytest
 
 from tests.support.proxy import Fault, Proxy
 
-PATIENCE = 5.0
+ANSWER_TIMEOUT = 5.0
 
 
 class Echo:
@@ -35,8 +37,8 @@ class Caller:
         self.writer.write(line)
         await self.writer.drain()
 
-    async def hear(self, patience: float = PATIENCE) -> bytes:
-        async with asyncio.timeout(patience):
+    async def hear(self, timeout: float = ANSWER_TIMEOUT) -> bytes:
+        async with asyncio.timeout(timeout):
             return await self._reader.readline()
 
     async def ask(self, line: bytes) -> bytes:
@@ -84,7 +86,7 @@ async def test_cut_resets_open_connections_and_serves_new_ones(scene: Scene) -> 
     assert scene.proxy.accepted == 2
 
 
-async def test_an_answer_breaks_off_after_n_bytes_and_only_as_often_as_told(scene: Scene) -> None:
+async def test_an_answer_breaks_off_after_n_bytes_and_only_as_often_as_set(scene: Scene) -> None:
     scene.proxy.set(Fault(cut_after=8, times=1))
     caller = await scene.caller()
     assert await caller.ask(b"1234567\n") == b"1234567\n"
@@ -107,7 +109,7 @@ async def test_hang_holds_everything_until_it_is_healed(scene: Scene) -> None:
     scene.proxy.set(Fault(hang=True))
     await caller.say(b"two\n")
     with pytest.raises(TimeoutError):
-        await caller.hear(patience=0.1)
+        await caller.hear(timeout=0.1)
     assert scene.server.heard == [b"one\n"]
     scene.proxy.heal()
     assert await caller.hear() == b"two\n"

@@ -29,7 +29,7 @@ class Reference:
 
 def read(file: bytes, mappings: Mapping[str, str]) -> Reference:
     """The reference for a comma-separated UTF-8 file."""
-    # Bytes that are no UTF-8 become lone surrogates: so the reader goes on, and the row can be told.
+    # Bytes that are no UTF-8 become lone surrogates: so the reader goes on, and the row is known.
     text = file.decode("utf-8-sig", errors="surrogateescape")
     header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
     reference = Reference(header)
