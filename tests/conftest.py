@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 from redis import Redis as RedisClient
 
+from pipeline_engine import logs
 from pipeline_engine.embedded import EmbeddedServers
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.redis import Redis
 from tests.support.databases import Databases
+from tests.support.said import Said
 from tests.support.world import World
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux' file system in memory
@@ -33,6 +39,27 @@ def pytest_configure() -> None:
     """Servers that are thrown away need no disk: a busy one holds their ends up for up to a minute."""
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
         tempfile.tempdir = os.environ["TMPDIR"] = str(MEMORY)
+
+
+@pytest.fixture
+def logging_put_back() -> Iterator[None]:
+    """Logging is the process's: put back what `configure` changes."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.raiseExceptions
+    yield
+    root.handlers, level, logging.raiseExceptions = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def said(logging_put_back: None, monkeypatch: pytest.MonkeyPatch) -> Said:
+    """Everything that is logged from now on. No logger depends then on what earlier tests made of logging."""
+    heard = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", heard)
+    logs.configure("DEBUG", "json")
+    return heard.getvalue
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,8 @@ async def test_it_goes_on_when_the_minute_is_over(
 
     (result,) = (await run_once(configured, ["deals.automations"])).results
 
-    assert (result.succeeded, result.jobs) == (1, 3)
+    assert result.succeeded == 1
+    assert 2 <= result.jobs <= 3  # a job that takes longer than the window gets the next one's as well
     assert tagged(world, TAG) == deals
 
 

@@ -23,6 +23,7 @@ from tests.support.funnels import (
     new_clone,
     steps_of,
 )
+from tests.support.said import Said
 from tests.support.world import World
 
 
@@ -181,17 +182,16 @@ async def test_progress_is_sent_between_the_first_step_and_the_last(
 
 @pytest.mark.covers("FC-24")
 async def test_every_branch_is_in_the_log_without_a_word_of_the_pages(
-    world: World, run_clones: RunClones, capsys: pytest.CaptureFixture[str]
+    world: World, run_clones: RunClones, said: Said
 ) -> None:
     new_clone(world, Original(world))
     new_clone(world, ObjectId())
 
     await run_clones()
 
-    said = "".join(capsys.readouterr())
     for event in ("clone.planned", "step.cloned", "clone.ended", "clone.attempt_failed", "clones.not_found"):
-        assert event in said
-    assert "old key" not in said
+        assert event in said()
+    assert "old key" not in said()
 
 
 async def test_two_daemons_clone_each_step_once(world: World, configured: Settings) -> None:

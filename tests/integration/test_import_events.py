@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,7 +35,7 @@ def outbox(world: World) -> Document:
 
 def make_due(world: World) -> None:
     """The pause before the next attempt is over."""
-    world.db["outbox"].update_many({}, {"$set": {"next_at": datetime.now(UTC)}})
+    world.db["outbox"].update_many({}, {"$set": {"next_at": datetime.now(UTC) - timedelta(seconds=1)}})
 
 
 @pytest.mark.covers("DI-20", "R-26")

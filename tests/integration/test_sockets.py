@@ -19,6 +19,7 @@ from pipeline_engine.providers.sockets import Delivery, LoggedSockets, Sockets, 
 from pipeline_engine.providers.tokens import ServiceTokens
 from tests.support.eventually import eventually
 from tests.support.proxy import Fault, Proxy
+from tests.support.said import Said
 
 SECRET = "a secret that is long enough for everybody"
 MB = 1024 * 1024
@@ -213,18 +214,15 @@ async def test_a_token_never_shows_in_the_log(
     service: SocketService,
     sink: Sink,
     proxy: Proxy,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
+    said: Said,
 ) -> None:
-    caplog.set_level(logging.WARNING)
     await say(service)
     await proxy.cut()
     await sink.behave(refuse="not you")
     await say(service)
-    written = caplog.text + "".join(capfd.readouterr())
     seen = [record["auth"]["token"] for record in await sink.records(event="connect")]
     assert seen
-    assert not any(token in written for token in seen)
+    assert not any(token in said() for token in seen)
 
 
 async def test_the_library_adds_nothing_to_the_logging_of_the_process(
@@ -238,9 +236,8 @@ async def test_the_library_adds_nothing_to_the_logging_of_the_process(
     assert [logger.handlers for logger in loggers] == [[], []]
 
 
-async def test_without_a_service_events_stand_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_without_a_service_events_stand_in_the_log(said: Said) -> None:
     async with LoggedSockets() as service:
         assert await service.emit("import_finished", "e1", ["u1", "u2"], {"status": "completed"})
-    written = "".join(capfd.readouterr())
-    assert "import_finished" in written
-    assert "e1" in written
+    assert "import_finished" in said()
+    assert "e1" in said()

@@ -1,28 +1,14 @@
-"""What the process writes to stderr, with logging put back afterwards."""
+"""What the process writes to stderr."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
-import structlog
 
 Style = Literal["json", "console"]
 Written = Callable[[], str]
-
-
-@pytest.fixture
-def logging_put_back() -> Iterator[None]:
-    """Logging is the process's: put back what `configure` changes."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level, logging.raiseExceptions
-    yield
-    root.handlers, level, logging.raiseExceptions = before
-    root.setLevel(level)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(params=["json", "console"])

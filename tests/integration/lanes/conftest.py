@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from pipeline_engine import logs
 from pipeline_engine.lanes import Handler, Lane, LaneQueue, WorkerPool, connect
 from tests.integration.lanes.stage import CODEC, Book
 
 Crews = Callable[..., Awaitable[WorkerPool[None]]]
-Said = Callable[[], str]
-
-
-@pytest.fixture
-def said() -> Iterator[Said]:
-    """Everything that was logged so far, from DEBUG on, as JSON lines."""
-    root, stderr = logging.getLogger(), sys.stderr
-    before = root.handlers, root.level
-    sys.stderr = heard = io.StringIO()
-    try:
-        logs.configure("DEBUG", "json")
-        yield heard.getvalue
-    finally:
-        sys.stderr = stderr
-        root.handlers, root.level = before
 
 
 @pytest.fixture

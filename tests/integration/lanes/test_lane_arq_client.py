@@ -15,9 +15,10 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool, Redis
 
 from pipeline_engine.lanes import Codec, Context, LaneQueue, NewJob
-from tests.integration.lanes.conftest import Crews, Said
+from tests.integration.lanes.conftest import Crews
 from tests.integration.lanes.stage import CODEC, lane
 from tests.support.eventually import eventually
+from tests.support.said import Said
 
 
 def arq_client(url: str, queue: LaneQueue, codec: Codec = CODEC) -> ArqRedis:

@@ -18,9 +18,10 @@ from pipeline_engine.lanes import (
     LaneQueue,
     runner,
 )
-from tests.integration.lanes.conftest import Crews, Said
+from tests.integration.lanes.conftest import Crews
 from tests.integration.lanes.stage import Book, lane
 from tests.support.eventually import eventually
+from tests.support.said import Said
 
 
 @pytest.mark.covers("R-17")

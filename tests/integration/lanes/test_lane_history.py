@@ -7,9 +7,10 @@ from typing import Any
 
 from pipeline_engine.errors import Transient
 from pipeline_engine.lanes import Context, LaneQueue, NewJob, Retention
-from tests.integration.lanes.conftest import Crews, Said
+from tests.integration.lanes.conftest import Crews
 from tests.integration.lanes.stage import Book, lane
 from tests.support.eventually import eventually
+from tests.support.said import Said
 
 
 async def fail_once(context: Context[None]) -> None:

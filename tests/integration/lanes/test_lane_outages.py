@@ -13,10 +13,11 @@ from pipeline_engine.embedded.redis import Redis as Server
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Context, LaneQueue, NewJob, connect, connection
 from pipeline_engine.lanes.redis_health import RedisHealth
-from tests.integration.lanes.conftest import Crews, Said
+from tests.integration.lanes.conftest import Crews
 from tests.integration.lanes.stage import CODEC, lane
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
+from tests.support.said import Said
 
 MAX_RECOVERY_SECONDS = 5.0  # seconds within which work must go on
 
