@@ -37,7 +37,17 @@ async def test_a_text_to_a_lead(app: EngineApp, world: World) -> None:
 
 async def test_a_record_that_is_not_given_is_unknown_to_the_template(app: EngineApp, world: World) -> None:
     (reason,) = await compose_texts(app, world.account, {"body": "{{ deal.name }}"}, [{"lead": LEAD}])
-    assert str(reason) == "the template's body: unknown variable 'deal'"
+    assert str(reason) == "the template's body: unknown variable 'deal'; the nearest known name is 'lead'"
+
+
+async def test_what_a_record_lacks_is_empty(app: EngineApp, world: World) -> None:
+    body = (
+        "Hi {{ contact.name.split(' ')[0] or 'there' }}{% if deal.closed_at %}!{% endif %}{{ deal.additional_info.x }}"
+    )
+    composed = await compose_texts(
+        app, world.account, {"body": body}, [{"deal": {"_id": 1, "contact_phone": "+15551234567"}}]
+    )
+    assert composed == [TextMessage("+15551234567", "Hi there")]
 
 
 async def test_an_sms_template_without_a_body(app: EngineApp, world: World) -> None:

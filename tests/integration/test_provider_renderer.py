@@ -38,10 +38,11 @@ async def one(renderer: Renderer, text: str, **context: Any) -> str | Permanent:
 
 
 async def test_answers_come_in_order_and_each_for_itself(renderer: Renderer) -> None:
-    first, second, third = await renderer.render({"text": "Hi {{ name }}"}, [{"name": "A"}, {}, {"name": "C"}])
+    contexts: list[dict[str, Any]] = [{"name": "A"}, {"name": 5}, {"name": "C"}]
+    first, second, third = await renderer.render({"text": "Hi {{ name.title() }}"}, contexts)
     assert (first, third) == ({"text": "Hi A"}, {"text": "Hi C"})
     assert isinstance(second, Permanent)
-    assert "unknown variable 'name'" in str(second)
+    assert "unknown variable 'title'" in str(second)
 
 
 async def test_whatever_mongodb_stores_can_be_said(renderer: Renderer) -> None:

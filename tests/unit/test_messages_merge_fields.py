@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bson import ObjectId
 
-from pipeline_engine.domain.messages.merge_fields import merge_fields
+from pipeline_engine.domain.messages.merge_fields import ACCOUNT_FIELDS, merge_fields
 
 DEAL = {
     "_id": ObjectId(),
@@ -58,5 +58,5 @@ def test_a_lead_s_deal_is_about_the_lead_and_a_contact_goes_before_both() -> Non
 def test_the_engine_s_marks_and_the_account_s_secrets_are_left_out() -> None:
     account = {"smtp_password": "x", "apiKey": "x", "stripe_secret": "x", "access_token": "x", "keys": {"private": "x"}}
     fields = merge_fields(account, deal=DEAL)
-    assert fields["account"].keys() == {"name", "timezone"}
+    assert fields["account"].keys() == set(ACCOUNT_FIELDS)
     assert "automation_triggered" not in fields["deal"]

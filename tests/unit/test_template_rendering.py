@@ -32,10 +32,10 @@ def error(source: str, **context: Any) -> str:
 
 
 def test_each_context_has_its_answer_and_one_failure_stops_no_other() -> None:
-    contexts: list[dict[str, Any]] = [{"name": "A"}, {}, {"name": "C"}]
-    first, second, third = fill(Batch({"subject": "Hi {{ name }}"}, contexts))
+    contexts: list[dict[str, Any]] = [{"name": "A"}, {"name": 5}, {"name": "C"}]
+    first, second, third = fill(Batch({"subject": "Hi {{ name.upper() }}"}, contexts))
     assert first.texts == {"subject": "Hi A"}
-    assert second.error == "the template's subject: unknown variable 'name'"
+    assert second.error == "the template's subject: unknown variable 'upper'"
     assert third.texts == {"subject": "Hi C"}
 
 

@@ -37,14 +37,22 @@ class Renderer:
     ) -> None:
         await self._child.__aexit__(kind, error, trace)
 
-    async def render(self, parts: Mapping[str, str], contexts: Sequence[dict[str, Any]]) -> list[Texts | Permanent]:
+    async def render(
+        self,
+        parts: Mapping[str, str],
+        contexts: Sequence[dict[str, Any]],
+        known: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[Texts | Permanent]:
         """Render a template's parts with each context. Returns the texts by part, or the error, in the contexts' order.
 
-        Values are escaped in `html` and nowhere else. A missing `text` is made from `html`.
+        Values are escaped in `html` and nowhere else. A missing `text` is made from `html`. `known`: by variable, the
+        fields that are empty where a context lacks them; a template that names any other is refused for all contexts.
 
         Raises: Permanent when the template takes too long; Transient when the process does not run.
         """
-        batch = self._encode(Batch(dict(parts), list(contexts)))
+        batch = self._encode(
+            Batch(dict(parts), list(contexts), {name: list(fields) for name, fields in (known or {}).items()})
+        )
 
         async def fill(pipe: Pipe) -> list[Filled]:
             await pipe.send(batch)

@@ -8,9 +8,12 @@ from html import unescape
 from typing import Any
 
 import msgspec
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError
+from jinja2 import Template, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from pipeline_engine.providers.empty_value import without_none
+from pipeline_engine.providers.template_names import Names, find_unknown, known_names
+from pipeline_engine.providers.template_sandbox import SANDBOXES
 
 MAX_TEMPLATE_CHARS = 256 * 1024
 MAX_TEXT_CHARS = 128 * 1024  # of one rendered part
@@ -22,10 +25,14 @@ BLOCKS = {"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "p", "table", "
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A template's parts (`subject`, `html`, `text`, …) and the contexts to render it with, one text each."""
+    """A template's parts (`subject`, `html`, `text`, …) and the contexts to render it with, one text each.
+
+    `known`: by variable, the fields that a template may name whether or not a context has them.
+    """
 
     parts: dict[str, str]
     contexts: list[dict[str, Any]]
+    known: dict[str, list[str]] = {}
 
 
 class Filled(msgspec.Struct, frozen=True):
@@ -35,50 +42,21 @@ class Filled(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-class UnknownVariable(StrictUndefined):
-    """Makes an error that names the variable as the template does."""
-
-    __slots__ = ()
-
-    @property
-    def _undefined_message(self) -> str:
-        return self._undefined_hint or f"unknown variable {self._undefined_name!r}"
-
-
-class Sandbox(ImmutableSandboxedEnvironment):
-    """A Jinja environment without globals and loader. Keys of the data come before Python's attributes of dict."""
-
-    def __init__(self, autoescape: bool) -> None:
-        super().__init__(undefined=UnknownVariable, autoescape=autoescape, finalize=_nothing_for_none)
-        self.globals.clear()
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, dict) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
-def _nothing_for_none(value: Any) -> Any:
-    return "" if value is None else value
-
-
-SANDBOXES = {True: Sandbox(autoescape=True), False: Sandbox(autoescape=False)}
-
-
 def fill(batch: Batch) -> Iterator[Filled]:
     """Yield one answer per context, in their order.
 
     Values are escaped in the part `html` and nowhere else. With `html` but without `text`, the text is made from what
-    the page shows.
+    the page shows. A template that names what no record can have is refused for all of them.
     """
+    names = known_names(batch.known, batch.contexts)
     try:
-        templates = {part: _compile(part, source) for part, source in batch.parts.items()}
+        templates = {part: _compile(part, source, names) for part, source in batch.parts.items()}
     except TemplateRefused as refused:
         yield from [Filled(error=str(refused))] * len(batch.contexts)
         return
     for context in batch.contexts:
         try:
-            yield Filled(_texts(templates, context))
+            yield Filled(_texts(templates, without_none(context)))
         except TemplateRefused as refused:
             yield Filled(error=str(refused))
 
@@ -90,17 +68,23 @@ class TemplateRefused(Exception):
         super().__init__(f"the template's {part}: {reason}"[:MAX_REASON_CHARS])
 
 
-def _compile(part: str, source: str) -> Template:
+def _compile(part: str, source: str, names: Names) -> Template:
     if len(source) > MAX_TEMPLATE_CHARS:
         raise TemplateRefused(part, f"longer than {MAX_TEMPLATE_CHARS} characters")
+    sandbox = SANDBOXES[part == "html"]
     try:
-        return SANDBOXES[part == "html"].from_string(source)
+        tree = sandbox.parse(source)
+        unknown = find_unknown(tree, names)
+        template = sandbox.from_string(tree)
     except TemplateSyntaxError as error:
         raise TemplateRefused(part, f"line {error.lineno}: {error.message}") from None
     except MemoryError:
         raise TemplateRefused(part, TOO_BIG) from None
     except Exception as error:  # for example a thousand brackets, too many for Python's parser
         raise TemplateRefused(part, f"cannot be read: {_named(error)}") from None
+    if unknown:
+        raise TemplateRefused(part, unknown)
+    return template
 
 
 def _texts(templates: Mapping[str, Template], context: dict[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.messages.merge_fields import MergeRecords, merge_fields
+from pipeline_engine.domain.messages.merge_fields import FIELDS_OF, MergeRecords, merge_fields
 from pipeline_engine.domain.messages.message import TextMessage
 from pipeline_engine.domain.messages.recipients import recipients
 from pipeline_engine.errors import Permanent
@@ -70,7 +70,8 @@ async def _compose(
     """Address and filled-in texts."""
     account = await app.shared.accounts.get(account_id)
     fields = [merge_fields(account, **one) for one in records]
-    written = await app.renderer.render(template, fields)
+    known = {name: FIELDS_OF[name] for name in (fields[0] if fields else ())}
+    written = await app.renderer.render(template, fields, known)
     to = await recipients(app, account_id, channel, [one["contact"][ADDRESS_FIELD[channel]] for one in fields])
     return [_both(address, texts) for address, texts in zip(to, written, strict=True)]
 

@@ -14,13 +14,22 @@ MergeFields = dict[str, Any]
 # A field that a record may have is empty where it has none; a field that no such record has is a mistake in the
 # template, and is refused as an unknown variable.
 PERSON_FIELDS = ("name", "email", "phone")
+RECORD_FIELDS = ("id", "_id", "account_id", "created_by", "createdAt", "updatedAt", "owner", "tags", "additional_info")
 DEAL_FIELDS = (
-    *("name", "value", "status", "contract_type", "source"),
-    *("owner", "createdAt", "updatedAt", "automation_starts"),
+    *RECORD_FIELDS,
+    *("name", "value", "status", "contract_type", "source", "closed_at", "automation_starts"),
+    *("pipeline_id", "stage_id", "followers", "contact_id", "contact_name", "contact_email", "contact_phone"),
+    *("import_id", "import_row"),
 )
-CONTACT_FIELDS = (*PERSON_FIELDS, "company", "title", "owner", "status", "lifecycle_stage")
-LEAD_FIELDS = (*PERSON_FIELDS, "status", "owner")
-ACCOUNT_FIELDS = ("name", "timezone")
+CONTACT_FIELDS = (
+    *RECORD_FIELDS,
+    *(*PERSON_FIELDS, "company", "title", "status", "lifecycle_stage", "lead_score", "lead_grade"),
+    *("intent_score", "intent_level", "manual_override", "status_changed_at", "enriched_at", "enriched"),
+)
+LEAD_FIELDS = (*RECORD_FIELDS, *PERSON_FIELDS, "status", "company", "title", "source")
+ACCOUNT_FIELDS = ("name", "timezone", "country", "active", "createdAt", "updatedAt")
+FIELDS_OF = {"deal": DEAL_FIELDS, "contact": CONTACT_FIELDS, "lead": LEAD_FIELDS, "account": ACCOUNT_FIELDS}
+"""By name of the record in a template, the fields that it may have."""
 ENGINE_FIELDS = (
     *("automation_triggered", "automation_failed", "automation_generation"),
     *("skip_automations", "retry_automations"),
