@@ -14,7 +14,7 @@ import pytest
 from bson import ObjectId
 from bson.decimal128 import Decimal128
 
-from pipeline_engine.errors import Permanent, Transient
+from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.providers.renderer import Renderer
 
 FOREVER = "{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}"
@@ -34,6 +34,7 @@ def processes() -> list[psutil.Process]:
 
 async def one(renderer: Renderer, text: str, **context: Any) -> str | Permanent:
     (filled,) = await renderer.render({"text": text}, [context])
+    assert not isinstance(filled, RateLimited)
     return filled["text"] if isinstance(filled, dict) else filled
 
 
@@ -64,8 +65,7 @@ async def test_it_is_started_when_it_is_needed_and_ends_with_its_owner() -> None
 async def test_a_template_that_takes_too_long_is_ended_and_the_next_is_served(renderer: Renderer) -> None:
     assert await one(renderer, "before") == "before"
     started = time.process_time(), time.monotonic()
-    with pytest.raises(Permanent, match="takes too long"):
-        await one(renderer, FOREVER, x="x" * 9999)
+    assert "takes too long" in str(await one(renderer, FOREVER, x="x" * 9999))
     assert time.process_time() - started[0] < 0.5  # ours: the loop was free
     assert await one(renderer, "after") == "after"
 
@@ -80,8 +80,7 @@ async def test_the_loop_is_free_while_a_template_runs(renderer: Renderer) -> Non
             ticks += 1
 
     ticking = asyncio.create_task(tick())
-    with pytest.raises(Permanent):
-        await one(renderer, FOREVER, x="x" * 9999)
+    assert isinstance(await one(renderer, FOREVER, x="x" * 9999), Permanent)
     ticking.cancel()
     assert ticks > 20
 

@@ -10,7 +10,7 @@ from pipeline_engine.domain.messages.merge_fields import FIELDS_OF, merge_fields
 from pipeline_engine.providers.rendering import Batch, Filled, fill
 
 FIELD = "64b0c0ffee0000000000aa01"
-KNOWN = {name: list(fields) for name, fields in FIELDS_OF.items() if name != "lead"}
+KNOWN: dict[str, list[str] | None] = {name: list(fields) for name, fields in FIELDS_OF.items() if name != "lead"}
 BARE: dict[str, Any] = {"_id": 1}
 NULL = {"_id": 1, "name": None, "contact_phone": None, "value": None, "tags": None, "additional_info": None}
 NULL_FIELD = {**NULL, "additional_info": {FIELD: None}}

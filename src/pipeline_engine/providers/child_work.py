@@ -26,16 +26,23 @@ def messages(seconds: float, memory: int) -> Iterator[bytes]:
         message = sys.stdin.buffer.read(int.from_bytes(length, "big"))
         _limit_memory(memory)
         # The process handles no signal, so this one ends it even inside a loop of C code.
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        allow(seconds)
         yield message
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        allow(0)
         sys.stdout.buffer.flush()
 
 
-def answer(message: bytes) -> None:
-    """Write an answer. It reaches the parent at the latest when the next message is read."""
+def allow(seconds: float) -> None:
+    """Let this process use `seconds` of processor time from now on, whatever it has used of an earlier allowance."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def answer(message: bytes, at_once: bool = False) -> None:
+    """Write an answer. It reaches the parent at once, or at the latest when the next message is read."""
     sys.stdout.buffer.write(len(message).to_bytes(LENGTH, "big"))
     sys.stdout.buffer.write(message)
+    if at_once:
+        sys.stdout.buffer.flush()
 
 
 def _limit_memory(more: int) -> None:

@@ -27,38 +27,55 @@ BLOCKS = {"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "p", "table", "
 class Batch(msgspec.Struct, frozen=True):
     """A template's parts (`subject`, `html`, `text`, …) and the contexts to render it with, one text each.
 
-    `known`: by variable, the fields that a template may name whether or not a context has them.
+    `known`: by variable, the fields that a template may name whether or not a context has them; None: any field.
+    `seconds`: processor time for one context; after `slice_seconds` for several of them, the rest is left.
     """
 
     parts: dict[str, str]
     contexts: list[dict[str, Any]]
-    known: dict[str, list[str]] = {}
+    known: dict[str, list[str] | None] = {}
+    seconds: float = 1.0
+    slice_seconds: float = 1.0
 
 
 class Filled(msgspec.Struct, frozen=True):
-    """The texts rendered from one context, by part; or the error."""
+    """The texts rendered from one context, by part; or the error. `left`: this and all further contexts are left."""
 
     texts: dict[str, str] = {}
     error: str | None = None
+    left: bool = False
+
+
+Templates = Mapping[str, Template]
+
+
+def read(batch: Batch) -> Templates:
+    """The parts of the template. Raises: TemplateRefused, also when it names what no record can have."""
+    names = known_names(batch.known, batch.contexts)
+    return {part: _compile(part, source, names) for part, source in batch.parts.items()}
 
 
 def fill(batch: Batch) -> Iterator[Filled]:
-    """Yield one answer per context, in their order.
-
-    Values are escaped in the part `html` and nowhere else. With `html` but without `text`, the text is made from what
-    the page shows. A template that names what no record can have is refused for all of them.
-    """
-    names = known_names(batch.known, batch.contexts)
+    """Yield one answer per context, in their order. See `fill_one`."""
     try:
-        templates = {part: _compile(part, source, names) for part, source in batch.parts.items()}
+        templates = read(batch)
     except TemplateRefused as refused:
         yield from [Filled(error=str(refused))] * len(batch.contexts)
         return
     for context in batch.contexts:
-        try:
-            yield Filled(_texts(templates, without_none(context)))
-        except TemplateRefused as refused:
-            yield Filled(error=str(refused))
+        yield fill_one(templates, context)
+
+
+def fill_one(templates: Templates, context: dict[str, Any]) -> Filled:
+    """The texts of one context.
+
+    Values are escaped in the part `html` and nowhere else. With `html` but without `text`, the text is made from what
+    the page shows.
+    """
+    try:
+        return Filled(_texts(templates, without_none(context)))
+    except TemplateRefused as refused:
+        return Filled(error=str(refused))
 
 
 class TemplateRefused(Exception):
@@ -87,7 +104,7 @@ def _compile(part: str, source: str, names: Names) -> Template:
     return template
 
 
-def _texts(templates: Mapping[str, Template], context: dict[str, Any]) -> dict[str, str]:
+def _texts(templates: Templates, context: dict[str, Any]) -> dict[str, str]:
     texts = {part: _text(part, template, context) for part, template in templates.items()}
     if texts.get("html") and not texts.get("text"):
         texts["text"] = visible_text(texts["html"])

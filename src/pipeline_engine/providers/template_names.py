@@ -16,9 +16,11 @@ ALWAYS_THERE = {"loop", "self", "super", "caller", "varargs", "kwargs", "true", 
 DICT_FUNCTIONS = {name for name in dir(dict) if not name.startswith("_")}
 
 
-def known_names(known: Mapping[str, Iterable[str]], contexts: Iterable[Mapping[str, Any]]) -> Names:
+def known_names(known: Mapping[str, Iterable[str] | None], contexts: Iterable[Mapping[str, Any]]) -> Names:
     """The known names and those that any of the contexts has."""
-    names: dict[str, set[str] | None] = {record: {*fields} for record, fields in known.items()}
+    names: dict[str, set[str] | None] = {
+        record: None if fields is None else {*fields} for record, fields in known.items()
+    }
     for context in contexts:
         for record, value in context.items():
             fields = names.setdefault(record, set())

@@ -12,6 +12,7 @@ from pipeline_engine.domain.messages.message import TextMessage
 from pipeline_engine.domain.messages.recipients import recipients
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_message import Mail
+from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.messages import Channel
 
 Texts = dict[str, str]
@@ -44,42 +45,43 @@ async def sms_template(app: App, account_id: ObjectId, template_id: ObjectId) ->
 
 async def compose_emails(
     app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords]
-) -> list[Mail | Permanent]:
-    """For each of the records, in their order, the e-mail to its contact, or why there is none.
+) -> list[Mail | NotRendered]:
+    """For each of the records, in their order, the e-mail to its contact, or why there is none: RateLimited where it
+    takes another call.
 
-    Raises: Permanent when the template cannot be filled in for any; Transient when the engine could not do it now.
+    Raises: Transient when the engine could not do it now.
     """
     composed = await _compose(app, account_id, "email", template, records)
-    return [one if isinstance(one, Permanent) else _mail(*one) for one in composed]
+    return [one if isinstance(one, NotRendered) else _mail(*one) for one in composed]
 
 
 async def compose_texts(
     app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords]
-) -> list[TextMessage | Permanent]:
+) -> list[TextMessage | NotRendered]:
     """For each of the records, in their order, the SMS to its contact, or why there is none.
 
     Raises: as `compose_emails`.
     """
     composed = await _compose(app, account_id, "sms", template, records)
-    return [one if isinstance(one, Permanent) else TextMessage(one[0], one[1]["body"]) for one in composed]
+    return [one if isinstance(one, NotRendered) else TextMessage(one[0], one[1]["body"]) for one in composed]
 
 
 async def _compose(
     app: App, account_id: ObjectId, channel: Channel, template: Texts, records: Sequence[MergeRecords]
-) -> list[tuple[str, Texts] | Permanent]:
+) -> list[tuple[str, Texts] | NotRendered]:
     """Address and filled-in texts."""
     account = await app.shared.accounts.get(account_id)
     fields = [merge_fields(account, **one) for one in records]
     known = {name: FIELDS_OF[name] for name in (fields[0] if fields else ())}
-    written = await app.renderer.render(template, fields, known)
+    written = await app.renderer.render(template, fields, known, account_id)
     to = await recipients(app, account_id, channel, [one["contact"][ADDRESS_FIELD[channel]] for one in fields])
     return [_both(address, texts) for address, texts in zip(to, written, strict=True)]
 
 
-def _both(address: str | Permanent, texts: Texts | Permanent) -> tuple[str, Texts] | Permanent:
+def _both(address: str | Permanent, texts: Texts | NotRendered) -> tuple[str, Texts] | NotRendered:
     if isinstance(address, Permanent):
         return address
-    return texts if isinstance(texts, Permanent) else (address, texts)
+    return texts if isinstance(texts, NotRendered) else (address, texts)
 
 
 def _mail(address: str, texts: Mapping[str, str]) -> Mail:

@@ -9,9 +9,9 @@ from functools import partial
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.claims import Identity
 from pipeline_engine.providers.email_message import Mail
+from pipeline_engine.providers.renderer import NotRendered
 
 Deliver = Callable[[str], Awaitable[str | None]]
 """Makes the provider's call for a unit key and returns the provider's id of what was sent.
@@ -49,9 +49,9 @@ class SiteRequest:
 Message = Mail | TextMessage | ReportRequest | SiteRequest
 
 
-def senders(app: App, messages: Sequence[Message | Permanent]) -> list[Deliver | Exception]:
+def senders(app: App, messages: Sequence[Message | NotRendered]) -> list[Deliver | Exception]:
     """What sends each message, in their order; a reason why there is no message stays as it is."""
-    return [one if isinstance(one, Permanent) else sender(app, one) for one in messages]
+    return [one if isinstance(one, NotRendered) else sender(app, one) for one in messages]
 
 
 def sender(app: App, message: Message) -> Deliver:
