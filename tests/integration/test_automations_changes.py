@@ -25,6 +25,7 @@ async def batch(world: World, app: EngineApp, automation: ObjectId, *deals: Mapp
 
 @pytest.mark.covers("DA-X5", "DA-X10")
 async def test_a_repeat_does_not_undo_what_a_person_has_changed_since(world: World, app: EngineApp) -> None:
+    world.db["users"].insert_one({"_id": OTHER, "account": world.account, "active": True})
     automation = world.automation("owner", owner_id=OTHER)
     deal = world.deal()
     selected = deal_of(world, deal)

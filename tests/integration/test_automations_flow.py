@@ -40,6 +40,7 @@ TAG, OTHER, PERSON = ObjectId(), ObjectId(), ObjectId()
 async def test_actions_on_the_deal_itself(
     world: World, configured: Settings, type: str, config: dict[str, Any], deal: dict[str, Any], check: Check
 ) -> None:
+    world.db["users"].insert_one({"_id": PERSON, "account": world.account, "active": True})
     automation = world.automation(type, **config)
     deals = [world.deal(**deal) for _ in range(3)]
 

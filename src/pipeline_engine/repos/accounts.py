@@ -8,6 +8,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
@@ -55,7 +56,8 @@ class Users:
 class References:
     """Checks of ownership. They read documents of all accounts on purpose.
 
-    A document that the CRM does not keep counts as the account's own: only what is certainly foreign is refused."""
+    A document that the CRM does not keep counts as the account's own: only what is certainly foreign is refused, and a
+    user whom the account does not have while it has others."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -65,11 +67,26 @@ class References:
         account = await self._all("_accounts").find_one({"_id": either(account_id)}, projection=["active"])
         return account is None or account.get("active", True) is not False
 
-    async def find_foreign(self, collection: str, ids: Sequence[ObjectId], account_id: ObjectId) -> list[str]:
-        """Those of the ids that exist under another account and not under this one."""
+    async def check(self, collection: str, ids: Sequence[ObjectId], account_id: ObjectId) -> None:
+        """Return if the account may refer to all of these documents.
+
+        Raises: Permanent `foreign_reference` naming those that exist under another account and not under this one;
+        `inactive_user` and `missing_user` naming users that are inactive, or not among the users of the account.
+        """
         wanted: Document = {"_id": {"$in": [*ids, *map(str, ids)]}}
-        found = await self._all(collection).find(wanted, projection=["account_id", "account"])
-        return sorted(str(one["_id"]) for one in found if not _belongs(one, account_id))
+        found = await self._all(collection).find(wanted, projection=["account_id", "account", "active"])
+        if foreign := sorted(str(one["_id"]) for one in found if not _belongs(one, account_id)):
+            raise Permanent(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")
+        if collection == USERS.name:
+            await self._check_users(ids, found, account_id)
+
+    async def _check_users(self, ids: Sequence[ObjectId], found: Sequence[Document], account_id: ObjectId) -> None:
+        if inactive := sorted(str(one["_id"]) for one in found if one.get("active", True) is False):
+            raise Permanent(f"inactive users: {', '.join(inactive)}", "inactive_user")
+        missing = sorted({*map(str, ids)} - {str(one["_id"]) for one in found})
+        # An account without any user is one whose users the CRM keeps elsewhere.
+        if missing and await self._all(USERS.name).find_one({"account": either(account_id)}, projection=["_id"]):
+            raise Permanent(f"no such users: {', '.join(missing)}", "missing_user")
 
     def _all(self, collection: str) -> Collection:
         return self._store.collection(collection).everywhere

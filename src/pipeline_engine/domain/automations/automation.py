@@ -75,6 +75,11 @@ class Automation:
             raise Permanent(reason, "bad_automation")
         return self.created_by
 
+    def creator_reference(self) -> dict[str, list[ObjectId]]:
+        """Its creator, for actions that ask the CRM for something in the creator's name."""
+        creator = object_id(self.created_by)
+        return {"users": [creator] if creator else []}
+
 
 def read_automation(document: Mapping[str, Any]) -> Automation:
     """Raises: Permanent naming the field that is missing or malformed."""

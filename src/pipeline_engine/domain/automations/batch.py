@@ -81,5 +81,4 @@ async def _work_batch(
 
 async def _refuse_foreign(app: App[AutomationRepos], automation: Automation, action: Action) -> None:
     for collection, ids in action.points_at(automation).items():
-        if foreign := await app.shared.references.find_foreign(collection, ids, automation.account_id):
-            raise Permanent(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")
+        await app.shared.references.check(collection, ids, automation.account_id)

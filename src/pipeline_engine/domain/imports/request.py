@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.refusal import ImportRefused, quoted
+from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.import_repos import ImportRepos
 
@@ -75,7 +76,8 @@ def _reference(name: str, value: object) -> ObjectId:
 async def refuse_foreign(app: App[ImportRepos], request: ImportRequest) -> None:
     """Return if the account is active and owns, or may own, all that the request refers to.
 
-    Raises: ImportRefused `account_inactive`, or `foreign_reference` naming the ids that another account owns.
+    Raises: ImportRefused `account_inactive`, `foreign_reference` naming the ids that another account owns, or
+    `inactive_user` or `missing_user` naming the user in whose name it imports.
     """
     if not await app.shared.references.account_is_active(request.account_id):
         raise ImportRefused("the account is not active", "account_inactive")
@@ -86,8 +88,10 @@ async def refuse_foreign(app: App[ImportRepos], request: ImportRequest) -> None:
         "tags": [tag for tag in map(object_id, request.tags) if tag],
     }
     for collection, ids in references.items():
-        if foreign := await app.shared.references.find_foreign(collection, ids, request.account_id):
-            raise ImportRefused(f"{collection} of another account: {', '.join(foreign)}", "foreign_reference")
+        try:
+            await app.shared.references.check(collection, ids, request.account_id)
+        except Permanent as refusal:
+            raise ImportRefused(str(refusal), refusal.code) from None
 
 
 def read_key(queue: Mapping[str, Any]) -> str:

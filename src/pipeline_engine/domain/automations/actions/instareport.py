@@ -19,4 +19,4 @@ async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> li
     return senders(app, [ReportRequest(creator, str(deal["_id"]), report_type) for deal in deals])
 
 
-ACTION = SendMessage("crm_api", compose)
+ACTION = SendMessage("crm_api", compose, Automation.creator_reference)

@@ -19,4 +19,4 @@ async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> li
     return senders(app, [SiteRequest(creator, str(deal["_id"]), str(template)) for deal in deals])
 
 
-ACTION = SendMessage("crm_api", compose)
+ACTION = SendMessage("crm_api", compose, Automation.creator_reference)
