@@ -50,12 +50,17 @@ def _for_recovery(automation: Automation, deals: Sequence[Document]) -> dict[str
     return fields
 
 
-async def close_left_open(app: App[AutomationRepos], automation: Automation) -> None:
-    """Mark what took effect in earlier runs of the automation that ended in the middle, and close their logs."""
+async def close_left_open(app: App[AutomationRepos], automation: Automation) -> bool:
+    """Mark what took effect in earlier runs of the automation that ended in the middle, and close their logs.
+
+    Returns whether these runs got anything done, be it for one deal only.
+    """
+    ended = 0
     for log in await app.repos.automation_logs.find_open(automation.account_id, automation.id):
         happened = set(await _took_effect(app, automation, log))
         await done(app, automation, {deal: entry for deal, entry in _entries(log).items() if deal in happened})
-        await close_log(app, automation, log)
+        ended += sum(await close_log(app, automation, log))
+    return ended > 0
 
 
 async def _took_effect(app: App[AutomationRepos], automation: Automation, log: Document) -> list[ObjectId]:

@@ -20,15 +20,18 @@ from pipeline_engine.domain.automations.limits import within_limit
 from pipeline_engine.domain.automations.run_end import begin_anew, end, notify
 from pipeline_engine.domain.automations.selection import Selection, anything_due, select, take_up_repeats
 from pipeline_engine.domain.automations.unit_outcomes import RETRY_SECONDS
-from pipeline_engine.domain.claimed import ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.domain.claimed import CRASHED, ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Done, Outcome, Snooze
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 MAX_CRASHES = 5
-"""How many runs in a row may end in the middle before the automation is paused.
+"""How many runs in a row may end in the middle, with nothing done, before the automation is paused.
 
 More than the usual three, because another job of the process may be to blame.
 """
+MAX_UNSEEN_CRASHES = 2 * MAX_CRASHES
+"""The same for runs that end before they have seen what the last one got done."""
 MAX_WAIT_FOR_RETRY = timedelta(minutes=1)
 """A run stays open for a deal that is tried again within this time."""
 MAX_SNOOZE_SECONDS = 10.0
@@ -43,16 +46,29 @@ async def run_slice(app: App[AutomationRepos], _cache: None, automation_id: Obje
     Raises: the error that ended the run in the middle; the lane counts these attempts.
     """
     run = ClaimedRun(
-        noun="automation", work=partial(_slice, app), give_up=partial(_pause, app), attempts=None, crashes=MAX_CRASHES
+        noun="automation",
+        work=partial(_slice, app),
+        give_up=partial(_pause, app),
+        attempts=None,
+        crashes=MAX_UNSEEN_CRASHES,
     )
     return await run_claimed(app, app.repos.automations, automation_id, run, AutomationClaim)
 
 
 async def _slice(app: App[AutomationRepos], claim: AutomationClaim) -> Outcome:
-    await close_left_open(app, claim.automation)
+    got_done = await close_left_open(app, claim.automation)
+    await _refuse_crashed(claim, got_done)
     if rest := _rest(claim, app.clock.now()):
         return await _put_to_rest(app, claim, rest)
     return await _act(app, claim)
+
+
+async def _refuse_crashed(claim: AutomationClaim, got_done: bool) -> None:
+    """Crashes count only while nothing gets done in between. Raises: Permanent after `MAX_CRASHES` of them."""
+    if got_done and claim.document["crashes"]:
+        await claim.change(crashes=0)
+    elif claim.document["crashes"] >= MAX_CRASHES:
+        raise Permanent(f"{MAX_CRASHES} runs in a row ended in the middle", CRASHED)
 
 
 async def _act(app: App[AutomationRepos], claim: AutomationClaim) -> Outcome:
