@@ -40,7 +40,7 @@ async def kill(world: World, app: EngineApp) -> Callable[[ObjectId, asyncio.Even
 async def test_runs_that_send_before_they_die_do_not_count(
     world: World, app: EngineApp, kill: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reached, sent, most = asyncio.Event(), 0, 12.0
+    reached, sent, most = asyncio.Event(), 0, 24.0
 
     async def send(mail: Mail, key: str) -> str | None:
         nonlocal sent
@@ -53,11 +53,11 @@ async def test_runs_that_send_before_they_die_do_not_count(
     monkeypatch.setattr(app.mailer, "send", send)
     template = world.db["email_templates"].insert_one({"account_id": world.account, "subject": "x", "text": "Hi"})
     automation = world.automation("email", email_template_id=template.inserted_id)
-    deals = [world.deal() for _ in range(KILLS * 12 + 40)]
+    deals = [world.deal() for _ in range(KILLS * 36 + 40)]
 
     for _ in range(KILLS):
         await kill(automation, reached)
-        most += 12
+        most += 24
     most = float("inf")
     await run(app, automation)
 
