@@ -5,22 +5,32 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from base64 import b64encode
 from collections.abc import Mapping, MutableMapping
 from itertools import islice
 from typing import Any, Literal
+from urllib.parse import quote
 
 import structlog
 
 NAMES = (
     "passw|passphrase|secret|token|authorization|credential|cookie|signature|api[_-]?key|access[_-]?key|private[_-]?key"
 )
+HEADERS = "(?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]{0,20}(?:key|token)"
 SECRET_NAMES = re.compile(NAMES, re.IGNORECASE)
 # Patterns of secrets inside a text, each with its replacement. Each begins with something rare, so that the time for a
 # hostile text grows only in proportion to its length.
 SECRET_SHAPES = (
     (re.compile(r"://[^\s/]{0,300}@"), "://***@"),  # user:password@ in a URL
     (re.compile(r"eyJ[\w-]{4,}(?:\.[\w-]*){0,2}"), "***"),  # a JWT, also one that was cut short
-    (re.compile(r"\b(bearer|basic) +\S{8,}", re.IGNORECASE), r"\1 ***"),  # an Authorization header
+    (
+        re.compile(r"\b(bearer|basic)(?: |%20|\+)+[^\s\"',;}]{8,}", re.IGNORECASE),
+        r"\1 ***",
+    ),  # a credential with its scheme
+    (  # a header, whose scheme stays
+        re.compile(rf"\b((?:{HEADERS})\s?:\s?(?:(?:basic|bearer|token|digest|apikey) )?)[^\s\"']+", re.IGNORECASE),
+        r"\1***",
+    ),
     (  # name=value, or "name": "value"
         re.compile(
             rf"((?:{NAMES})[\w-]{{0,30}}(?:[\"']\s?:\s?|=))(?:\"[^\"]{{0,2000}}\"|'[^']{{0,2000}}'|[^\s&,;)}}\]]+)",
@@ -37,13 +47,29 @@ MAX_LOGGED_CHARS = 2048
 MAX_SCANNED_CHARS = 32 * 1024  # of a longer text, only the two ends are scanned
 MAX_DEPTH, MAX_MEMBERS = 3, 20  # of a list or dictionary that is logged
 HIDDEN = "***"
+MIN_SECRET_CHARS = 8  # a shorter one could be any word of a text
 
 Event = MutableMapping[str, Any]
+
+_secrets: tuple[str, ...] = ()
+
+
+def hide_secrets(*secrets: str) -> None:
+    """From now on `clean` removes these texts wherever they stand, also URL-quoted and in base64.
+
+    Called with whatever secret the process comes to hold; of fewer than 8 characters, a secret is not looked for.
+    """
+    global _secrets
+    long = [secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS]
+    forms = {form for one in long for form in (one, quote(one, safe=""), b64encode(one.encode()).decode().rstrip("="))}
+    _secrets = tuple(sorted({*_secrets, *forms}, key=len, reverse=True))
 
 
 def clean(text: str) -> str:
     """The text without secrets, addresses and control characters; of more than 2,048 characters, only both ends."""
     text = _ends(text, MAX_SCANNED_CHARS)
+    for secret in _secrets:
+        text = text.replace(secret, HIDDEN)
     for shape, replacement in SECRET_SHAPES:
         text = shape.sub(replacement, text)
     return _ends(CONTROL.sub(lambda hit: hit[0].encode("unicode_escape").decode(), text), MAX_LOGGED_CHARS)

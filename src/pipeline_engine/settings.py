@@ -6,13 +6,14 @@ A bad value raises `ConfigError` with the variable's name, the given value and w
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipeline_engine import logs
 from pipeline_engine.errors import ConfigError
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -180,9 +181,22 @@ def load(**given: Any) -> Settings:
     Raises: ConfigError naming every bad variable.
     """
     try:
-        return Settings(**given)
+        found = Settings(**given)
     except ValidationError as failure:
         raise ConfigError("\n".join(_message(error) for error in failure.errors())) from None
+    logs.hide_secrets(*_secrets(found))
+    return found
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """Every secret value, and the password in every URL."""
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value or "")
+        if isinstance(value, SecretStr) and "://" not in text:
+            yield text
+        if "://" in text and "@" in text:
+            yield unquote(text.partition("://")[2].rpartition("@")[0].partition(":")[2])
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

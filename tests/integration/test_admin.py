@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 from jose import jwt
 
 from pipeline_engine import workers
-from pipeline_engine.admin import server
+from pipeline_engine.admin import connection
 from pipeline_engine.admin.server import listening
 from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.errors import ConfigError
@@ -182,10 +182,10 @@ async def test_every_answer_says_what_a_browser_may_do_with_it(door: Door) -> No
 
 
 async def test_a_silent_connection_keeps_no_other_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.5)
+    monkeypatch.setattr(connection, "REQUEST_TIMEOUT", 0.5)
     host, port = door.address.removeprefix("http://").split(":")
     with ExitStack() as silent:
-        for _ in range(server.MAX_CONNECTIONS + 5):
+        for _ in range(connection.MAX_CONNECTIONS + 5):
             silent.enter_context(socket.create_connection((host, int(port))))
 
         async def answers() -> bool:

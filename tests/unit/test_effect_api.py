@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pipeline_engine.errors import EngineError, Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.providers.effect_api import (
     DEFAULT_RETRY_SECONDS,
-    MAX_REASON_CHARS,
     MAX_RETRY_SECONDS,
     read_answer,
     retry_after,
 )
+from pipeline_engine.providers.replies import MAX_QUOTED_CHARS
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -61,7 +61,7 @@ def test_the_other_side_is_quoted(body: dict[str, object]) -> None:
 def test_but_not_at_length() -> None:
     with pytest.raises(Permanent) as refused:
         read_answer("api", 400, {}, b"x" * 60_000)
-    assert len(str(refused.value)) < MAX_REASON_CHARS + 50
+    assert len(str(refused.value)) < MAX_QUOTED_CHARS + 50
 
 
 def test_too_many_calls_say_when_to_come_back() -> None:

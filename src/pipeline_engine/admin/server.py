@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline_engine import logs
+from pipeline_engine.admin.connection import Connection
 from pipeline_engine.admin.site import site
 from pipeline_engine.admin.triggers import WakeUps
 from pipeline_engine.app import App
@@ -19,9 +19,6 @@ from pipeline_engine.settings import Settings
 
 SHUTDOWN_TIMEOUT = 3
 """Seconds that requests under way get at the end."""
-REQUEST_TIMEOUT = 5.0
-"""Seconds in which a new connection must send a request."""
-MAX_CONNECTIONS = 100
 
 log = logs.get(__name__)
 
@@ -32,18 +29,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class _Protocol(H11Protocol):
-    """Closes a connection that sends no request in time, so that silent clients keep no others out."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.loop.call_later(REQUEST_TIMEOUT, self._close_if_silent)
-
-    def _close_if_silent(self) -> None:
-        if not self.cycle:
-            self.transport.close()
 
 
 @asynccontextmanager
@@ -58,14 +43,13 @@ async def listening(app: App, wake_ups: WakeUps, is_stopping: Callable[[], bool]
     server = _Server(
         uvicorn.Config(
             site(app, app.tokens, wake_ups, is_stopping),
-            http=_Protocol,
+            http=Connection,
             ws="none",
             access_log=False,
             log_config=None,
             lifespan="off",
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
         )
     )

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline_engine.admin import triggers
-from pipeline_engine.admin.access import HEADERS, Refusal, refuse
+from pipeline_engine.admin.access import CLOSE, HEADERS, Refusal, refuse
 from pipeline_engine.admin.health import Readiness, live
 from pipeline_engine.app import App
 from pipeline_engine.providers.tokens import ServiceTokens
@@ -24,7 +24,7 @@ MAX_BODY_BYTES = 64 * 1024
 
 def site(app: App, tokens: ServiceTokens, wake_ups: triggers.WakeUps, is_stopping: Callable[[], bool]) -> Starlette:
     """Health checks, and the triggers when QM_HOOKS is on."""
-    return Starlette(
+    made = Starlette(
         routes=[
             Route("/healthz", live, methods=["GET"]),
             Route("/readyz", Readiness(app, is_stopping).ready, methods=["GET"]),
@@ -33,14 +33,18 @@ def site(app: App, tokens: ServiceTokens, wake_ups: triggers.WakeUps, is_stoppin
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
         exception_handlers={HTTPException: refuse, Exception: refuse},
     )
+    made.router.redirect_slashes = False  # a redirect would repeat whatever host the request names
+    return made
 
 
 async def _guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
     if "transfer-encoding" in request.headers:
-        return await refuse(request, Refusal(HTTPStatus.LENGTH_REQUIRED, "length_required", "a body needs a length"))
+        status, reason = HTTPStatus.LENGTH_REQUIRED, "a body needs a length"
+        return await refuse(request, Refusal(status, "length_required", reason, CLOSE))
     if int(request.headers.get("content-length", 0)) > MAX_BODY_BYTES:
         large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        return await refuse(request, Refusal(large, "too_large", f"a body has at most {MAX_BODY_BYTES} bytes"))
+        reason = f"a body has at most {MAX_BODY_BYTES} bytes"
+        return await refuse(request, Refusal(large, "too_large", reason, CLOSE))
     response = await answer(request)
     response.headers.update(HEADERS)
     return response

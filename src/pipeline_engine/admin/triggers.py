@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from pipeline_engine import logs, workers
-from pipeline_engine.admin.access import Refusal, claims_of
+from pipeline_engine.admin.access import Refusal, RefusedTokens, claims_of
 from pipeline_engine.providers.tokens import ServiceTokens
 
 WakeUps = Mapping[str, Callable[[], None]]
@@ -24,14 +24,17 @@ log = logs.get(__name__)
 
 def routes(tokens: ServiceTokens, wake_ups: WakeUps) -> Iterator[Route]:
     """One route per sweep that may be triggered."""
+    refused = RefusedTokens()
     for system in workers.SYSTEMS:
         for path, sweep in system.triggers.items():
-            yield Route(path, _endpoint(sweep, tokens, wake_ups), methods=["POST"])
+            yield Route(path, _endpoint(sweep, tokens, wake_ups, refused), methods=["POST"])
 
 
-def _endpoint(sweep: str, tokens: ServiceTokens, wake_ups: WakeUps) -> Callable[[Request], Awaitable[JSONResponse]]:
+def _endpoint(
+    sweep: str, tokens: ServiceTokens, wake_ups: WakeUps, refused: RefusedTokens
+) -> Callable[[Request], Awaitable[JSONResponse]]:
     async def endpoint(request: Request) -> JSONResponse:
-        who = claims_of(request, tokens, SCOPE).identity
+        who = claims_of(request, tokens, SCOPE, refused).identity
         if sweep not in wake_ups:
             raise Refusal(HTTPStatus.CONFLICT, "switched_off", f"{sweep} is switched off here")
         wake_ups[sweep]()

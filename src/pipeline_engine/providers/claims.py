@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,7 +58,11 @@ def check_header(token: str) -> None:
     """
     if len(token) > MAX_TOKEN_BYTES or not SHAPE.fullmatch(token):
         refuse("shape", "it is not three short base64url parts")
-    header = parse(_decoded(token.split(".", 1)[0]))
+    header, *_ = [_decoded(part) for part in token.split(".")]
+    _check_algorithm(parse(header))
+
+
+def _check_algorithm(header: Mapping[str, Any]) -> None:
     if header.get("alg") != "HS256":
         refuse("algorithm", "its algorithm is not HS256")
     if "crit" in header:
@@ -106,10 +110,14 @@ def refuse(code: str, reason: str) -> NoReturn:
 
 
 def _decoded(part: str) -> bytes:
+    """The bytes that this part alone stands for: several spellings of one signature would make one token many."""
     try:
-        return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        content = urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError:
         refuse("shape", "a part of it is not base64url")
+    if urlsafe_b64encode(content).rstrip(b"=") != part.encode():
+        refuse("shape", "a part of it is not canonical base64url")
+    return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

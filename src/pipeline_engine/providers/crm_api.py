@@ -21,6 +21,7 @@ from typing import Self
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.claims import Identity
 from pipeline_engine.providers.effect_api import CALL_TIMEOUT, EffectApi
+from pipeline_engine.providers.replies import quote_reply
 from pipeline_engine.providers.tokens import ServiceTokens
 
 
@@ -64,4 +65,4 @@ class CrmApi:
         token = self._tokens.for_user(on_behalf, f"{what}.create")
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
         made = await self._api.post(f"/{what}", headers, json=wanted)
-        return str(made["id"]) if made.get("id") else None
+        return quote_reply(made["id"], (token,)) if made.get("id") else None

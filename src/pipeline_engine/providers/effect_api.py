@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -23,11 +23,11 @@ from aiohttp import (
 
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.failpoints import failpoint
+from pipeline_engine.providers.replies import quote_reply
 
 CONNECT_TIMEOUT = 5.0
 CALL_TIMEOUT = 20.0
 MAX_ANSWER_BYTES = 64 * 1024
-MAX_REASON_CHARS = 300  # of the provider's text in our message
 DEFAULT_RETRY_SECONDS, MAX_RETRY_SECONDS = 5.0, 3600.0  # after a 429
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -61,15 +61,22 @@ class EffectApi:
         if session:
             await session.close()
 
-    async def post(self, path: str, headers: Mapping[str, str], **request: Any) -> dict[str, Any]:
+    async def post(
+        self, path: str, headers: Mapping[str, str], private: Sequence[str] = (), **request: Any
+    ) -> dict[str, Any]:
         """Make a call with `request` for aiohttp (`json` or `data`). Returns the answer's JSON object, or {}.
+
+        No error quotes the Authorization header, or `private` texts of the request.
 
         Raises: RateLimited (429), Permanent (refused), Transient (certainly no effect), Unknown (5xx, or no answer).
         """
-        status, answer_headers, body = await self._exchange(path, headers, request)
-        return read_answer(self._name, status, answer_headers, body)
+        sent = [*headers.get("Authorization", "").split(), *private]
+        status, answer_headers, body = await self._exchange(path, headers, request, sent)
+        return read_answer(self._name, status, answer_headers, body, sent)
 
-    async def _exchange(self, path: str, headers: Mapping[str, str], request: Mapping[str, Any]) -> Answer:
+    async def _exchange(
+        self, path: str, headers: Mapping[str, str], request: Mapping[str, Any], sent: Sequence[str]
+    ) -> Answer:
         if self._session is None:
             raise Transient(f"{self._name} is closed")
         url = self._base_url + path
@@ -81,20 +88,22 @@ class EffectApi:
             ):
                 return answer.status, answer.headers, await _body(answer)
         except NOT_SENT as failure:
-            raise Transient(f"{self._name} is away: {failure}") from failure
+            raise Transient(f"{self._name} is away: {quote_reply(failure, sent)}") from None
         except InvalidURL as failure:
             raise Permanent(f"{self._name}: its URL is not valid", "bad_url") from failure
         except (ClientError, OSError, Transient) as failure:
-            reason = str(failure) or type(failure).__name__
-            raise Unknown(f"{self._name} had the call and did not answer: {reason}") from failure
+            reason = quote_reply(str(failure) or type(failure).__name__, sent)
+            raise Unknown(f"{self._name} had the call and did not answer: {reason}") from None
 
 
-def read_answer(name: str, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """The JSON object of a successful answer, or {}. Raises: as `EffectApi.post`."""
+def read_answer(
+    name: str, status: int, headers: Mapping[str, str], body: bytes, sent: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The JSON object of a successful answer, or {}. Raises: as `EffectApi.post`, without quoting what was `sent`."""
     content = _object(body)
     if 200 <= status < 300:
         return content
-    answer = f"{status} {_reason(content, body)}".strip()
+    answer = f"{status} {quote_reply(_reason(content, body), sent)}".strip()
     if status == 429:
         raise RateLimited(retry_after(headers.get("Retry-After"), datetime.now(UTC)), f"{name} says: {answer}")
     if status >= 500:
@@ -138,4 +147,4 @@ def _object(body: bytes) -> dict[str, Any]:
 def _reason(content: Mapping[str, Any], body: bytes) -> str:
     error = content.get("error")
     said = content.get("message") or (error.get("message") if isinstance(error, dict) else error)
-    return str(said or body.decode(errors="replace"))[:MAX_REASON_CHARS]
+    return str(said or body.decode(errors="replace"))

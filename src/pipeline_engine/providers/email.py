@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -9,12 +11,14 @@ from typing import Self
 
 from aiosmtplib import SMTPException, SMTPResponseException
 
+from pipeline_engine import logs
 from pipeline_engine.errors import EngineError, Permanent, Transient, Unknown
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.email_message import Mail, write_message
+from pipeline_engine.providers.replies import quote_reply
 from pipeline_engine.providers.smtp_pool import BROKEN, SmtpPool
-from pipeline_engine.providers.smtp_server import Sender, read_sender, read_smtp_url
+from pipeline_engine.providers.smtp_server import Sender, SmtpServer, read_sender, read_smtp_url
 
 MAX_CONNECTIONS = 5
 ANSWER_TIMEOUT = 20.0
@@ -30,7 +34,7 @@ class Mailer:
 
         Raises: ConfigError naming SMTP_URL or SMTP_FROM when it is given and malformed.
         """
-        self._pool = SmtpPool(read_smtp_url(url), connections, timeout) if url else None
+        self._pool = SmtpPool(_server(url), connections, timeout) if url else None
         self._sender = read_sender(sender) if sender else None
         self._open = AsyncExitStack()
 
@@ -62,7 +66,8 @@ class Mailer:
                 async with failpoint("smtp.data"):
                     await client.data(message)
         except (*BROKEN, Transient) as failure:
-            raise engine_error(failure, handed_over) from failure
+            sent = (mail.to, recipient, mail.subject, mail.text, mail.html or "", message.decode(errors="replace"))
+            raise engine_error(failure, handed_over, sent) from None
         return message_id
 
     def _configured(self) -> tuple[SmtpPool, Sender]:
@@ -73,21 +78,31 @@ class Mailer:
         return self._pool, self._sender
 
 
-def engine_error(failure: Exception, handed_over: bool) -> EngineError:
-    """The failure as an error of the engine's tree. `handed_over`: the server may have the whole mail."""
+def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()) -> EngineError:
+    """The failure as an error of the engine's tree, without quoting what was `sent`.
+
+    `handed_over`: the server may have the whole mail.
+    """
     if isinstance(failure, SMTPResponseException):
-        answer = f"{failure.code} {failure.message}"
+        answer = f"{failure.code} {quote_reply(failure.message, sent)}"
         if 500 <= failure.code < 600:
             return Permanent(f"the mail server refuses: {answer}", "smtp_refused")
         if 400 <= failure.code < 500:
             return Transient(f"the mail server says: {answer}")
-    reason = str(failure) or type(failure).__name__
+    reason = quote_reply(str(failure) or type(failure).__name__, sent)
     if handed_over:
         return Unknown(f"the mail server had the mail and did not answer: {reason}")
     if isinstance(failure, SMTPException) and not isinstance(failure, OSError):
         # The server answers, but not as SMTP_URL says: it has no STARTTLS, or no login that we know.
         return Permanent(f"the mail server cannot be used as SMTP_URL says: {reason}", "smtp_unfit")
     return Transient(f"the mail server is away: {reason}")
+
+
+def _server(url: str) -> SmtpServer:
+    server = read_smtp_url(url)
+    login = f"\0{server.user}\0{server.password}"
+    logs.hide_secrets(server.password or "", b64encode(login.encode()).decode() if server.password else "")
+    return server
 
 
 def _dot_atom(key: str) -> str:

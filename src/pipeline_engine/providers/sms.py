@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from pipeline_engine import logs
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.effect_api import CALL_TIMEOUT, EffectApi
+from pipeline_engine.providers.replies import quote_reply
 
 BASE_URL = "https://api.twilio.com"
 MAX_CHARS = 1600  # by Twilio's rule
@@ -29,7 +31,9 @@ class Sms:
         """`sender`: a telephone number, or the SID of a messaging service. `timeout`: seconds that a call may take."""
         given = {"TWILIO_ACCOUNT_SID": account_sid, "TWILIO_AUTH_TOKEN": auth_token, "TWILIO_FROM": sender}
         self._missing = [name for name, value in given.items() if not value]
-        self._login = "Basic " + b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        credential = b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        logs.hide_secrets(auth_token or "", credential)
+        self._login = f"Basic {credential}"
         self._from = {"MessagingServiceSid" if (sender or "").startswith("MG") else "From": sender or ""}
         self._path = f"/2010-04-01/Accounts/{quote(account_sid or '', safe='')}/Messages.json"
         self._api = EffectApi("twilio", base_url or BASE_URL, timeout)
@@ -57,5 +61,5 @@ class Sms:
             raise Permanent(f"the SMS is longer than {MAX_CHARS} characters", "bad_sms")
         form = {"To": to, **self._from, "Body": body}
         headers = {"Authorization": self._login, "Idempotency-Key": key}
-        done = await self._api.post(self._path, headers, data=form)
-        return str(done["sid"]) if done.get("sid") else None
+        done = await self._api.post(self._path, headers, (to, body), data=form)
+        return quote_reply(done["sid"], (to, body)) if done.get("sid") else None

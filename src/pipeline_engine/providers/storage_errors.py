@@ -15,6 +15,7 @@ from botocore.exceptions import ConnectionError as NotConnected
 from botocore.parsers import ResponseParserError
 
 from pipeline_engine.errors import EngineError, Permanent, Transient
+from pipeline_engine.providers.replies import quote_reply
 
 FAILURES = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
 """Everything that a failed call of aioboto3 raises; a time-out is an OSError."""
@@ -60,15 +61,15 @@ def engine_error(failure: BaseException, bucket: str, key: str) -> EngineError:
     if isinstance(failure, ClientError):
         return _refused(failure, bucket, key)
     if isinstance(failure, BROKEN_OFF):
-        return Transient(f"S3 did not answer in full: {type(failure).__name__}: {failure}")
-    return Permanent(f"the request to S3 for {key!r} is not valid: {failure}", "storage_request")
+        return Transient(f"S3 did not answer in full: {type(failure).__name__}: {quote_reply(failure)}")
+    return Permanent(f"the request to S3 for {key!r} is not valid: {quote_reply(failure)}", "storage_request")
 
 
 def _refused(failure: ClientError, bucket: str, key: str) -> EngineError:
-    code = str(failure.response.get("Error", {}).get("Code", ""))
+    code = quote_reply(failure.response.get("Error", {}).get("Code", ""))
     status = failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status >= 500 or status == 429 or code in TEMPORARY_CODES:
-        return Transient(f"S3 is busy or failing: {failure}")
+        return Transient(f"S3 is busy or failing: {quote_reply(failure)}")
     if code == "NoSuchBucket":
         return Permanent(f"there is no bucket {bucket!r}: see S3_BUCKET", "no_bucket")
     if status == 403:
@@ -78,4 +79,4 @@ def _refused(failure: ClientError, bucket: str, key: str) -> EngineError:
         return ObjectMissing(bucket, key)
     if status == 412:
         return ObjectChanged(key)
-    return Permanent(f"S3 refuses {key!r}: {failure}", "storage_refused")
+    return Permanent(f"S3 refuses {key!r}: {quote_reply(failure)}", "storage_refused")
