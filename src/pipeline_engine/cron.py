@@ -1,4 +1,8 @@
-"""The timetable: one row per sweep and scheduled job. arq's cron only wakes them; loops of the engine run them."""
+"""The timetable: one row per sweep and scheduled job. arq's cron only wakes them; loops of the engine run them.
+
+arq keeps its next run as wall time, so a clock that goes back stops it. Loops therefore also wake by themselves, by the
+monotonic clock (`sweeper.py`); the wall time only says which slot of a scheduled job it is.
+"""
 
 from __future__ import annotations
 

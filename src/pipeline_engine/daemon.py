@@ -26,6 +26,7 @@ from pipeline_engine.arq_patches import patch_arq
 from pipeline_engine.cron import cron_jobs, timetable
 from pipeline_engine.engine import Engine, watched
 from pipeline_engine.errors import EngineError, Unreachable
+from pipeline_engine.index_check import keep_indexes, log_problems
 from pipeline_engine.lanes import Codec
 from pipeline_engine.redis_loss import watch_for_redis_loss
 from pipeline_engine.repos.indexes import create_indexes
@@ -68,7 +69,7 @@ class Daemon:
             app = await self._stack.enter_async_context(workers.open_app(self.settings))
         except EngineError as error:
             _leave(error)
-        await create_indexes(app.database, app.collections)
+        log_problems((await create_indexes(app.database, app.collections)).problems)
         for system in workers.SYSTEMS:
             if not system.enabled(self.settings):
                 log.info("system.switched_off", system=system.name, setting=system.switch)
@@ -88,7 +89,9 @@ class Daemon:
             if sweep.find_abandoned:
                 engine.watch(f"take over {sweep.name}", sweeper.take_over)
         by_collection = watched([sweep for sweep, _ in engine.sweeps()], self.wake_ups)
-        engine.watch("watcher", partial(watch, app, by_collection))
+        index_check = WakeUp()
+        engine.watch("watcher", partial(watch, app, by_collection, index_check))
+        engine.watch("index check", partial(keep_indexes, app, index_check))
         engine.watch("redis loss", partial(watch_for_redis_loss, app, self.wake_ups.values()))
 
     async def _serve_http(self, app: App) -> None:

@@ -14,6 +14,7 @@ from pipeline_engine import logs, workers
 from pipeline_engine.app import App
 from pipeline_engine.engine import Engine
 from pipeline_engine.errors import ConfigError, Unreachable
+from pipeline_engine.index_check import log_problems
 from pipeline_engine.lanes import Finished
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.settings import Settings
@@ -69,7 +70,7 @@ async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
     wanted = chosen(names, settings)
     prefix = f"{settings.redis_prefix}once:{secrets.token_hex(6)}:"
     async with workers.open_app(settings, lane_prefix=prefix) as app:
-        await create_indexes(app.database, app.collections)
+        log_problems((await create_indexes(app.database, app.collections)).problems)
         ran: Counter[str] = Counter()
 
         async def count(finished: Finished) -> None:

@@ -1,10 +1,11 @@
-"""Runs a sweep whenever it is woken, and dispatches the units that it finds."""
+"""Runs a sweep whenever it is woken and at the latest after its interval, and dispatches the units that it finds."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 from pipeline_engine.app import App
@@ -15,25 +16,33 @@ from pipeline_engine.workers.sweep import Sweep
 
 DEBOUNCE_SECONDS = 0.2
 """The least time between two runs of a sweep, however often it is woken."""
+CRON_SLACK_SECONDS = 1.0
+"""How late arq's cron may be without the sweep running twice; it polls every half second."""
 
 
 class Sweeper:
-    """Runs one sweep. However many wake-ups come during a run, one more run follows."""
+    """Runs one sweep. However many wake-ups come during a run, one more run follows.
+
+    Everything is looked at every `sweep.every` seconds of the monotonic clock. In a daemon arq's cron usually comes
+    first, but its next run is a wall time: when the clock goes back, cron sleeps until the old time has come again.
+    """
 
     def __init__(self, sweep: Sweep[Any], app: App, wake_up: WakeUp, alone: bool = False) -> None:
-        """`alone`: no cron wakes the sweep, so it also runs by itself every `sweep.every` seconds."""
+        """`alone`: no cron wakes the sweep, so the interval needs no slack for it."""
         self._wake_up = wake_up
         self._sweep = sweep
         self._app = app
-        self._timeout = sweep.every(app.settings) if alone else None
+        self._every = sweep.every(app.settings) + (0.0 if alone else CRON_SLACK_SECONDS)
 
     async def run(self) -> None:
         """Sweep at once and then after every wake-up, until cancelled. Raises what the sweep raises."""
-        places = None
+        places, due = None, 0.0
         while True:
+            if places is None or monotonic() >= due:
+                places, due = None, monotonic() + self._every
             await dispatch(self._app, await self._find(places))
             await asyncio.sleep(DEBOUNCE_SECONDS)
-            places = await self._wake_up.wait(self._timeout)
+            places = await self._wake_up.wait(max(0.0, due - monotonic()))
 
     async def _find(self, places: frozenset[Any] | None) -> Sequence[Unit]:
         find_due_in = self._sweep.find_due_in

@@ -15,9 +15,10 @@ log = logs.get(__name__)
 Wake = Callable[[Any], None]
 
 
-async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]]) -> None:
+async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]], index_check: Wake | None = None) -> None:
     """Call the wake-ups of a collection whenever a document in it becomes due; `wake_ups` is {collection: wake-ups}.
 
+    `index_check` is called whenever a collection may have lost its indexes: one was dropped, or the stream was opened.
     Runs until cancelled. Without change streams it logs that and does nothing. Raises PyMongoError.
     """
     if not await app.server.has_change_streams():
@@ -28,7 +29,11 @@ async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]]) -> None:
     async with app.changes.listen() as changes:
         for wake in {wake for several in wake_ups.values() for wake in several}:
             wake(None)  # the stream does not report what changed before it was opened
+        if index_check:
+            index_check(None)
         async for change in changes:
+            if change.dropped and index_check:
+                index_check(None)
             for wake in wake_ups.get(change.collection, ()):
                 wake(change.place)
                 if (wait := _wait(app, change.at)) > 0:

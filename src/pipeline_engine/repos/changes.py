@@ -35,11 +35,13 @@ def pushed(field: str) -> Document:
 
 
 INSERTED: Document = {"operationType": "insert"}
+DROPS = ["drop", "rename", "dropDatabase"]
+"""Events that take a collection's indexes with it."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A document of `collection` became due.
+    """A document of `collection` became due or, with `dropped`, the collection and its indexes are gone.
 
     `place` and `at` are None where the spec names no place, or the change does not say which place or when: then the
     whole collection has to be looked at, at once.
@@ -48,6 +50,7 @@ class Change:
     collection: str
     place: Any = None
     at: datetime | None = None
+    dropped: bool = False
 
 
 class Changes:
@@ -87,11 +90,16 @@ class Changes:
     async def _due(self, stream: Any, change: Mapping[str, Any] | None) -> AsyncIterator[Change]:
         while True:
             if change is not None:
-                collection, at = change["ns"]["coll"], change.get("due_at")
-                if change.get("is_late"):
-                    await self._note_late(self._places[collection], change)
-                yield Change(collection, change.get("place"), at if isinstance(at, datetime) else None)
+                yield await self._read(change["ns"].get("coll", ""), change)
             change = await stream.next()
+
+    async def _read(self, collection: str, change: Mapping[str, Any]) -> Change:
+        if change["operationType"] in DROPS:
+            return Change(collection, dropped=True)
+        if change.get("is_late"):
+            await self._note_late(self._places[collection], change)
+        at = change.get("due_at")
+        return Change(collection, change.get("place"), at if isinstance(at, datetime) else None)
 
     async def _note_late(self, spec: PlaceSpec, change: Mapping[str, Any]) -> None:
         place = change.get("place")
@@ -109,9 +117,10 @@ def _pipeline(specs: Sequence[CollectionSpec]) -> list[Document]:
     wakes = [{"$and": [{"ns.coll": spec.name}, clause]} for spec in specs for clause in spec.wakes]
     places = [(spec.name, spec.place) for spec in specs if spec.place]
     details = {name: _by_collection(places, name) for name in ("place", "due_at", "is_late")} if places else {}
+    due = {"operationType": {"$in": ["insert", "update", "replace"]}, "$or": wakes or MATCHES_NOTHING}
     return [
-        {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, "$or": wakes or MATCHES_NOTHING}},
-        {"$project": {"ns.coll": 1, "documentKey": 1, **details}},
+        {"$match": {"$or": [due, {"operationType": {"$in": DROPS}}]}},
+        {"$project": {"ns.coll": 1, "documentKey": 1, "operationType": 1, **details}},
     ]
 
 

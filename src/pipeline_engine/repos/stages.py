@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
-from pipeline_engine.ids import either
+from pipeline_engine.ids import derived_id, either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
 from pipeline_engine.repos.store import Store
@@ -56,12 +56,16 @@ class Stages:
     async def find_or_create(
         self, account_id: ObjectId, pipeline_id: ObjectId, name_key: str, name: str, user: ObjectId
     ) -> ObjectId:
-        """The id of the stage with that key; without one, a new stage is inserted behind the others."""
+        """The id of the stage with that key; without one, a new stage is inserted behind the others.
+
+        The new stage's `_id` is derived from the key, so that even while the unique index is missing, no two daemons
+        insert it twice.
+        """
         position = 1 + await self._last_position(account_id, pipeline_id)
         key = {"account_id": account_id, "pipeline_id": pipeline_id, "name_key": name_key}
         # A stage may be called "$lost", which must not be read as an expression.
         new = {
-            "_id": ObjectId(),
+            "_id": derived_id("stage", account_id, pipeline_id, name_key),
             "name": {"$literal": name},
             "user": user,
             "position": position,
@@ -73,6 +77,9 @@ class Stages:
             stage = await self._own.find_one_and_update(key, [{"$set": missing}], upsert=True)
         except DuplicateKeyError:
             stage = await self._own.find_one(key)
+            if stage is None:  # the CRM has moved the stage of that `_id`, or took its key away
+                missing["_id"] = {"$ifNull": ["$_id", ObjectId()]}
+                stage = await self._own.find_one_and_update(key, [{"$set": missing}], upsert=True)
         assert stage is not None  # noqa: S101 - an upsert that returns the document after it
         return ObjectId(stage["_id"])
 

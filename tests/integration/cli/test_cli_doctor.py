@@ -28,8 +28,9 @@ def test_a_fresh_deployment_is_fine_and_the_indexes_make_it_finer(world: World, 
     world.db.drop_collection("queues")
     fresh = engine("doctor")
 
-    assert fresh.returncode == 0, fresh.stdout
+    assert fresh.returncode == 1, fresh.stdout
     found = findings(fresh)
+    assert found["indexes"][0] == "fails"
     assert "missing: queues." in found.pop("indexes")[1]
     assert found.pop("daemons")[0] == "warning"
     assert {level for level, _ in found.values()} == {"ok"}

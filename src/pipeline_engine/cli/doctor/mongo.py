@@ -88,8 +88,8 @@ def clock_skew(before: datetime, server: datetime, after: datetime) -> float:
 async def _indexes(database: Database, specs: Specs) -> list[Finding]:
     missing = await missing_indexes(database, specs)
     if missing:
-        text = f"missing: {', '.join(missing)}; `indexes`, or the start of a daemon, creates them"
-        return [Finding.warning("indexes", text)]
+        text = "`indexes`, or a daemon within a minute, creates them; `indexes` says which documents clash"
+        return [Finding.failure("indexes", f"missing: {', '.join(missing)}; {text}")]
     return [Finding.ok("indexes", "all there")]
 
 

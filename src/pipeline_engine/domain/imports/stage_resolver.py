@@ -36,7 +36,8 @@ class StageResolver:
         stages = await self._stages.of_pipeline(self._request.account_id, self._request.pipeline_id)
         if self._first and stages:
             self._by_name[""] = ObjectId(stages[0]["_id"])
-        return {stage["name_key"]: ObjectId(stage["_id"]) for stage in stages if "name_key" in stage}
+        # Of stages that share a key, which only a missing index allows, every process takes the first.
+        return {stage["name_key"]: ObjectId(stage["_id"]) for stage in reversed(stages) if "name_key" in stage}
 
     async def _find_or_create(self, name: str, by_key: dict[str, ObjectId]) -> ObjectId:
         key = name_key(name)
