@@ -9,9 +9,10 @@ import typer
 
 from pipeline_engine.cli.arguments import AsJson, read_id
 from pipeline_engine.cli.daemons import ask
+from pipeline_engine.cli.explain_words import findings, verdict
 from pipeline_engine.cli.screen import Screen, json_line
 from pipeline_engine.domain.automations import explain as automations
-from pipeline_engine.domain.explanation import Condition, Next
+from pipeline_engine.domain.explanation import Condition
 from pipeline_engine.domain.funnels import explain as funnels
 from pipeline_engine.domain.imports import explain as imports
 from pipeline_engine.repos.automation_repos import AutomationRepos
@@ -20,12 +21,10 @@ from pipeline_engine.repos.import_repos import ImportRepos
 
 program = typer.Typer(help="Why something happened or did not, and what happens next.")
 
-HOLDS = {True: "yes", False: "NO", None: "-"}
-
 
 @program.callback()
 def group() -> None:
-    """Why something happened or did not, and what happens next. Shows every condition with its value."""
+    """Why something happened or did not, and what happens next: in one sentence, then with all that was found."""
 
 
 @program.command("automation")
@@ -41,14 +40,14 @@ def automation(
         typer.echo(json_line(found))
         return
     screen = Screen()
+    screen.line(verdict("This automation", found.next, "will not fire for this deal"), "bold")
     screen.facts([("automation", f"{found.automation} ({found.type})"), ("deal", found.deal)])
-    _conditions(screen, found.conditions)
+    _findings(screen, found.conditions)
     rows = [(one.at, one.source, one.state, one.attempts, _doubt(one.ambiguous), one.detail) for one in found.history]
     if rows:
         screen.table(("at (UTC)", "written in", "state", "attempts", "doubt", "detail"), rows)
     else:
         screen.line("nothing has been tried for this deal yet, as far as the records go back")
-    _next(screen, found.next)
 
 
 @program.command("import")
@@ -60,15 +59,15 @@ def deal_import(id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
         typer.echo(json_line(found))
         return
     screen = Screen()
+    screen.line(verdict("This import", found.next), "bold")
     screen.facts([("import", found.queue), ("status", found.status), ("attempts", found.attempts)])
     screen.facts([("why", found.error), *((name.replace("_", " "), value) for name, value in found.figures.items())])
-    _conditions(screen, found.conditions)
+    _findings(screen, found.conditions)
     if found.chunks:
         screen.table(("chunks", "how many", "rows"), [(one.state, one.chunks, one.rows) for one in found.chunks])
     if found.held:
         rows = [(one.chunk, one.owner, one.until, one.attempts, one.error) for one in found.held]
         screen.table(("open chunk", "held by", "until (UTC)", "attempts", "last error"), rows)
-    _next(screen, found.next)
 
 
 @program.command("clone")
@@ -80,8 +79,9 @@ def clone(id: Annotated[str, typer.Argument(metavar="FUNNEL_ID")], as_json: AsJs
         typer.echo(json_line(found))
         return
     screen = Screen()
+    screen.line(verdict("This clone", found.next), "bold")
     screen.facts([("clone", found.funnel), ("of", found.original), ("status", found.status), ("why", found.error)])
-    _conditions(screen, found.conditions)
+    _findings(screen, found.conditions)
     if found.steps:
         rows = [
             (one.step, one.original, one.state, one.owner, one.until, one.attempts, one.error) for one in found.steps
@@ -89,17 +89,12 @@ def clone(id: Annotated[str, typer.Argument(metavar="FUNNEL_ID")], as_json: AsJs
         screen.table(("step", "of", "state", "held by", "until (UTC)", "attempts", "last error"), rows)
     for warning in found.warnings:
         screen.line(f"warning: {warning}")
-    _next(screen, found.next)
 
 
-def _conditions(screen: Screen, conditions: Sequence[Condition]) -> None:
-    rows = [(one.name, one.value, HOLDS[one.passed]) for one in conditions]
-    screen.table(("condition", "found", "holds"), rows)
-
-
-def _next(screen: Screen, then: Next) -> None:
-    at = f" at {then.at:%Y-%m-%d %H:%M:%S} UTC" if then.at else ""
-    screen.line(f"next: {then.what}{at}: {then.why}")
+def _findings(screen: Screen, conditions: Sequence[Condition]) -> None:
+    # What has ended has one condition only, its status, which stands above.
+    if len(conditions) > 1:
+        screen.table(("what", "found", "effect"), findings(conditions))
 
 
 def _doubt(ambiguous: bool) -> str:
