@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl-C while modules load ends the process at once; `session.run` lets it raise again.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import typer
 
 from pipeline_engine.cli import (
@@ -37,8 +43,7 @@ program.add_typer(forecast.program, name="forecast")
 
 def main() -> None:
     """Run the command line; exits with the code of its outcome."""
-    with session.exit_codes():
-        program()
+    session.run(program)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         redis = await open_redis(settings, stack)
         lease = Lease(ids.daemon_id(), settings.lease_seconds)
         store = Store(database, lease, clock, settings)
-        tokens = _tokens(settings, clock)
+        tokens = tokens_of(settings, clock)
         yield App(
             store=store,
             collections=collections,
@@ -162,7 +162,7 @@ async def open_mongo(
         client = connect(
             settings.mongo_url, timeout=settings.mongo_timeout, workers=settings.motor_max_workers, pool=pool
         )
-    except (InvalidURI, ConfigurationError) as error:
+    except (InvalidURI, ConfigurationError, ValueError) as error:
         raise ConfigError(f"MONGO_URL: given (not shown): {error}") from None
     stack.callback(client.close)
     try:
@@ -215,7 +215,8 @@ def storage_of(settings: Settings) -> Storage:
     )
 
 
-def _tokens(settings: Settings, clock: Clock) -> ServiceTokens | None:
+def tokens_of(settings: Settings, clock: Clock) -> ServiceTokens | None:
+    """The tokens of APP_SECRET, if there is one. Raises: ConfigError."""
     if not settings.app_secret:
         return None
     rules = Rules(settings.token_issuer, settings.token_audience, settings.token_max_lifetime)

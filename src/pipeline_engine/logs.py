@@ -72,7 +72,12 @@ def clean(text: str) -> str:
         text = text.replace(secret, HIDDEN)
     for shape, replacement in SECRET_SHAPES:
         text = shape.sub(replacement, text)
-    return _ends(CONTROL.sub(lambda hit: hit[0].encode("unicode_escape").decode(), text), MAX_LOGGED_CHARS)
+    return _ends(visible(text), MAX_LOGGED_CHARS)
+
+
+def visible(text: str) -> str:
+    """The text with control characters spelled out, so that no terminal obeys them and no line looks like another."""
+    return CONTROL.sub(lambda hit: hit[0].encode("unicode_escape").decode(), text)
 
 
 def _ends(text: str, max_chars: int) -> str:

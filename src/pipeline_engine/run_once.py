@@ -58,7 +58,7 @@ def chosen(names: Sequence[str], settings: Settings) -> list[str]:
     """
     known = workers.sweeps()
     if unknown := [name for name in names if name not in known]:
-        raise ConfigError(f"no such sweep: {', '.join(unknown)}; there are {', '.join(known)}")
+        raise ConfigError(f"no such sweep: {', '.join(map(logs.visible, unknown))}; there are {', '.join(known)}")
     return list(names) or [name for name, (system, _) in known.items() if system.enabled(settings)]
 
 

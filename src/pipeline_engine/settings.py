@@ -16,8 +16,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipeline_engine import logs
 from pipeline_engine.errors import ConfigError
 
-Seconds = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
+CallSeconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+Days = Annotated[float, Field(gt=0, le=24_000, allow_inf_nan=False)]  # MongoDB holds the seconds of a TTL in 31 bits
+Count = Annotated[int, Field(ge=1, le=2**53)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Unknown = Literal["resend", "park"]
 
@@ -31,8 +33,10 @@ class Settings(BaseSettings):
 
     # Servers
     mongo_url: str = Field("mongodb://localhost:27017/crm", description="database name in the path; `crm` if none")
-    mongo_timeout: Seconds = Field(20, description="seconds any one call to MongoDB may take, retries included")
-    motor_max_workers: Count = Field(64, description="threads of motor, so that slow queries hold no heartbeat back")
+    mongo_timeout: CallSeconds = Field(20, description="seconds any one call to MongoDB may take, retries included")
+    motor_max_workers: Count = Field(
+        64, le=10_000, description="threads of motor, so that slow queries hold no heartbeat back"
+    )
     redis_url: str | None = Field(
         None, description="`rediss://` = TLS; or the three below; default redis://localhost:6379/0"
     )
@@ -98,7 +102,7 @@ class Settings(BaseSettings):
     automation_slice_seconds: Seconds = Field(
         5, description="working time of one automation before others get its place"
     )
-    automation_log_days: Seconds = Field(90, description="how long automation_logs of ours are kept")
+    automation_log_days: Days = Field(90, description="how long automation_logs of ours are kept")
 
     # Funnel cloning
     funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")

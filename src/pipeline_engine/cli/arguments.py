@@ -13,11 +13,11 @@ from pipeline_engine import ids
 from pipeline_engine.errors import ConfigError
 
 Account = Annotated[str | None, typer.Option(metavar="ID", help="Only this account's.")]
-Newest = Annotated[int, typer.Option(min=1, help="How many, the newest first.")]
+Newest = Annotated[int, typer.Option(min=1, max=100_000, help="How many, the newest first.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+DURATION = re.compile(r"([0-9]{1,5})([smhd])")
 
 
 def read_id(text: str, name: str = "ID") -> ObjectId:

@@ -11,7 +11,7 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
-from pipeline_engine.cli.arguments import read_id
+from pipeline_engine.cli.arguments import Newest, read_id
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain import dead_letters
 from pipeline_engine.errors import Permanent
@@ -32,7 +32,7 @@ def default(context: typer.Context) -> None:
 
 
 @program.command("list")
-def show_all(limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 50) -> None:
+def show_all(limit: Newest = 50) -> None:
     """The jobs that failed for good, neither retried nor discarded."""
     rows = [
         (one["_id"], one["lane"], one["function"], one["attempts"], one["last_failed_at"], logs.clean(one["error"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from pipeline_engine.cli.arguments import Account, AsJson, read_account
 from pipeline_engine.cli.daemons import ask
 from pipeline_engine.cli.screen import Screen, json_line
 from pipeline_engine.domain.automations.forecast import Forecast, forecast
+from pipeline_engine.errors import ConfigError
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 COLUMNS = ("at (UTC)", "account", "automation", "type", "deal", "entered (UTC)", "why then")
@@ -31,6 +33,8 @@ def automations(
     as_json: AsJson = False,
 ) -> None:
     """Which automation will fire for which deal, and when."""
+    if math.isnan(hours):
+        raise ConfigError(f"--hours: given {hours}: a number of hours is wanted")
     account_id = read_account(account)
     found = ask(lambda app: forecast(app.with_repos(AutomationRepos.open), timedelta(hours=hours), account_id, limit))
     if as_json:

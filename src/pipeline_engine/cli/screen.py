@@ -49,7 +49,7 @@ class Screen:
 
 def plain(value: object) -> str:
     """The value as text in which control characters are spelled out: tenants choose file names and messages."""
-    return logs.CONTROL.sub(lambda hit: hit[0].encode("unicode_escape").decode(), str(value))
+    return logs.visible(str(value))
 
 
 def json_line(value: DataclassInstance) -> str:

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from pipeline_engine.errors import Unreachable
+from pipeline_engine.errors import ConfigError, Unreachable
 
 UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, OSError)
 """The errors of a server that is absent, hanging, starting, full or a replica. They pass without a change here."""
@@ -45,7 +45,10 @@ async def reachable() -> AsyncIterator[None]:
 
 
 def connect(url: str) -> Redis:
-    """A client for commands that may run twice: it repeats them up to three times when the connection breaks."""
+    """A client for commands that may run twice: it repeats them up to three times when the connection breaks.
+
+    Raises: ConfigError when the URL is none.
+    """
     return _client(
         url,
         socket_timeout=ANSWER_TIMEOUT,
@@ -66,13 +69,16 @@ def connect_for_listening(url: str) -> Redis:
 
 
 def _client(url: str, **options: Any) -> Redis:
-    client: Redis = Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-        socket_keepalive=True,
-        socket_keepalive_options=_keepalive(idle=10, interval=5, count=3),
-        **options,
-    )
+    try:
+        client: Redis = Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            socket_keepalive=True,
+            socket_keepalive_options=_keepalive(idle=10, interval=5, count=3),
+            **options,
+        )
+    except ValueError as error:
+        raise ConfigError(f"REDIS_URL: given (not shown): {error}") from None
     return client
 
 

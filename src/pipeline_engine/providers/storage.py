@@ -14,7 +14,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 
 from pipeline_engine import logs
-from pipeline_engine.errors import Permanent, Transient
+from pipeline_engine.errors import ConfigError, Permanent, Transient
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.storage_errors import FAILURES, ObjectChanged, engine_error, refuse_bad_key
 from pipeline_engine.providers.storage_upload import PART_BYTES, Upload, in_parts
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 256 * 1024  # the longest block of a stream
 MAX_ATTEMPTS = 2  # of one request; lanes retry the whole job
-MAX_RESUMES = 4  # in a row, without a whole block in between
-RESUME_SECONDS = 0.2  # before the first resume; doubles with each
+MAX_RESUMES, RESUME_SECONDS = 4, 0.2  # in a row, without a whole block in between; the wait doubles with each
 
 _session = cache(aioboto3.Session)
 """Loads the description of S3, which takes 0.1 s, once per process. Credentials are the client's own."""
@@ -66,10 +65,13 @@ class Storage:
         each wait within an answer, `call_timeout` a call with its retry, without the body."""
         self.bucket = bucket
         self._call_timeout = call_timeout
-        self._credentials = key_id, secret
+        self._usable = bool(key_id and secret)
         self._options: dict[str, Any] = {
             "endpoint_url": endpoint,
             "region_name": region,
+            "aws_access_key_id": key_id,
+            "aws_secret_access_key": secret,
+            "verify": False if str(endpoint).startswith("http://") else None,  # loading certificates takes 30 ms
             "config": AioConfig(
                 connect_timeout=connect_timeout,
                 read_timeout=read_timeout,
@@ -85,12 +87,11 @@ class Storage:
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        key_id, secret = self._credentials
-        if key_id and secret:  # without, the client would search files and ask the cloud's metadata server
-            options = {"aws_access_key_id": key_id, "aws_secret_access_key": secret, **self._options}
-            if str(options["endpoint_url"]).startswith("http://"):
-                options["verify"] = False  # no certificate to verify, and loading the trusted ones takes 30 ms
-            self._client = await self._open.enter_async_context(_session().client("s3", **options))
+        if self._usable:  # without, the client would search files and ask the cloud's metadata server
+            try:
+                self._client = await self._open.enter_async_context(_session().client("s3", **self._options))
+            except ValueError as error:
+                raise ConfigError(f"S3_ENDPOINT_URL or S3_REGION: {error}") from None
         return self
 
     async def __aexit__(

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from pipeline_engine import workers
+from pipeline_engine import failpoints, lanes, workers
+from pipeline_engine.app import mailer_of, sms_of, tokens_of
 from pipeline_engine.cli.doctor.finding import Finding
+from pipeline_engine.clock import Clock
+from pipeline_engine.errors import ConfigError
 from pipeline_engine.settings import Settings
 
 
 def check(settings: Settings) -> list[Finding]:
-    return [_systems(settings), _secret(settings)]
+    return [_systems(settings), _secret(settings), *_unusable(settings)]
+
+
+def _unusable(settings: Settings) -> list[Finding]:
+    """What keeps a daemon, or `run-once`, from starting, found as they find it: by making what is set."""
+    found = []
+    for make in (mailer_of, sms_of, lambda given: tokens_of(given, Clock()), _faults, _redis):
+        try:
+            make(settings)
+        except ConfigError as error:
+            found.append(Finding.failure("settings", str(error)))
+    return found
+
+
+def _faults(settings: Settings) -> None:
+    if settings.fault_testing:
+        failpoints.arm(settings.fault_plan, None)
+        failpoints.disarm()
+
+
+def _redis(settings: Settings) -> None:
+    lanes.connect(settings.redis)
 
 
 def _systems(settings: Settings) -> Finding:
