@@ -184,7 +184,8 @@ async def open_redis(settings: Settings, stack: AsyncExitStack) -> Redis:
         async with asyncio.timeout(FIRST_ANSWER_TIMEOUT):
             await redis.ping()
     except (RedisError, OSError, TimeoutError) as error:
-        raise Unreachable(f"Redis at REDIS_URL {_no_answer(error)}: start it or correct REDIS_URL") from None
+        away = Unreachable(f"Redis at REDIS_URL {_no_answer(error)}: start it or correct REDIS_URL")
+        raise lanes.refusal(error) or away from None
     return redis
 
 

@@ -27,7 +27,7 @@ from pipeline_engine.cron import cron_jobs, timetable
 from pipeline_engine.engine import Engine, watched
 from pipeline_engine.errors import EngineError, Unreachable
 from pipeline_engine.index_check import keep_indexes, log_problems
-from pipeline_engine.lanes import Codec
+from pipeline_engine.lanes import Codec, refusal
 from pipeline_engine.redis_loss import watch_for_redis_loss
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.run_forever import stop_tasks
@@ -175,7 +175,8 @@ def _ping(url: str) -> None:
         with blocking.Redis.from_url(url, **REDIS_TIMEOUTS) as redis:
             redis.ping()
     except (RedisError, OSError) as error:
-        raise Unreachable(f"Redis at REDIS_URL does not answer within {FIRST_ANSWER_TIMEOUT:g} s: {error}") from None
+        away = Unreachable(f"Redis at REDIS_URL does not answer within {FIRST_ANSWER_TIMEOUT:g} s: {error}")
+        raise refusal(error) or away from None
 
 
 def _leave(error: EngineError) -> NoReturn:

@@ -22,7 +22,14 @@ class ConfigError(EngineError):
 
 
 class Unreachable(EngineError):
-    """A server does not answer. The message names the setting that holds its address."""
+    """A server does not answer, or not as it must. The message names the setting that holds its address.
+
+    `state` says in one word for `/readyz` what is wrong with the server.
+    """
+
+    def __init__(self, message: str, state: str = "away") -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class Transient(EngineError):

@@ -10,8 +10,8 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 from pipeline_engine import workers
 from pipeline_engine.lanes import Backoff
 from pipeline_engine.lanes.claimed_job import MAX_FAILURES_KEPT, RetryState
-from pipeline_engine.lanes.connection import UNAVAILABLE
 from pipeline_engine.lanes.keys import Keys
+from pipeline_engine.lanes.redis_problem import problem_of
 
 LANES = workers.lanes()
 AUTOMATION_TYPES = (
@@ -85,8 +85,8 @@ def test_a_doomed_job_stays_at_its_last_attempt() -> None:
 
 @pytest.mark.parametrize("error", [BusyLoadingError(), AuthenticationError(), ConnectionResetError()])
 def test_a_server_that_starts_or_refuses_is_away(error: Exception) -> None:
-    assert isinstance(error, UNAVAILABLE)
+    assert problem_of(error)
 
 
 def test_a_wrong_command_is_not_the_server_being_away() -> None:
-    assert not isinstance(ResponseError("wrong number of arguments"), UNAVAILABLE)
+    assert problem_of(ResponseError("wrong number of arguments")) is None

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.errors import EngineError
+from pipeline_engine.errors import EngineError, Unreachable
 
 ANSWER_TIMEOUT = 5.0
 """Seconds that a server gets to answer."""
@@ -49,7 +49,7 @@ class Readiness:
 
     async def _ask(self) -> Mapping[str, str]:
         app = self._app
-        asked: dict[str, Awaitable[object]] = {"mongodb": app.server.now(), "redis": app.redis.ping()}
+        asked: dict[str, Awaitable[object]] = {"mongodb": app.server.now(), "redis": app.queue.check()}
         if app.settings.s3_access_key_id:  # a deployment without imports and clones has no S3
             asked["s3"] = app.storage.check()
         states = await asyncio.gather(*(_state(*one) for one in asked.items()))
@@ -62,5 +62,5 @@ async def _state(name: str, answer: Awaitable[object]) -> str:
             await answer
     except AWAY as error:
         log.warning("health_check.failed", server=name, error=f"{type(error).__name__}: {error}")
-        return "away"
+        return error.state if isinstance(error, Unreachable) else "away"
     return "ok"

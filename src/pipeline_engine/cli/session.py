@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 from pipeline_engine import logs, settings
 from pipeline_engine.app import App, reason_of
 from pipeline_engine.errors import ConfigError, EngineError, Transient, Unreachable
+from pipeline_engine.lanes import refusal
 from pipeline_engine.repos.client import is_away
 from pipeline_engine.settings import Settings
 from pipeline_engine.workers import open_app
@@ -112,6 +113,8 @@ def exit_codes() -> Iterator[None]:
             raise
         leave(f"MongoDB at MONGO_URL does not answer any more: {reason_of(error)}", UNREACHABLE)
     except RedisError as error:
+        if known := refusal(error):
+            leave(str(known), UNREACHABLE)
         leave(f"Redis at REDIS_URL does not answer any more: {reason_of(error)}", UNREACHABLE)
 
 

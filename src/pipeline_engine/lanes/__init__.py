@@ -62,6 +62,7 @@ from pipeline_engine.lanes.job_store import DeadLetter, HistoryRow, JobStore
 from pipeline_engine.lanes.lane import Lane, Rate, Retention
 from pipeline_engine.lanes.queue import Counts, LaneQueue
 from pipeline_engine.lanes.rate_limiter import Grant, RateLimiter
+from pipeline_engine.lanes.redis_problem import refusal
 from pipeline_engine.lanes.worker_pool import LaneStats, WorkerPool
 
 __all__ = [
@@ -94,4 +95,5 @@ __all__ = [
     "Snooze",
     "WorkerPool",
     "connect",
+    "refusal",
 ]

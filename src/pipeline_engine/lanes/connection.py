@@ -10,15 +10,12 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from pipeline_engine.errors import ConfigError, Unreachable
-
-UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, OSError)
-"""The errors of a server that is absent, hanging, starting, full or a replica. They pass without a change here."""
+from pipeline_engine.lanes.redis_problem import problem_of
 
 CONNECT_TIMEOUT = 2.0
 ANSWER_TIMEOUT = 5.0
@@ -36,12 +33,18 @@ def call_timeout() -> asyncio.Timeout:
 
 @asynccontextmanager
 async def reachable() -> AsyncIterator[None]:
-    """Limits the calls inside to CALL_TIMEOUT together. Raises: Unreachable when Redis does not answer in time."""
+    """Limits the calls inside to CALL_TIMEOUT together.
+
+    Raises: Unreachable when Redis does not answer in time, or answers as a replica, loading, full or not permitted.
+    """
     try:
         async with call_timeout():
             yield
-    except UNAVAILABLE as error:
-        raise Unreachable(f"Redis (REDIS_URL) does not answer: {type(error).__name__}: {error}") from error
+    except (RedisError, OSError) as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        raise Unreachable(f"Redis (REDIS_URL) {problem.text}", problem.state) from error
 
 
 def connect(url: str) -> Redis:
@@ -54,13 +57,17 @@ def connect(url: str) -> Redis:
         socket_timeout=ANSWER_TIMEOUT,
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
-        retry_on_error=[RedisConnectionError],
+        retry_on_error=[RedisConnectionError, ReadOnlyError],
     )
 
 
 def connect_once(url: str) -> Redis:
     """A client for workers: it never repeats a command, because a claim whose answer was lost must not be repeated."""
-    return _client(url, socket_timeout=ANSWER_TIMEOUT, health_check_interval=30)
+    # "Retry on error" with no retry: after READONLY the connection is closed, and the next one resolves the name anew.
+    once = Retry(NoBackoff(), 0)
+    return _client(
+        url, socket_timeout=ANSWER_TIMEOUT, health_check_interval=30, retry=once, retry_on_error=[ReadOnlyError]
+    )
 
 
 def connect_for_listening(url: str) -> Redis:

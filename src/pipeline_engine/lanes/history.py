@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from pipeline_engine import logs
-from pipeline_engine.lanes.connection import UNAVAILABLE, call_timeout
+from pipeline_engine.lanes.connection import call_timeout
 from pipeline_engine.lanes.job import Dead, Done, Job, Outcome, Retry, Snooze
 from pipeline_engine.lanes.job_store import HistoryRow, JobStore
 from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.lane import Lane
+from pipeline_engine.lanes.redis_problem import problem_of
 
 log = logs.get(__name__)
 
@@ -88,7 +90,9 @@ class History:
         try:
             async with call_timeout():
                 await pipe.execute()
-        except UNAVAILABLE:
+        except (RedisError, OSError) as error:
+            if problem_of(error) is None:
+                raise
             log.debug("minutes.write_failed")  # the charts show a gap, and nothing else depends on them
 
     async def _record(self) -> None:

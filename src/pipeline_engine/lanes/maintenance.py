@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ReadOnlyError, RedisError
 
 from pipeline_engine import logs
 from pipeline_engine.lanes.connection import call_timeout
@@ -85,11 +87,22 @@ class Maintenance:
             "functions": self._functions,
             "lanes": list(self._workers),
         }
-        first_lease_end_ms, ready = await _look(self._redis, [], ask)
+        try:
+            first_lease_end_ms, ready = await _look(self._redis, [], ask)
+        except ReadOnlyError:
+            await self._reconnect()
+            raise
         for lane in ready:
             self.wake(lane.decode())
         await asyncio.sleep(self._until_next_look(reap, first_lease_end_ms / 1000))
         return True
+
+    async def _reconnect(self) -> None:
+        """Leave a server that has become a replica. Idle connections, and the doorbell's, would stay with it."""
+        with suppress(RedisError, OSError):
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            await self._queue.reconnect()
+            await self._listening.connection_pool.disconnect()
 
     def _may_reap(self) -> bool:
         # After an outage, every daemon gets the time to renew its leases first; so does this one after it stood still.

@@ -11,15 +11,18 @@ from typing import Any, Literal
 import msgspec
 from redis.asyncio import Redis
 
+from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes.codec import Codec
 from pipeline_engine.lanes.connection import reachable
 from pipeline_engine.lanes.job import NewJob, Priority
 from pipeline_engine.lanes.keys import Keys
+from pipeline_engine.lanes.redis_health import RedisHealth
 from pipeline_engine.lanes.script import Script
 
 BATCH_SIZE = 500
 MARK_TTL_SECONDS = 86_400
 """An expired mark looks like a loss of Redis' data, so every sweep looks at everything once a day."""
+CHECK_TTL_SECONDS = 60
 
 _enqueue = Script("enqueue")
 _clean = Script("clean")
@@ -47,6 +50,8 @@ class LaneQueue:
         self.codec = codec
         self.keys = Keys(prefix, ttl)
         self.sender = secrets.token_hex(4)
+        self.health = RedisHealth()
+        """The state of the loops of the WorkerPool that works on this queue."""
         self._redis = redis
         self._listeners: list[Callable[[str], None]] = []
 
@@ -98,6 +103,17 @@ class LaneQueue:
             )
             for job in jobs
         )
+
+    async def check(self) -> None:
+        """Write a key. Raises: Unreachable when Redis takes no writes, or refuses the worker pool what it needs."""
+        async with reachable():
+            await self._redis.set(self.keys.mark("check"), "1", ex=CHECK_TTL_SECONDS)
+        if problem := self.health.problem():
+            raise Unreachable(f"Redis (REDIS_URL) {problem.text}", problem.state)
+
+    async def reconnect(self) -> None:
+        """Close the idle connections, so that the next call resolves the server's name anew."""
+        await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def pause(self, lane: str) -> None:
         """Let no daemon start jobs of this lane. Running jobs continue."""

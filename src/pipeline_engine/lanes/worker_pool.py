@@ -19,7 +19,7 @@ from pipeline_engine.lanes.job_store import JobStore
 from pipeline_engine.lanes.lane import Lane
 from pipeline_engine.lanes.maintenance import Maintenance
 from pipeline_engine.lanes.queue import LaneQueue
-from pipeline_engine.lanes.redis_health import RedisHealth, repeat_turns
+from pipeline_engine.lanes.redis_health import repeat_turns
 from pipeline_engine.lanes.runner import Runner
 from pipeline_engine.lanes.worker import Worker
 from pipeline_engine.run_forever import stop_tasks
@@ -64,7 +64,7 @@ class WorkerPool(Generic[App]):
         self._redis = connect_once(url)
         self._listening = connect_for_listening(url)
         self._queue = queue
-        self._health = RedisHealth()
+        self._health = queue.health
         self._history = History(lanes, store, self._redis, queue.keys)
         owner = daemon_id()
         self._runners = {

@@ -30,6 +30,7 @@ async def check_redis(settings: Settings) -> list[Finding]:
             redis = await open_redis(settings, stack)
             # No job is written or read here, so any key does for the digest.
             queue = LaneQueue(redis, Codec(bytes(32)), prefix=settings.redis_prefix)
+            await queue.check()
             return [
                 eviction(await redis.info()),
                 running(await count_daemons(redis, queue)),

@@ -14,6 +14,9 @@ local function unpark(lane)
   end
 end
 
+-- A write that changes nothing: a server that has become a replica refuses it, so that daemons notice while they idle.
+redis.call('DEL', ask.prefix .. 'looked')
+
 local ready, soonest = {}, nil
 for _, name in ipairs(ask.lanes) do
   local lane = ask.prefix .. name .. ':'
