@@ -13,11 +13,11 @@ from tests.support.drills.imports.csv_file import csv_file
 from tests.support.drills.imports.plan import ImportDrill
 from tests.support.proxy import Fault, Proxy
 
-ROWS = 4_000
-CHUNKS = 40
+ROWS = 8_000
+CHUNKS = 80
 FILE = csv_file(ROWS)
 SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS), "IMPORT_CHUNKS_AHEAD": "2", "IMPORT_RETRY_SECONDS": "4"}
-SLOWLY = Fault(delay=0.4)
+SLOWLY = Fault(delay=0.2)
 """For each 64 kB, so that the body is still on its way when the fault comes."""
 
 
@@ -42,7 +42,7 @@ async def busy_server() -> AsyncIterator[tuple[str, int]]:
 
 
 async def test_a_body_that_breaks_off_again_and_again(drill: ImportDrill, proxy: Proxy, figure: list[str]) -> None:
-    proxy.set(Fault(cut_after=50_000))
+    proxy.set(Fault(cut_after=100_000))
     drill.plan.plant(FILE)
     drill.start(**SETTINGS, S3_ENDPOINT_URL=_through(proxy, drill))
     await drill.come_to_rest()
