@@ -16,7 +16,6 @@ from pipeline_engine.lanes.job import Dead, Done, Job, Outcome, Retry, Snooze
 from pipeline_engine.lanes.job_store import HistoryRow, JobStore
 from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.lane import Lane
-from pipeline_engine.lanes.redis_problem import problem_of
 
 log = logs.get(__name__)
 
@@ -90,9 +89,7 @@ class History:
         try:
             async with call_timeout():
                 await pipe.execute()
-        except (RedisError, OSError) as error:
-            if problem_of(error) is None:
-                raise
+        except (RedisError, OSError):
             log.debug("minutes.write_failed")  # the charts show a gap, and nothing else depends on them
 
     async def _record(self) -> None:

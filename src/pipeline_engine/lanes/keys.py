@@ -13,6 +13,7 @@
 <prefix><lane>:rate       list  ms of the last starts, newest first, only for lanes with a rate
 <prefix><lane>:paused     string, exists while the lane is paused
 <prefix><lane>:minutes:<hour>   hash  <minute>:<what> -> count, for charts; kept 25 hours
+<prefix><lane>:set_aside:<part>  a key that held another type than above; kept 7 days
 <prefix>doorbell          pub/sub channel
 <prefix>mark:<daemon>     string, missing when Redis has lost its data
 <prefix>spent:<account>:<name>  zset  grants of the last minute to an account

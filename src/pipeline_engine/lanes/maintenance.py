@@ -16,7 +16,7 @@ from pipeline_engine.lanes.connection import call_timeout
 from pipeline_engine.lanes.history import History
 from pipeline_engine.lanes.queue import LaneQueue
 from pipeline_engine.lanes.redis_health import RedisHealth
-from pipeline_engine.lanes.script import Script
+from pipeline_engine.lanes.script import Script, set_aside
 from pipeline_engine.lanes.worker import Worker
 
 FLUSH_SECONDS = 1.0
@@ -88,10 +88,13 @@ class Maintenance:
             "lanes": list(self._workers),
         }
         try:
-            first_lease_end_ms, ready = await _look(self._redis, [], ask)
+            first_lease_end_ms, ready, tampered = await _look(self._redis, [], ask)
         except ReadOnlyError:
             await self._reconnect()
             raise
+        for stem in tampered:
+            async with call_timeout():
+                await set_aside(self._redis, stem.decode())
         for lane in ready:
             self.wake(lane.decode())
         await asyncio.sleep(self._until_next_look(reap, first_lease_end_ms / 1000))

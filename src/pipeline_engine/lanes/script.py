@@ -8,12 +8,18 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
+from pipeline_engine import logs
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.lanes.connection import call_timeout
 
 _pack = msgspec.msgpack.Encoder().encode
+SET_ASIDE_MS = 7 * 86_400_000
+WRONG_TYPE = "WRONGTYPE"
+
+log = logs.get(__name__)
+
 _FOLDER = files(__package__) / "scripts"
 
 
@@ -34,7 +40,29 @@ class Script:
         call = (self._digest, len(keys), *keys, _pack(ask), *more)
         async with call_timeout(), failpoint(self._failpoint):
             try:
-                return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]
-            except NoScriptError:
-                await redis.script_load(self._source)
-                return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]
+                return await self._evaluate(redis, call)
+            except ResponseError as error:
+                if WRONG_TYPE not in str(error) or not keys or not await set_aside(redis, keys[0]):
+                    raise
+                return await self._evaluate(redis, call)
+
+    async def _evaluate(self, redis: Redis, call: tuple[str | int | bytes, ...]) -> Any:
+        try:
+            return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            await redis.script_load(self._source)
+            return await redis.execute_command("EVALSHA", *call)  # type: ignore[no-untyped-call]
+
+
+_mend = Script("mend")
+
+
+async def set_aside(redis: Redis, stem: str) -> bool:
+    """Rename the keys of a lane that hold another type than the lanes write. Returns whether there was any.
+
+    Jobs that stood in such a key are found again by the sweeps.
+    """
+    names = await _mend._evaluate(redis, (_mend._digest, 1, stem, _pack({"kept": SET_ASIDE_MS})))
+    if names:
+        log.error("lane.keys_set_aside", keys=[name.decode(errors="replace") for name in names], reason="wrong type")
+    return bool(names)

@@ -11,12 +11,15 @@ from typing import Any, Generic
 import msgspec
 from redis.asyncio import Redis
 
+from pipeline_engine import logs
 from pipeline_engine.lanes.claimed_job import HEAD_OF_LINE, ClaimedJob, Settlement
 from pipeline_engine.lanes.job import App
 from pipeline_engine.lanes.keys import Keys
 from pipeline_engine.lanes.lane import Lane, Rate
 from pipeline_engine.lanes.runner import Runner
 from pipeline_engine.lanes.script import Script
+
+log = logs.get(__name__)
 
 MAX_LOST_CLAIMS = 100
 """How many claims without an answer a worker remembers. The leases of older ones expire by themselves."""
@@ -27,9 +30,9 @@ UNLIMITED = Rate(jobs=0, seconds=0.0)
 _step = Script("step")
 
 # The question and the answer of step.lua: (id, token, back, state); and
-# (turn, ms to wait, late, [(id, payload, state, crashes), ...]).
+# (turn, ms to wait, late, [(id, payload, state, crashes), ...], strays).
 FinishedJob = tuple[str, str, str, str]
-Reply = tuple[int, int, int, list[tuple[bytes, bytes, bytes, bytes]]]
+Reply = tuple[int, int, int, list[tuple[bytes, bytes, bytes, bytes]], int]
 
 
 class RunningJob(msgspec.Struct):
@@ -120,13 +123,22 @@ class Worker(Generic[App]):
         }
 
     def _accept(self, token: str, places: int, reply: Reply) -> None:
-        self._turn, wait_ms, late, jobs = reply
+        self._turn, wait_ms, late, jobs, strays = reply
+        if strays:
+            log.warning("lane.strays_removed", lane=self.lane.name, ids=strays, reason="they name no job")
         self.late += late
         self._set_timer(wait_ms)
         self._may_find_jobs |= len(jobs) == places
         for id_, payload, state, crashes in jobs:
             # An id that is not UTF-8 was written by an intruder; decoding with replacement keeps the other jobs going.
-            self._start(token, ClaimedJob(id_.decode(errors="replace"), payload, state, int(crashes)))
+            self._start(token, ClaimedJob(id_.decode(errors="replace"), payload, state, self._crashes(id_, crashes)))
+
+    def _crashes(self, id_: bytes, value: bytes) -> int:
+        try:
+            return max(0, int(value))
+        except ValueError:
+            log.warning("job.crashes_refused", lane=self.lane.name, job_id=id_.decode(errors="replace"))
+            return 0
 
     def _start(self, token: str, claimed: ClaimedJob) -> None:
         if running := self.running.get(claimed.id):

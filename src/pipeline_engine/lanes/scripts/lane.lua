@@ -8,7 +8,8 @@ local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
 
 local function ready_set(lane, id)
-  return lane .. (redis.call('HGET', lane .. 'priority', id) or 'normal')
+  local priority = redis.call('HGET', lane .. 'priority', id)
+  return lane .. ((priority == 'high' or priority == 'low') and priority or 'normal')
 end
 
 local function line_up(lane, ids)
@@ -31,7 +32,8 @@ local function adopt(lane)
   local ready = {}
   for i = 1, #entries, 2 do
     local id, due = entries[i], tonumber(entries[i + 1])
-    local payload = redis.call('GET', 'arq:job:' .. id) or ''
+    local payload = redis.pcall('GET', 'arq:job:' .. id)
+    if type(payload) ~= 'string' then payload = '' end
     redis.call('DEL', 'arq:job:' .. id)
     redis.call('ZREM', lane .. 'inbox', id)
     if redis.call('HSETNX', lane .. 'jobs', id, payload) == 1 then
@@ -53,13 +55,21 @@ local function promote(lane)
   end
 end
 
+-- What stands there may have been written by others and be no number.
+local function count_crash(lane, id)
+  local count = redis.pcall('HINCRBY', lane .. 'crashes', id, 1)
+  if type(count) == 'number' then return count end
+  redis.call('HSET', lane .. 'crashes', id, 1)
+  return 1
+end
+
 -- An expired lease means that the process is gone. Its jobs restart at once after a first crash; from the second crash
 -- on they restart one by one, so that a job that kills its process does not kill its neighbours too.
 local function reap(lane)
   for i, id in ipairs(redis.call('ZRANGEBYSCORE', lane .. 'active', '-inf', now, 'LIMIT', 0, BATCH)) do
     redis.call('ZREM', lane .. 'active', id)
     redis.call('HDEL', lane .. 'owners', id)
-    if redis.call('HINCRBY', lane .. 'crashes', id, 1) == 1 then
+    if count_crash(lane, id) == 1 then
       put_first(lane, id)
     else
       redis.call('ZADD', lane .. 'delayed', now + i * CRASH_GAP, id)

@@ -1,11 +1,14 @@
 -- The safety net, one call for all lanes: adopt arq's jobs, unpark known ones, promote due ones, reap expired leases.
 -- KEYS: none. ARGV: {prefix, reap (true or false), ttl (ms), functions = known names, lanes = names}
--- Returns {ms until the first lease ends (-1 = no job runs), names of the lanes with a ready job}.
+-- Returns {ms until the first lease ends (-1 = no job runs), names of the lanes with a ready job,
+--          stems of the lanes whose keys others have tampered with}.
 local ask, known = cmsgpack.unpack(ARGV[1]), {}
 for _, name in ipairs(ask.functions) do known[name] = true end
 
 local function unpark(lane)
-  local parked = redis.call('HGETALL', lane .. 'parked')
+  local key = lane .. 'parked'
+  local many = redis.call('HLEN', key) > 10 * BATCH
+  local parked = many and redis.call('HRANDFIELD', key, BATCH, 'WITHVALUES') or redis.call('HGETALL', key)
   for i = 1, #parked, 2 do
     if known[parked[i + 1]] then
       redis.call('HDEL', lane .. 'parked', parked[i])
@@ -17,9 +20,9 @@ end
 -- A write that changes nothing: a server that has become a replica refuses it, so that daemons notice while they idle.
 redis.call('DEL', ask.prefix .. 'looked')
 
-local ready, soonest = {}, nil
-for _, name in ipairs(ask.lanes) do
-  local lane = ask.prefix .. name .. ':'
+local ready, tampered, soonest = {}, {}, nil
+
+local function look(name, lane)
   adopt(lane)
   unpark(lane)
   promote(lane)
@@ -29,4 +32,14 @@ for _, name in ipairs(ask.lanes) do
   local ends = redis.call('ZRANGE', lane .. 'active', 0, 0, 'WITHSCORES')[2]
   if ends then soonest = math.min(soonest or math.huge, math.max(ends - now, 0)) end
 end
-return {soonest or -1, ready}
+
+for _, name in ipairs(ask.lanes) do
+  local lane = ask.prefix .. name .. ':'
+  local ok, failure = pcall(look, name, lane)
+  if not ok then
+    local text = type(failure) == 'table' and failure.err or tostring(failure)
+    if not string.find(text, 'WRONGTYPE', 1, true) then error(failure) end
+    tampered[#tampered + 1] = lane
+  end
+end
+return {soonest or -1, ready, tampered}

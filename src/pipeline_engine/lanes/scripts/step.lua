@@ -9,9 +9,10 @@
 --     state  '' = unchanged, else the retry state that the next attempt gets
 -- }
 -- Returns {turn, ms until a job is due (-1 = none), finished jobs whose claim another worker held by then,
---          {{id, payload, state, crashes}, ...}}.
+--          {{id, payload, state, crashes}, ...}, ids without a job that were removed}.
 local lane, ask = KEYS[1], cmsgpack.unpack(ARGV[1])
 
+local MAX_STRAYS = 2000     -- removed in one call
 local SETS = {'high', 'normal', 'low'}
 local TURNS = {1, 1, 2, 1, 1, 2, 1, 1, 3, 1, 1, 2, 2}  -- 8 : 4 : 1
 
@@ -73,10 +74,10 @@ end
 local function rate_left()
   local starts, used = redis.call('LRANGE', lane .. 'rate', 0, ask.rate - 1), 0
   for _, at in ipairs(starts) do
-    if tonumber(at) >= now - ask.window then used = used + 1 end
+    if (tonumber(at) or 0) >= now - ask.window then used = used + 1 end
   end
   if used < ask.rate then return ask.rate - used, 0 end
-  return 0, starts[ask.rate] + ask.window + 1 - now
+  return 0, (tonumber(starts[ask.rate]) or now) + ask.window + 1 - now
 end
 
 local function record_starts(n)
@@ -111,8 +112,31 @@ local function remembered(part, ids)
   return redis.call('HMGET', lane .. part, unpack(ids))
 end
 
+-- Ids that have no job were planted by others; they take no place.
+local strays = 0
+
+local function pop_jobs(n)
+  local ids, payloads = {}, {}
+  repeat
+    local popped = pop(n - #ids)
+    local found = #popped > 0 and redis.call('HMGET', lane .. 'jobs', unpack(popped)) or {}
+    local gone = {}
+    for i, id in ipairs(popped) do
+      if found[i] then
+        ids[#ids + 1], payloads[#payloads + 1] = id, found[i]
+      else
+        gone[#gone + 1] = id
+      end
+    end
+    strays = strays + #gone
+    if #gone > 0 then redis.call('HDEL', lane .. 'priority', unpack(gone)) end
+  until #ids == n or #popped == 0 or strays >= MAX_STRAYS
+  return ids, payloads
+end
+
 local function claim(n)
-  local ids, jobs, leases, owners = pop(n), {}, {}, {}
+  local jobs, leases, owners = {}, {}, {}
+  local ids, payloads = pop_jobs(n)
   if #ids == 0 then return jobs end
   for i, id in ipairs(ids) do
     leases[2 * i - 1], leases[2 * i] = now + ask.lease, id
@@ -120,9 +144,8 @@ local function claim(n)
   end
   redis.call('ZADD', lane .. 'active', unpack(leases))
   redis.call('HSET', lane .. 'owners', unpack(owners))
-  local payloads = redis.call('HMGET', lane .. 'jobs', unpack(ids))
   local states, crashes = remembered('state', ids), remembered('crashes', ids)
-  for i, id in ipairs(ids) do jobs[i] = {id, payloads[i] or '', states[i] or '', crashes[i] or '0'} end
+  for i, id in ipairs(ids) do jobs[i] = {id, payloads[i], states[i] or '', crashes[i] or '0'} end
   return jobs
 end
 
@@ -135,12 +158,13 @@ local jobs, wait = {}, nil
 if ask.places > 0 and redis.call('EXISTS', lane .. 'paused') == 0 then
   jobs = claim(math.min(ask.places, ask.rate > 0 and rate_left() or ask.places))
   if ask.rate > 0 and #jobs > 0 then record_starts(#jobs) end
-  if #jobs < ask.places and waiting(lane) > 0 then  -- the rate holds them back
-    local _, again = rate_left()
+  if #jobs < ask.places and waiting(lane) > 0 then  -- the rate holds them back, or strays were in the way
+    local again = 1
+    if ask.rate > 0 then again = select(2, rate_left()) end
     wait = math.max(again, 1)
   end
 end
 local due = redis.call('ZRANGE', lane .. 'delayed', 0, 0, 'WITHSCORES')[2]
 if due then wait = math.min(wait or math.huge, math.max(due - now, 0)) end
 touch(lane, ask.ttl)
-return {ask.turn, wait or -1, late, jobs}
+return {ask.turn, wait or -1, late, jobs, strays}
