@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -53,17 +53,35 @@ async def _copy(
     errors = dict(zip(wanted, results, strict=True))
     if copied := [key for key, error in errors.items() if error is None]:
         await app.repos.images.mark_uploaded(clone_map.clone, copied)
-    if gone := [key for key, error in errors.items() if _is_gone(error)]:
+    gone = [key for key, error in errors.items() if await _concerns_it_alone(app.storage, new[key], error)]
+    if gone:
         await app.repos.images.remove_keys(clone_map.clone, gone)
-    for error in results:
-        if error is not None and not _is_gone(error):
+    for key, error in errors.items():
+        if error is not None and key not in gone:
             raise error
     return {key: f"image {key}: {errors[key]}" for key in gone}
 
 
-def _is_gone(error: object) -> bool:
-    """Whether no later attempt can find the object."""
-    return isinstance(error, ObjectMissing) or (isinstance(error, Permanent) and error.code == "bad_key")
+async def _concerns_it_alone(storage: Storage, target_key: str, error: object) -> bool:
+    """Whether no later attempt can copy this object, while S3 serves others: it is missing, archived, its key is
+    disabled, or access to it is denied.
+
+    Only a write shows that a refusal does not concern the bucket or the credentials; it goes to the copy's own key.
+    """
+    if isinstance(error, ObjectMissing) or (isinstance(error, Permanent) and error.code == "bad_key"):
+        return True
+    if not isinstance(error, Permanent) or error.code not in ("storage_denied", "storage_refused"):
+        return False
+    try:
+        await storage.put_stream(target_key, _nothing())
+        await storage.delete(target_key)
+    except Permanent:
+        return False
+    return True
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    yield b""
 
 
 def _record(app: App[FunnelRepos], clone_map: CloneMap, source_key: str, now: object) -> dict[str, Any]:
