@@ -20,6 +20,7 @@ from pipeline_engine.cli import (
     funnels,
     imports,
     indexes,
+    quarantine,
     queues,
     run_once,
     serve,
@@ -35,6 +36,7 @@ program.command("doctor")(doctor.command)
 program.command("indexes")(indexes.command)
 program.add_typer(queues.program, name="queues")
 program.add_typer(dlq.program, name="dlq")
+program.add_typer(quarantine.program, name="quarantine")
 program.add_typer(imports.program, name="imports")
 program.add_typer(funnels.program, name="funnels")
 program.add_typer(explain.program, name="explain")

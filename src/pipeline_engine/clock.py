@@ -21,3 +21,11 @@ class Clock:
         moved = server_now - self.now()
         self._zero += moved
         return moved
+
+
+def usable_date(value: object) -> datetime | None:
+    """The value if it is a date to which ten years can be added or from which they can be subtracted, else None.
+
+    MongoDB also holds dates outside the years 1 to 9999; pymongo returns those as `DatetimeMS`, which is no datetime.
+    """
+    return value if isinstance(value, datetime) and 11 <= value.year <= 9989 else None

@@ -14,6 +14,7 @@ from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Context, Handler, Hook, JobKind, Outcome, WorkerPool
 from pipeline_engine.repos.client import is_away
+from pipeline_engine.repos.quarantine import QUARANTINE
 from pipeline_engine.run_forever import run_forever, stop_tasks
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
@@ -106,9 +107,11 @@ def _handler(kind: JobKind[Any], run: Callable[[Any], Awaitable[Outcome | None]]
 
 
 def watched(sweeps: Sequence[Sweep[Any]], wake_ups: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """{collection: the wake-ups of all sweeps that watch it}."""
+    """{collection: the wake-ups of all sweeps that watch it}. A document that is set aside makes place for others, so
+    every sweep looks then."""
     collections = {name for sweep in sweeps for name in sweep.watches}
-    return {name: [wake_ups[sweep.name] for sweep in sweeps if name in sweep.watches] for name in collections}
+    watchers = {name: [wake_ups[sweep.name] for sweep in sweeps if name in sweep.watches] for name in collections}
+    return {**watchers, QUARANTINE.name: [wake_ups[sweep.name] for sweep in sweeps]}
 
 
 async def keep_time(app: App) -> None:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipeline_engine import logs, workers
@@ -18,7 +19,7 @@ from pipeline_engine.index_check import log_problems
 from pipeline_engine.lanes import Finished
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.settings import Settings
-from pipeline_engine.sweeper import dispatch
+from pipeline_engine.sweeper import dispatch, look
 from pipeline_engine.workers.sweep import Sweep
 
 POLL_SECONDS = 0.1
@@ -112,7 +113,7 @@ async def _work_off(engine: Engine, app: App[Any], sweep: Sweep[Any]) -> list[st
     units: set[str] = set()
     # A sweep finds a limited number of units at a time. A unit found for the second time has been run.
     find = sweep.find_due_now or sweep.find
-    while fresh := [unit for unit in await find(app) if unit.id not in units]:
+    while fresh := [unit for unit in await look(app, partial(find, app)) if unit.id not in units]:
         units.update(unit.id for unit in fresh)
         await dispatch(app, fresh)
         await _until_empty(engine, app)

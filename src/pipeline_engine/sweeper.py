@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -40,7 +41,7 @@ class Sweeper:
         while True:
             if places is None or monotonic() >= due:
                 places, due = None, monotonic() + self._every
-            await dispatch(self._app, await self._find(places))
+            await dispatch(self._app, await look(self._app, partial(self._find, places)))
             await asyncio.sleep(DEBOUNCE_SECONDS)
             places = await self._wake_up.wait(max(0.0, due - monotonic()))
 
@@ -54,8 +55,23 @@ class Sweeper:
         """Dispatch abandoned units every HEARTBEAT_SECONDS, until cancelled; returns at once for a sweep that finds
         none."""
         while self._sweep.find_abandoned:
-            await dispatch(self._app, await self._sweep.find_abandoned(self._app))
+            await dispatch(self._app, await look(self._app, partial(self._sweep.find_abandoned, self._app)))
             await asyncio.sleep(self._app.settings.heartbeat_seconds)
+
+
+async def look(app: App, find: Callable[[], Awaitable[Sequence[Unit]]]) -> list[Unit]:
+    """The units that `find` returns and that jobs can name. The others are set aside, and `find` is asked again, as
+    they may have taken the places of units behind them."""
+    while True:
+        units = await find()
+        misnamed = [(kind, id) for unit in units for kind, id in unit.jobs if not kind.can_name(id)]
+        new = [await app.shared.quarantine.add(kind.collection, id, _misnamed(id)) for kind, id in misnamed]
+        if not any(new):
+            return [unit for unit in units if all(kind.can_name(id) for kind, id in unit.jobs)]
+
+
+def _misnamed(id: object) -> str:
+    return f"_id is of the type {type(id).__name__}, which no job can name: insert the document under an ObjectId"
 
 
 async def dispatch(app: App, units: Sequence[Unit]) -> int:

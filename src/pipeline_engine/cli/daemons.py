@@ -25,8 +25,9 @@ async def count_daemons(redis: Redis, queue: LaneQueue) -> int:
 
 
 def no_daemon(sweep: str) -> str:
-    """The warning after a request that waits for this sweep."""
-    return f"No daemon runs at the moment: the next one to start does it, or `run-once {sweep}` now."
+    """The warning after a request that waits for this sweep; empty: for some sweep."""
+    command = f"run-once {sweep}".strip()
+    return f"No daemon runs at the moment: the next one to start does it, or `{command}` now."
 
 
 def ask(question: Callable[[App], Awaitable[T]]) -> T:

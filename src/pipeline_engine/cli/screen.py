@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline_engine import logs
+from pipeline_engine.clock import usable_date
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -66,8 +67,8 @@ def _cell(value: object) -> Text:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    if date := usable_date(value):
+        return f"{date.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     if _is_number(value):
         return f"{value:,}"
     return "" if value is None else str(value)

@@ -9,14 +9,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from bson.errors import InvalidDocument
+from pymongo.errors import OperationFailure, PyMongoError
+
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.errors import LeaseLost, Permanent
+from pipeline_engine.errors import EngineError, LeaseLost, Permanent
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.lanes.classify_error import brief, expected, full, where
 from pipeline_engine.repos.client import Document, is_away
 from pipeline_engine.repos.heartbeat import Heartbeat
 from pipeline_engine.repos.leased import Leased
+from pipeline_engine.repos.quarantine import is_fault_of_document
 
 CRASHED = "crashes"
 """The error code of a document whose processes died too often in a row."""
@@ -110,7 +114,7 @@ async def run_claimed(
 
     Raises: what pymongo raises when MongoDB is away; with `attempts` None also what `work` raised.
     """
-    document = await repo.claim(id)
+    document = await _claim(repo, id)
     if document is None:
         return None
     claim = claim_type(repo, document, app.heartbeat)
@@ -123,12 +127,55 @@ async def run_claimed(
         except Exception as error:
             if is_away(error):
                 raise
-            return await _after(run, claim, RunFailure(error, repo.attempt_of(claim.document)))
+            return await _after_or_set_aside(run, claim, error)
+
+
+async def _claim(repo: Leased, id: Any) -> Document | None:
+    """As `repo.claim`. A document that MongoDB cannot change, because it is too large, say, is set aside."""
+    try:
+        return await repo.claim(id)
+    except OperationFailure as error:
+        if not is_fault_of_document(error):
+            raise
+        await repo.set_aside(id, f"cannot be claimed: {_reason(error)}")
+        return None
 
 
 def _refuse_crashed(run: ClaimedRun[Any], crashes: int) -> None:
     if run.crashes is not None and crashes >= run.crashes:
         raise Permanent(f"{run.crashes} runs in a row ended in the middle", CRASHED)
+
+
+async def _after_or_set_aside(run: ClaimedRun[AnyClaim], claim: AnyClaim, failure: Exception) -> Outcome | None:
+    """As `_after`. A document that can be neither ended nor put off is set aside, as the next run would fail alike."""
+    try:
+        return await _after(run, claim, RunFailure(failure, claim.repo.attempt_of(claim.document)))
+    except Exception as error:
+        if error is failure or isinstance(error, EngineError) or not blames_document(error):
+            raise
+        repo, id = claim.repo, claim.document["_id"]
+        await repo.set_aside(id, f"cannot be ended: {_reason(error)}, after: {_reason(failure)}")
+    try:
+        await repo.release(claim.document)
+    except Exception as error:
+        if not blames_document(error):
+            raise
+        log.warning(f"{run.noun}.not_released", id=str(id), error=brief(error), consequence="its lease runs out")
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """The error as text, without the server's whole answer."""
+    if isinstance(error, OperationFailure):
+        return str((error.details or {}).get("errmsg", error.code))
+    return full(error)
+
+
+def blames_document(error: Exception) -> bool:
+    """Whether an unexpected error comes from what stands in the document: from MongoDB, or from our code."""
+    if isinstance(error, PyMongoError):
+        return is_fault_of_document(error)
+    return isinstance(error, (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, InvalidDocument))
 
 
 async def _after(run: ClaimedRun[AnyClaim], claim: AnyClaim, failure: RunFailure) -> Outcome | None:

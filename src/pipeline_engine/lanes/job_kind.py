@@ -23,6 +23,15 @@ class JobKind(Generic[Id]):
     name: str
     lane: Lane
     read_id: Callable[[str], Id]
+    collection: str = ""
+    """Where the unit's document is; empty where the id itself names the collection."""
+
+    def can_name(self, id: object) -> bool:
+        """Whether a job can name the unit of this id: a text where an ObjectId is wanted cannot be read back."""
+        try:
+            return bool(self.read_id(str(id)) == id)
+        except Exception:
+            return False
 
     def job(self, id: Id) -> NewJob:
         """The job of one unit. Its job id is the unit's id, so the same unit waits or runs only once in its lane."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bson import ObjectId
 
 from pipeline_engine.ids import either
+from pipeline_engine.repos.automations import AUTOMATIONS
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.store import Store
@@ -17,7 +18,7 @@ class AutomationRecords:
     """The automations that are switched on, and what was written about one automation and one deal."""
 
     def __init__(self, store: Store) -> None:
-        self._automations = store.collection("automations").everywhere
+        self._automations = store.collection(AUTOMATIONS).everywhere
         self._deals = store.collection("deals").everywhere
         self._logs = store.collection("automation_logs")
         self._units = store.collection("automation_units")

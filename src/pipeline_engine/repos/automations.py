@@ -21,7 +21,9 @@ from pipeline_engine.repos.collection_spec import (
     index,
     longer_ago,
 )
+from pipeline_engine.repos.expressions import ahead
 from pipeline_engine.repos.leased import Leased
+from pipeline_engine.repos.own_fields import date, fields, flag, number, text
 from pipeline_engine.repos.store import Store
 
 HOUR = 3600
@@ -43,12 +45,24 @@ AUTOMATIONS = CollectionSpec(
             {"is_running": True, "lease_owner": {"$gt": ""}, **longer_ago("$updatedAt", HOUR)},
         ),
     ),
+    own={
+        **dict.fromkeys(("lease_until", "updatedAt", "flag_seen_at", "next_at", "paused_until"), date),
+        **dict.fromkeys(("token", "crashes"), number),
+        **dict.fromkeys(("lease_owner", "paused_reason"), text),
+        **dict.fromkeys(("run", "watermark", "brake", "last_run"), fields),
+        "run.id": text,
+        "run.told": flag,
+        "run.ended": flag,
+        "watermark.shape": text,
+        "watermark.settled_until": date,
+        "watermark.looked_at": date,
+    },
 )
 
 
 def _is_past(field: str) -> Document:
     """A filter: the time in the field has come, or there is none."""
-    return {"$expr": {"$lte": [{"$ifNull": [f"${field}", "$$NOW"]}, "$$NOW"]}}
+    return {"$expr": {"$not": [ahead(f"${field}")]}}
 
 
 NOT_PAUSED = _is_past("paused_until")
@@ -67,7 +81,8 @@ class Automations(Leased):
         self._accounts = store.collection(ACCOUNTS).everywhere
 
     def claim_changes(self) -> Document:
-        return {"run": {"$ifNull": ["$run", {"$literal": {"id": str(ObjectId()), "told": False}}]}}
+        is_ours = {"$and": [{"$eq": [{"$type": "$run.id"}, "string"]}, {"$eq": [{"$type": "$run.told"}, "bool"]}]}
+        return {"run": {"$cond": [is_ours, "$run", {"$literal": {"id": str(ObjectId()), "told": False}}]}}
 
     @property
     def due_flagged(self) -> Document:
@@ -86,14 +101,15 @@ class Automations(Leased):
         return await self._find_ready({"stage_id": {"$in": ids}})
 
     async def _find_ready(self, where: Document) -> list[Document]:
-        query = {**where, "$or": [READY, HAS_RUN], "$and": [self.unclaimed, RESTED]}
+        query = {**where, "$or": [READY, HAS_RUN], "$and": [self.unclaimed, RESTED, await self.available()]}
         found = await self._all.find(query, sort=[("_id", 1)])
         active = await self._active_accounts([one.get("account_id") for one in found])
         return [one for one in found if one.get("run") or str(one.get("account_id")) in active]
 
     async def find_abandoned(self) -> list[Document]:
         """Automations whose run waits for its next slice, or whose process died in the middle of one."""
-        return await self._all.find({**HAS_RUN, "$and": [self.unclaimed, RESTED]}, projection=["account_id", "type"])
+        query = {**HAS_RUN, "$and": [self.unclaimed, RESTED, await self.available()]}
+        return await self._all.find(query, projection=["account_id", "type"])
 
     async def _active_accounts(self, ids: Sequence[Any]) -> set[str]:
         known = {id for value in ids if (id := object_id(value))}

@@ -42,6 +42,10 @@ def connect(url: str, *, timeout: float, workers: int, pool: int | None = None) 
     return AsyncIOMotorClient(
         url,
         tz_aware=True,
+        # Whatever a document holds can be read: a date outside the years 1 to 9999 is returned as DatetimeMS, and what
+        # is no UTF-8 with replacement characters.
+        datetime_conversion="DATETIME_AUTO",
+        unicode_decode_error_handler="replace",
         w="majority",
         journal=True,
         retryWrites=True,

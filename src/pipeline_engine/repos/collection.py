@@ -10,6 +10,7 @@ from pymongo.errors import BulkWriteError
 
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.own_fields import OwnFields, drop_misfits
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorCollection
@@ -29,16 +30,24 @@ class Collection:
     """The operations that the engine needs, each behind a failpoint `mongo.<collection>.<operation>`.
 
     With `tenant` every filter and document must contain `account_id`, else AccountMissing is raised. `everywhere` is
-    the same collection without that rule, for sweeps, claims by id and upkeep over all accounts.
+    the same collection without that rule, for sweeps, claims by id and upkeep over all accounts. Documents are returned
+    without those of the `own` fields that hold a value of another type.
     """
 
-    def __init__(self, raw: AsyncIOMotorCollection[Document], tenant: bool = True) -> None:
+    def __init__(
+        self, raw: AsyncIOMotorCollection[Document], tenant: bool = True, own: OwnFields | None = None
+    ) -> None:
         self.raw = raw
         self._tenant = tenant
+        self._own = own or {}
 
     @property
     def everywhere(self) -> Collection:
-        return Collection(self.raw, tenant=False)
+        return Collection(self.raw, tenant=False, own=self._own)
+
+    def _tidy(self, document: Document) -> Document:
+        drop_misfits(document, self._own)
+        return document
 
     def _check(self, *owned: Query) -> None:
         if self._tenant and not all("account_id" in part for part in owned):
@@ -50,19 +59,21 @@ class Collection:
     async def find_one(self, query: Query, **options: Any) -> Document | None:
         self._check(query)
         async with self._failpoint("find_one"):
-            return await self.raw.find_one(query, **options)
+            found = await self.raw.find_one(query, **options)
+        return found and self._tidy(found)
 
     async def find(self, query: Query, limit: int = 0, sort: Sort | None = None, **options: Any) -> list[Document]:
         self._check(query)
         async with self._failpoint("find"):
-            return await self.raw.find(query, limit=limit, sort=sort, **options).to_list(None)
+            found = await self.raw.find(query, limit=limit, sort=sort, **options).to_list(None)
+        return [self._tidy(one) for one in found] if self._own else found
 
     async def stream(self, query: Query, sort: Sort, **options: Any) -> AsyncIterator[Document]:
         """As `find`, but holds only one batch in memory at a time."""
         self._check(query)
         async with self._failpoint("stream"):
             async for document in self.raw.find(query, sort=sort, **options):
-                yield document
+                yield self._tidy(document)
 
     async def count(self, query: Query, **options: Any) -> int:
         self._check(query)
@@ -105,7 +116,7 @@ class Collection:
             found: Document | None = await self.raw.find_one_and_update(
                 query, update, sort=sort, return_document=ReturnDocument.AFTER, **options
             )
-            return found
+        return found and self._tidy(found)
 
     async def update_one(self, query: Query, update: Update, upsert: bool = False) -> int:
         """Returns how many documents matched (0 or 1), which is 0 after an insert by `upsert`."""

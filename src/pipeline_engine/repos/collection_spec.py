@@ -5,12 +5,13 @@ Indexes, heartbeat, change stream, stuck-work check and event relay are loops ov
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pymongo import ASCENDING, IndexModel
 
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.own_fields import OwnFields
 
 LEGACY_FLAG_COUNTS = timedelta(minutes=10)
 """How long a flag without a lease, set by an older engine, counts after the last change of its document."""
@@ -62,6 +63,8 @@ class CollectionSpec:
     stuck: tuple[StuckQuestion, ...] = ()
     has_events_due: bool = False
     """Its documents carry `events_due`, which the relay publishes."""
+    own: OwnFields = field(default_factory=dict)
+    """Fields that only the engine writes; a value of another type counts as absent."""
 
 
 def index(*fields: str, **options: object) -> IndexModel:

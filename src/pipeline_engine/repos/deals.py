@@ -11,6 +11,7 @@ from pipeline_engine.repos.changes import INSERTED, changed, pushed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import DUPLICATE_KEY
 from pipeline_engine.repos.collection_spec import CollectionSpec, PlaceSpec, index
+from pipeline_engine.repos.own_fields import fields, listing
 from pipeline_engine.repos.store import Store
 
 # Watermarks assume that a deal's time of entry is the time of the change; `IS_LATE` finds the exceptions.
@@ -50,6 +51,10 @@ DEALS = CollectionSpec(
         pushed("retry_automations"),
     ),
     place=PlaceSpec("stage_id", place=STAGE, due_at=DUE_AT, is_late=IS_LATE),
+    own={
+        **dict.fromkeys(("automation_triggered", "automation_failed", "automation_moves"), listing),
+        "automation_generation": fields,
+    },
 )
 
 

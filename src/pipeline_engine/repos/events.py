@@ -17,6 +17,7 @@ from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.collection_spec import EVENTS_DUE, EXPIRY_INDEX, CollectionSpec, index
+from pipeline_engine.repos.quarantine import Quarantine
 from pipeline_engine.repos.store import Store
 
 RETENTION = timedelta(days=7)
@@ -32,6 +33,7 @@ class Events:
     def __init__(self, store: Store) -> None:
         self._crm_events = store.collection(CRM_EVENTS)
         self._outbox = store.collection(OUTBOX)
+        self._quarantine = Quarantine(store)
         self._clock = store.clock
 
     async def publish(self, event: Document) -> None:
@@ -47,7 +49,7 @@ class Events:
 
     async def find_due(self, limit: int) -> list[Document]:
         """Socket events of all accounts whose next attempt is due, the longest due first."""
-        due = {"state": "waiting", "next_at": {"$lte": self._clock.now()}}
+        due = {"state": "waiting", "next_at": {"$lte": self._clock.now()}, **await self._quarantine.others(OUTBOX.name)}
         return await self._outbox.everywhere.find(due, limit=limit, sort=[("next_at", 1)])
 
     async def delivery_states(self, ids: Sequence[str]) -> dict[str, str]:
@@ -70,20 +72,20 @@ class Events:
 
         False: another daemon makes it.
         """
-        query = {"_id": message["_id"], "account_id": message["account_id"], "attempts": message["attempts"]}
+        query = {**_identity(message), "attempts": message["attempts"]}
         now = self._clock.now()
         change = {"next_at": now + timedelta(seconds=again_in), "updatedAt": now}
         return await self._outbox.update_one(query, {"$inc": {"attempts": 1}, "$set": change}) == 1
 
     async def uncount_attempt(self, message: Document) -> None:
         """Undo `count_attempt`: the socket service was away, so no attempt was made."""
-        query = {"_id": message["_id"], "account_id": message["account_id"]}
+        query = _identity(message)
         await self._outbox.update_one(query, {"$inc": {"attempts": -1}})
 
     async def end_delivery(self, message: Document, state: str) -> None:
         """Mark the event as `delivered` or `given_up`; it is removed after `RETENTION`."""
         now = self._clock.now()
-        query = {"_id": message["_id"], "account_id": message["account_id"]}
+        query = _identity(message)
         await self._outbox.update_one(
             query, {"$set": {"state": state, "updatedAt": now, "expires_at": now + RETENTION}}
         )
@@ -94,10 +96,13 @@ class EventsDue:
 
     def __init__(self, store: Store, spec: CollectionSpec) -> None:
         self._all = store.collection(spec).everywhere
+        self._quarantine = Quarantine(store)
+        self._name = spec.name
 
     async def ids(self, limit: int) -> list[Document]:
         """`{_id, account_id}` of documents with events due."""
-        return await self._all.find(EVENTS_DUE, limit=limit, projection=["account_id"])
+        query = {**EVENTS_DUE, **await self._quarantine.others(self._name)}
+        return await self._all.find(query, limit=limit, projection=["account_id"])
 
     async def get(self, id: Any) -> Document | None:
         """`{_id, account_id, events_due}` of a document; None when it has no events due."""
@@ -106,8 +111,15 @@ class EventsDue:
     async def clear(self, document: Mapping[str, Any]) -> None:
         """Remove the events that were due when `document` was read, unless others were added since: then change
         nothing."""
-        query = {"_id": document["_id"], "events_due": document["events_due"]}
+        # What is no list was not written by the engine, and is not returned by `get`.
+        same = {"$eq": document["events_due"]} if "events_due" in document else {"$not": {"$type": "array"}}
+        query = {"_id": document["_id"], "events_due": same}
         await self._all.update_one(query, {"$unset": {"events_due": ""}})
+
+
+def _identity(message: Document) -> Document:
+    """A filter for the socket event; `$eq`, because an account of any type, or none, must match."""
+    return {"_id": message["_id"], "account_id": {"$eq": message.get("account_id")}}
 
 
 async def _insert(collection: Collection, document: Document) -> None:

@@ -17,6 +17,7 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.collection_spec import LEASE_OWNER_INDEX, CollectionSpec, LeaseSpec, having, index
+from pipeline_engine.repos.expressions import whole
 from pipeline_engine.repos.lease import FREE, released
 from pipeline_engine.repos.leased import Leased
 
@@ -39,7 +40,7 @@ class FunnelSteps(Leased):
 
     def claim_changes(self) -> Document:
         """`attempts` counts this attempt and those that failed; one that a crash or a shutdown ended did not fail."""
-        return {"attempts": {"$add": [{"$ifNull": ["$failures", 0]}, 1]}}
+        return {"attempts": {"$add": [whole("$failures"), 1]}}
 
     async def of_source(self, funnel_id: ObjectId) -> list[Document]:
         """The steps of any account's funnel, oldest first, without their pages."""
@@ -79,17 +80,20 @@ class FunnelSteps(Leased):
 
     async def find_unclaimed(self, clones: Sequence[ObjectId], limit: int) -> dict[ObjectId, list[ObjectId]]:
         """{clone: its open steps that no run holds}, at most `limit` steps in all, those of the oldest clone first."""
-        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}, **self.unclaimed}
+        open_steps = {"clone_state": "open", "clone_id": {"$in": list(clones)}}
+        query = {**open_steps, "$and": [self.unclaimed, await self.available()]}
         found = await self._all.find(query, limit=limit, sort=[("clone_id", 1)], projection=["clone_id"])
         steps: dict[ObjectId, list[ObjectId]] = defaultdict(list)
         for one in found:
-            steps[one["clone_id"]].append(one["_id"])
+            if isinstance(one["clone_id"], ObjectId):  # a list that contains the id matches as well
+                steps[one["clone_id"]].append(one["_id"])
         return steps
 
     async def clones_with_open_steps(self, clones: Sequence[ObjectId]) -> set[ObjectId]:
         """Those of the clones that have an open step, claimed or not."""
         query = {"clone_state": "open", "clone_id": {"$in": list(clones)}}
-        return {one["_id"] for one in await self._all.aggregate(query, {"$group": {"_id": "$clone_id"}})}
+        found = await self._all.aggregate(query, {"$group": {"_id": "$clone_id"}})
+        return {one["_id"] for one in found if isinstance(one["_id"], ObjectId)}
 
     async def release_unchanged(self, held: Mapping[str, Any]) -> None:
         """Release the step and count no attempt: the run changed nothing."""

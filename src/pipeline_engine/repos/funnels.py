@@ -24,15 +24,28 @@ from pipeline_engine.repos.collection_spec import (
     index,
     longer_ago,
 )
+from pipeline_engine.repos.expressions import account_key, ahead, whole
 from pipeline_engine.repos.lease import FREE, RELEASED
 from pipeline_engine.repos.leased import Leased
+from pipeline_engine.repos.own_fields import date, fields, listing, number, text
 
 HALF_AN_HOUR_SECONDS = 1800
 CANCEL_REQUESTED: Document = {"clone.cancel_requested": True}
-NOT_PLANNED: Document = {"clone.planned": {"$ne": True}}
+# A plan that lacks one of these was not written by the engine: such a clone is planned anew.
+HAS_PLAN: Document = {
+    "$and": [
+        {"$eq": [{"$type": "$clone"}, "object"]},
+        {"$eq": ["$clone.planned", True]},
+        {"$isArray": "$clone.source_steps"},
+        *({"$isNumber": field} for field in ("$token", "$clone.steps_total", "$clone.attempts")),
+    ]
+}
+NOT_PLANNED: Document = {"$expr": {"$not": [HAS_PLAN]}}
 IS_DUE: Document = {"$or": [{"pending": True}, {"in_progress": True}], **NOT_PLANNED}
-PLANNED: Document = {"in_progress": True, "clone.planned": True}
-IS_OVER: Document = {"$ne": [{"$ifNull": ["$clone.finished_at", None]}, None]}
+PLANNED: Document = {"in_progress": True, "clone.planned": True, "$expr": HAS_PLAN}
+IS_OVER: Document = {"$eq": [{"$type": "$clone.finished_at"}, "date"]}
+NO_FAILURES: Document = {"clone.failures": 0, "clone.crashes": 0}
+NUMBERS = ("steps_total", "steps_done", "images", "forms", "attempts", "failures", "crashes", "generation")
 
 FUNNELS = CollectionSpec(
     "funnels",
@@ -48,10 +61,23 @@ FUNNELS = CollectionSpec(
     stuck=(
         StuckQuestion(
             "clones that run for over half an hour",
-            {**PLANNED, **longer_ago("$clone.started_at", HALF_AN_HOUR_SECONDS)},
+            {"in_progress": True, "clone.planned": True, **longer_ago("$clone.started_at", HALF_AN_HOUR_SECONDS)},
         ),
     ),
     has_events_due=True,
+    own={
+        **dict.fromkeys(("lease_until", "updatedAt", "flag_seen_at"), date),
+        "token": number,
+        "lease_owner": text,
+        "clone": fields,
+        "events_due": listing,
+        **dict.fromkeys((f"clone.{name}" for name in ("started_at", "finished_at", "next_at")), date),
+        **dict.fromkeys((f"clone.{name}" for name in NUMBERS), number),
+        "clone.source_steps": listing,
+        "clone.warnings": listing,
+        "clone.manifest": fields,
+        "clone.error": text,
+    },
 )
 
 
@@ -73,16 +99,18 @@ class Funnels(Leased):
 
     def claim_changes(self) -> Document:
         """A clone that was over and is requested again starts a new generation: new event ids, and no run counted."""
+        is_date = {"$eq": [{"$type": "$clone.started_at"}, "date"]}
+        goes_on = {"$and": [is_date, {"$not": [IS_OVER]}]}
         return {
             "pending": True,
             "clone.planned": False,
             "clone_failed": "$$REMOVE",
             "original_funnel_deleted": "$$REMOVE",
             "clone.next_at": "$$REMOVE",
-            "clone.started_at": {"$cond": [IS_OVER, "$$NOW", {"$ifNull": ["$clone.started_at", "$$NOW"]}]},
+            "clone.started_at": {"$cond": [goes_on, "$clone.started_at", "$$NOW"]},
             "clone.finished_at": None,
-            "clone.generation": {"$add": [{"$ifNull": ["$clone.generation", 0]}, {"$cond": [IS_OVER, 1, 0]}]},
-            "clone.attempts": {"$cond": [IS_OVER, 0, {"$ifNull": ["$clone.attempts", 0]}]},
+            "clone.generation": {"$add": [whole("$clone.generation"), {"$cond": [IS_OVER, 1, 0]}]},
+            "clone.attempts": {"$cond": [IS_OVER, 0, whole("$clone.attempts")]},
         }
 
     def _held(self, held: Mapping[str, Any]) -> Document:
@@ -98,11 +126,12 @@ class Funnels(Leased):
         only with `resting`.
         """
         await self.note_legacy_flags()
-        rested = {"$or": [{"clone.next_at": None}, {"$expr": {"$lte": ["$clone.next_at", "$$NOW"]}}]}
-        begin = {"$and": [self.claimable] if resting else [self.claimable, {"$or": [CANCEL_REQUESTED, rested]}]}
+        rested = {"$or": [{"clone.next_at": None}, {"$expr": {"$not": [ahead("$clone.next_at")]}}]}
+        now = [] if resting else [{"$or": [CANCEL_REQUESTED, rested]}]
+        begin = {"$and": [self.claimable, await self.available(), *now]}
         under_way = [{"$match": {"in_progress": True, "$nor": [begin]}}, _in_order(waits=False)]
         turn = {
-            "partitionBy": {"$toString": "$account_id"},
+            "partitionBy": account_key(),
             "sortBy": {"order": 1},
             "output": {"turn": {"$documentNumber": {}}},
         }
@@ -122,11 +151,17 @@ class Funnels(Leased):
 
     async def find_planned(self) -> list[Document]:
         """Planned clones that are not over, oldest first, whether or not a run is at work on their steps."""
-        return await self._all.find(PLANNED, sort=[("_id", 1)], projection=["account_id"])
+        query = {"$and": [PLANNED, await self.available()]}
+        return await self._all.find(query, sort=[("_id", 1)], projection=["account_id"])
 
     async def find_abandoned(self) -> list[Document]:
         """Clones whose process died while it planned them or cleared them away, oldest first."""
-        query = {"in_progress": True, **NOT_PLANNED, "lease_until": {"$ne": None}, **FREE}
+        query = {
+            "in_progress": True,
+            **NOT_PLANNED,
+            "lease_until": {"$ne": None},
+            "$and": [FREE, await self.available()],
+        }
         return await self._all.find(query, sort=[("_id", 1)], projection=["account_id"])
 
     async def hand_to_steps(self, held: Mapping[str, Any]) -> Document | None:
@@ -134,7 +169,7 @@ class Funnels(Leased):
 
         None when another run has it now.
         """
-        return await self.change(held, {**RELEASED, "clone.planned": True, "clone.failures": 0, "clone.crashes": 0})
+        return await self.change(held, {**RELEASED, "clone.planned": True, **NO_FAILURES})
 
     def attempt_of(self, held: Mapping[str, Any]) -> int:
         """Which attempt of the present run this is, counted from 1."""
@@ -154,7 +189,7 @@ class Funnels(Leased):
         None when another run has the clone now.
         """
         next_at = {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": round(seconds * 1000)}}
-        state = {"in_progress": False, "pending": True, "clone.planned": False, "clone.failures": 0, "clone.crashes": 0}
+        state = {"in_progress": False, "pending": True, "clone.planned": False, **NO_FAILURES}
         return await self.change(seen, {**values, **RELEASED, **state}, **{"clone.next_at": next_at})
 
     async def end(
@@ -163,13 +198,7 @@ class Funnels(Leased):
         """End a clone, however it went, in one update: its flags, its figures (`values`) and the events to publish.
 
         `error` goes into the list `error` that the CRM shows. None when another run has ended or claimed the clone."""
-        state = {
-            "in_progress": False,
-            "pending": False,
-            "clone.planned": False,
-            "clone.failures": 0,
-            "clone.crashes": 0,
-        }
+        state = {"in_progress": False, "pending": False, "clone.planned": False, **NO_FAILURES}
         due = {"events_due": list(events_due)}
         expressions: Document = {"clone.cancel_requested": "$$REMOVE", "clone.finished_at": "$$NOW"}
         expressions |= {"error": _with_text("error", error)} if error else {}

@@ -21,6 +21,7 @@ from pipeline_engine.repos.collection_spec import (
     index,
     longer_ago,
 )
+from pipeline_engine.repos.expressions import whole
 from pipeline_engine.repos.lease import FREE, LEASE_EXPIRED, RELEASED
 from pipeline_engine.repos.leased import Leased
 
@@ -60,7 +61,7 @@ class ImportChunks(Leased):
 
     def claim_changes(self) -> Document:
         """`attempts` counts this attempt and those that failed; one that a crash ended did not fail."""
-        return {"attempts": {"$add": [{"$ifNull": ["$attempts", 0]}, {"$cond": [LEASE_EXPIRED, 0, 1]}]}}
+        return {"attempts": {"$add": [whole("$attempts"), {"$cond": [LEASE_EXPIRED, 0, 1]}]}}
 
     async def add(self, chunks: Sequence[Document]) -> bool:
         """Insert new open chunks. False when another run of the import has already inserted one of them."""

@@ -20,8 +20,10 @@ from pipeline_engine.repos.collection_spec import (
     index,
     longer_ago,
 )
+from pipeline_engine.repos.expressions import account_key, ahead, whole
 from pipeline_engine.repos.lease import RELEASED
 from pipeline_engine.repos.leased import Leased
+from pipeline_engine.repos.own_fields import date, fields, listing, number, text
 
 HOUR_SECONDS = 3600
 OPEN = ("pending", "processing")
@@ -29,9 +31,13 @@ UPLOADING = "uploading"
 """The status until the file is in the storage; no sweep finds such an import."""
 RUNNING = "processing"
 """The status that a claim sets."""
+PROGRESS = (
+    *("bytes_read", "bytes_total"),
+    *("rows_read", "rows_added", "rows_updated", "rows_skipped", "rows_failed"),
+)
 IS_OPEN: Document = {"source": "deals", "status": {"$in": OPEN}}
 # An import rests between two attempts; one to cancel is due at once.
-RESTED: Document = {"$or": [{"next_at": None}, {"cancel_requested": True}, {"$expr": {"$lte": ["$next_at", "$$NOW"]}}]}
+RESTED: Document = {"$or": [{"next_at": None}, {"cancel_requested": True}, {"$expr": {"$not": [ahead("$next_at")]}}]}
 
 QUEUES = CollectionSpec(
     "queues",
@@ -58,6 +64,14 @@ QUEUES = CollectionSpec(
         ),
     ),
     has_events_due=True,
+    own={
+        **dict.fromkeys(("lease_until", "updatedAt", "flag_seen_at", "next_at", "started_at", "completed_at"), date),
+        **dict.fromkeys(("token", "attempts", "crashes", "generation"), number),
+        **dict.fromkeys(("error", "error_csv_key", "lease_owner"), text),
+        **dict.fromkeys(("progress", "plan", "dialect"), fields),
+        **dict.fromkeys((f"progress.{name}" for name in PROGRESS), number),
+        "events_due": listing,
+    },
 )
 
 
@@ -71,17 +85,17 @@ class Imports(Leased):
         """A claim of a `pending` import counts a new attempt; one after a hand-over or a crash goes on with the
         same."""
         is_new = {"$cond": [{"$eq": ["$status", "pending"]}, 1, 0]}
-        attempts = {"$add": [{"$ifNull": ["$attempts", 0]}, is_new]}
-        started = {"$ifNull": ["$started_at", "$$NOW"]}
+        attempts = {"$add": [whole("$attempts"), is_new]}
+        started = {"$cond": [{"$eq": [{"$type": "$started_at"}, "date"]}, "$started_at", "$$NOW"]}
         return {"status": RUNNING, "started_at": started, "attempts": attempts, "next_at": "$$REMOVE"}
 
     async def find_due(self, limit: int) -> list[Document]:
         """At most `limit` imports, as `{_id, account_id}`, that a run should claim now; accounts take turns, oldest
         first."""
         await self.note_legacy_flags()
-        turn = {"partitionBy": "$account_id", "sortBy": {"_id": 1}, "output": {"turn": {"$documentNumber": {}}}}
+        turn = {"partitionBy": account_key(), "sortBy": {"_id": 1}, "output": {"turn": {"$documentNumber": {}}}}
         return await self._all.aggregate(
-            self.claimable,
+            {"$and": [self.claimable, await self.available()]},
             {"$project": {"account_id": 1}},
             {"$setWindowFields": turn},
             {"$sort": {"turn": 1, "_id": 1}},
@@ -159,7 +173,7 @@ class Imports(Leased):
         fresh["reopen"] = True
         gone = ["error", "next_at", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
         # A new generation publishes events under new ids.
-        generation = {"generation": {"$add": [{"$ifNull": ["$generation", 0]}, 1]}}
+        generation = {"generation": {"$add": [whole("$generation"), 1]}}
         return await self._all.find_one_and_update(
             query, [{"$set": {**fresh, **generation, **RELEASED}}, {"$unset": gone}]
         )

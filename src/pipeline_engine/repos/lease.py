@@ -11,13 +11,15 @@ from typing import Any
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import LeaseSpec
+from pipeline_engine.repos.expressions import ahead, whole
 
-FREE: Document = {"$or": [{"lease_until": None}, {"$expr": {"$lt": ["$lease_until", "$$NOW"]}}]}
+FREE: Document = {"$or": [{"lease_until": None}, {"$expr": {"$not": [ahead("$lease_until")]}}]}
+
+TOMORROW: Document = {"$dateAdd": {"startDate": "$$NOW", "unit": "day", "amount": 1}}
+"""A change that claims to be of a later time is none: the flag would count for ever."""
 
 # An expression: whether the last holder's lease ran out, because its process died or lost its connection to MongoDB.
-LEASE_EXPIRED: Document = {
-    "$and": [{"$ne": [{"$ifNull": ["$lease_until", None]}, None]}, {"$lt": ["$lease_until", "$$NOW"]}]
-}
+LEASE_EXPIRED: Document = {"$and": [{"$eq": [{"$type": "$lease_until"}, "date"]}, {"$lte": ["$lease_until", "$$NOW"]}]}
 
 RELEASED: Document = {"lease_until": None, "lease_owner": None}
 
@@ -29,7 +31,8 @@ def unclaimed(spec: LeaseSpec) -> Document:
     seconds = int(spec.legacy_flag_counts.total_seconds())
     edge = {"$dateSubtract": {"startDate": "$$NOW", "unit": "second", "amount": seconds}}
     seen = {"$ifNull": ["$updatedAt", "$flag_seen_at", "$$NOW"]}
-    legacy_flag = {"$and": [{spec.flag: True, "lease_until": None}, {"$expr": {"$gt": [seen, edge]}}]}
+    is_recent = {"$and": [{"$gt": [seen, edge]}, {"$lt": [seen, TOMORROW]}]}
+    legacy_flag = {"$and": [{spec.flag: True, "lease_until": None}, {"$expr": is_recent}]}
     return {"$and": [FREE, {"$nor": [legacy_flag]}]}
 
 
@@ -52,7 +55,7 @@ class Lease:
 
     def claim(self, **changes: Any) -> list[Document]:
         """The update that claims a free document; `changes` are expressions over the document as it was."""
-        token = {"$add": [{"$ifNull": ["$token", 0]}, 1]}
+        token = {"$add": [whole("$token"), 1]}
         lease = {"lease_owner": self.owner, "lease_until": self.end, "token": token, "updatedAt": "$$NOW"}
         return [{"$set": {**lease, **changes}}]
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from pymongo.errors import WriteError
+
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, LeaseSpec
+from pipeline_engine.repos.expressions import fields_or_missing, whole
 from pipeline_engine.repos.lease import LEASE_EXPIRED, released, unclaimed
+from pipeline_engine.repos.own_fields import fields
+from pipeline_engine.repos.quarantine import Quarantine, is_fault_of_document
 from pipeline_engine.repos.store import Store
+
+SEEN_NOW: list[Document] = [{"$set": {"flag_seen_at": "$$NOW"}}]
 
 
 class Leased:
@@ -30,6 +37,7 @@ class Leased:
         self._own = store.collection(self.spec)
         self._all = self._own.everywhere
         self._lease = store.lease
+        self._quarantine = Quarantine(store)
 
     @property
     def lease_spec(self) -> LeaseSpec:
@@ -51,12 +59,26 @@ class Leased:
         """Expressions that a claim sets besides the lease, over the document as it was."""
         return {}
 
+    async def available(self) -> Document:
+        """A filter for documents that are not set aside; every query of a sweep contains it."""
+        return await self._quarantine.others(self.spec.name)
+
+    async def set_aside(self, id: Any, reason: str) -> None:
+        """Put the document into quarantine: it cannot be claimed or ended."""
+        await self._quarantine.add(self.spec.name, id, reason)
+
     async def claim(self, id: Any) -> Document | None:
         """Claim the document and return it as it is afterwards; None when it is not due, or another run holds it."""
-        crashes = {"$add": [{"$ifNull": [f"${self.crashes}", 0]}, {"$cond": [LEASE_EXPIRED, 1, 0]}]}
+        crashes = {"$add": [whole(f"${self.crashes}"), {"$cond": [LEASE_EXPIRED, 1, 0]}]}
         flag = {self.lease_spec.flag: True} if self.lease_spec.flag else {}
         claim = self._lease.claim(**{**flag, self.crashes: crashes, **self.claim_changes()})
-        return await self._all.find_one_and_update({"_id": id, "$and": [self.claimable]}, claim)
+        return await self._all.find_one_and_update({"_id": id, "$and": [self.claimable]}, [*self._repair, *claim])
+
+    @property
+    def _repair(self) -> list[Document]:
+        """The update that empties own fields which should be objects and are none: nothing can be set below a list."""
+        objects = [name for name, fits in self.spec.own.items() if fits is fields]
+        return [{"$set": {name: fields_or_missing(f"${name}")}} for name in objects]
 
     async def change(self, held: Mapping[str, Any], values: Document, **expressions: Any) -> Document | None:
         """Set literal values and expressions on a document that this run holds; None when another run has it now."""
@@ -91,7 +113,8 @@ class Leased:
         return await self._own.update_one(self._held(held), update) == 1
 
     def _held(self, held: Mapping[str, Any]) -> Document:
-        mine = {"_id": held["_id"], "account_id": held.get("account_id"), "token": held["token"]}
+        # `$eq`, because an account of any type must match: an object could be read as operators.
+        mine = {"_id": held["_id"], "account_id": {"$eq": held.get("account_id")}, "token": held["token"]}
         return {**mine, **self.running}
 
     async def get(self, id: Any) -> Document | None:
@@ -107,7 +130,20 @@ class Leased:
         """Store when a flag without a lease and without `updatedAt` was first seen, so that it counts from then on."""
         if flag := self.lease_spec.flag:
             unseen = {flag: True, "lease_until": None, "updatedAt": None, "flag_seen_at": None}
-            await self._all.update_many({**self.due_flagged, **unseen}, [{"$set": {"flag_seen_at": "$$NOW"}}])
+            try:
+                await self._all.update_many({**self.due_flagged, **unseen}, SEEN_NOW)
+            except WriteError:
+                await self._note_one_by_one({**self.due_flagged, **unseen})
+
+    async def _note_one_by_one(self, query: Document) -> None:
+        """One document that cannot be changed, being too large, must not keep the others from being noted."""
+        for one in await self._all.find({"$and": [query, await self.available()]}, projection=["_id"]):
+            try:
+                await self._all.update_one({"_id": one["_id"]}, SEEN_NOW)
+            except WriteError as error:
+                if not is_fault_of_document(error):
+                    raise
+                await self.set_aside(one["_id"], f"cannot be changed: {error}")
 
     @property
     def due_flagged(self) -> Document:

@@ -10,6 +10,7 @@ from pipeline_engine.repos.effects import EFFECTS, Effects
 from pipeline_engine.repos.events import CRM_EVENTS, OUTBOX, Events
 from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
 from pipeline_engine.repos.messages import SUPPRESSIONS, Suppressions, Templates
+from pipeline_engine.repos.quarantine import QUARANTINE, Quarantine
 from pipeline_engine.repos.store import Store
 
 SHARED_COLLECTIONS: tuple[CollectionSpec, ...] = (
@@ -21,6 +22,7 @@ SHARED_COLLECTIONS: tuple[CollectionSpec, ...] = (
     OUTBOX,
     JOB_HISTORY,
     DEAD_LETTERS,
+    QUARANTINE,
 )
 
 
@@ -36,6 +38,7 @@ class SharedRepos:
     effects: Effects
     events: Events
     job_store: MongoJobStore
+    quarantine: Quarantine
 
     @classmethod
     def open(cls, store: Store) -> SharedRepos:
@@ -48,4 +51,5 @@ class SharedRepos:
             effects=Effects(store),
             events=Events(store),
             job_store=MongoJobStore(store.database, store.clock),
+            quarantine=Quarantine(store),
         )

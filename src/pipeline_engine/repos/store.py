@@ -27,4 +27,6 @@ class Store:
 
     def collection(self, of: CollectionSpec | str) -> Collection:
         """The collection of a spec, or by name where the engine only reads."""
-        return Collection(self.database[of if isinstance(of, str) else of.name])
+        if isinstance(of, str):
+            return Collection(self.database[of])
+        return Collection(self.database[of.name], own=of.own)

@@ -17,6 +17,7 @@ from pipeline_engine.errors import EngineError
 from pipeline_engine.repos.client import Document, is_away
 from pipeline_engine.repos.indexes import missing_indexes
 from pipeline_engine.repos.job_store import MongoJobStore
+from pipeline_engine.repos.quarantine import QUARANTINE
 from pipeline_engine.repos.server import Server
 from pipeline_engine.repos.stuck import stuck_work
 from pipeline_engine.settings import Settings
@@ -106,10 +107,19 @@ async def _dead_letters(database: Database, _specs: Specs) -> list[Finding]:
     return [Finding.ok("dead letters", "none")]
 
 
+async def _quarantine(database: Database, _specs: Specs) -> list[Finding]:
+    count = await database[QUARANTINE.name].count_documents({})
+    if count:
+        text = f"{count} documents cannot be claimed, decoded or ended: `quarantine list` says why"
+        return [Finding.failure("quarantine", f"{text}; mend each, then `quarantine release ID`")]
+    return [Finding.ok("quarantine", "empty")]
+
+
 CHECKS = {
     "MongoDB": _server,
     "clock": _clock,
     "indexes": _indexes,
     "stuck work": _stuck,
+    "quarantine": _quarantine,
     "dead letters": _dead_letters,
 }

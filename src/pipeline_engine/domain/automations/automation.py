@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bson import ObjectId
 
+from pipeline_engine.clock import usable_date
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import fingerprint, object_id
 
@@ -83,6 +84,8 @@ class Automation:
 
 def read_automation(document: Mapping[str, Any]) -> Automation:
     """Raises: Permanent naming the field that is missing or malformed."""
+    if not isinstance(document["_id"], ObjectId):
+        raise Permanent("_id must be an ObjectId", "bad_automation")
     references = {name: object_id(document.get(name)) for name in ("account_id", "stage_id")}
     if None in references.values():
         raise Permanent("account_id and stage_id must be ids", "bad_automation")
@@ -118,6 +121,6 @@ def seconds(document: Mapping[str, Any], field: str) -> timedelta:
 
 def _moment(document: Mapping[str, Any], field: str) -> datetime | None:
     value = document.get(field)
-    if value is not None and not isinstance(value, datetime):
-        raise Permanent(f"{field} must be a date", "bad_automation")
-    return value
+    if value is not None and usable_date(value) is None:
+        raise Permanent(f"{field} must be a date between the years 11 and 9989", "bad_automation")
+    return usable_date(value)

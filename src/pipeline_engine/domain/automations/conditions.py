@@ -13,6 +13,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.matching import SETTLED
@@ -106,12 +107,13 @@ def of_deal(automation: Automation, deal: Document, now: datetime) -> list[Condi
 def present(automation: Automation, deal: Document, now: datetime) -> list[Condition]:
     """As `matching.present`: of the account, in the stage, and entered within the window."""
     account, stage, starts = (deal.get(name) for name in ("account_id", "stage_id", "automation_starts"))
+    entered = usable_date(starts)
     foreign = Next("never", None, "the deal belongs to another account")
     elsewhere = Next("never", None, f"the deal is in another stage; it counts when it enters {automation.stage_id}")
     return [
         Condition("account is the automation's", account, _names(account, automation.account_id), foreign),
         Condition("stage is the automation's", stage, _names(stage, automation.stage_id), elsewhere),
-        *(_window(automation, starts, now) if isinstance(starts, datetime) else [_never_entered(starts)]),
+        *(_window(automation, entered, now) if entered else [_never_entered(starts)]),
     ]
 
 
@@ -149,7 +151,8 @@ def _unsettled(automation: Automation, deal: Document, field: str, entered_again
 
 def _entered_again(automation: Automation, deal: Document) -> bool:
     """Whether the deal was settled for another entry than the one it stands in now."""
-    stored = (deal.get("automation_generation") or {}).get(str(automation.id))
+    generations = deal.get("automation_generation")
+    stored = generations.get(str(automation.id)) if isinstance(generations, Mapping) else None
     entry = stored.get("entry") if isinstance(stored, Mapping) else None
     return isinstance(entry, datetime) and entry != deal.get("automation_starts")
 
@@ -200,8 +203,8 @@ def _no_pause(units: Sequence[Document], now: datetime) -> Condition:
 
 def _above_watermark(document: Document, automation: Automation, deal: Document, now: datetime) -> Condition:
     name, settled = "entered after what counts as settled", watermark(document, automation, now)
-    starts = deal.get("automation_starts")
-    if settled is None or settled <= automation.since or not isinstance(starts, datetime) or starts > settled:
+    starts = usable_date(deal.get("automation_starts"))
+    if settled is None or settled <= automation.since or starts is None or starts > settled:
         return Condition(name, settled or "nothing does", True)
     at = document["watermark"]["looked_at"] + FULL_SELECTION_PERIOD
     return Condition(name, settled, False, Next("fires", at, "at the next look over all deals of the stage"))

@@ -32,7 +32,7 @@ def _lane(type: str, places: int) -> Lane:
 
 
 SLICE: dict[str, JobKind[ObjectId]] = {
-    type: JobKind("automation.run", _lane(type, places), ObjectId) for type, places in PLACES.items()
+    type: JobKind("automation.run", _lane(type, places), ObjectId, "automations") for type, places in PLACES.items()
 }
 """The kind of job by type of automation."""
 

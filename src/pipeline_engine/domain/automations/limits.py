@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline_engine.app import App
+from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Grant
@@ -43,7 +44,8 @@ def limit_of(account: Mapping[str, Any], type: str) -> int | None:
 def moved_too_often(deal: Mapping[str, Any], now: datetime) -> bool:
     """Whether automations move the deal round and round (A to B, B to A, …): one more move would exceed the limit."""
     moves = deal.get("automation_moves") or []
-    return len(moves) >= MAX_MOVES and bool(moves[-MAX_MOVES] > now - MOVES_WINDOW)
+    first = usable_date(moves[-MAX_MOVES]) if len(moves) >= MAX_MOVES else None
+    return first is not None and first > now - MOVES_WINDOW
 
 
 def count_move() -> DealChange:

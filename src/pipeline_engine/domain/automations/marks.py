@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.repos.deal_change import DealChange
+from pipeline_engine.repos.expressions import whole
 
 LISTS = ("retry_automations", "automation_triggered", "automation_failed", "skip_automations")
 
@@ -19,6 +20,7 @@ def unit_key(automation: Automation, deal: Mapping[str, Any]) -> str:
     under `per_entry` it begins with the time of entry."""
     stored = (deal.get("automation_generation") or {}).get(str(automation.id), 0)
     repeats = stored.get("repeats", 0) if isinstance(stored, Mapping) else stored
+    repeats = repeats if isinstance(repeats, int | float) else 0
     if automation.reentry == "once":
         return f"{automation.id}:{deal['_id']}:{repeats}"
     entry = round(deal["automation_starts"].timestamp() * 1000)
@@ -44,7 +46,7 @@ def new_generation(automation: Automation) -> DealChange:
     mark = [automation.id, str(automation.id)]
     field = f"automation_generation.{automation.id}"
     # Under `once` the field is the number itself; a change of `reentry` may have left the other form there.
-    repeats = {"$cond": [{"$isNumber": f"${field}"}, f"${field}", {"$ifNull": [f"${field}.repeats", 0]}]}
+    repeats = {"$max": [whole(f"${field}"), whole(f"${field}.repeats")]}
     counter = field if automation.reentry == "once" else f"{field}.repeats"
     return DealChange(remove=dict.fromkeys(LISTS, mark), compute={counter: {"$add": [repeats, 1]}})
 

@@ -16,7 +16,8 @@ SETTLED = ("automation_triggered", "automation_failed", "skip_automations")
 
 def present(automation: Automation, now: datetime) -> Filter:
     """Deals of the account that are in the stage and entered it within the window."""
-    window = {"$gte": automation.since, "$lte": automation.until(now)}
+    # A list of dates is no time of entry, though one of them may lie within the window.
+    window = {"$gte": automation.since, "$lte": automation.until(now), "$not": {"$type": "array"}}
     return {
         "account_id": either(automation.account_id),
         "stage_id": either(automation.stage_id),
@@ -42,7 +43,7 @@ def fresh(automation: Automation, now: datetime, after: datetime | None = None) 
     """Deals that are due for the first time; `after`: only those that entered later (the others are settled)."""
     due = {**present(automation, now), **unsettled(automation)}
     if after and after > automation.since:
-        due["automation_starts"] = {"$gt": after, "$lte": automation.until(now)}
+        due["automation_starts"] = {"$gt": after, "$lte": automation.until(now), "$not": {"$type": "array"}}
     return due
 
 

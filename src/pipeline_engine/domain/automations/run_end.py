@@ -63,5 +63,6 @@ async def _wake_movers(app: App[AutomationRepos], claim: AutomationClaim) -> Non
     """Enqueue the automations that take deals out of the stage: they have waited for this one."""
     automation = claim.automation
     for sibling in await app.repos.automations.siblings(automation.account_id, automation.stage_id):
-        if moves_deals(sibling.get("type")) and sibling["_id"] != automation.id:
+        is_known = isinstance(sibling["_id"], ObjectId) and isinstance(sibling.get("type"), str)
+        if is_known and moves_deals(sibling["type"]) and sibling["_id"] != automation.id:
             await SLICE[sibling["type"]].enqueue(app.queue, [sibling["_id"]])

@@ -83,10 +83,11 @@ async def anything_due(app: App[AutomationRepos], automation: Automation, docume
 
 def watermark(held: Mapping[str, Any], automation: Automation, now: datetime) -> datetime | None:
     """The time of entry up to which all deals are settled; None when all are to be looked at."""
-    mark = held.get("watermark")
-    if not mark or mark["shape"] != automation.shape or mark["looked_at"] < now - FULL_SELECTION_PERIOD:
+    mark = held.get("watermark") or {}
+    settled: datetime | None = mark.get("settled_until")
+    looked_at = mark.get("looked_at")
+    if mark.get("shape") != automation.shape or looked_at is None or looked_at < now - FULL_SELECTION_PERIOD:
         return None
-    settled: datetime = mark["settled_until"]
     return settled
 
 

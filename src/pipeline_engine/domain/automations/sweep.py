@@ -51,10 +51,10 @@ async def _due(app: App[AutomationRepos], automations: Sequence[Mapping[str, Any
 async def _is_due(app: App[AutomationRepos], document: Mapping[str, Any]) -> bool:
     """Whether a deal of the automation is due.
 
-    An unexpected error is logged and counts as no, so that others are found.
+    An unexpected error is logged and counts as yes: the run meets it again and names it in the document.
     """
-    if document.get("run"):
-        return True  # a run that has begun must be ended
+    if document.get("run") or not isinstance(document["_id"], ObjectId):
+        return True  # a run that has begun must be ended; an id of another type is set aside by the engine
     try:
         return await anything_due(app, read_automation(document), document)
     except Permanent:
@@ -63,7 +63,7 @@ async def _is_due(app: App[AutomationRepos], document: Mapping[str, Any]) -> boo
         if is_away(error):
             raise
         log.warning("automation.check_failed", automation=str(document["_id"]), exc_info=True)
-        return False
+        return True
 
 
 async def find_abandoned(app: App[AutomationRepos]) -> list[Unit]:

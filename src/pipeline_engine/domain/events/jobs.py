@@ -8,5 +8,5 @@ from pipeline_engine.lanes import Backoff, JobKind, Lane
 LANE = Lane("events.outbox", 1, Backoff.fixed(4), timeout=60, crashes=None)
 RELAY = JobKind("event.relay", LANE, str)
 """Its id is `<collection>:<id of the document with events due>`."""
-DELIVER = JobKind("event.deliver", LANE, str)
+DELIVER = JobKind("event.deliver", LANE, str, "outbox")
 """Its id is the event's, which is the id in the outbox."""

@@ -11,15 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
+from pymongo.errors import PyMongoError
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import blames_document
 from pipeline_engine.domain.events.jobs import DELIVER, RELAY
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.ids import object_id
+from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.providers.sockets import Delivery
 from pipeline_engine.repos.collection_spec import CollectionSpec
-from pipeline_engine.repos.events import EventsDue
+from pipeline_engine.repos.events import OUTBOX, EventsDue
+from pipeline_engine.repos.quarantine import is_fault_of_document
 
 Document = Mapping[str, Any]
 
@@ -27,6 +31,7 @@ MAX_ATTEMPTS = 3
 ATTEMPT_PAUSE_SECONDS = 15.0
 """From one attempt to the next. An attempt takes at most 10 s; one that a crash ended costs the event this long."""
 MAX_FOUND = 200
+TARGETS = ["crm_events", "socket"]
 
 log = logs.get(__name__)
 
@@ -43,25 +48,38 @@ def socket_event(event_id: str, event: str, user_ids: Sequence[str], data: dict[
 
 async def publish_due(app: App, spec: CollectionSpec, document: Document) -> None:
     """Publish every event that is due in a document of the collection, then clear it there."""
-    for due in document["events_due"]:
-        await _publish(app, document.get("account_id"), due)
+    for due in document.get("events_due") or ():
+        if not (_is_event(due) and await _publish(app, document.get("account_id"), due)):
+            log.warning("event.malformed", collection=spec.name, id=str(document["_id"]), consequence="it is dropped")
     await EventsDue(app.store, spec).clear(document)
 
 
-async def _publish(app: App, account_id: Any, due: Document) -> None:
+def _is_event(due: object) -> bool:
+    """Whether an entry of `events_due` is one that the engine wrote."""
+    return isinstance(due, Mapping) and isinstance(due.get("event_id"), str) and due.get("to") in TARGETS
+
+
+async def _publish(app: App, account_id: Any, due: Document) -> bool:
+    """Returns False for an event that MongoDB cannot store as it is."""
     entry = {key: value for key, value in due.items() if key not in ("event_id", "to")}
     entry |= {"_id": due["event_id"], "account_id": account_id}
-    if due["to"] == "crm_events":
-        await app.shared.events.publish({**entry, "occurred_at": app.clock.now()})
-    else:
-        await app.shared.events.add_to_outbox(entry)
+    try:
+        if due["to"] == "crm_events":
+            await app.shared.events.publish({**entry, "occurred_at": app.clock.now()})
+        else:
+            await app.shared.events.add_to_outbox(entry)
+    except PyMongoError as error:
+        if not is_fault_of_document(error):
+            raise
+        return False
+    return True
 
 
 async def find(app: App) -> list[Unit]:
     """Documents with events due, which a crash left, and socket events whose next attempt is due."""
     left = [unit for spec in _sources(app).values() for unit in await _left_behind(app, spec)]
     waiting = await app.shared.events.find_due(MAX_FOUND)
-    return [*left, *(Unit.of(DELIVER, message["_id"], message["account_id"]) for message in waiting)]
+    return [*left, *(Unit.of(DELIVER, message["_id"], message.get("account_id")) for message in waiting)]
 
 
 def _sources(app: App) -> dict[str, CollectionSpec]:
@@ -69,8 +87,13 @@ def _sources(app: App) -> dict[str, CollectionSpec]:
 
 
 async def _left_behind(app: App, spec: CollectionSpec) -> list[Unit]:
-    found = await EventsDue(app.store, spec).ids(MAX_FOUND)
-    return [Unit.of(RELAY, f"{spec.name}:{one['_id']}", one.get("account_id")) for one in found]
+    units = []
+    for one in await EventsDue(app.store, spec).ids(MAX_FOUND):
+        if _document_id(str(one["_id"])) == one["_id"]:
+            units.append(Unit.of(RELAY, f"{spec.name}:{one['_id']}", one.get("account_id")))
+        else:
+            await app.shared.quarantine.add(spec.name, one["_id"], "its events cannot be published: no job can name it")
+    return units
 
 
 async def run_relay(app: App, _cache: None, id: str) -> None:
@@ -91,16 +114,26 @@ async def run_delivery(app: App, _cache: None, event_id: str) -> None:
     message = await events.get_due(event_id)
     if message is None:
         return
+    try:
+        await _deliver(app, message)
+    except Exception as error:
+        if not blames_document(error):
+            raise
+        await app.shared.quarantine.add(OUTBOX.name, event_id, f"cannot be delivered: {full(error)}")
+
+
+async def _deliver(app: App, message: Document) -> None:
+    events = app.shared.events
     if message["attempts"] >= MAX_ATTEMPTS:  # a crash ended the last attempt before its result was stored
         await _give_up(app, message)
         return
-    if not await events.count_attempt(message, again_in=ATTEMPT_PAUSE_SECONDS):
+    if not await events.count_attempt(dict(message), again_in=ATTEMPT_PAUSE_SECONDS):
         return
     sent = await app.sockets.emit(message["event"], message["_id"], message["user_ids"], message["data"])
     if sent is Delivery.ACKNOWLEDGED:
-        await events.end_delivery(message, "delivered")
+        await events.end_delivery(dict(message), "delivered")
     elif sent is Delivery.UNSENT:
-        await events.uncount_attempt(message)
+        await events.uncount_attempt(dict(message))
     elif message["attempts"] + 1 >= MAX_ATTEMPTS:
         await _give_up(app, message)
 

@@ -13,9 +13,13 @@ from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Backoff, JobKind, Lane
 
 # The documents count crashes.
-CLONE = JobKind("funnel.plan", Lane("funnels_clone", 3, Backoff.fixed(4), timeout=1800, crashes=None), ObjectId)
-STEP = JobKind("funnel.step", Lane("funnels_clone_step", 5, Backoff.fixed(4), timeout=600, crashes=None), ObjectId)
-END = JobKind("funnel.end", STEP.lane, ObjectId)
+CLONE = JobKind(
+    "funnel.plan", Lane("funnels_clone", 3, Backoff.fixed(4), timeout=1800, crashes=None), ObjectId, "funnels"
+)
+STEP = JobKind(
+    "funnel.step", Lane("funnels_clone_step", 5, Backoff.fixed(4), timeout=600, crashes=None), ObjectId, "funnel.step"
+)
+END = JobKind("funnel.end", STEP.lane, ObjectId, "funnels")
 """Ends a clone when the process that ended its last step died before it could."""
 
 log = logs.get(__name__)

@@ -31,7 +31,7 @@ async def freeze_steps(app: App[FunnelRepos], held: Document, source: Document) 
 
     Returns the changed funnel. Raises: LeaseLost.
     """
-    if held["clone"].get("source_steps") is not None:
+    if _is_frozen(held["clone"]):
         return held
     account_id = account_of(held)
     steps = await app.repos.funnel_steps.of_source(source["_id"])
@@ -39,6 +39,12 @@ async def freeze_steps(app: App[FunnelRepos], held: Document, source: Document) 
     frozen = in_order(source.get("steps"), [one["_id"] for one in steps if one["_id"] not in foreign])
     values = {"clone.source_steps": frozen, "clone.steps_total": len(frozen), "clone.steps_done": 0}
     return _ours(await app.repos.funnels.change(held, values))
+
+
+def _is_frozen(clone: Document) -> bool:
+    """Whether the steps are recorded as the engine records them."""
+    steps = clone.get("source_steps")
+    return steps is not None and "steps_total" in clone and all(isinstance(id, ObjectId) for id in steps)
 
 
 def in_order(listed: object, there: Sequence[ObjectId]) -> list[ObjectId]:

@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, blames_document, run_claimed
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
@@ -19,6 +19,7 @@ from pipeline_engine.domain.funnels.placeholders import PROCESSED
 from pipeline_engine.domain.funnels.render import Rendered, render_step
 from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome
+from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.funnel_steps import FunnelSteps
 
@@ -100,5 +101,11 @@ async def _give_up(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim, f
 async def run_end(app: App[FunnelRepos], cache: CloneCache, funnel_id: ObjectId) -> None:
     """End a planned clone if all its steps have ended; the process that ended the last one died before it could."""
     found = await app.repos.funnels.get(funnel_id)
-    if found and (found.get("clone") or {}).get("planned"):
+    if not found or not (found.get("clone") or {}).get("planned"):
+        return
+    try:
         await end_if_all_steps_ended(app, found, cache.progress)
+    except Exception as error:
+        if not blames_document(error):
+            raise
+        await app.repos.funnels.set_aside(funnel_id, f"cannot be ended: {full(error)}")

@@ -53,10 +53,12 @@ async def _under_way(app: App[FunnelRepos]) -> list[Unit]:
     planned = await app.repos.funnels.find_planned()
     if not planned:
         return []
-    ids = [one["_id"] for one in planned]
+    ids = [one["_id"] for one in planned if isinstance(one["_id"], ObjectId)]
     waiting = await app.repos.funnel_steps.find_unclaimed(ids, MAX_STEPS_FOUND)
     at_work = await app.repos.funnel_steps.clones_with_open_steps(ids)
-    return [_planned(one, waiting.get(one["_id"], ()), one["_id"] in at_work) for one in planned]
+    good = [one for one in planned if isinstance(one["_id"], ObjectId)]
+    bad = [Unit.of(END, one["_id"], one.get("account_id")) for one in planned if one not in good]
+    return [*bad, *(_planned(one, waiting.get(one["_id"], ()), one["_id"] in at_work) for one in good)]
 
 
 def _planned(funnel: Document, steps: Sequence[ObjectId], has_open_steps: bool) -> Unit:

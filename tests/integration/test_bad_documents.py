@@ -1,0 +1,179 @@
+"""Values of any type in any field: at most their document fails or is set aside, and its neighbours go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+
+from pipeline_engine.domain.automations import sweep as automations
+from pipeline_engine.domain.funnels import sweep as funnels
+from pipeline_engine.domain.imports import sweep as imports
+from pipeline_engine.run_once import run_once
+from pipeline_engine.settings import Settings
+from tests.integration.conftest import RunClones, RunImports
+from tests.support.automations import deal_of, run, work_off
+from tests.support.engine_app import EngineApp
+from tests.support.funnels import Original, funnel_of, new_clone
+from tests.support.world import World
+
+STRANGERS: list[Any] = [
+    [], [[]], ["x"], [ObjectId()], [{"_id": 1}], [{"planned": True, "id": "x", "event_id": "x"}],
+    {}, {"_id": ObjectId(), "name": "Acme"}, {"$gt": ""}, {"planned": True}, {"id": 5}, {"event_id": "x"},
+    "", "x", "7", 0, -7, 2.5, float("nan"), float("inf"), Int64(2**63 - 1), Decimal128("1E+6000"), True, False, None,
+    Regex("^x"), re.compile("y"), Binary(b"\x00"), Code("x"), DBRef("x", 1), Timestamp(2**32 - 1, 1), MinKey(),
+    MaxKey(), DatetimeMS(8_640_000_000_000_000), DatetimeMS(-62_167_219_200_000), datetime(9999, 12, 31, tzinfo=UTC),
+]  # fmt: skip
+OWN = (
+    "lease_until",
+    "lease_owner",
+    "token",
+    "crashes",
+    "attempts",
+    "updatedAt",
+    "flag_seen_at",
+    "events_due",
+    "next_at",
+)
+
+
+@pytest.fixture
+def neighbour(world: World) -> Iterator[World]:
+    neighbour = world.neighbour()
+    yield neighbour
+    neighbour.close()
+
+
+def spread(world: World, collection: str, ids: list[Any], field: str) -> None:
+    """Write another stranger into the field of each document."""
+    for id, stranger in zip(ids, STRANGERS, strict=True):
+        # As an expression, because an update by operators would look into what begins with `$`.
+        world.db[collection].update_one({"_id": id}, [{"$set": {field: {"$literal": stranger}}}])
+
+
+@pytest.mark.parametrize("field", ["account_id", "user_id", "csv", "mappings", "additional_data"])
+async def test_imports_with_strangers_leave_others_alone(
+    field: str, world: World, neighbour: World, app: EngineApp, run_imports: RunImports
+) -> None:
+    spread(world, "queues", [world.queue("none.csv") for _ in STRANGERS], field)
+    healthy = neighbour.submit("name\nAda\n", {"name": "name"})
+
+    assert str(healthy) in {unit.id for unit in await imports.find(app)}
+    await run_imports(import_attempts=1)
+
+    assert world.import_of(healthy)["status"] == "completed"
+    assert world.db["queues"].count_documents({"status": {"$in": ["pending", "processing"]}}) == 0
+    assert world.db["dead_letters"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("field", [*OWN, "progress", "plan", "generation", "started_at", "error"])
+async def test_strangers_in_our_own_fields_of_an_import_count_as_absent(
+    field: str, world: World, run_imports: RunImports
+) -> None:
+    odd = [world.submit("name\nAda\n", {"name": "name"}) for _ in STRANGERS]
+    spread(world, "queues", odd, field)
+
+    await run_imports()
+
+    assert world.db["dead_letters"].count_documents({}) == 0
+    left = list(world.db["queues"].find({"status": {"$ne": "completed"}}, projection=["status", "error"]))
+    assert [one for one in left if one["status"] != "failed" or not one["error"]] == []
+    # A plan that is an object counts as one, and so does a number of attempts; these fail with a reason.
+    assert len(left) <= (6 if field in ("attempts", "crashes", "plan") else 0), left
+
+
+@pytest.mark.parametrize("field", ["account_id", "original_funnel_id", "clone", "name", "steps", "error", *OWN])
+async def test_funnels_with_strangers_leave_others_alone(
+    field: str, world: World, neighbour: World, app: EngineApp, run_clones: RunClones
+) -> None:
+    spread(world, "funnels", [new_clone(world, ObjectId()) for _ in STRANGERS], field)
+    healthy = new_clone(neighbour, Original(neighbour, steps=1, chat=False))
+
+    assert await funnels.find(app)
+    await run_clones(clone_attempts=1, clone_runs=1)
+
+    assert funnel_of(world, healthy)["clone"]["finished_at"]
+    left = list(world.db["funnels"].find({"$or": [{"pending": True}, {"in_progress": True}]}))
+    assert left == []
+    assert world.db["dead_letters"].count_documents({}) == 0
+
+
+async def test_plans_that_others_wrote_end(world: World, run_clones: RunClones) -> None:
+    clones = [new_clone(world, Original(world, steps=1, chat=False)) for _ in STRANGERS]
+    spread(world, "funnels", clones, "clone.source_steps")
+    world.db["funnels"].update_many({"_id": {"$in": clones}}, {"$set": {"clone.planned": True, "in_progress": True}})
+    world.db["funnels"].update_many({"_id": {"$in": clones}}, {"$unset": {"updatedAt": ""}})
+    world.db["funnels"].update_many(
+        {"_id": {"$in": clones}}, {"$set": {"flag_seen_at": datetime(2020, 1, 1, tzinfo=UTC)}}
+    )
+
+    await run_clones(clone_attempts=1, clone_runs=1)
+
+    assert world.db["funnels"].count_documents({"_id": {"$in": clones}, "clone.finished_at": None}) == 0
+    assert world.db["dead_letters"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("field", [
+    "account_id", "stage_id", "delay", "createdAt", "active_from", "reentry", "tags", "created_by", "type", "module",
+    "run", "watermark", "brake", "paused_until", "paused_reason", *OWN,
+])  # fmt: skip
+async def test_automations_with_strangers_leave_others_alone(
+    field: str, world: World, neighbour: World, app: EngineApp
+) -> None:
+    odd = [world.automation("note", note="x") for _ in STRANGERS]
+    spread(world, "automations", odd, field)
+    tag = ObjectId()
+    sibling, healthy = world.automation("add_tag", tag=tag), neighbour.automation("add_tag", tag=tag)
+    deals = world.deal(), neighbour.deal()
+
+    assert {sibling, healthy} <= await work_off(app)
+
+    assert [deal_of(world, deal)["tags"] for deal in deals] == [[tag], [tag]]
+    stuck = {unit.id for unit in await automations.find(app)}
+    assert len(stuck) == 0
+
+
+@pytest.mark.parametrize("type", ["note", "email", "add_tag"])
+@pytest.mark.parametrize("reentry", ["once", "per_entry"])
+@pytest.mark.parametrize("field", ["automation_generation", "automation_triggered", "automation_starts"])
+async def test_deals_with_strangers_leave_others_of_their_batch_alone(
+    field: str, reentry: str, type: str, world: World, app: EngineApp
+) -> None:
+    template = world.db["email_templates"].insert_one({"account_id": world.account, "subject": "s", "text": "t"})
+    config = {"note": "x", "tag": ObjectId(), "email_template_id": template.inserted_id}
+    automation = world.automation(type, reentry=reentry, **config)
+    odd, healthy = [world.deal() for _ in STRANGERS], world.deal()
+    spread(world, "deals", odd, field)
+
+    await run(app, automation)
+
+    marks = deal_of(world, healthy)
+    assert automation in [*marks["automation_triggered"], *marks.get("automation_failed", [])]
+    assert world.db["automations"].find_one({"_id": automation, "paused_reason": {"$exists": True}}) is None
+
+
+async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(world: World, app: EngineApp) -> None:
+    automation = world.automation("add_tag", tag=ObjectId())
+    odd = [world.deal(retry_automations=[automation]) for _ in STRANGERS]
+    spread(world, "deals", odd, "automation_generation")
+    for id, stranger in zip([world.deal(retry_automations=[automation]) for _ in STRANGERS], STRANGERS, strict=True):
+        values = {f"{automation}": {"$literal": stranger}}
+        world.db["deals"].update_one({"_id": id}, [{"$set": {"automation_generation": values}}])
+
+    await run(app, automation)
+
+    assert world.db["deals"].count_documents({"retry_automations": automation}) == 0
+    assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(STRANGERS)
+
+
+async def test_run_once_ends_with_all_of_them(world: World, configured: Settings) -> None:
+    for type in ("note", "add_tag"):
+        spread(world, "automations", [world.automation(type, note="x") for _ in STRANGERS], "account_id")
+    ended = await run_once(configured, [])
+
+    assert {result.name for result in ended.results} >= {"deals.import", "deals.automations", "funnels.clone"}
