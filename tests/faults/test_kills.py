@@ -47,7 +47,7 @@ AUTOMATION_POINTS = {
     "add_tag": Point("mongo.automation_logs.update_one", 1, "before"),  # effect and mark, the log open
     "note": Point("mongo.deals.update_many", 1, "before"),  # effect, no mark
     "email": Point("smtp.data", 2, "after"),  # sent, not recorded
-    "instareport": Point("mongo.effects.bulk", 1, "after"),  # made and recorded, no mark
+    "instareport": Point("mongo.effects.bulk", 2, "after"),  # made and recorded, no mark
 }
 CLONE_POINTS = [
     Point("s3.copy", 3, "after"),  # copied, not marked

@@ -6,14 +6,16 @@ An attempt is recorded before its call is made, so a crash in between leaves the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import DUPLICATE_KEY
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec
 from pipeline_engine.repos.store import Store
 
@@ -23,6 +25,29 @@ EFFECTS = CollectionSpec(
     "effects",
     indexes=(EXPIRY_INDEX,),
 )
+
+
+@dataclass(frozen=True)
+class Begin:
+    """An attempt that is about to be made; `record` is the record of the attempts before, if there were any."""
+
+    key: str
+    channel: str
+    record: Mapping[str, Any] | None = None
+
+    @property
+    def attempt(self) -> int:
+        """Its number, from 1."""
+        return self.record["attempts"] + 1 if self.record else 1
+
+
+@dataclass(frozen=True)
+class End:
+    """The fields of the record that the attempt of this number sets."""
+
+    key: str
+    attempt: int
+    change: Mapping[str, Any]
 
 
 class Effects:
@@ -35,68 +60,61 @@ class Effects:
         found = await self._own.find({"_id": {"$in": list(keys)}, "account_id": account_id})
         return {one["_id"]: one for one in found}
 
-    async def begin_attempts(
-        self, account_id: ObjectId, channel: str, known: Mapping[str, Mapping[str, Any] | None]
-    ) -> dict[str, int]:
-        """Record an attempt for each key of `known` ({key: record or None}) before its call is made.
+    async def write(self, account_id: ObjectId, changes: Sequence[Begin | End]) -> list[bool | Exception]:
+        """Store attempts that begin and attempts that ended, in one bulk write and in their order.
 
-        Returns {key: number of the attempt}; a key for which another run began an attempt meanwhile is left out."""
-        fresh = [key for key, record in known.items() if record is None]
-        begun = dict.fromkeys(await self._insert(account_id, channel, fresh), 1)
-        for key, record in known.items():
-            if record is not None and await self._begin_again(account_id, record):
-                begun[key] = record["attempts"] + 1
-        return begun
+        Returns for each whether it took effect, or its error. A `Begin` is refused when another run has begun an
+        attempt meanwhile; an `End` does nothing when another run has begun a later one.
 
-    async def _insert(self, account_id: ObjectId, channel: str, keys: Sequence[str]) -> list[str]:
+        Raises: what pymongo raises when it is not known what was stored.
+        """
         now = self._clock.now()
-        state = {"account_id": account_id, "channel": channel, "state": "sending", "attempts": 1, "ambiguous": False}
-        times = {"createdAt": now, "updatedAt": now, "expires_at": now + RETENTION}
-        history = [{"state": "sending", "at": now}]
-        documents = [{"_id": key, **state, **times, "history": history} for key in keys]
-        if not documents:
-            return []
+        answers: list[bool | Exception] = [True] * len(changes)
         try:
-            await self._own.insert_many(documents, ordered=False)
+            await self._own.bulk(
+                [
+                    _begin(account_id, one, now) if isinstance(one, Begin) else _end(account_id, one, now)
+                    for one in changes
+                ]
+            )
         except BulkWriteError as failure:
             if failure.details.get("writeConcernErrors"):
                 raise
-            taken = {error["index"] for error in failure.details["writeErrors"]}
-            return [key for place, key in enumerate(keys) if place not in taken]
-        return list(keys)
-
-    async def _begin_again(self, account_id: ObjectId, record: Mapping[str, Any]) -> bool:
-        now = self._clock.now()
-        was = {"_id": record["_id"], "account_id": account_id}
-        was |= {"state": record["state"], "attempts": record["attempts"]}
-        # A run that ended during its call may have sent the message: this attempt may send it a second time.
-        doubtful = record["state"] in ("sending", "unknown")
-        change = {"state": "sending", "updatedAt": now, **({"ambiguous": True} if doubtful else {})}
-        counts = {"attempts": 1, "doubts": int(doubtful)}
-        history = {"history": {"$each": [{"state": "sending", "at": now}], "$slice": -20}}
-        return await self._own.update_one(was, {"$set": change, "$inc": counts, "$push": history}) == 1
-
-    async def end_attempts(self, account_id: ObjectId, ended: Mapping[str, tuple[int, Mapping[str, Any]]]) -> None:
-        """Store the result of each attempt, {key: (attempt, change)}, unless another run has begun a later attempt."""
-        now = self._clock.now()
-        writes = [
-            UpdateOne(
-                {"_id": key, "account_id": account_id, "attempts": attempt},
-                {
-                    "$set": {**change, "updatedAt": now},
-                    "$push": {"history": {"$each": [{"state": change["state"], "at": now}], "$slice": -20}},
-                },
-            )
-            for key, (attempt, change) in ended.items()
-        ]
-        if writes:
-            await self._own.bulk(writes)
+            for error in failure.details["writeErrors"]:
+                is_taken = error["code"] == DUPLICATE_KEY and isinstance(changes[error["index"]], Begin)
+                answers[error["index"]] = False if is_taken else WriteError(error["errmsg"], error["code"], error)
+        return answers
 
     async def mark_unknown(self, account_id: ObjectId, keys: Sequence[str]) -> None:
         """Mark effects that are still `sending` as unknown: their run ended in the middle, so they may be sent or
         not."""
         now = self._clock.now()
         change = {"state": "unknown", "ambiguous": True, "updatedAt": now}
-        history = {"history": {"$each": [{"state": "unknown", "at": now}], "$slice": -20}}
         query = {"_id": {"$in": list(keys)}, "account_id": account_id, "state": "sending"}
-        await self._own.update_many(query, {"$set": change, "$push": history})
+        await self._own.update_many(query, {"$set": change, "$push": _history("unknown", now)})
+
+
+def _begin(account_id: ObjectId, begin: Begin, now: datetime) -> UpdateOne:
+    """Begins the attempt if the record is as it was read. If not, the upsert meets its `_id`, and is refused."""
+    record = begin.record or {"state": None, "attempts": 0}
+    was = {"_id": begin.key, "account_id": account_id, "state": record["state"], "attempts": record["attempts"]}
+    # A run that ended during its call may have sent the message: this attempt may send it a second time.
+    doubtful = record["state"] in ("sending", "unknown")
+    new = {"channel": begin.channel, "createdAt": now, "expires_at": now + RETENTION}
+    change = {"state": "sending", "updatedAt": now}
+    update = {
+        "$set": {**change, "ambiguous": True} if doubtful else change,
+        "$setOnInsert": new if doubtful else {**new, "ambiguous": False},
+        "$inc": {"attempts": 1, "doubts": int(doubtful)},
+        "$push": _history("sending", now),
+    }
+    return UpdateOne(was, update, upsert=True)
+
+
+def _end(account_id: ObjectId, end: End, now: datetime) -> UpdateOne:
+    was = {"_id": end.key, "account_id": account_id, "attempts": end.attempt}
+    return UpdateOne(was, {"$set": {**end.change, "updatedAt": now}, "$push": _history(end.change["state"], now)})
+
+
+def _history(state: str, now: datetime) -> Mapping[str, Any]:
+    return {"history": {"$each": [{"state": state, "at": now}], "$slice": -20}}
