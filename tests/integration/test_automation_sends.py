@@ -88,9 +88,14 @@ def suppress(world: World, channel: str, address: str) -> None:
 
 
 async def compose(app: EngineApp, automation: Automation, *deals: Document) -> Sequence[Deliver | Exception]:
+    """What becomes of the deals, which are stored first."""
     action = ACTIONS[automation.type]
     assert isinstance(action, SendMessage)
-    return await action.compose(app, automation, deals)
+    for one in deals:
+        stored = {"account_id": automation.account_id, **one}
+        await app.database["deals"].replace_one({"_id": one["_id"]}, stored, upsert=True)
+    composed = await action.compose(app, automation, deals)
+    return [one for one in composed if one is not None]
 
 
 async def deliver(composed: Deliver | Exception, key: str) -> str | None:

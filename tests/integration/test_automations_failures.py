@@ -57,8 +57,8 @@ class Provider:
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Provider:
     provider = Provider()
-    monkeypatch.setitem(ACTIONS, "email", SendMessage("email", provider.compose))
-    monkeypatch.setitem(ACTIONS, "sms", SendMessage("sms", provider.compose))
+    monkeypatch.setitem(ACTIONS, "email", SendMessage("email", provider.compose, fields=("name",)))
+    monkeypatch.setitem(ACTIONS, "sms", SendMessage("sms", provider.compose, fields=("name",)))
     return provider
 
 

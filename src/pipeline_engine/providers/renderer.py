@@ -88,6 +88,27 @@ class Renderer:
                     }
         return rendered
 
+    async def names(self, parts: Mapping[str, str], account: Hashable = None) -> dict[str, list[str] | None] | None:
+        """By variable, the fields that the template's parts name; None where they use the variable as a whole.
+
+        Returns None when that takes too long: it may be any field. Raises: Transient when the process does not run.
+        """
+        async with self._turn_of(account):
+            place = self._place_of(account)
+            question = self._encode(Batch(dict(parts), [], seconds=CONTEXT_SECONDS[place]))
+            talk = _Dialogue(question, 0, self._decode)
+            try:
+                await self._child.talk(talk.hold, about=place)
+            except (TookTooLong, Died):
+                self._slow_until[account] = time.monotonic() + SLOW_PERIOD
+                return None
+            except Late:
+                raise self._late() from None
+            return talk.names
+
+    def _late(self) -> Transient:
+        return Transient(f"templates were not filled in within {self._timeout:g} s")
+
     async def _dialogue(self, batch: Batch, account: Hashable) -> list[Texts | NotRendered]:
         """Render for one slice. Returns what came of the first contexts; of none when the account has turned slow."""
         place = self._place_of(account)
@@ -101,7 +122,7 @@ class Renderer:
         except Died as death:
             failure = f"the template ends the process that renders it: {death}"
         except Late:
-            raise Transient(f"templates were not filled in within {self._timeout:g} s") from None
+            raise self._late() from None
         if failure or talk.left:
             self._slow_until[account] = time.monotonic() + SLOW_PERIOD
         if talk.refusal or (failure and place == SLOW and not talk.was_read):
@@ -128,13 +149,15 @@ class _Dialogue:
     decode: Any
     filled: list[Filled] = field(default_factory=list)
     refusal: str | None = None
+    names: dict[str, list[str] | None] = field(default_factory=dict)
     was_read: bool = False
     left: bool = False
 
     async def hold(self, pipe: Pipe) -> None:
         self.filled, self.was_read = [], False  # a dialogue is held again when the process ended
         await pipe.send(self.batch)
-        self.refusal = self.decode(await pipe.receive()).error
+        first = self.decode(await pipe.receive())
+        self.refusal, self.names = first.error, first.names
         self.was_read = True
         while not self.refusal and not self.left and len(self.filled) < self.contexts:
             one = self.decode(await pipe.receive())

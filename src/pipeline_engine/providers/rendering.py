@@ -12,7 +12,7 @@ from jinja2 import Template, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
 from pipeline_engine.providers.empty_value import without_none
-from pipeline_engine.providers.template_names import Names, find_unknown, known_names
+from pipeline_engine.providers.template_names import Names, find_unknown, known_names, named_fields
 from pipeline_engine.providers.template_sandbox import SANDBOXES
 
 MAX_TEMPLATE_CHARS = 256 * 1024
@@ -39,11 +39,15 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Filled(msgspec.Struct, frozen=True):
-    """The texts rendered from one context, by part; or the error. `left`: this and all further contexts are left."""
+    """The texts rendered from one context, by part; or the error. `left`: this and all further contexts are left.
+
+    `names`: the answer to a batch without contexts.
+    """
 
     texts: dict[str, str] = {}
     error: str | None = None
     left: bool = False
+    names: dict[str, list[str] | None] = {}
 
 
 Templates = Mapping[str, Template]
@@ -53,6 +57,16 @@ def read(batch: Batch) -> Templates:
     """The parts of the template. Raises: TemplateRefused, also when it names what no record can have."""
     names = known_names(batch.known, batch.contexts)
     return {part: _compile(part, source, names) for part, source in batch.parts.items()}
+
+
+def names_in(batch: Batch) -> dict[str, list[str] | None]:
+    """By variable, the fields that the template names; None where it uses the variable as a whole."""
+    if any(len(source) > MAX_TEMPLATE_CHARS for source in batch.parts.values()):
+        return {}
+    try:
+        return named_fields([SANDBOXES[part == "html"].parse(source) for part, source in batch.parts.items()])
+    except Exception:  # `read` refuses such a template, whatever the contexts have
+        return {}
 
 
 def fill(batch: Batch) -> Iterator[Filled]:

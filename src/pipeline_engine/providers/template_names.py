@@ -49,6 +49,26 @@ def find_unknown(tree: nodes.Template, names: Names) -> str | None:
     return None
 
 
+def named_fields(trees: Iterable[nodes.Template]) -> dict[str, list[str] | None]:
+    """By variable, the fields of it that the templates name; None where one of them uses the variable as a whole."""
+    found: dict[str, list[str] | None] = {}
+    for tree in trees:
+        fields = [one for one in tree.find_all((nodes.Getattr, nodes.Getitem)) if _is_field(one)]
+        bases = {id(base) for one in fields for base in one.iter_child_nodes(only=["node"])}
+        whole = [name for name in tree.find_all(nodes.Name) if name.ctx == "load" and id(name) not in bases]
+        for record, field in (used for one in fields for used in _reference(one)):
+            known = found.setdefault(record, [])
+            if known is not None and field is not None and field not in known:
+                known.append(field)
+        found |= dict.fromkeys((name.name for name in whole), None)
+    return found
+
+
+def _is_field(node: nodes.Expr) -> bool:
+    """Whether it names one field of a variable, and no function such as `items`, which sees all of them."""
+    return any(field is not None and field not in DICT_FUNCTIONS for _, field in _reference(node))
+
+
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
     return f"; the nearest known name is {near[0]!r}" if near else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,14 @@ class AutomationDeals:
     ) -> list[Document]:
         wanted = {**query, "_id": id} if id else query
         return await self._own.find(wanted, limit=limit, sort=ORDER_OF_ENTRY, projection=fields)
+
+    async def portions(
+        self, account_id: ObjectId, ids: Sequence[ObjectId], fields: Sequence[str] | None
+    ) -> AsyncIterator[list[Document]]:
+        """Those of the deals that are still there, at most 16 MB at a time; `fields` limits what is read."""
+        query = {"_id": {"$in": list(ids)}, "account_id": either(account_id)}
+        async for portion in self._own.replies(query, projection=fields):
+            yield portion
 
     async def apply_change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange) -> Changed:
         """Change those of `ids` that still match, and no other deal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bson import decode_all
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorCollection
 
 DUPLICATE_KEY = 11000
+MAX_REPLY_DOCUMENTS = 100_000
+"""So many that only their bytes limit a reply; without it, the first has 101."""
 
 Query = Mapping[str, Any]
 Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -74,6 +77,17 @@ class Collection:
         async with self._failpoint("stream"):
             async for document in self.raw.find(query, sort=sort, **options):
                 yield self._tidy(document)
+
+    async def replies(self, query: Query, sort: Sort | None = None, **options: Any) -> AsyncIterator[list[Document]]:
+        """As `find`, one reply of the server at a time: as many documents as 16 MB hold, and at least one."""
+        self._check(query)
+        async with self._failpoint("replies"):
+            cursor = self.raw.find_raw_batches(query, sort=sort, batch_size=MAX_REPLY_DOCUMENTS, **options)
+            try:
+                async for reply in cursor:
+                    yield [self._tidy(one) for one in decode_all(reply, self.raw.codec_options)]
+            finally:
+                await cursor.close()
 
     async def count(self, query: Query, **options: Any) -> int:
         self._check(query)

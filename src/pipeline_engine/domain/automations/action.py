@@ -12,15 +12,17 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.messages.message import Deliver
+from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.deal_change import DealChange
 
 Document = dict[str, Any]
 Deal = Mapping[str, Any]
+Composed = Deliver | Exception | None
 PointsAt = Callable[[Automation], dict[str, list[ObjectId]]]
 """Returns {collection: ids} that must not belong to another account."""
 
-UPDATE_FIELDS = ("automation_starts", "automation_generation", "automation_moves")
-"""The fields of a deal that a run needs to change it without reading the rest."""
+RUN_FIELDS = ("automation_starts", "automation_generation", "automation_moves")
+"""The fields of a deal that every run needs, whatever the action reads."""
 
 
 def _nothing(_automation: Automation) -> dict[str, list[ObjectId]]:
@@ -43,6 +45,8 @@ class InsertDocument:
 
     collection: str
     document: Callable[[Automation, Deal, datetime], Document]
+    fields: tuple[str, ...] = ()
+    """The fields of the deal that the document is made of."""
     points_at: PointsAt = _nothing
 
 
@@ -51,14 +55,16 @@ class SendMessage:
     """Sends something out of the engine: recorded before the call, and never repeated without being flagged."""
 
     channel: str
-    compose: Callable[[App, Automation, Sequence[Deal]], Awaitable[list[Deliver | Exception]]]
-    """Returns for each deal, in their order, what sends its message, or why there is none."""
+    compose: Callable[[App[AutomationRepos], Automation, Sequence[Deal]], Awaitable[Sequence[Composed]]]
+    """Returns for each deal, in their order, what sends its message, or why there is none; None for a deal that has
+    gone. It has only the deals' `fields`, and reads itself what else the message needs."""
     points_at: PointsAt = _nothing
+    fields: tuple[str, ...] = ()
 
 
 Action = UpdateDeal | InsertDocument | SendMessage
 
 
-def needed_fields(action: Action) -> tuple[str, ...] | None:
-    """The fields of a deal that the action reads; None for all of them."""
-    return UPDATE_FIELDS if isinstance(action, UpdateDeal) else None
+def needed_fields(action: Action) -> tuple[str, ...]:
+    """The fields of a deal that a run of the action selects: a deal may have megabytes of others."""
+    return RUN_FIELDS if isinstance(action, UpdateDeal) else (*RUN_FIELDS, *action.fields)

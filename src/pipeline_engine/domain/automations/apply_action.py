@@ -11,7 +11,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Action, InsertDocument, SendMessage, UpdateDeal
+from pipeline_engine.domain.automations.action import Action, InsertDocument, SendMessage, UpdateDeal, needed_fields
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.jobs import SLICE
 from pipeline_engine.domain.automations.limits import MOVED_TOO_OFTEN, count_move, moved_too_often
@@ -78,7 +78,7 @@ async def _insert(
     app: App[AutomationRepos], automation: Automation, action: InsertDocument, deals: Sequence[Deal]
 ) -> None:
     now = app.clock.now()
-    deals = await _still_matching(app, automation, deals, now)
+    deals = await _still_matching(app, automation, action, deals, now)
     documents = [_document(automation, action, deal, now) for deal in deals]
     refused = await app.repos.derived(action.collection).insert(documents)
     await give_up(app, automation, [Failure(deals[place], why, 1) for place, why in refused.items()])
@@ -86,13 +86,12 @@ async def _insert(
 
 
 async def _still_matching(
-    app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal], now: datetime
+    app: App[AutomationRepos], automation: Automation, action: InsertDocument, deals: Sequence[Deal], now: datetime
 ) -> list[Deal]:
     """Those of the deals that were neither moved, nor done, nor deleted since they were selected."""
-    ids = [deal["_id"] for deal in deals]
-    return list(
-        await app.repos.automation_deals.find_matching({**fresh(automation, now), "_id": {"$in": ids}}, limit=0)
-    )
+    query = {**fresh(automation, now), "_id": {"$in": [deal["_id"] for deal in deals]}}
+    found = await app.repos.automation_deals.find_matching(query, limit=0, fields=needed_fields(action))
+    return list(found)
 
 
 def _document(automation: Automation, action: InsertDocument, deal: Deal, now: datetime) -> dict[str, Any]:
@@ -106,7 +105,8 @@ async def _send(
 ) -> float | None:
     """Returns the seconds before a limit allows the next message, if one was met."""
     by_key = {unit_key(automation, deal): deal for deal in deals}
-    units = dict(zip(by_key, await action.compose(app, automation, deals), strict=True))
+    composed = zip(by_key, await action.compose(app, automation, deals), strict=True)
+    units = {key: one for key, one in composed if one is not None}
     places = SLICE[automation.type].lane.places
 
     async def still_due(keys: Collection[str]) -> set[str]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import needed_fields
+from pipeline_engine.domain.automations.action import RUN_FIELDS, needed_fields
 from pipeline_engine.domain.automations.actions.table import ACTIONS, moves_deals
 from pipeline_engine.domain.automations.automation import Automation, read_or_fault
 from pipeline_engine.domain.automations.automation_claim import AutomationClaim
@@ -118,7 +118,9 @@ async def take_up_repeats(app: App[AutomationRepos], claim: AutomationClaim) -> 
     """Make deals that are flagged to be done again ordinary units of a new generation, each by one guarded update."""
     automation = claim.automation
     query = flagged(automation, app.clock.now())
-    while deals := await app.repos.automation_deals.find_matching(query, app.settings.automation_batch):
+    while deals := await app.repos.automation_deals.find_matching(
+        query, app.settings.automation_batch, fields=RUN_FIELDS
+    ):
         # The watermark goes first: the deals may have entered long ago, and a crash in between must not hide them.
         await claim.change(watermark=None)
         await app.repos.automation_units.remove(automation.account_id, [unit_key(automation, deal) for deal in deals])

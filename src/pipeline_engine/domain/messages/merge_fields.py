@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -36,6 +36,10 @@ ENGINE_FIELDS = (
 )
 
 
+CONTACT_OF_DEAL = tuple(f"contact_{name}" for name in PERSON_FIELDS)
+"""The fields of a deal that are its contact."""
+
+
 class MergeRecords(TypedDict, total=False):
     """The records that one message is about."""
 
@@ -55,6 +59,18 @@ def merge_fields(
     if lead is not None:
         fields["lead"] = _record(lead, LEAD_FIELDS)
     return fields
+
+
+def deal_fields(named: Mapping[str, Sequence[str] | None] | None) -> list[str] | None:
+    """The fields of a deal that a message needs whose template names these fields by variable; None: all of them.
+
+    `named` as `Renderer.names` returns it.
+    """
+    own = None if named is None else named.get("deal", ())
+    # MongoDB reads a name with a dot as a path, and one with a dollar sign as an operator.
+    if own is None or any(not name or "." in name or name.startswith("$") for name in own):
+        return None
+    return [*dict.fromkeys((*CONTACT_OF_DEAL, *own))]
 
 
 def _person(deal: Document | None, contact: Document | None, lead: Document | None) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Deal, SendMessage
+from pipeline_engine.domain.automations.action import Composed, Deal, SendMessage
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.messages.message import Deliver, ReportRequest, identity, senders
+from pipeline_engine.domain.messages.message import ReportRequest, identity, senders
 from pipeline_engine.errors import Permanent
 
 
-async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> Sequence[Composed]:
     report_type = automation.config.get("report_type")
     if not isinstance(report_type, str) or not report_type:
         raise Permanent("the automation has no report_type", "bad_automation")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Deal, SendMessage
+from pipeline_engine.domain.automations.action import Composed, Deal, SendMessage
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.messages.message import Deliver, SiteRequest, identity, senders
+from pipeline_engine.domain.messages.message import SiteRequest, identity, senders
 from pipeline_engine.errors import Permanent
 
 
-async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
+async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> Sequence[Composed]:
     template = automation.config.get("site_template_id")
     if not template:
         raise Permanent("the automation has no site_template_id", "bad_automation")

@@ -24,4 +24,4 @@ def document(automation: Automation, deal: Mapping[str, Any], now: datetime) -> 
     }
 
 
-ACTION = InsertDocument("reminders", document)
+ACTION = InsertDocument("reminders", document, fields=("name", "owner", "created_by"))

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Deal, SendMessage
+from pipeline_engine.domain.automations.action import Composed, Deal, SendMessage
 from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.automations.compose_deals import compose_deals
 from pipeline_engine.domain.messages.compose import compose_texts, sms_template
-from pipeline_engine.domain.messages.message import Deliver, senders
 from pipeline_engine.errors import Permanent
+from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
-async def compose(app: App, automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
-    account_id, template = automation.account_id, await _template(app, automation)
-    return senders(app, await compose_texts(app, account_id, template, [{"deal": deal} for deal in deals]))
+async def compose(app: App[AutomationRepos], automation: Automation, deals: Sequence[Deal]) -> list[Composed]:
+    return await compose_deals(app, automation, await _template(app, automation), deals, compose_texts)
 
 
 async def _template(app: App, automation: Automation) -> dict[str, str]:
