@@ -1,25 +1,38 @@
 """Stores what many tasks ask for, together: one write at a time, and what is asked for meanwhile goes out with the
-next one. So nothing waits for a timer, and a write costs a round trip however many share it."""
+next one. A write costs a round trip however many share it."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+
+MAX_PAUSE_SECONDS = 0.02
 
 
 class GroupCommit(Generic[Request, Answer]):
     """`async with GroupCommit(write) as commit`: `write` stores requests and returns the answer or the error of each,
     in their order. What `write` raises is the error of those that it was given, and of no others.
 
+    `tasks` of them wait for their answers: a write goes out when all of them ask, and at the latest after a pause as
+    long as the last write took. So one slow task holds up no other.
+
     Leaving waits until everything that was asked for is stored, also what cancelled tasks asked for.
     """
 
-    def __init__(self, write: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]]) -> None:
+    def __init__(
+        self, write: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]], tasks: int = 1
+    ) -> None:
         self._write = write
+        self._tasks = tasks
+        self._asking = 0
+        self._all_ask = asyncio.Event()
+        self._pause = 0.0
         self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -31,7 +44,14 @@ class GroupCommit(Generic[Request, Answer]):
             await asyncio.shield(self._writer)
 
     def ask(self, request: Request) -> asyncio.Future[Answer]:
-        """Have the request stored after all that were asked for before. The future has its answer, or its error."""
+        """As `add`, for a task that does nothing else until it has the answer."""
+        self._asking += 1
+        if self._asking >= self._tasks:
+            self._all_ask.set()
+        return self.add(request)
+
+    def add(self, request: Request) -> asyncio.Future[Answer]:
+        """Have the request stored after all that came before. The future has its answer, or its error."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, answer))
         if self._writer is None or self._writer.done():
@@ -40,8 +60,15 @@ class GroupCommit(Generic[Request, Answer]):
 
     async def _write_on(self) -> None:
         while self._waiting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause):
+                    await self._all_ask.wait()
             carried, self._waiting = self._waiting, []
+            self._asking = 0
+            self._all_ask.clear()
+            began = time.monotonic()
             answers = await self._answers([request for request, _ in carried])
+            self._pause = min(time.monotonic() - began, MAX_PAUSE_SECONDS)
             for (_, future), answer in zip(carried, answers, strict=True):
                 _settle(future, answer)
 
