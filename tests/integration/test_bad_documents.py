@@ -18,7 +18,8 @@ from tests.integration.conftest import RunClones, RunImports
 from tests.support.automations import deal_of, run, work_off
 from tests.support.engine_app import EngineApp
 from tests.support.funnels import Original, funnel_of, new_clone
-from tests.support.fuzz.strangers import STRANGERS
+from tests.support.fuzz.rows import socket_event
+from tests.support.fuzz.strangers import DATES, STRANGERS
 from tests.support.world import World
 
 OWN = (
@@ -161,6 +162,19 @@ async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(world: World
 
     assert world.db["deals"].count_documents({"retry_automations": automation}) == 0
     assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(STRANGERS)
+
+
+async def test_socket_events_with_strangers_for_their_next_attempt_are_delivered(
+    world: World, configured: Settings
+) -> None:
+    values = [*STRANGERS, *DATES]
+    for stranger in values:
+        change = [{"$set": {"next_at": {"$literal": stranger}}}]
+        world.db["outbox"].update_one({"_id": socket_event(world)}, change)
+
+    await run_once(configured, ["events.outbox"])
+
+    assert world.db["outbox"].count_documents({"state": "delivered"}) == len(values)
 
 
 async def test_run_once_ends_with_all_of_them(world: World, configured: Settings) -> None:
