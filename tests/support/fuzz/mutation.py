@@ -77,7 +77,7 @@ def _value(valid: Any, path: Path, rng: Random) -> Any:
     """A stranger, an extreme date, something large, the valid value in another shape, or nothing."""
     kind = rng.choices(("stranger", "date", "text", "size", "shape", "absent"), (40, 15, 10, 5, 20, 10))[0]
     value = {
-        "stranger": lambda: rng.choice(STRANGERS),
+        "stranger": lambda: _own_copy(rng.choice(STRANGERS)),
         "date": lambda: rng.choice(DATES),
         "text": lambda: rng.choice(TEXTS),
         "size": lambda: rng.choice(SIZES)(),
@@ -86,6 +86,11 @@ def _value(valid: Any, path: Path, rng: Random) -> Any:
     }[kind]()
     is_held = path[-1] in LEGACY_FLAGS and value not in (False, None)
     return [] if is_held or (value is ABSENT and path == ("_id",)) else value
+
+
+def _own_copy(value: Any) -> Any:
+    """The next mutation may change what is below it."""
+    return deepcopy(value) if isinstance(value, dict | list) else value
 
 
 def _nested(depth: int) -> Any:

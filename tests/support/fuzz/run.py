@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from threading import Event
 
 import psutil
+from bson.errors import BSONError
 from pymongo.errors import DocumentTooLarge, WriteError
+from redis import Redis
 
 from pipeline_engine import workers
 from pipeline_engine.app import App
 from tests.support.daemon import Daemon
 from tests.support.fuzz.judge import Counts, Judge
+from tests.support.fuzz.lane_state import SORTED, LaneMutation, draw_lane
 from tests.support.fuzz.mutant import Mutant, draw
 from tests.support.fuzz.neighbours import Neighbours
 from tests.support.fuzz.rows import ROWS
@@ -30,6 +33,8 @@ SETTINGS = {
 """A unit that fails is tried for the last time soon."""
 OPEN_AT_ONCE = 16
 USUAL_ROUNDS = 6
+LANE_EVERY = 20
+"""After so many documents the state of a lane in Redis is mutated."""
 LOOK_SECONDS = 0.5
 QUIET_SECONDS = 4.0
 """A mutant that has ended must not change for so long: longer than the pause of a lane."""
@@ -72,6 +77,8 @@ class Fuzz:
         self._judge = Judge(world.db, app)
         self._neighbours = Neighbours(world)
         self._own = {spec.name: list(spec.own) for spec in workers.collections(app.settings)}
+        self._lanes = sorted(workers.lanes())
+        self._redis = Redis.from_url(world.environment["REDIS_URL"])
         self._number = 0
         self._open: dict[int, tuple[Mutant, float]] = {}
         self._ended: dict[int, tuple[Mutant, float, Counts]] = {}
@@ -102,11 +109,14 @@ class Fuzz:
             while self._open or self._ended or time.monotonic() < end:
                 while time.monotonic() < end and len(self._open) < OPEN_AT_ONCE and self._more():
                     await asyncio.to_thread(self._plant)
+                    if not self._only and self._number % LANE_EVERY == 0:
+                        await asyncio.to_thread(self._plant_in_lane)
                 await asyncio.sleep(LOOK_SECONDS)
                 self._note_memory()
                 await self._look()
         finally:
             stop.set()
+            self._redis.close()
 
     def _more(self) -> bool:
         return not self.report.faults and (not self._only or self._number < len(self._only))
@@ -122,11 +132,24 @@ class Fuzz:
         try:
             for collection, document in mutant.entries:
                 self._world.db[collection].insert_one(document)
-        except (WriteError, DocumentTooLarge, OverflowError):
+        except (BSONError, DocumentTooLarge, OverflowError, WriteError):
             self.report.outcomes["refused by MongoDB"] += 1
             self._judge.remove(mutant)
         else:
             self._open[number] = (mutant, time.monotonic())
+
+    def _plant_in_lane(self) -> None:
+        mutation = draw_lane(self._number, self._lanes, self.report.seed)
+        self._add(f"{self._world.environment['REDIS_PREFIX']}{mutation.lane}:{mutation.part}", mutation)
+        self.report.outcomes["in lanes"] += 1
+
+    def _add(self, key: str, mutation: LaneMutation) -> None:
+        if mutation.text:
+            self._redis.setnx(key, "planted")
+        elif mutation.part in SORTED:
+            self._redis.zadd(key, mutation.entries, nx=True)
+        else:
+            self._redis.hset(key, mapping=dict(mutation.entries))
 
     async def _look(self) -> None:
         """Note which mutants have ended; take out those that have not changed since."""
