@@ -22,15 +22,18 @@ from tests.support.fuzz.lane_state import SORTED, LaneMutation, draw_lane
 from tests.support.fuzz.mutant import Mutant, draw
 from tests.support.fuzz.neighbours import Neighbours
 from tests.support.fuzz.rows import ROWS
+from tests.support.load import load_factor
 from tests.support.world import World
 
 SETTINGS = {
+    "LEASE_SECONDS": "15",
+    "HEARTBEAT_SECONDS": "5",
     "AUTOMATION_SWEEP_SECONDS": "5",
     "FUNNEL_SWEEP_SECONDS": "2",
     "CLONE_RETRY_SECONDS": "0.5",
     "IMPORT_RETRY_SECONDS": "0.5",
 }
-"""A unit that fails is tried for the last time soon."""
+"""The usual leases; a unit that fails is tried for the last time soon."""
 OPEN_AT_ONCE = 16
 USUAL_ROUNDS = 6
 LANE_EVERY = 20
@@ -159,7 +162,7 @@ class Fuzz:
             if number not in still:
                 self._ended[number] = (mutant, now, self._judge.counts(mutant))
                 del self._open[number]
-            elif now - planted > MAX_OPEN_SECONDS:
+            elif now - planted > MAX_OPEN_SECONDS * load_factor():
                 self._blame(mutant, "has not ended")
                 del self._open[number]
         for number, (mutant, ended, counts) in list(self._ended.items()):
