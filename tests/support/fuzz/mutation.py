@@ -76,14 +76,15 @@ def _path(document: Document, own: Sequence[str], rng: Random) -> Path:
 def _value(valid: Any, path: Path, rng: Random) -> Any:
     """A stranger, an extreme date, something large, the valid value in another shape, or nothing."""
     kind = rng.choices(("stranger", "date", "text", "size", "shape", "absent"), (40, 15, 10, 5, 20, 10))[0]
-    value = {
+    values: dict[str, Callable[[], Any]] = {
         "stranger": lambda: _own_copy(rng.choice(STRANGERS)),
         "date": lambda: rng.choice(DATES),
         "text": lambda: rng.choice(TEXTS),
         "size": lambda: rng.choice(SIZES)(),
         "shape": lambda: rng.choice(SHAPES)(valid),
         "absent": lambda: ABSENT,
-    }[kind]()
+    }
+    value = values[kind]()
     is_held = path[-1] in LEGACY_FLAGS and value not in (False, None)
     return [] if is_held or (value is ABSENT and path == ("_id",)) else value
 
