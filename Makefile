@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench faults covers lock clean
+.PHONY: help demo dev test check bench faults fuzz covers lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: $(READY) ## the figures of docs/benchmarks.md, as ratios
 faults: $(READY) ## the long fault runs as well
 	$(BIN)/python -m pytest tests/faults
 	$(BIN)/python -m pytest tests/unit --hypothesis-profile thorough
+
+fuzz: $(READY) ## five minutes of random mutants beside healthy neighbours (FUZZ_SECONDS, FUZZ_SEED, FUZZ_ONLY)
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(BIN)/python -m pytest tests/faults/test_fuzz.py
 
 lock: ## a new locked set of versions (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \

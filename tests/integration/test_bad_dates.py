@@ -18,8 +18,14 @@ from tests.support.world import World
 YEAR_0 = DatetimeMS(-62_167_219_200_000)
 DATES = {"year 0": YEAR_0, "last": DatetimeMS(8_640_000_000_000_000)}
 EDGES = {"year 9999": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)}
+TOO_LATE = datetime(2500, 1, 1, tzinfo=UTC)
+"""Python can hold it, but the engine puts nothing off for so long."""
 
 every_date = pytest.mark.parametrize("date", [*DATES.values(), *EDGES.values()], ids=[*DATES, *EDGES])
+
+every_own_date = pytest.mark.parametrize(
+    "date", [*DATES.values(), *EDGES.values(), TOO_LATE], ids=[*DATES, *EDGES, "year 2500"]
+)
 
 
 @every_date
@@ -54,7 +60,7 @@ async def test_a_date_that_matters_is_named_as_the_reason(
     assert "years" in stored["paused_reason"]
 
 
-@every_date
+@every_own_date
 @pytest.mark.parametrize("field", ["next_at", "paused_until", "lease_until", "watermark.looked_at", "updatedAt"])
 async def test_a_date_of_our_own_that_we_never_write_counts_as_absent(
     field: str, date: object, world: World, app: EngineApp
@@ -69,7 +75,7 @@ async def test_a_date_of_our_own_that_we_never_write_counts_as_absent(
     assert (await explain.explain(app, automation, deal)).conditions
 
 
-@every_date
+@every_own_date
 @pytest.mark.parametrize("field", ["next_at", "lease_until", "updatedAt", "createdAt", "additional_data.any"])
 async def test_an_import_with_such_a_date_ends(
     field: str, date: object, world: World, app: EngineApp, run_imports: RunImports

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
-from bson.datetime_ms import DatetimeMS
+from bson import ObjectId
 
 from pipeline_engine.domain.automations import sweep as automations
 from pipeline_engine.domain.funnels import sweep as funnels
@@ -20,15 +18,10 @@ from tests.integration.conftest import RunClones, RunImports
 from tests.support.automations import deal_of, run, work_off
 from tests.support.engine_app import EngineApp
 from tests.support.funnels import Original, funnel_of, new_clone
+from tests.support.fuzz.rows import socket_event
+from tests.support.fuzz.strangers import DATES, STRANGERS
 from tests.support.world import World
 
-STRANGERS: list[Any] = [
-    [], [[]], ["x"], [ObjectId()], [{"_id": 1}], [{"planned": True, "id": "x", "event_id": "x"}],
-    {}, {"_id": ObjectId(), "name": "Acme"}, {"$gt": ""}, {"planned": True}, {"id": 5}, {"event_id": "x"},
-    "", "x", "7", 0, -7, 2.5, float("nan"), float("inf"), Int64(2**63 - 1), Decimal128("1E+6000"), True, False, None,
-    Regex("^x"), re.compile("y"), Binary(b"\x00"), Code("x"), DBRef("x", 1), Timestamp(2**32 - 1, 1), MinKey(),
-    MaxKey(), DatetimeMS(8_640_000_000_000_000), DatetimeMS(-62_167_219_200_000), datetime(9999, 12, 31, tzinfo=UTC),
-]  # fmt: skip
 OWN = (
     "lease_until",
     "lease_owner",
@@ -169,6 +162,19 @@ async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(world: World
 
     assert world.db["deals"].count_documents({"retry_automations": automation}) == 0
     assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(STRANGERS)
+
+
+async def test_socket_events_with_strangers_for_their_next_attempt_are_delivered(
+    world: World, configured: Settings
+) -> None:
+    values = [*STRANGERS, *DATES]
+    for stranger in values:
+        change = [{"$set": {"next_at": {"$literal": stranger}}}]
+        world.db["outbox"].update_one({"_id": socket_event(world)}, change)
+
+    await run_once(configured, ["events.outbox"])
+
+    assert world.db["outbox"].count_documents({"state": "delivered"}) == len(values)
 
 
 async def test_run_once_ends_with_all_of_them(world: World, configured: Settings) -> None:

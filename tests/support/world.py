@@ -47,7 +47,9 @@ class World:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
-        self._mongo: MongoClient[Document] = MongoClient(environment["MONGO_URL"], tz_aware=True)
+        self._mongo: MongoClient[Document] = MongoClient(
+            environment["MONGO_URL"], tz_aware=True, datetime_conversion="DATETIME_AUTO"
+        )
         self.db = self._mongo.get_default_database()
         self._s3 = s3_client(environment)
         self._bucket = environment["S3_BUCKET"]

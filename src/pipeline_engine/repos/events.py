@@ -8,7 +8,7 @@ there to `crm_events` or `outbox` under its own id, so that a repeat inserts not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -17,6 +17,7 @@ from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.collection_spec import EVENTS_DUE, EXPIRY_INDEX, CollectionSpec, index
+from pipeline_engine.repos.own_fields import MAX_AHEAD
 from pipeline_engine.repos.quarantine import Quarantine
 from pipeline_engine.repos.store import Store
 
@@ -25,6 +26,14 @@ RETENTION = timedelta(days=7)
 
 CRM_EVENTS = CollectionSpec("crm_events", indexes=(index("status", "occurred_at"),))
 OUTBOX = CollectionSpec("outbox", indexes=(index("state", "next_at"), EXPIRY_INDEX), wakes=(INSERTED,))
+
+
+def due_for_attempt(now: datetime) -> Document:
+    """A filter for waiting socket events whose next attempt is due: all but those with a time to come that the engine
+    can have written. Each branch is a range of the index."""
+    no_date: Document = {"next_at": {"$not": {"$type": "date"}}}
+    too_late: Document = {"next_at": {"$gt": now + MAX_AHEAD}}
+    return {"state": "waiting", "$or": [{"next_at": {"$lte": now}}, no_date, too_late]}
 
 
 class Events:
@@ -49,7 +58,7 @@ class Events:
 
     async def find_due(self, limit: int) -> list[Document]:
         """Socket events of all accounts whose next attempt is due, the longest due first."""
-        due = {"state": "waiting", "next_at": {"$lte": self._clock.now()}, **await self._quarantine.others(OUTBOX.name)}
+        due = {**due_for_attempt(self._clock.now()), **await self._quarantine.others(OUTBOX.name)}
         return await self._outbox.everywhere.find(due, limit=limit, sort=[("next_at", 1)])
 
     async def delivery_states(self, ids: Sequence[str]) -> dict[str, str]:

@@ -5,12 +5,10 @@ One document on which an expression fails would fail the whole query, and so hid
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.own_fields import MAX_AHEAD
 
-LAST_USABLE_DATE = datetime(9989, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
-"""As `clock.usable_date` has it."""
+LAST_AHEAD: Document = {"$dateAdd": {"startDate": "$$NOW", "unit": "day", "amount": MAX_AHEAD.days}}
 
 
 def whole(field: str) -> Document:
@@ -20,9 +18,10 @@ def whole(field: str) -> Document:
 
 
 def ahead(field: str) -> Document:
-    """Whether the field holds a date to come. A value of another type, or a date that Python cannot hold, is none."""
+    """Whether the field holds a time to come that the engine can have written. A value of another type, or a date more
+    than MAX_AHEAD from now, is none."""
     is_date = {"$eq": [{"$type": field}, "date"]}
-    return {"$and": [is_date, {"$gt": [field, "$$NOW"]}, {"$lte": [field, LAST_USABLE_DATE]}]}
+    return {"$and": [is_date, {"$gt": [field, "$$NOW"]}, {"$lte": [field, LAST_AHEAD]}]}
 
 
 def account_key() -> Document:

@@ -7,10 +7,14 @@ reader has to expect it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
 from pipeline_engine.clock import usable_date
+
+MAX_AHEAD = timedelta(days=367)
+"""The engine writes no time that is further ahead: no setting in seconds is longer than 366 days."""
 
 Fits = Callable[[Any], bool]
 OwnFields = Mapping[str, Fits]
@@ -18,8 +22,10 @@ OwnFields = Mapping[str, Fits]
 
 
 def date(value: object) -> bool:
-    """Whether the value is a date with which Python can count."""
-    return usable_date(value) is not None
+    """Whether the value is a date that the engine can have written: one with which Python can count, at most MAX_AHEAD
+    from now."""
+    found = usable_date(value)
+    return found is not None and found < datetime.now(UTC) + MAX_AHEAD
 
 
 def number(value: object) -> bool:

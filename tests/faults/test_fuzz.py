@@ -1,0 +1,39 @@
+"""Random mutations of valid documents of every system harm nobody but themselves.
+
+`FUZZ_SECONDS` and `FUZZ_SEED` change length and mutants; `FUZZ_ONLY=7,12` plants only the mutants with these numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from pipeline_engine import settings
+from tests.support.daemon import Daemon
+from tests.support.engine_app import open_app
+from tests.support.eventually import eventually
+from tests.support.fuzz.run import SETTINGS, Fuzz
+from tests.support.load import load_factor
+from tests.support.world import World
+
+MAX_LATE_SECONDS = 2.0
+MAX_GROWTH_MB = 50
+
+
+async def test_mutants_harm_no_neighbour(
+    environment: dict[str, str], world: World, tmp_path: Path, figure: list[str]
+) -> None:
+    seed = os.environ.get("FUZZ_SEED") or secrets.token_hex(4)
+    only = [int(number) for number in os.environ.get("FUZZ_ONLY", "").split(",") if number]
+    daemon = Daemon({**environment, **SETTINGS}, tmp_path, "daemon")
+    try:
+        await eventually(lambda: daemon.ready, "the daemon is up", 30, daemon)
+        async with open_app(settings.from_environment(environment)) as app:
+            report = await Fuzz(seed, world, app, daemon, only).run(float(os.environ.get("FUZZ_SECONDS", "10")))
+    finally:
+        daemon.kill()
+    figure.append(str(report))
+    assert not report.faults, "\n".join([str(report), *report.faults])
+    assert report.late < MAX_LATE_SECONDS * load_factor(), str(report)
+    assert report.growth_mb < MAX_GROWTH_MB, str(report)

@@ -1,0 +1,61 @@
+"""Healthy units of another account, round after round, and how long each takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from bson import ObjectId
+
+from tests.support.automations import ago
+from tests.support.funnels import Original, new_clone
+from tests.support.fuzz.rows import socket_event
+from tests.support.world import World
+
+POLL_SECONDS = 0.03
+TIMEOUT_SECONDS = 40.0
+
+Probe = Callable[[], bool]
+
+
+class Neighbours:
+    """One account with an import, two automations, a clone and a socket event in every round."""
+
+    def __init__(self, world: World) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        """{what: how long it took, by round}."""
+        self._world, self._db = world, world.db
+        self._key = world.upload(f"imports/{world.account}/deals.csv", "Deal Name\nAcme\n")
+        self._original = Original(world, steps=1, chat=False)
+        text = {"account_id": world.account, "subject": "Hi {{ deal.name }}", "text": "{{ contact.name }}"}
+        template = world.db["email_templates"].insert_one(text).inserted_id
+        self._tag = world.automation("add_tag", tag=ObjectId())
+        self._mail = world.automation("email", email_template_id=template)
+
+    async def round(self) -> None:
+        """One of each. Raises: AssertionError naming what has not ended within TIMEOUT_SECONDS."""
+        started = time.monotonic()
+        waiting = self._begin()
+        while waiting:
+            await asyncio.sleep(POLL_SECONDS)
+            for what in [what for what, is_done in waiting.items() if is_done()]:
+                self.seconds[what].append(time.monotonic() - started)
+                del waiting[what]
+            assert time.monotonic() < started + TIMEOUT_SECONDS, f"of the neighbours, {[*waiting]} did not end"
+
+    def _begin(self) -> dict[str, Probe]:
+        queue = self._world.queue(self._key, {"Deal Name": "name"})
+        deal = self._world.deal(automation_starts=ago(seconds=0))
+        clone, event = new_clone(self._world, self._original), socket_event(self._world)
+        return {
+            "import": lambda: self._has("queues", queue, status="completed"),
+            "automation": lambda: self._has("deals", deal, automation_triggered=self._tag),
+            "mail": lambda: self._has("deals", deal, automation_triggered=self._mail),
+            "clone": lambda: self._has("funnels", clone, pending=False, **{"clone.error": None}),
+            "socket event": lambda: self._has("outbox", event, state="delivered"),
+        }
+
+    def _has(self, collection: str, id: object, **fields: object) -> bool:
+        return self._db[collection].count_documents({"_id": id, **fields}) == 1
