@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.support.world import World
 
 ROOM_FOR_A_CLAIM, ROOM_FOR_A_LEASE = 1000, 160
 MAX_LOOK_BYTES = 1024**2
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 every_kind = pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=KINDS.keys())
 
@@ -136,7 +138,9 @@ async def test_a_look_at_large_documents_takes_little_memory(
     events = [{"event_id": "x", "to": "socket", "event": "e", "user_ids": [], "data": {}}]
     world.deal()
     for name, kind in KINDS.items():
-        fields: Document = {"type": "note", "stage_id": world.stage} if name == "automations" else {}
+        fields: Document = (
+            {"type": "note", "stage_id": world.stage, "createdAt": LONG_AGO} if name == "automations" else {}
+        )
         fields |= {"events_due": events} if name == "queues" else {}
         insert(kind, world, n=ObjectId(), padding="x" * 2 * MAX_LOOK_BYTES, **fields)
     scope = app.with_repos(system.open_repos)
