@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ async def proxy(servers: dict[str, str]) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-def opened(servers: dict[str, str], endpoint: str, **timeouts: float) -> Storage:
+def opened(servers: dict[str, str], endpoint: str, **timeouts: Any) -> Storage:
     return Storage(
         endpoint=endpoint,
         region=servers["S3_REGION"],

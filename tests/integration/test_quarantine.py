@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import bson
 import pytest
 from bson import ObjectId
 
@@ -18,22 +17,14 @@ from pipeline_engine.sweeper import look
 from tests.integration.conftest import RunClones, RunImports
 from tests.support.engine_app import EngineApp
 from tests.support.funnels import new_clone
+from tests.support.large import fill
 from tests.support.world import World
 
 IDS: list[Any] = ["text", str(ObjectId()), 7, 2.5, True, {"_id": 1}, ""]
-MAX_DOCUMENT_BYTES = 16 * 1024**2
 
 
 def held_back(world: World) -> list[tuple[str, Any]]:
     return [(one["collection"], one["document_id"]) for one in world.db["quarantine"].find()]
-
-
-def fill(world: World, collection: str, id: Any) -> None:
-    """Make the document so large that a claim would make it too large."""
-    document = world.db[collection].find_one({"_id": id}) or {}
-    size = len(bson.encode({**document, "padding": ""}))
-    world.db[collection].delete_one({"_id": id})
-    world.db[collection].insert_one({**document, "padding": "x" * (MAX_DOCUMENT_BYTES - size)})
 
 
 @pytest.mark.parametrize("collection", ["queues", "funnels", "automations"])

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline_engine import failpoints
 from pipeline_engine.errors import Permanent, Transient
-from pipeline_engine.providers.storage import BLOCK_BYTES, ObjectInfo, Storage
+from pipeline_engine.providers.storage import BLOCK_BYTES, Storage
 from pipeline_engine.providers.storage_errors import ObjectChanged, ObjectMissing
+from pipeline_engine.providers.storage_object import ObjectInfo
 from pipeline_engine.providers.storage_upload import PART_BYTES
 
 MB = 1024 * 1024

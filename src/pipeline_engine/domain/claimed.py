@@ -14,13 +14,14 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.errors import EngineError, LeaseLost, Permanent
+from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.lanes.classify_error import brief, expected, full, where
 from pipeline_engine.repos.client import Document, is_away
 from pipeline_engine.repos.heartbeat import Heartbeat
 from pipeline_engine.repos.leased import Leased
 from pipeline_engine.repos.quarantine import is_fault_of_document
+from pipeline_engine.repos.too_large import TooLarge
 
 CRASHED = "crashes"
 """The error code of a document whose processes died too often in a row."""
@@ -134,8 +135,8 @@ async def _claim(repo: Leased, id: Any) -> Document | None:
     """As `repo.claim`. A document that MongoDB cannot change, because it is too large, say, is set aside."""
     try:
         return await repo.claim(id)
-    except OperationFailure as error:
-        if not is_fault_of_document(error):
+    except (OperationFailure, TooLarge) as error:
+        if not blames_document(error):
             raise
         await repo.set_aside(id, f"cannot be claimed: {_reason(error)}")
         return None
@@ -151,7 +152,7 @@ async def _after_or_set_aside(run: ClaimedRun[AnyClaim], claim: AnyClaim, failur
     try:
         return await _after(run, claim, RunFailure(failure, claim.repo.attempt_of(claim.document)))
     except Exception as error:
-        if error is failure or isinstance(error, EngineError) or not blames_document(error):
+        if error is failure or not blames_document(error):
             raise
         repo, id = claim.repo, claim.document["_id"]
         await repo.set_aside(id, f"cannot be ended: {_reason(error)}, after: {_reason(failure)}")
@@ -172,10 +173,12 @@ def _reason(error: Exception) -> str:
 
 
 def blames_document(error: Exception) -> bool:
-    """Whether an unexpected error comes from what stands in the document: from MongoDB, or from our code."""
+    """Whether an error comes from what stands in the document: from MongoDB, or unexpectedly from our code."""
     if isinstance(error, PyMongoError):
         return is_fault_of_document(error)
-    return isinstance(error, (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, InvalidDocument))
+    return isinstance(
+        error, (TooLarge, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, InvalidDocument)
+    )
 
 
 async def _after(run: ClaimedRun[AnyClaim], claim: AnyClaim, failure: RunFailure) -> Outcome | None:

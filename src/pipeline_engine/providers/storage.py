@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +15,9 @@ from aiobotocore.config import AioConfig
 from pipeline_engine import logs
 from pipeline_engine.errors import ConfigError, Permanent, Transient
 from pipeline_engine.failpoints import failpoint
+from pipeline_engine.providers.storage_copy import COPY_PART_BYTES, MAX_SIMPLE_COPY_BYTES, Copier
 from pipeline_engine.providers.storage_errors import FAILURES, ObjectChanged, engine_error, refuse_bad_key
+from pipeline_engine.providers.storage_object import ObjectInfo
 from pipeline_engine.providers.storage_upload import PART_BYTES, Upload, in_parts
 
 if TYPE_CHECKING:
@@ -31,15 +32,6 @@ _session = cache(aioboto3.Session)
 """Loads the description of S3, which takes 0.1 s, once per process. Credentials are the client's own."""
 
 log = logs.get(__name__)
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """One object: its size in bytes, and its ETag, which changes when its content does."""
-
-    key: str
-    size: int
-    etag: str
 
 
 class Storage:
@@ -60,11 +52,15 @@ class Storage:
         connect_timeout: float = 5.0,
         read_timeout: float = 20.0,
         call_timeout: float = 60.0,
+        max_simple_copy: int = MAX_SIMPLE_COPY_BYTES,
+        copy_part: int = COPY_PART_BYTES,
     ) -> None:
         """Makes no connection yet. Without `endpoint`, it is Amazon's S3. Time-outs in seconds: `read_timeout` limits
-        each wait within an answer, `call_timeout` a call with its retry, without the body."""
+        each wait within an answer, `call_timeout` a call with its retry, without the body. Objects of more than
+        `max_simple_copy` bytes are copied in parts of `copy_part` bytes."""
         self.bucket = bucket
         self._call_timeout = call_timeout
+        self._copier = Copier(self._call, bucket, max_simple_copy, copy_part)
         self._usable = bool(key_id and secret)
         self._options: dict[str, Any] = {
             "endpoint_url": endpoint,
@@ -107,8 +103,7 @@ class Storage:
 
     async def head(self, key: str) -> ObjectInfo:
         """The size and ETag of an object."""
-        async with self._call("head", key) as s3:
-            found = await s3.head_object(Bucket=self.bucket, Key=refuse_bad_key(key))
+        found = await self._copier.head(key)
         return ObjectInfo(key, found["ContentLength"], found["ETag"])
 
     async def stream(
@@ -153,35 +148,19 @@ class Storage:
             first = await anext(parts, b"")
             if len(first) < PART_BYTES:
                 return ObjectInfo(key, len(first), await self._put(key, first, content_type))
-            upload = Upload(self._call, self.bucket, key, content_type)
+            upload = Upload(self._call, self.bucket, key, {"ContentType": content_type})
             etag = await upload.send(first, parts)
             return ObjectInfo(key, upload.size, etag)
 
     async def copy(self, source_key: str, target_key: str, known: ObjectInfo | None = None) -> ObjectInfo:
-        """Copy an object with its metadata within the bucket, on the server. An object at the target is replaced.
+        """Copy an object within the bucket, on the server, with its metadata and, where S3 allows it, its storage class
+        and access rights. An object at the target is replaced. One of more than 5 GiB is copied in parts.
 
         The copy is compared with the source, because S3 may answer 200 with an error in the body, and the source may be
-        replaced meanwhile. `known`, an earlier result of `head`, saves a request unless the copy has another ETag.
+        replaced meanwhile. `known`, an earlier result under the source's key, saves requests unless the copy has
+        another ETag.
         """
-        source = known or await self.head(source_key)
-        refuse_bad_key(target_key)
-        async with self._call("copy", source_key) as s3:
-            done = await s3.copy_object(
-                Bucket=self.bucket, Key=target_key, CopySource={"Bucket": self.bucket, "Key": source_key}
-            )
-        etag = done.get("CopyObjectResult", {}).get("ETag")
-        etag = etag and '"{}"'.format(etag.strip('"'))  # some S3 servers omit the quotation marks here
-        # The ETag of an object uploaded in parts depends on the parts, not only on the content.
-        if etag != source.etag or "-" in source.etag:
-            source = await self.head(source_key) if known else source
-            await self._compare(source, target_key, etag)
-        return ObjectInfo(target_key, source.size, etag or source.etag)
-
-    async def _compare(self, source: ObjectInfo, target_key: str, etag: str | None) -> None:
-        there = await self.head(target_key)
-        by_content = "-" not in source.etag + there.etag
-        if etag is None or there.size != source.size or (by_content and there.etag != source.etag):
-            raise Transient(f"S3 did not copy {source.key!r} as it is: {there.size} bytes of {source.size}")
+        return await self._copier.copy(source_key, target_key, known)
 
     async def delete(self, key: str) -> None:
         """Delete an object. A missing object counts as deleted."""

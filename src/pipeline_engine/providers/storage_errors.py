@@ -68,7 +68,7 @@ def engine_error(failure: BaseException, bucket: str, key: str) -> EngineError:
 def _refused(failure: ClientError, bucket: str, key: str) -> EngineError:
     code = quote_reply(failure.response.get("Error", {}).get("Code", ""))
     status = failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= 500 or status == 429 or code in TEMPORARY_CODES:
+    if (status >= 500 and code != "NotImplemented") or status == 429 or code in TEMPORARY_CODES:
         return Transient(f"S3 is busy or failing: {quote_reply(failure)}")
     if code == "NoSuchBucket":
         return Permanent(f"there is no bucket {bucket!r}: see S3_BUCKET", "no_bucket")

@@ -25,6 +25,7 @@ from pipeline_engine.repos.expressions import ahead
 from pipeline_engine.repos.leased import Leased
 from pipeline_engine.repos.own_fields import date, fields, flag, number, text
 from pipeline_engine.repos.store import Store
+from pipeline_engine.repos.too_large import sized
 
 HOUR = 3600
 ACTIVE: Document = {"status": "ACTIVE", "module": "DEAL"}
@@ -70,6 +71,8 @@ RESTED = _is_past("next_at")
 # A run that has begun must be ended, also when the automation was switched off meanwhile.
 HAS_RUN: Document = {"run.id": {"$exists": True}}
 READY: Document = {**ACTIVE, **NOT_PAUSED}
+# What says whether, when and for which deals an automation fires. Its texts may have megabytes.
+FIRING = ["account_id", "type", "stage_id", "delay", "createdAt", "active_from", "reentry", "watermark", "run", "token"]
 
 
 class Automations(Leased):
@@ -89,7 +92,8 @@ class Automations(Leased):
         return ACTIVE
 
     async def find_ready(self) -> list[Document]:
-        """Automations of active accounts that may run now, oldest first, whether or not a deal matches.
+        """Automations of active accounts that may run now, whether or not a deal matches: their fields `FIRING`, oldest
+        first.
 
         One with a field `run` has begun: its run goes on or is ended, also where its account is not active."""
         await self.note_legacy_flags()
@@ -102,7 +106,7 @@ class Automations(Leased):
 
     async def _find_ready(self, where: Document) -> list[Document]:
         query = {**where, "$or": [READY, HAS_RUN], "$and": [self.unclaimed, RESTED, await self.available()]}
-        found = await self._all.find(query, sort=[("_id", 1)])
+        found = await self._all.find(query, sort=[("_id", 1)], projection=FIRING)
         active = await self._active_accounts([one.get("account_id") for one in found])
         return [one for one in found if one.get("run") or str(one.get("account_id")) in active]
 
@@ -127,9 +131,9 @@ class Automations(Leased):
         return found is not None and is_active
 
     async def siblings(self, account_id: ObjectId, stage_id: ObjectId) -> list[Document]:
-        """The automations of a stage that are switched on and not paused."""
+        """The automations of a stage that are switched on and not paused, with the fields `FIRING`."""
         query = {"account_id": either(account_id), "stage_id": either(stage_id)}
-        return await self._own.find({**query, **READY})
+        return await self._own.find({**query, **READY}, projection=FIRING)
 
     def attempt_of(self, held: Mapping[str, Any]) -> int:
         """Attempts in a row that ended in the middle, counting this one."""
@@ -144,7 +148,9 @@ class Automations(Leased):
         return await self._own.find_one(self._held(held))
 
     async def save_watermark(self, seen: Mapping[str, Any], mark: Mapping[str, Any]) -> None:
-        """Store the watermark that a sweep found while no run held the automation, unless a run has claimed it
-        since."""
+        """Store the watermark that a sweep found while no run held the automation, unless a run has claimed it since.
+
+        Raises: TooLarge."""
         query = {"_id": seen["_id"], "account_id": seen.get("account_id"), "token": seen.get("token")}
-        await self._own.update_one({**query, **self.unclaimed}, {"$set": {"watermark": mark}})
+        with sized(self.spec.name, seen["_id"]):
+            await self._own.update_one({**query, **self.unclaimed}, {"$set": {"watermark": mark}})

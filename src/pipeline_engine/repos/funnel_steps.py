@@ -90,8 +90,8 @@ class FunnelSteps(Leased):
         return steps
 
     async def clones_with_open_steps(self, clones: Sequence[ObjectId]) -> set[ObjectId]:
-        """Those of the clones that have an open step, claimed or not."""
-        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}}
+        """Those of the clones that have an open step, claimed or not. One that is set aside does not count."""
+        query = {"clone_state": "open", "clone_id": {"$in": list(clones)}, **await self.available()}
         found = await self._all.aggregate(query, {"$group": {"_id": "$clone_id"}})
         return {one["_id"] for one in found if isinstance(one["_id"], ObjectId)}
 
@@ -117,9 +117,10 @@ class FunnelSteps(Leased):
         suspects = {**mark_of(clone), "clone_state": "open", "crashes": {"$gt": 0}}
         await self._own.update_many(suspects, {"$set": {"crashes": 0}})
 
-    async def counts(self, clone: Mapping[str, Any]) -> dict[str, int]:
-        """{state: number of the clone's steps}."""
-        found = await self._own.aggregate(mark_of(clone), {"$group": {"_id": "$clone_state", "steps": {"$sum": 1}}})
+    async def counts(self, clone: Mapping[str, Any], where: Document | None = None) -> dict[str, int]:
+        """{state: number of the clone's steps} of those steps that match `where`."""
+        group = {"_id": "$clone_state", "steps": {"$sum": 1}}
+        found = await self._own.aggregate({**(where or {}), **mark_of(clone)}, {"$group": group})
         return {one["_id"]: one["steps"] for one in found}
 
     async def failed(self, clone: Mapping[str, Any]) -> list[Document]:

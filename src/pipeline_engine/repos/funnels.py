@@ -128,8 +128,9 @@ class Funnels(Leased):
         await self.note_legacy_flags()
         rested = {"$or": [{"clone.next_at": None}, {"$expr": {"$not": [ahead("$clone.next_at")]}}]}
         now = [] if resting else [{"$or": [CANCEL_REQUESTED, rested]}]
-        begin = {"$and": [self.claimable, await self.available(), *now]}
-        under_way = [{"$match": {"in_progress": True, "$nor": [begin]}}, _in_order(waits=False)]
+        available = await self.available()
+        begin = {"$and": [self.claimable, available, *now]}
+        under_way = [{"$match": {"in_progress": True, "$nor": [begin], **available}}, _in_order(waits=False)]
         turn = {
             "partitionBy": account_key(),
             "sortBy": {"order": 1},

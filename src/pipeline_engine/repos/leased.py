@@ -14,6 +14,7 @@ from pipeline_engine.repos.lease import LEASE_EXPIRED, released, unclaimed
 from pipeline_engine.repos.own_fields import fields
 from pipeline_engine.repos.quarantine import Quarantine, is_fault_of_document
 from pipeline_engine.repos.store import Store
+from pipeline_engine.repos.too_large import sized
 
 SEEN_NOW: list[Document] = [{"$set": {"flag_seen_at": "$$NOW"}}]
 
@@ -23,6 +24,7 @@ class Leased:
 
     A claim is one update with owner, lease end on the server's clock and a token that grows by one. Every write of the
     holder has the token in its filter and returns None (or False) when another run has claimed the document since.
+    Claims and writes raise TooLarge when they would make the document larger than MongoDB stores.
     """
 
     spec: ClassVar[CollectionSpec]
@@ -72,7 +74,9 @@ class Leased:
         crashes = {"$add": [whole(f"${self.crashes}"), {"$cond": [LEASE_EXPIRED, 1, 0]}]}
         flag = {self.lease_spec.flag: True} if self.lease_spec.flag else {}
         claim = self._lease.claim(**{**flag, self.crashes: crashes, **self.claim_changes()})
-        return await self._all.find_one_and_update({"_id": id, "$and": [self.claimable]}, [*self._repair, *claim])
+        query = {"_id": id, "$and": [self.claimable]}
+        with sized(self.spec.name, id):
+            return await self._all.find_one_and_update(query, [*self._repair, *claim])
 
     @property
     def _repair(self) -> list[Document]:
@@ -84,9 +88,9 @@ class Leased:
         """Set literal values and expressions on a document that this run holds; None when another run has it now."""
         # A value may begin with "$" and must not be read as an expression.
         literal = {name: {"$literal": value} for name, value in values.items()}
-        return await self._own.find_one_and_update(
-            self._held(held), [{"$set": {**literal, **expressions, "updatedAt": "$$NOW"}}]
-        )
+        update = [{"$set": {**literal, **expressions, "updatedAt": "$$NOW"}}]
+        with sized(self.spec.name, held["_id"]):
+            return await self._own.find_one_and_update(self._held(held), update)
 
     async def release(
         self, held: Mapping[str, Any], values: Document | None = None, **expressions: Any
@@ -110,7 +114,8 @@ class Leased:
     async def write(self, held: Mapping[str, Any], values: Document) -> bool:
         """As `change`, with update operators, which suit large values; False when another run has the document now."""
         update = {"$set": values, "$currentDate": {"updatedAt": True}}
-        return await self._own.update_one(self._held(held), update) == 1
+        with sized(self.spec.name, held["_id"]):
+            return await self._own.update_one(self._held(held), update) == 1
 
     def _held(self, held: Mapping[str, Any]) -> Document:
         # `$eq`, because an account of any type must match: an object could be read as operators.

@@ -35,13 +35,17 @@ MAX_CONCURRENT_DELETES = 8
 
 
 async def end_if_all_steps_ended(
-    app: App[FunnelRepos], planned: Document, progress: ProgressNotifier | None = None
+    app: App[FunnelRepos],
+    planned: Document,
+    progress: ProgressNotifier | None = None,
+    counted: dict[str, Any] | None = None,
 ) -> None:
     """End a planned clone if no step of it is open; otherwise notify its users of the progress, if any.
 
-    May be called any number of times and by several processes: one update ends the clone, the others change nothing.
+    `counted`: a filter for the steps that count, by default all. May be called any number of times and by several
+    processes: one update ends the clone, the others change nothing.
     """
-    counts = await app.repos.funnel_steps.counts(planned)
+    counts = await app.repos.funnel_steps.counts(planned, counted)
     done, total = counts.get("done", 0), len(planned["clone"]["source_steps"])
     if counts.get("open"):
         if progress and done:
@@ -55,7 +59,7 @@ async def end_if_all_steps_ended(
 async def _why_steps_failed(app: App[FunnelRepos], planned: Document, failed: int) -> str:
     steps = await app.repos.funnel_steps.failed(planned)
     reasons = list(dict.fromkeys(str(one.get("last_error")) for one in steps))
-    why = "; ".join(reasons) or "their documents are gone"
+    why = "; ".join(reasons) or "their documents are gone or in quarantine"
     return f"{failed} of {planned['clone']['steps_total']} steps failed: {why}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -11,8 +12,9 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.errors import LeaseLost, Permanent, Transient
 from pipeline_engine.ids import derived_id
-from pipeline_engine.providers.storage import ObjectInfo, Storage
+from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.storage_errors import ObjectMissing
+from pipeline_engine.providers.storage_object import ObjectInfo
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
@@ -142,7 +144,7 @@ class ObjectCopier:
     async def _copy(self, storage: Storage, source_key: str, target_key: str) -> None:
         """Steps of a template copy the same sources again and again: a source seen before needs no HEAD request."""
         copied = await storage.copy(source_key, target_key, self._sources.get(source_key))
-        self._sources[source_key] = ObjectInfo(source_key, copied.size, copied.etag)
+        self._sources[source_key] = replace(copied, key=source_key)
         _drop_oldest(self._sources)
 
 

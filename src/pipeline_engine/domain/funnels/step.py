@@ -63,7 +63,7 @@ async def _work(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim) -> O
     except LeaseLost:
         await app.repos.funnel_steps.release_unchanged(held)
         raise
-    await end_if_all_steps_ended(app, clone, cache.progress)
+    await _end_clone(app, cache, clone)
     return None
 
 
@@ -94,18 +94,31 @@ async def _give_up(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim, f
     held = claim.document
     await app.repos.funnel_steps.end(held, "failed", last_error=failure.message, failures=held["attempts"])
     if clone := await app.repos.funnels.get(held["clone_id"]):
-        await end_if_all_steps_ended(app, clone, cache.progress)
+        await _end_clone(app, cache, clone)
     return None
 
 
 async def run_end(app: App[FunnelRepos], cache: CloneCache, funnel_id: ObjectId) -> None:
-    """End a planned clone if all its steps have ended; the process that ended the last one died before it could."""
+    """End a planned clone if all its steps have ended or were set aside.
+
+    The process that ended the last one died before it could, or the others could not be claimed.
+    """
     found = await app.repos.funnels.get(funnel_id)
     if not found or not (found.get("clone") or {}).get("planned"):
         return
+    await _end_clone(app, cache, found, await app.repos.funnel_steps.available())
+
+
+async def _end_clone(
+    app: App[FunnelRepos], cache: CloneCache, clone: Document, counted: dict[str, Any] | None = None
+) -> None:
+    """End a planned clone if all its steps that count have ended.
+
+    A clone that cannot be ended or changed is set aside; its steps are not to blame.
+    """
     try:
-        await end_if_all_steps_ended(app, found, cache.progress)
+        await end_if_all_steps_ended(app, clone, cache.progress, counted)
     except Exception as error:
         if not blames_document(error):
             raise
-        await app.repos.funnels.set_aside(funnel_id, f"cannot be ended: {full(error)}")
+        await app.repos.funnels.set_aside(clone["_id"], f"cannot be ended: {full(error)}")

@@ -17,7 +17,7 @@ from pipeline_engine.domain.imports.csv.header import Header, find_header
 from pipeline_engine.domain.imports.csv.mapping import ColumnMap, compile_mapping
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import ImportRequest, check_key, read_key
-from pipeline_engine.providers.storage import ObjectInfo
+from pipeline_engine.providers.storage_object import ObjectInfo
 from pipeline_engine.repos.import_repos import ImportRepos
 
 
