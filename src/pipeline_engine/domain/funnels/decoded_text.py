@@ -118,7 +118,7 @@ def _backslash(raw: str) -> str | None:
     if len(raw) == 12:  # a surrogate pair
         high, low = int(raw[2:6], 16), int(raw[8:], 16)
         return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
-    if len(raw) == 2:
+    if len(raw) <= 2:
         return raw[-1]
     if raw[1] in "uxUX":
         return _code(int(raw[2:], 16))

@@ -59,7 +59,7 @@ class ReferenceFinder:
 
     @cached_property
     def _stretches(self) -> Stretches:
-        return Stretches({text for one in set(self._by_text.values()) for text in (one, *_unicode_forms(one))})
+        return Stretches({text for one in set(self._by_text.values()) for text in _anchored(one)})
 
     def find(self, text: str, whole: bool = False) -> list[FoundReference]:
         """The references in every encoding, in the order of the text, none overlapping another.
@@ -138,6 +138,11 @@ def _meanings(key: str) -> set[str]:
         size = uuid.end()
         forms |= {form[:size].upper() + form[size:] for form in forms}
     return forms
+
+
+def _anchored(reference: str) -> set[str]:
+    """Texts whose anchors all the texts have that mean the reference."""
+    return {reference} | _unicode_forms(fully_decoded(reference))
 
 
 def _unicode_forms(text: str) -> set[str]:
