@@ -45,7 +45,9 @@ class LeftoverFinder:
         new = "\n".join(written).lower()
         marks = {mark: one for one in sorted({*self._sources, *traced}) if (mark := mark_of(one)) and mark not in new}
         self._by_mark, self._marks = marks, MarkFinder(marks)
-        texts = [*self._sources, *marks]
+        alone = ReferenceFinder(self._sources, exact=True)
+        around = [one for one in written if any(alone.find_plain(one))]  # file names may contain the source's ids
+        texts = [*self._sources, *marks, *around]
         self._stretches = Stretches(texts)
         self._overlap = MAX_ESCAPE * max(map(len, texts), default=0)
 

@@ -61,4 +61,5 @@ def base64_texts(text: str, depth: int = MAX_NESTED_BASE64) -> Iterator[tuple[in
 
 
 def _decoded(letters: bytes) -> str:
-    return a2b_base64(letters[: len(letters) // 4 * 4]).decode("latin-1")
+    padded = letters + b"AAA"  # so that the last letters count, however many there are
+    return a2b_base64(padded[: len(padded) // 4 * 4]).decode("latin-1")

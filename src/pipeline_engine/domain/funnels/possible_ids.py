@@ -10,7 +10,12 @@ from pipeline_engine.domain.funnels.stretches import one_byte_each
 FIT, OTHER = b"\1", b"\0"
 TABLE = bytes((FIT if chr(byte) in "0123456789abcdefABCDEF-" else OTHER)[0] for byte in range(256))
 MIN_CHARACTERS = 24
-ID = re.compile("(?<![0-9a-f])(?:[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])", re.IGNORECASE)
+# The digits of an escape are not part of the id that follows.
+ID = re.compile(
+    r"(?:(?<![0-9a-f])|(?<=%[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=\\x[0-9a-f]{2}))"
+    r"(?:[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])",
+    re.IGNORECASE,
+)
 
 
 def possible_ids(text: str) -> Iterator[str]:

@@ -103,7 +103,8 @@ class ReferenceFinder:
             size = length
             for begin, end in detours:
                 size += end - begin - 1 if begin < size else 0
-            reference = self._by_text.get(DETOUR.sub("/", piece[:size]))
+            plain = DETOUR.sub("/", piece[:size])
+            reference = self._by_text.get(plain) or self._by_spaced.get(_spaced(plain))
             if reference and not _is_part(text, start, start + size):
                 return start + size, reference
         return None
