@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from unicodedata import normalize
 from urllib.parse import quote
@@ -25,7 +26,7 @@ def json_text(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
-SPELLED = {
+SPELLED: dict[str, Callable[[str], str]] = {
     "raw": str,
     "pct": quote,
     "pct-paren": lambda text: quote(text, "/()"),

@@ -111,7 +111,7 @@ def test_base64_is_looked_into(reference: str, encoding: Encoding, outer: Encodi
 def test_whatever_may_be_a_form_is_reported(place: str, id: str) -> None:
     for page in (Page(place.format(id), ""), Page("", place.format(id))):
         seen = mentions(page, frozenset([PHOTO]))
-        assert (seen.ids, seen.forms, seen.hidden) == ({id}, frozenset(), frozenset())
+        assert (set(seen.ids), set(seen.forms), set(seen.hidden)) == ({id}, set(), set())
     assert mentions(Page(base64(place.format(id)), ""), frozenset()).hidden == {id}
     assert mentions(Page(place.format(id), ""), frozenset([id])).ids == frozenset()
 
