@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.funnels.decoded_text import decoded_texts, fully_decoded
+from pipeline_engine.domain.funnels.decoded_text import DecodedText, decoded_texts, fully_decoded
 from pipeline_engine.domain.funnels.page import Page
 from pipeline_engine.domain.funnels.page_process import mentions, rewritten
 from tests.support.pages import ENCODINGS, FOLDER, FUNNEL, MAP, PHOTO, Encoding, percents_in_html, rewrite_one
@@ -61,7 +61,7 @@ def test_planted_references_are_replaced_and_the_rest_is_not(
     assert rewrite_one(planted(reference)) == planted(MAP[reference])
 
 
-NAMES = st.text("ab/", min_size=1, max_size=6).map(lambda name: f"k{name}z")
+NAMES = st.text("ab/", min_size=1, max_size=6).map(lambda name: f"k{name}z").filter(lambda name: "//" not in name)
 
 
 @given(st.dictionaries(NAMES, NAMES, max_size=5), st.lists(NAMES, max_size=8))
@@ -72,7 +72,7 @@ def test_never_chained(replacements: dict[str, str], words: list[str]) -> None:
 
 @given(TEXTS)
 def test_every_reading_knows_where_its_characters_stand(text: str) -> None:
-    for reading in decoded_texts(text):
+    for reading in decoded_texts(DecodedText(text)):
         places = [reading.source(at) for at in range(len(reading.text) + 1)]
         assert places == sorted(set(places))
         assert (places[0], places[-1]) == (0, len(text)) or not text

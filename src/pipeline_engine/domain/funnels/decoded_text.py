@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from html.entities import html5
 
@@ -25,25 +25,26 @@ ESCAPE = re.compile(
     |   (?<=%) (?:25)++
     |   (?<=&) (?:amp;)*+ (?: \#[0-9]{1,7}; | \#x{H}{1,6}; | [a-z][a-z0-9]{1,30}+; )
     |   (?<=&) (?:amp;)++
-    |   (?<=\\) \\*+ (?: ud[89ab]{H}{2}\\++ud[c-f]{H}{2} | u{H}{4} | x{H}{2} | [^\w\\] )
+    |   (?<=\\) \\*+ (?: ud[89ab]{H}{2}\\++ud[c-f]{H}{2} | u{H}{4} | x{H}{2} | [^\w\\] | {H}{2,6}+[ \t\n\f]?+ )
     |   (?<=\\) \\++
     )
     """.replace("{P}", "%(?:25)*+").replace("{H}", "[0-9a-f]"),
     re.VERBOSE | re.IGNORECASE,
 )
 REPEATED_ESCAPE = re.compile("(?<=%)(?:25)+(?=[0-9a-fA-F]{2})|(?<=&)(?:amp;)+(?=[#\\w])|(?<=\\\\)\\\\+")
-MAX_CACHED_TEXT = 256 * 1024  # characters
 MAX_CACHED_ESCAPE = 32  # characters
 
 
 class DecodedText:
     """The text after one more round of decoding than `below`; without `below`, the source itself."""
 
-    def __init__(self, text: str, below: DecodedText | None = None) -> None:
+    def __init__(
+        self, text: str, below: DecodedText | None = None, at: array[int] | None = None, ends: array[int] | None = None
+    ) -> None:
         self.text = text
         self._below = below
-        self._at = array("I")  # where each decoded character stands in this text
-        self._ends = array("I")  # where its escape ends in the text below
+        self._at = array("I") if at is None else at  # where each decoded character stands in this text
+        self._ends = array("I") if ends is None else ends  # where its escape ends in the text below
 
     def source(self, at: int) -> int:
         """Where the character at `at` stands in the source, or where its escape begins there."""
@@ -59,31 +60,24 @@ class DecodedText:
         """This text decoded once more; None when it has nothing to decode."""
         pieces: list[str] = []
         deeper, done, shift = DecodedText("", self), 0, 0
-        for escape in ESCAPE.finditer(self.text):
+        text, at, ends = self.text, deeper._at, deeper._ends
+        for escape in ESCAPE.finditer(text):
             raw = escape[0]
-            char = _cached_character(raw) if len(raw) < MAX_CACHED_ESCAPE else _character(raw)
-            if char:
+            if char := _cached_character(raw) if len(raw) < MAX_CACHED_ESCAPE else _character(raw):
                 start, end = escape.span()
-                pieces += (self.text[done:start], char)
-                deeper._at.append(start - shift)
-                deeper._ends.append(end)
+                pieces += (text[done:start], char)
+                at.append(start - shift)
+                ends.append(end)
                 done, shift = end, shift + end - start - 1
         if not done:
             return None
-        deeper.text = "".join(pieces) + self.text[done:]
+        deeper.text = "".join(pieces) + text[done:]
         return deeper
 
 
-def decoded_texts(text: str) -> Iterable[DecodedText]:
-    """The source as it stands, then decoded once, twice and so on, until a round changes nothing.
-
-    Cached for the latest texts: the process looks for a page's mentions and a little later rewrites it.
-    """
-    return _cached(text) if len(text) <= MAX_CACHED_TEXT else _decoded_texts(text)
-
-
-def _decoded_texts(text: str) -> Iterator[DecodedText]:
-    decoded: DecodedText | None = DecodedText(text)
+def decoded_texts(text: DecodedText) -> Iterator[DecodedText]:
+    """The text as it stands, then decoded once, twice and so on, until a round changes nothing."""
+    decoded: DecodedText | None = text
     for _ in range(MAX_DECODED_TEXTS):
         if decoded is None:
             return
@@ -93,13 +87,8 @@ def _decoded_texts(text: str) -> Iterator[DecodedText]:
 
 def fully_decoded(text: str) -> str:
     """The text after the last round."""
-    *_, last = _decoded_texts(text)
+    *_, last = decoded_texts(DecodedText(text))
     return last.text
-
-
-@lru_cache(16)  # two texts for each of five steps, and some more
-def _cached(text: str) -> tuple[DecodedText, ...]:
-    return tuple(_decoded_texts(text))
 
 
 def _character(raw: str) -> str | None:
@@ -129,7 +118,12 @@ def _backslash(raw: str) -> str | None:
     if len(raw) == 12:  # a surrogate pair
         high, low = int(raw[2:6], 16), int(raw[8:], 16)
         return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
-    return _code(int(raw[2:], 16)) if len(raw) > 2 else raw[-1]
+    if len(raw) <= 2:
+        return raw[-1]
+    if raw[1] in "uxUX":
+        return _code(int(raw[2:], 16))
+    code = int(raw[1:], 16)  # CSS; whitespace ends it
+    return _code(code) if code >= ord(" ") else None
 
 
 def _code(code: int) -> str | None:

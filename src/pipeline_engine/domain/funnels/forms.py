@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.clone_map import CloneMap, clone_uuid
+from pipeline_engine.domain.funnels.page import Mentions
 from pipeline_engine.domain.funnels.source import foreign_to
 from pipeline_engine.errors import Permanent
 from pipeline_engine.repos.funnel_repos import FunnelRepos
@@ -16,16 +18,31 @@ from pipeline_engine.repos.funnel_repos import FunnelRepos
 Document = Mapping[str, Any]
 
 
-async def copy_forms(
-    app: App[FunnelRepos], clone_map: CloneMap, mentioned: Collection[str]
-) -> tuple[dict[str, str], list[str]]:
-    """{form id: the id of its copy, or '' where there is no form to copy}, and a warning for each that is missing.
+@dataclass(frozen=True)
+class CopiedForms:
+    """`new` is {form id: the id of its copy, or '' where there is no form to copy}; `hidden` are ids of forms that only
+    base64 names and that are not copied."""
+
+    new: Mapping[str, str]
+    warnings: Sequence[str] = ()
+    hidden: Sequence[str] = ()
+
+
+async def copy_forms(app: App[FunnelRepos], clone_map: CloneMap, seen: Mentions) -> CopiedForms:
+    """Copy the forms that a page mentions. Outside `/userform/<id>`, an id counts if there is such a form.
 
     Raises: Permanent `form` when a unique index refuses a copy.
     """
+    possible = seen.forms | seen.ids | seen.hidden
+    if not possible:
+        return CopiedForms({})
+    known = await _sources(app, clone_map, possible)
+    mentioned = seen.forms | {id for id in seen.ids if id.lower() in known}
+    named = {id.lower() for id in mentioned}
+    hidden = sorted(id for id in seen.hidden if id.lower() in known.keys() - named)
+    sources = {id: form for id, form in known.items() if id in named}
     if not mentioned:
-        return {}, []
-    sources = await _sources(app, clone_map, mentioned)
+        return CopiedForms({}, hidden=hidden)
     there = await app.repos.forms.of_clone(clone_map.clone)
     now = app.clock.now()
     missing = [_copy(form, clone_map, now) for id, form in sources.items() if id not in there]
@@ -35,7 +52,7 @@ async def copy_forms(
     if lost := sorted(sources.keys() - there.keys()):
         raise Permanent(f"forms could not be copied, a unique index refuses them: {', '.join(lost)}", "form")
     new = {id: there.get(id.lower(), "") for id in mentioned}
-    return new, [f"form {id}: there is none in this account" for id in sorted(new) if not new[id]]
+    return CopiedForms(new, [f"form {id}: there is none in this account" for id in sorted(new) if not new[id]], hidden)
 
 
 async def _sources(app: App[FunnelRepos], clone_map: CloneMap, mentioned: Collection[str]) -> dict[str, Document]:

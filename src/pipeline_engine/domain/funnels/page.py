@@ -28,16 +28,21 @@ class Page:
 
 @dataclass(frozen=True)
 class Mentions:
-    """What a page mentions: those of the references asked for, the ids of all its forms, a chat widget."""
+    """What a page mentions: those of the references asked for, the ids of all its forms, a chat widget.
+
+    `ids` are other ids and `hidden` those in base64 alone; each may be the id of a form, or of anything else.
+    """
 
     references: frozenset[str]
     forms: frozenset[str]
     chat: bool
+    ids: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A reference that a rewritten page still contains.
+    """A reference that a rewritten page still contains; a `trace` contains the mark of one, or one in base64.
 
     `at` counts characters. It is exact for a plain reference and close for an encoded one.
     """
@@ -45,11 +50,12 @@ class Leftover:
     part: Part
     at: int
     reference: str
+    trace: bool = False
 
 
 @dataclass(frozen=True)
 class RewrittenPage:
-    """`chat_set` is the number of chat widgets whose key was set. The page is usable only without leftovers."""
+    """`chat_set` is the number of chat widgets whose key was set. The page is usable if all leftovers are traces."""
 
     page: Page
     chat_set: int
@@ -63,6 +69,7 @@ class FindMentions(msgspec.Struct, frozen=True, tag=True):
 class RewritePage(msgspec.Struct, frozen=True, tag=True):
     replacements: dict[str, str]
     chat_key: str | None
+    traced: list[str] = []  # of these, only traces are looked for
 
 
 class PageRequest(msgspec.Struct, frozen=True):

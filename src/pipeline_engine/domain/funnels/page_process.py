@@ -7,12 +7,16 @@ the process, and 2 GB more memory than it had, after which the page fails. Its e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
+from urllib.parse import unquote
+from uuid import UUID
 
 from pipeline_engine.domain.funnels.chat import chat_keys
 from pipeline_engine.domain.funnels.decoded_text import decoded_texts
 from pipeline_engine.domain.funnels.leftovers import LeftoverFinder
+from pipeline_engine.domain.funnels.marks import base64_texts
 from pipeline_engine.domain.funnels.page import (
     FindMentions,
     Leftover,
@@ -29,12 +33,18 @@ from pipeline_engine.domain.funnels.page import (
     encode_piece,
     pieces,
 )
+from pipeline_engine.domain.funnels.possible_ids import possible_ids
 from pipeline_engine.domain.funnels.reference_finder import ReferenceFinder
 from pipeline_engine.domain.funnels.rewrite import key_edits, replaced
+from pipeline_engine.domain.funnels.stretches import Stretches
 from pipeline_engine.providers.child_work import answer, messages
 
 CPU_SECONDS = 20.0
 MEMORY_BYTES = 2 * 1024**3
+UUID_CHARACTERS = 36
+MAX_IDS = 5_000
+"""Of a page, that may be ids of forms."""
+MAX_IDS_READ = 100_000
 FORM = re.compile(r"/userform/([0-9a-f-]{24,36})(?![\w-])", re.IGNORECASE)
 
 
@@ -54,34 +64,47 @@ def main() -> None:
 def _result(work: FindMentions | RewritePage, page: Page) -> Mentions | RewrittenPage:
     if isinstance(work, FindMentions):
         return mentions(page, frozenset(work.references))
-    return rewritten(page, work.replacements, work.chat_key)
+    return rewritten(page, work.replacements, work.chat_key, work.traced)
 
 
 def mentions(page: Page, references: frozenset[str]) -> Mentions:
     """What the page mentions, in whatever encoding. Pure."""
-    finder = _finder(references)
+    finder, around_forms = _finder(references), _around_forms()
     texts = (page.html, page.components)
+    plain = [one.text for text in texts for one in decoded_texts(around_forms.of(text))]
+    forms = frozenset(id for text in plain for id in FORM.findall(text))
+    known = forms | {reference[:UUID_CHARACTERS] for reference in references}
+    ids = _some(id for text in (*texts, *plain) for id in possible_ids(text) if id not in known)
+    inner = (inner for text in texts for _, inner in base64_texts(text))
     return Mentions(
         references=frozenset(found.reference for text in texts for found in finder.find(text)),
-        forms=frozenset().union(*map(_form_ids, texts)),
+        forms=forms,
         chat=bool(chat_keys(page.html)),
+        ids=ids,
+        hidden=_some(id for text in inner for id in possible_ids(unquote(text)) if id not in known | ids),
     )
 
 
-def _form_ids(text: str) -> frozenset[str]:
-    """The id of every `/userform/<id>`, spelled as in the text."""
-    return frozenset(id for decoded in decoded_texts(text) for id in FORM.findall(decoded.text))
+def _some(ids: Iterator[str]) -> frozenset[str]:
+    return frozenset(islice(dict.fromkeys(islice(ids, MAX_IDS_READ)), MAX_IDS))
 
 
-def rewritten(page: Page, replacements: dict[str, str], chat_key: str | None) -> RewrittenPage:
+@lru_cache(1)
+def _around_forms() -> Stretches:
+    return Stretches([f"/userform/{UUID(int=0)}"])
+
+
+def rewritten(
+    page: Page, replacements: dict[str, str], chat_key: str | None, traced: Iterable[str] = ()
+) -> RewrittenPage:
     """The page with every reference replaced and, unless `chat_key` is None, the key of its chat widgets set. Pure."""
     finder = _finder(frozenset(replacements))
     edits, widgets = ([], 0) if chat_key is None else key_edits(page.html, chat_key)
     html = replaced(page.html, finder, replacements, edits)
     components = replaced(page.components, finder, replacements)
-    leftovers = LeftoverFinder(replacements)
+    leftovers = _leftover_finder(frozenset(replacements.items()), frozenset(traced))
     texts: tuple[tuple[Part, str], ...] = (("html", html), ("components", components))
-    left = tuple(Leftover(part, at, reference) for part, text in texts for at, reference in leftovers.find(text))
+    left = tuple(Leftover(part, *one) for part, text in texts for one in leftovers.find(text))
     return RewrittenPage(Page(html, components), widgets, left)
 
 
@@ -89,6 +112,11 @@ def rewritten(page: Page, replacements: dict[str, str], chat_key: str | None) ->
 def _finder(references: frozenset[str]) -> ReferenceFinder:
     """Compiled once for all steps of a funnel: they ask for the same references."""
     return ReferenceFinder(references)
+
+
+@lru_cache(4)
+def _leftover_finder(replacements: frozenset[tuple[str, str]], traced: frozenset[str]) -> LeftoverFinder:
+    return LeftoverFinder(dict(replacements), traced)
 
 
 def _text(incoming: Iterator[bytes], count: int) -> str:

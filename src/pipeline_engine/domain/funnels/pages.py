@@ -28,8 +28,8 @@ MAX_CHARACTERS = 32 * 1024 * 1024
 
 
 async def look(app: App, page: Page, references: Collection[str]) -> Mentions:
-    """Those of the references that the page mentions, in whatever encoding; the id of every `/userform/<id>`; whether
-    it has a chat widget.
+    """Those of the references that the page mentions, in whatever encoding; the id of every `/userform/<id>` and
+    whatever else may be the id of a form; whether it has a chat widget.
 
     Raises: Permanent `page_too_large`, or `page_too_hard` when the page needs too much time or memory; Transient when
     the page process dies.
@@ -40,13 +40,15 @@ async def look(app: App, page: Page, references: Collection[str]) -> Mentions:
     return answer.mentions
 
 
-async def rewrite(app: App, page: Page, replacements: Mapping[str, str], chat_key: str | None) -> RewrittenPage:
+async def rewrite(
+    app: App, page: Page, replacements: Mapping[str, str], chat_key: str | None, traced: Collection[str] = ()
+) -> RewrittenPage:
     """The page with every reference replaced ('' removes it) and, unless `chat_key` is None, the key of its chat
-    widgets set.
+    widgets set. Of the references in `traced`, only traces are looked for.
 
     Raises: as `look`.
     """
-    answer, written = await _ask(app.pages, page, RewritePage(dict(replacements), chat_key))
+    answer, written = await _ask(app.pages, page, RewritePage(dict(replacements), chat_key, list(traced)))
     if answer.rewritten is None:
         raise _too_large_for_memory(page)
     return RewrittenPage(written, *answer.rewritten)

@@ -1,21 +1,27 @@
 """Finds references (24-hex ids, uuids, image keys) in a text: leftmost first, of these the longest, none that is only
 a part of a longer id or key. Pure.
 
-Most of a page has no run of characters that a reference could begin with, and is skipped quickly. In the rest, one
-regular expression finds where a reference may begin and dictionaries say which one it is, so the time hardly depends
-on the number of references.
+An automaton finds where a reference may begin, however many there are; dictionaries say which one it is.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
+from typing import NamedTuple
+from unicodedata import normalize
+
+from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from pipeline_engine.domain.funnels.decoded_text import DecodedText, decoded_texts, fully_decoded
+from pipeline_engine.domain.funnels.stretches import Stretches, one_byte_each
 
-HEAD_CHARACTERS = 8  # of a reference, which the expression searches for: a uuid's before its first dash
-OTHER, FIT = b"\0", b"\1"  # whether a character occurs in any head
+HEAD_CHARACTERS = 8  # of a reference, which the automaton searches for: a uuid's before its first dash
+DETOUR = re.compile(r"/(?:\.?/)++")  # which means a slash
+MAX_DETOUR = 16  # characters, of all detours in a key
+UUID_START = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
 ID = re.compile(r"[0-9a-fA-F-]{24,36}")
 HEX = frozenset("0123456789abcdefABCDEF")
 WORD = re.compile(r"\w")
@@ -26,8 +32,7 @@ LONGER_AFTER = re.compile(r"\w|[-./]\w|%[0-9a-fA-F]{2}|\\+[ux][0-9a-fA-F]{2}")
 CONTROL_ESCAPES = frozenset(f"\\{letter}" for letter in "bfnrt")
 
 
-@dataclass(frozen=True)
-class FoundReference:
+class FoundReference(NamedTuple):
     """A reference from `start` to `end` of the source; in `decoded`, it is plain, starts at `at` and reads `text`."""
 
     start: int
@@ -41,102 +46,113 @@ class FoundReference:
 class ReferenceFinder:
     """Finds a fixed set of references; compiled once for many texts."""
 
-    def __init__(self, references: Collection[str]) -> None:
-        self._by_text = _by_text(reference for reference in references if reference)
+    def __init__(self, references: Collection[str], exact: bool = False) -> None:
+        """With `exact`, another path, Unicode form or case that leads to the same image does not count."""
+        self._exact = exact
+        self._by_text = _by_text([reference for reference in references if reference], exact)
         self._by_spaced = {_spaced(text): reference for text, reference in reversed(self._by_text.items())}
-        lengths: dict[str, set[int]] = {}
+        lengths: dict[bytes, set[int]] = {}
         for text in self._by_spaced:
-            lengths.setdefault(text[:HEAD_CHARACTERS], set()).add(len(text))
-        self._lengths = {head: _longest_first(head, lengths) for head in lengths}
-        self._head = re.compile(_either(sorted(lengths)))
-        self._fit = _fit(lengths)
-        self._stretch = FIT * min(map(len, lengths), default=1)
+            lengths.setdefault(one_byte_each(text[:HEAD_CHARACTERS]), set()).add(len(text))
+        self._heads = BytesAhoCorasick(list(lengths), implementation=Implementation.DFA)
+        self._lengths = [sorted(one, reverse=True) for one in lengths.values()]
 
-    def find(self, text: str) -> list[FoundReference]:
-        """The references in every encoding, in the order of the text, none overlapping another."""
+    @cached_property
+    def _stretches(self) -> Stretches:
+        return Stretches({text for one in set(self._by_text.values()) for text in _anchored(one)})
+
+    def find(self, text: str, whole: bool = False) -> list[FoundReference]:
+        """The references in every encoding, in the order of the text, none overlapping another.
+
+        With `whole`, what is around them is decoded too, however far away.
+        """
         found = [
-            FoundReference(decoded.source(start), decoded.source(end), name, decoded, start, decoded.text[start:end])
-            for decoded in decoded_texts(text)
+            (decoded.source(start), -decoded.source(end), nth, start, end, name, decoded)
+            for nth, decoded in enumerate(decoded_texts(DecodedText(text) if whole else self._stretches.of(text)))
             for start, end, name in self.find_plain(decoded.text)
         ]
-        found.sort(key=lambda one: (one.start, -one.end))
+        found.sort(key=itemgetter(0, 1, 2))
         return list(_apart(found))
 
     def find_plain(self, text: str) -> Iterator[tuple[int, int, str]]:
         """Start, end and name of the references that are not encoded."""
-        fit = _bytes(text).translate(self._fit) + OTHER
-        at = stop = 0
-        while (at := fit.find(self._stretch, at)) >= 0:
-            if at >= stop:
-                stop = fit.find(OTHER, at)
-            if head := self._head.search(text, at, stop):
-                start = head.start()
-                at, reference = self._at(text, start, head[0])
-                if reference:
-                    yield start, at, reference
-            else:
-                at = stop
+        spaced, done = _spaced(text), 0
+        for start, lengths in self._starts(spaced):
+            if start >= done:
+                found = self._whole(text, spaced, start, lengths)
+                if not found and not self._exact:
+                    found = self._by_other_path(text, start, lengths)
+                if found:
+                    done, reference = found
+                    yield start, done, reference
 
-    def _at(self, text: str, start: int, head: str) -> tuple[int, str | None]:
-        for length in self._lengths[_spaced(head)]:
-            candidate = text[start : start + length]
-            end = start + len(candidate)
-            reference = self._by_text.get(candidate) or self._by_spaced.get(_spaced(candidate))
+    def _whole(self, text: str, spaced: str, start: int, lengths: list[int]) -> tuple[int, str] | None:
+        """Where the longest reference ends that begins here, and its name."""
+        for length in lengths:
+            end = min(start + length, len(text))
+            reference = self._by_text.get(text[start:end]) or self._by_spaced.get(spaced[start:end])
             if reference and not _is_part(text, start, end):
                 return end, reference
-        return start + 1, None
+        return None
+
+    def _by_other_path(self, text: str, start: int, lengths: list[int]) -> tuple[int, str] | None:
+        """The same, with slashes doubled or dots between them."""
+        piece = text[start : start + lengths[0] + MAX_DETOUR]
+        detours = [match.span() for match in DETOUR.finditer(piece)]
+        for length in lengths if detours else ():
+            size = length
+            for begin, end in detours:
+                size += end - begin - 1 if begin < size else 0
+            plain = DETOUR.sub("/", piece[:size])
+            reference = self._by_text.get(plain) or self._by_spaced.get(_spaced(plain))
+            if reference and not _is_part(text, start, start + size):
+                return start + size, reference
+        return None
+
+    def _starts(self, spaced: str) -> list[tuple[int, list[int]]]:
+        """Where a reference may begin, in order, and how long those may be that begin so, longest first."""
+        starts: dict[int, list[int]] = {}
+        for which, start, _ in self._heads.find_matches_as_indexes(one_byte_each(spaced), overlapping=True):
+            lengths = self._lengths[which]
+            starts[start] = sorted({*starts[start], *lengths}, reverse=True) if start in starts else lengths
+        return sorted(starts.items())
 
 
-def _by_text(references: Iterable[str]) -> dict[str, str]:
+def _by_text(references: Iterable[str], exact: bool) -> dict[str, str]:
     """{text: reference} for every plain text that means a reference. A reference's own text has precedence."""
     by_text = {reference: reference for reference in references}
     for reference in list(by_text):
-        for text in (fully_decoded(reference), *_cases(reference)):
+        plain = fully_decoded(reference)
+        for text in _cases(plain) if ID.fullmatch(plain) else (plain,) if exact else _meanings(plain):
             by_text.setdefault(text, reference)
     return by_text
 
 
-def _cases(reference: str) -> tuple[str, ...]:
-    return (reference.lower(), reference.upper()) if ID.fullmatch(reference) else ()
+def _cases(text: str) -> tuple[str, ...]:
+    return text, text.lower(), text.upper()
+
+
+def _meanings(key: str) -> set[str]:
+    """Other texts that lead to the same object, or would do so in another place."""
+    forms = _unicode_forms(key)
+    if uuid := UUID_START.match(key):
+        size = uuid.end()
+        forms |= {form[:size].upper() + form[size:] for form in forms}
+    return forms
+
+
+def _anchored(reference: str) -> set[str]:
+    """Texts whose anchors all the texts have that mean the reference."""
+    return {reference} | _unicode_forms(fully_decoded(reference))
+
+
+def _unicode_forms(text: str) -> set[str]:
+    return {text} if text.isascii() else {text, normalize("NFC", text), normalize("NFD", text)}
 
 
 def _spaced(text: str) -> str:
     """The text with each plus as a space, which it means in a form's data."""
     return text.replace("+", " ")
-
-
-def _longest_first(head: str, lengths: dict[str, set[int]]) -> list[int]:
-    """The lengths of all references that may begin where the expression finds this head."""
-    heads = (head[:size] for size in range(1, len(head) + 1))
-    return sorted(set().union(*(lengths.get(one, ()) for one in heads)), reverse=True)
-
-
-def _fit(heads: Iterable[str]) -> bytes:
-    """A table for `bytes.translate` that maps the characters of heads to FIT and all others to OTHER."""
-    characters = {char for head in heads for char in head.replace(" ", " +")}
-    fit = _bytes("".join(characters))
-    return b"".join(FIT if byte in fit else OTHER for byte in range(256))
-
-
-def _bytes(text: str) -> bytes:
-    """One byte for each character; all those beyond Latin-1 become the same byte."""
-    return text.encode("latin-1", "replace")
-
-
-def _either(heads: list[str]) -> str:
-    """An expression for the longest of the sorted heads that fits. It is a tree, so that many heads cost little."""
-    if len(heads) == 1:
-        return "".join(map(_character, heads[0]))
-    branches: dict[str, list[str]] = {}
-    for head in heads:
-        branches.setdefault(head[:1], []).append(head[1:])
-    shortest = branches.pop("", None)
-    either = "|".join(_character(first) + _either(rests) for first, rests in branches.items())
-    return f"(?:{either}){'?' if shortest else ''}"
-
-
-def _character(char: str) -> str:
-    return "[ +]" if char == " " else re.escape(char)
 
 
 def _is_part(text: str, start: int, end: int) -> bool:
@@ -151,9 +167,9 @@ def _is_part(text: str, start: int, end: int) -> bool:
     return bool(begins_inside or ends_inside)
 
 
-def _apart(found: Iterable[FoundReference]) -> Iterator[FoundReference]:
-    end = 0
-    for one in found:
-        if one.start >= end:
-            yield one
-            end = one.end
+def _apart(found: Iterable[tuple[int, int, int, int, int, str, DecodedText]]) -> Iterator[FoundReference]:
+    done = 0
+    for start, minus_end, _, at, stop, name, decoded in found:
+        if start >= done:
+            done = -minus_end
+            yield FoundReference(start, done, name, decoded, at, decoded.text[at:stop])

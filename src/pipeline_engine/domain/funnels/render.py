@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.forms import copy_forms
 from pipeline_engine.domain.funnels.images import copy_images
-from pipeline_engine.domain.funnels.page import Mentions, Page, RewrittenPage
+from pipeline_engine.domain.funnels.page import Leftover, Mentions, Page
 from pipeline_engine.domain.funnels.pages import look, rewrite
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.repos.funnel_repos import FunnelRepos
@@ -24,6 +24,8 @@ Document = Mapping[str, Any]
 MAX_READS = 5
 MAX_LEFTOVERS_NAMED = 5
 """In an error message."""
+MAX_TRACES_NAMED = 20
+"""In the warnings of one page."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,18 @@ async def _rendered(
     seen = await look(app, page, [*clone_map.ids, *keys])
     wanted = (seen.references & keys.keys()) | clone_map.assigned_images(source_step)
     missing = await copy_images(app, cache.copier, clone_map, sorted(wanted))
-    forms, lost_forms = await copy_forms(app, clone_map, seen.forms)
+    forms = await copy_forms(app, clone_map, seen)
     chat_key, no_chat = await _chat_key(app, clone_map, seen)
     images = {**keys, **dict.fromkeys(missing, "")}
-    new = await rewrite(app, page, {**clone_map.ids, **images, **forms}, chat_key)
-    if new.leftovers:
-        raise Permanent(_name_leftovers(new), "left")
-    errors = [*missing.values(), *lost_forms, *no_chat]
+    new = await rewrite(app, page, {**clone_map.ids, **images, **forms.new}, chat_key, forms.hidden)
+    if left := [one for one in new.leftovers if not one.trace]:
+        raise Permanent(_name_leftovers(left), "left")
+    errors = [*missing.values(), *forms.warnings, *no_chat, *_name_traces(source_step, new.leftovers)]
     return Rendered(
         html=None if html is None else new.page.html,
         components=new.page.components or "{}",
         errors=errors,
-        counts=_counts(clone_map, seen, images, forms, new.chat_set),
+        counts=_counts(clone_map, seen, images, forms.new, new.chat_set),
     )
 
 
@@ -97,9 +99,18 @@ async def _chat_key(app: App[FunnelRepos], clone_map: CloneMap, seen: Mentions) 
     return key, [] if key else [f"chat: there is no token for the domain {domain}, the page keeps the original's key"]
 
 
-def _name_leftovers(new: RewrittenPage) -> str:
-    places = [f"{one.reference} in {one.part} at {one.at}" for one in new.leftovers[:MAX_LEFTOVERS_NAMED]]
-    return f"{len(new.leftovers)} references to the original are left: {'; '.join(places)}"
+def _name_leftovers(left: Sequence[Leftover]) -> str:
+    places = [f"{one.reference} in {one.part} at {one.at}" for one in left[:MAX_LEFTOVERS_NAMED]]
+    return f"{len(left)} references to the original are left: {'; '.join(places)}"
+
+
+def _name_traces(source_step: ObjectId, left: Sequence[Leftover]) -> list[str]:
+    named = [
+        f"{one.reference}: {one.part} of the step {source_step} still contains its id, near character {one.at}"
+        for one in left[:MAX_TRACES_NAMED]
+    ]
+    more = len(left) - len(named)
+    return named + ([f"{more} more ids of the original are left in the step {source_step}"] if more else [])
 
 
 def _counts(

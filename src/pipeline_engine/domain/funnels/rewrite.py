@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
+from string import ascii_letters, digits
+from typing import Literal
+from unicodedata import is_normalized, normalize
 from urllib.parse import quote
 
 from pipeline_engine.domain.funnels.chat import chat_keys
@@ -13,6 +16,14 @@ from pipeline_engine.domain.funnels.reference_finder import FoundReference, Refe
 
 SAFE = re.compile(r"[\w./~-]*", re.ASCII)
 ENCODED_PERCENT = re.compile("%(?:25)*(?=[0-9a-fA-F]{2}$)")
+UNICODE_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+MAX_ADDRESS = 500  # characters before and after the key
+ADDRESS_CHARACTERS = ascii_letters + digits + "_.~:@/+-"
+HOST = re.compile("(?:https?:)?//", re.IGNORECASE)
+# To what ends an attribute, a string or a url(), also where this is escaped.
+QUERY = re.compile(
+    r"""[?#](?:[^\s"'<>()\\,;&%]|&(?!quot|apos|lt|gt|nbsp|\#)|(?<=&amp);|%(?!2[27]|3[ce]))*+""", re.IGNORECASE
+)
 
 Edit = tuple[int, int, str]
 """Start, end and the new text between them."""
@@ -20,8 +31,26 @@ Edit = tuple[int, int, str]
 
 def replaced(text: str, finder: ReferenceFinder, replacements: Mapping[str, str], edits: Iterable[Edit] = ()) -> str:
     """The text with the edits made and every reference replaced that no edit covers."""
-    found = [(one.start, one.end, _written(text, one, replacements[one.reference])) for one in finder.find(text)]
+    whole = any(not new and "/" in old for old, new in replacements.items())  # for the addresses of emptied images
+    found = [_edit(text, one, replacements[one.reference]) for one in finder.find(text, whole)]
     return _edited(text, sorted([*edits, *found], key=lambda edit: edit[0]))
+
+
+def _edit(text: str, found: FoundReference, new: str) -> Edit:
+    if new or "/" not in found.reference:
+        return found.start, found.end, _written(text, found, new)
+    return (*_address(found), "")
+
+
+def _address(found: FoundReference) -> tuple[int, int]:
+    """Where the address begins and ends that leads to this image: what would be left of it requests the bucket."""
+    decoded, end = found.decoded, found.at + len(found.text)
+    before = decoded.text[max(0, found.at - MAX_ADDRESS) : found.at]
+    path = before[len(before.rstrip(ADDRESS_CHARACTERS)) :]
+    host = HOST.search(path)
+    start = found.at - len(path) + (host.start() if host else path.rfind(":") + 1)
+    query = QUERY.match(decoded.text, end, end + MAX_ADDRESS) if path.endswith("/") else None
+    return decoded.source(start if path.endswith("/") else found.at), decoded.source(query.end() if query else end)
 
 
 def key_edits(html: str, key: str) -> tuple[list[Edit], int]:
@@ -48,7 +77,7 @@ def _edited(text: str, edits: Iterable[Edit]) -> str:
 def _written(text: str, found: FoundReference, new: str) -> str:
     """`new` in the encoding of what it replaces. The end that both share (mostly the file's name) stays untouched."""
     if found.text != found.reference:
-        new = fully_decoded(new)
+        new = _in_form_of(found, fully_decoded(new))
     kept = _common_end(found.text, new)
     size = len(found.text) - kept
     start, end = found.start, found.decoded.source(found.at + size)
@@ -59,13 +88,32 @@ def _written(text: str, found: FoundReference, new: str) -> str:
     return changed + text[end : found.end]
 
 
+def _in_form_of(found: FoundReference, new: str) -> str:
+    """`new` with composed characters where the text has them, decomposed ones where it has those."""
+    for form in UNICODE_FORMS:
+        if is_normalized(form, found.text) and not is_normalized(form, found.reference):
+            return normalize(form, new)
+    return new
+
+
 def _common_end(old: str, new: str) -> int:
-    size = 0
-    for one, other in zip(reversed(old), reversed(new), strict=False):
-        if one != other and (one, other) != ("+", " "):
-            break
-        size += 1
-    return size
+    """How many characters at their ends are the same; a plus in the old one may mean a space."""
+    if "+" in old:
+        old = "".join(" " if (one, other) == ("+", " ") else one for one, other in _aligned(old, new))
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[len(old) - middle :] == new[len(new) - middle :]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _aligned(old: str, new: str) -> Iterator[tuple[str, str]]:
+    """Each character of the old text with that of the new one which is as far from its end."""
+    missing = len(old) - len(new)
+    return zip(old, new[-missing:] if missing < 0 else "\0" * missing + new, strict=True)
 
 
 def _spellings(text: str, found: FoundReference) -> dict[str, str]:

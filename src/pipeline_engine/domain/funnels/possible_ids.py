@@ -1,0 +1,27 @@
+"""What may be the id of a form in a text, wherever it stands. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pipeline_engine.domain.funnels.stretches import one_byte_each
+
+FIT, OTHER = b"\1", b"\0"
+TABLE = bytes((FIT if chr(byte) in "0123456789abcdefABCDEF-" else OTHER)[0] for byte in range(256))
+MIN_CHARACTERS = 24
+# The digits of an escape are not part of the id that follows.
+ID = re.compile(
+    r"(?:(?<![0-9a-f])|(?<=%[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=\\x[0-9a-f]{2}))"
+    r"(?:[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])",
+    re.IGNORECASE,
+)
+
+
+def possible_ids(text: str) -> Iterator[str]:
+    """Every uuid and every 24 hexadecimal digits that are not encoded, as the text spells them."""
+    fit = one_byte_each(text).translate(TABLE) + OTHER
+    end = 0
+    while (start := fit.find(FIT * MIN_CHARACTERS, end)) >= 0:
+        end = fit.find(OTHER, start)
+        yield from ID.findall(text, start, end)
