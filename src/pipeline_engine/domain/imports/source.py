@@ -81,7 +81,7 @@ def _is_cut(plan: Mapping[str, Any], last: Mapping[str, Any] | None) -> bool:
 
 def stored_file(queue: Mapping[str, Any], request: ImportRequest) -> OpenFile:
     """Return the file as the run that opened it first stored it on the queue document."""
-    plan, dialect = queue["plan"], Dialect(**queue["dialect"])
+    plan, dialect = queue["plan"], Dialect.read(queue["dialect"])
     header = Header(tuple(plan["columns"]), plan["start"], plan["line"])
     columns = compile_mapping(request.mappings, header.columns)
     return OpenFile(read_key(queue), plan["etag"], plan["size"], dialect, header, columns)
