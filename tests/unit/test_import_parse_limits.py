@@ -26,7 +26,7 @@ MB = 1024 * 1024
 
 
 def _pieces(data: bytes) -> list[Piece]:
-    cutter = ChunkCutter(b",", start=0, line=1)
+    cutter = ChunkCutter(COMMA, start=0, line=1)
     return cutter.feed(data) + cutter.close()
 
 
