@@ -124,6 +124,7 @@ class Weighing:
         whole_fits = fits(data[start:end], self._grammar, self._width)
         if not strict:
             return (Verdict.ODD, end) if whole_fits else stray
+        whole_fits = whole_fits or self._goes_on(reading, close)
         evidence = rows.whole * (self._width - 1)
         if rows.share >= MIN_SURE_SHARE and evidence >= (MIN_SURE if whole_fits else 1):
             return stray
@@ -132,6 +133,14 @@ class Weighing:
     def _may_follow(self, behind: bytes) -> bool:
         delimiter = self._grammar.delimiter
         return not behind or behind[:1] in (b"\r", b"\n") or bool(delimiter and behind.startswith(delimiter))
+
+    def _goes_on(self, reading: _Reading, close: int) -> bool:
+        """Whether another quoted cell that runs over lines opens on the line where this one closes."""
+        at = reading.after(self._patterns.fields_in_line, self._after(reading, close))
+        quote = self._grammar.quote
+        return reading.data.startswith(quote, at, reading.end) and not self._patterns.last_in_line.match(
+            reading.data, at, reading.end
+        )
 
     def _after(self, reading: _Reading, close: int) -> int:
         """Where a reader goes on behind the quoted cell that ends at `close`: the next cell, or the next record."""
