@@ -34,7 +34,9 @@ class Patterns:
         strict = rb"(?:%s%s%s|%s)" % (self._quote, body, self._quote, unquoted)
         loose = rb"(?:%s%s%s|(?!%s))%s" % (self._quote, body, self._quote, self._quote, self._text)
         after = rb"[%s\r\n]" % self._delimiter if len(delimiter) == 1 else rb"(?:%s|[\r\n])" % self._delimiter
-        self.cells_in_line = re.compile(rb"(?:%s%s)*+" % (in_line, after))
+        line_text = _text(delimiter, escapes=self._escapes, line_ends=False)
+        line_cell = rb"(?:%s%s%s|(?!%s)%s)" % (self._quote, line_body, self._quote, self._quote, line_text)
+        self.cells_in_line = re.compile(rb"(?:%s%s)*+" % (line_cell, after))
         """Strict cells, each on one line, and what follows each."""
         self.fields_in_line = re.compile(rb"(?:%s%s)*+" % (in_line, self._delimiter))
         self.last_in_line = re.compile(in_line + LINE_END)
@@ -91,15 +93,15 @@ class Patterns:
         return re.compile(rb"(?:%s|%s|(?P<text>%s))%s" % (strict, odd, self._text, ends))
 
 
-def _text(delimiter: bytes, *, escapes: bool) -> bytes:
-    """An unquoted cell."""
+def _text(delimiter: bytes, *, escapes: bool, line_ends: bool = True) -> bytes:
+    """An unquoted cell, which may have escaped line ends."""
     first = re.escape(delimiter[:1])
     plain = rb"[^%s%s\r\n]*+" % (first, rb"\\" if escapes else b"")
     others = []
     if len(delimiter) > 1:
         others.append(rb"(?!%s)%s" % (re.escape(delimiter), first))
     if escapes:
-        others.append(rb"\\(?:\r\n|[\s\S]|\Z)")
+        others.append(rb"\\(?:\r\n|[\s\S]|\Z)" if line_ends else rb"\\[^\r\n]")
     return plain + rb"(?:(?:%s)%s)*+" % (b"|".join(others), plain) if others else plain
 
 

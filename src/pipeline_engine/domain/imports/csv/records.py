@@ -108,7 +108,7 @@ class RecordCutter:
         records = self._cut(self._carry, last=True)
         if self._open:
             unclosed = self._carry == self._grammar.quote
-            lines = self._line_ends + (not unclosed or self._last not in BLANK)
+            lines = self._line_ends + (self._last not in BLANK)
             records.append(self._ended(self._seen, lines, Kind.UNCLOSED if unclosed else Kind.OK))
         return records
 
