@@ -229,8 +229,19 @@ async def test_a_header_and_no_rows_is_a_complete_import(world: World, run_impor
     assert len(world.keys(f"imports/{world.account}/")) == 1
 
 
-async def test_behind_an_open_quote_nothing_is_guessed(world: World, run_imports: RunImports) -> None:
-    body = HEAD + GOOD * 7 + b'"Never closed,2,won\n' + GOOD * 5
+async def test_behind_a_quote_that_never_closes_every_row_is_read(world: World, run_imports: RunImports) -> None:
+    queue_id = world.submit(HEAD + GOOD * 7 + b'"Never closed,2,won\n' + GOOD * 5, MAPPINGS)
+
+    await run_imports(import_chunk_rows=3)
+
+    deals = world.deals_of(queue_id)
+    assert [deal["import_row"] for deal in deals] == list(range(1, 14))
+    assert deals[7]["name"] == '"Never closed'
+    assert world.import_of(queue_id)["status"] == "completed"
+
+
+async def test_behind_an_endless_cell_nothing_is_guessed(world: World, run_imports: RunImports) -> None:
+    body = HEAD + GOOD * 7 + b'"Never closed\n' + b"text that is no row\n" * 60_000
     queue_id = world.submit(body, MAPPINGS)
 
     result = await run_imports(import_chunk_rows=3)

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.csv.error_csv import OWN_COLUMNS, ErrorCsv, guarded, restored
+from pipeline_engine.domain.imports.csv.error_csv import (
+    OWN_COLUMNS,
+    ErrorCsv,
+    guarded,
+    is_report,
+    restored,
+    unguarded,
+)
+from tests.support.parsing import parse_file
 
 CELLS = st.text(max_size=12) | st.text(alphabet="'=-+@1.,; \t\r\n\0\uff1da\"|", max_size=8)
 FORMULA_STARTS = "=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20"
@@ -124,3 +132,22 @@ def test_a_hostile_cell_takes_linear_time() -> None:
     ):
         assert restored(guarded(cell)) == cell
     assert time.process_time() - began < 1
+
+
+def test_cells_that_a_row_has_too_many_of_stay_as_they_stood_in_the_file() -> None:
+    line = ErrorCsv(["a", "b"], ";").line(_error(["1", "2,5", "x"]))
+    assert line.startswith(b'"1","2,5;x",')
+
+
+def test_a_report_is_known_by_its_columns() -> None:
+    assert is_report(["'=a", *OWN_COLUMNS])
+    assert unguarded(["'=a", *OWN_COLUMNS]) == ("=a", *OWN_COLUMNS)
+    assert unguarded(["'=a", "_row"]) == ("'=a", "_row")
+
+
+@pytest.mark.parametrize("cell", ["+49 30 1", "=1+1", "'=1", "-5", "two\nlines", "plain"])
+async def test_a_report_uploaded_again_gives_the_cells_of_the_file(cell: str) -> None:
+    report = ErrorCsv(["Name", "Phone"], ";")
+    data = report.header() + report.line(_error(["A", cell]))
+    parsed = await parse_file(data, {"Name": "name", "Phone": "contact_phone"})
+    assert [row.cells[1] for row in parsed.rows] == [cell]

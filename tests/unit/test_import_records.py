@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline_engine.domain.imports.csv.grammar import Grammar
 from pipeline_engine.domain.imports.csv.records import BOM, Kind, Record, RecordCutter
 
 # Few letters, so that quotes, delimiters and line ends meet often.
@@ -41,7 +42,7 @@ def _blocks(data: bytes, seed: int) -> Iterator[bytes]:
 
 
 def _cut(data: bytes, delimiter: bytes = b",", seed: int | None = None, limit: int = 1024 * 1024) -> list[Record]:
-    cutter = RecordCutter(delimiter, limit=limit)
+    cutter = RecordCutter(Grammar(delimiter), limit=limit)
     records = []
     for block in [data] if seed is None else _blocks(data, seed):
         records += cutter.feed(block)
@@ -102,7 +103,7 @@ def test_cutting_goes_on_from_any_record(text: str, seed: int, data: st.DataObje
     records = _cut(text.encode())
     if records:
         first = data.draw(st.integers(0, len(records) - 1))
-        again = RecordCutter(b",", start=records[first].start, line=records[first].line)
+        again = RecordCutter(Grammar(b","), start=records[first].start, line=records[first].line)
         found = [
             record for block in _blocks(text.encode()[records[first].start :], seed) for record in again.feed(block)
         ]
@@ -129,13 +130,13 @@ def test_a_byte_order_mark_is_skipped_at_the_start_only(text: str, seed: int) ->
     marked = _cut(BOM + text.encode(), seed=seed)
     assert [record._replace(start=record.start - 3, end=record.end - 3) for record in marked] == plain
     assert _cut(BOM[:2]) == [Record(0, 2, 1, 1, Kind.OK)]
-    assert RecordCutter(b",", start=5).feed(BOM + b"a\n") == [Record(5, 10, 1, 1, Kind.OK)]
+    assert RecordCutter(Grammar(b","), start=5).feed(BOM + b"a\n") == [Record(5, 10, 1, 1, Kind.OK)]
     assert _cut(b"a\n" + BOM + b"\n")[1] == Record(2, 6, 2, 1, Kind.OK)
 
 
 @pytest.mark.covers("DI-X4", "R-21")
 def test_a_record_beyond_the_limit_costs_no_memory_and_the_next_one_is_found() -> None:
-    cutter = RecordCutter(b",")
+    cutter = RecordCutter(Grammar(b","))
     records = cutter.feed(b'a,b\nc,"')
     for _ in range(50):
         records += cutter.feed(b"x" * 99_999 + b"\n")
@@ -152,7 +153,7 @@ def test_a_record_beyond_the_limit_costs_no_memory_and_the_next_one_is_found() -
 
 @pytest.mark.covers("R-21")
 def test_a_quote_that_never_closes_keeps_what_came_before() -> None:
-    cutter = RecordCutter(b",")
+    cutter = RecordCutter(Grammar(b","))
     records = cutter.feed(b'a,b\nc,"d\n')
     for _ in range(20):
         records += cutter.feed(b'e ""\n' * 20_000)
@@ -179,7 +180,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_the_time_of_a_call_grows_with_the_block_alone(unit: bytes) -> None:
-    cutter = RecordCutter(b",")
+    cutter = RecordCutter(Grammar(b","))
     block = unit * (64 * 1024 // len(unit))
     took = []
     for _ in range(12):

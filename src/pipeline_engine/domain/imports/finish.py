@@ -148,7 +148,7 @@ def _error_csv_key(key: str, import_id: str) -> str:
 
 
 async def _error_lines(app: App[ImportRepos], held: Mapping[str, Any], account_id: ObjectId) -> AsyncIterator[bytes]:
-    report = ErrorCsv(held["plan"]["columns"])
+    report = ErrorCsv(held["plan"]["columns"], held.get("dialect", {}).get("delimiter", ","))
     yield report.header()
     async for error in app.repos.chunks.errors(account_id, held["_id"]):
         yield report.line(error)

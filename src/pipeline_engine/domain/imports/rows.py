@@ -10,7 +10,6 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.imports.csv.chunks import Chunk, Piece
 from pipeline_engine.domain.imports.csv.parse import parse
-from pipeline_engine.domain.imports.csv.records import Kind
 from pipeline_engine.domain.imports.csv.row import Row, RowError
 from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
@@ -65,13 +64,14 @@ async def _work(app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportCh
         await _give_up(app, cache, held, "cancelled")
         return
     piece = cache.pieces.take(held["_id"]) or await _read(app, context, held)
-    rows, errors = await parse(piece, context.file.dialect, context.mapper)
+    rows, errors, skipped = await parse(piece, context.file.dialect, context.mapper, guarded=context.file.is_report)
     claim.check()
     refused = await _insert(app, context, rows)
     created = len(rows) - len(refused)
     errors = sorted([*errors, *refused])
     rows_failed = [error._asdict() for error in errors]
-    await _end(app, cache, held, "done", created=created, updated=0, skipped=0, failed=len(errors), errors=rows_failed)
+    counts = {"created": created, "updated": 0, "skipped": skipped, "failed": len(errors)}
+    await _end(app, cache, held, "done", **counts, errors=rows_failed)
 
 
 async def close_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> None:
@@ -110,9 +110,9 @@ async def _context(app: App[ImportRepos], cache: ImportCache, held: Mapping[str,
 
 async def _read(app: App[ImportRepos], context: ImportContext, held: Mapping[str, Any]) -> Piece:
     """The chunk, read from the file: another process cut it, or this one no longer has it in memory."""
-    chunk = Chunk(**{name: held[name] for name in Chunk._fields})._replace(kind=Kind(held["kind"]))
+    chunk = Chunk.read(held)
     data = await app.storage.read(context.file.key, chunk.start, chunk.loaded, context.file.etag)
-    return Piece(chunk, chunk.records(data, context.file.dialect.separator), data)
+    return chunk.piece(data, context.file.dialect)
 
 
 async def _insert(app: App[ImportRepos], context: ImportContext, rows: Sequence[Row]) -> list[RowError]:

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.csv.chunks import ChunkCutter
 from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
+from pipeline_engine.domain.imports.csv.error_csv import is_report, unguarded
 from pipeline_engine.domain.imports.csv.header import Header, find_header
 from pipeline_engine.domain.imports.csv.mapping import ColumnMap, compile_mapping
 from pipeline_engine.domain.imports.refusal import ImportRefused
@@ -33,6 +34,11 @@ class OpenFile:
     columns: ColumnMap
 
     @property
+    def is_report(self) -> bool:
+        """Whether it is the error CSV of an import, whose cells may carry a guard."""
+        return is_report(self.header.columns)
+
+    @property
     def stored(self) -> dict[str, Any]:
         """The fields of the queue document from which `stored_file` makes this object again."""
         plan = {"etag": self.etag, "size": self.size, **self.header._asdict()}
@@ -41,11 +47,12 @@ class OpenFile:
 
     def cutter(self, last: Mapping[str, Any] | None, rows: int) -> ChunkCutter:
         """Return a cutter for the rows behind the stored chunk `last`, or for all, into chunks of at most `rows`."""
-        separator = self.dialect.separator
+        width = len(self.columns.columns)
         if last is None:
-            return ChunkCutter(separator, start=self.header.start, line=self.header.line, rows=rows)
+            return ChunkCutter(self.dialect, width=width, start=self.header.start, line=self.header.line, rows=rows)
         return ChunkCutter(
-            separator,
+            self.dialect,
+            width=width,
             start=last["end"],
             line=last["last_line"] + 1,
             n=last["n"] + 1,
@@ -81,7 +88,7 @@ def _is_cut(plan: Mapping[str, Any], last: Mapping[str, Any] | None) -> bool:
 
 def stored_file(queue: Mapping[str, Any], request: ImportRequest) -> OpenFile:
     """Return the file as the run that opened it first stored it on the queue document."""
-    plan, dialect = queue["plan"], Dialect(**queue["dialect"])
+    plan, dialect = queue["plan"], Dialect.read(queue["dialect"])
     header = Header(tuple(plan["columns"]), plan["start"], plan["line"])
     columns = compile_mapping(request.mappings, header.columns)
     return OpenFile(read_key(queue), plan["etag"], plan["size"], dialect, header, columns)
@@ -94,6 +101,7 @@ async def _inspect(app: App[ImportRepos], info: ObjectInfo, request: ImportReque
         whole = len(head) == info.size
         dialect = detect(head, request.options, whole=whole)
         if header := find_header(head, dialect, whole=whole):
+            header = header._replace(columns=unguarded(header.columns))
             columns = compile_mapping(request.mappings, header.columns)
             return OpenFile(info.key, info.etag, info.size, dialect, header, columns)
         size *= 4

@@ -39,18 +39,44 @@ MIN_EQUAL_SHARE = 0.5
 
 
 class Dialect(NamedTuple):
-    """How to read the file. `header_row` is 1 or, without a header, 0; `confidence` goes from 0 to 1 (certain)."""
+    """How to read a file, and where its table stands in it."""
 
     encoding: str
+    """Python's name, e.g. "utf-8", "utf-16-le", "cp1252"."""
     delimiter: str
+    """One or more characters; "" = a single column."""
     quote: str
+    """'"', "'" or "" (none)."""
+    escape: str
+    """"double", "backslash" or "" (none)."""
     header_row: int
+    """Physical line of the first header row, from 1; 0 = no header."""
+    header_rows: int
+    """How many rows form the header; their names are joined by a space."""
     confidence: float
+    """From 0 to 1 (certain)."""
+    runner_up: str
+    """The second best reading in words, "" when there is none."""
+    start: int = 0
+    """Raw offset of the first byte of the table: behind byte order mark, `sep=` line and preamble."""
+    line: int = 1
+    """The physical line there."""
+    end_line: int = 0
+    """Last line of the table when a footer or another table follows; 0 = to the end of the file."""
+    skipped: tuple[str, ...] = ()
+    """What is not part of the table, in words."""
 
     @property
     def separator(self) -> bytes:
-        """The delimiter as it stands in the file."""
-        return self.delimiter.encode("ascii")
+        """The delimiter in UTF-8."""
+        return self.delimiter.encode()
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Dialect:
+        """Return the dialect that a queue document holds; one of an earlier version has fewer fields."""
+        known = {"escape": "double", "header_rows": min(1, stored["header_row"]), "runner_up": "", **stored}
+        known["skipped"] = tuple(known.get("skipped", ()))
+        return cls(**{name: known[name] for name in cls._fields if name in known})
 
 
 def detect(head: bytes, options: Mapping[str, Any], *, whole: bool) -> Dialect:
@@ -70,7 +96,8 @@ def detect(head: bytes, options: Mapping[str, Any], *, whole: bool) -> Dialect:
     if delimiter is None:
         text = head[:SAMPLE_BYTES].removeprefix(BOM).decode(encoding, errors="replace")
         delimiter, confidence = _find_delimiter(text, whole=whole and len(head) <= SAMPLE_BYTES)
-    return Dialect(encoding, delimiter, '"', 1 if _has_header(options.get("has_header")) else 0, confidence)
+    header = 1 if _has_header(options.get("has_header")) else 0
+    return Dialect(encoding, delimiter, '"', "double", header, header, confidence, "")
 
 
 def _refuse_binary(head: bytes) -> None:

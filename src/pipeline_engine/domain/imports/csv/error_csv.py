@@ -33,11 +33,25 @@ def restored(cell: str) -> str:
     return cell[1:] if cell.startswith(GUARD) and FORMULA.match(cell) else cell
 
 
-class ErrorCsv:
-    """Formats the report: the columns of the file as they were, then `OWN_COLUMNS`. UTF-8, all cells quoted."""
+def is_report(columns: Sequence[str]) -> bool:
+    """Return whether a file of these columns is an error CSV, corrected or not; a spreadsheet may have moved some."""
+    return set(OWN_COLUMNS) <= {column.strip() for column in columns}
 
-    def __init__(self, columns: Sequence[str]) -> None:
+
+def unguarded(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns as the imported file had them, if they are those of an error CSV."""
+    return tuple(map(restored, columns)) if is_report(columns) else tuple(columns)
+
+
+class ErrorCsv:
+    """Formats the report: the columns of the file as they were, then `OWN_COLUMNS`. UTF-8, all cells quoted.
+
+    `delimiter` is that of the file.
+    """
+
+    def __init__(self, columns: Sequence[str], delimiter: str = ",") -> None:
         self._columns = list(columns)
+        self._delimiter = delimiter
 
     def header(self) -> bytes:
         return _line([*self._columns, *OWN_COLUMNS])
@@ -46,7 +60,7 @@ class ErrorCsv:
         """Return the line of one row error, given as {row, line, column, code, message, cells}.
 
         A row with too few cells is filled up; in a row with too many, the last column of the file holds the rest,
-        joined by commas.
+        joined as they stood in the file.
         """
         own = ["" if error[field] is None else str(error[field]) for field in OWN_FIELDS]
         return _line([*self._fit(error["cells"]), *own])
@@ -55,7 +69,7 @@ class ErrorCsv:
         width = len(self._columns)
         if len(cells) <= width:
             return [*cells, *[""] * (width - len(cells))]
-        return [*cells[: width - 1], ",".join(cells[width - 1 :])]
+        return [*cells[: width - 1], self._delimiter.join(cells[width - 1 :])]
 
 
 def _line(cells: Sequence[str]) -> bytes:

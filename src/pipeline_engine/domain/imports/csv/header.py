@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline_engine.domain.imports.csv.dialect import SAVE_AGAIN, Dialect
+from pipeline_engine.domain.imports.csv.grammar import Grammar
 from pipeline_engine.domain.imports.csv.records import MAX_RECORD_BYTES, Kind, Record, RecordCutter, line_ends
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
@@ -29,7 +30,7 @@ def find_header(head: bytes, dialect: Dialect, *, whole: bool) -> Header | None:
     """
     rest = head.lstrip(b"\r\n")
     start = len(head) - len(rest)
-    cutter = RecordCutter(dialect.separator, start=start, line=1 + line_ends(head[:start]))
+    cutter = RecordCutter(Grammar.of(dialect), start=start, line=1 + line_ends(head[:start]))
     for record in _records(cutter, rest, whole=whole):
         return _header(head, record, dialect)
     if whole:

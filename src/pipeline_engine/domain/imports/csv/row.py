@@ -25,7 +25,8 @@ class Row(NamedTuple):
 class RowError(NamedTuple):
     """A row that becomes no deal. `column` is the file's name of the guilty one, `cells` the row as far as readable.
 
-    `code` is too_large, unclosed, nul, encoding, field_too_large, ragged, required, too_long or insert_failed.
+    `code` is too_large, unclosed, doubtful, nul, encoding, field_too_large, ragged, required, too_long or
+    insert_failed.
     """
 
     row: int
@@ -49,6 +50,11 @@ class RowMapper:
         self._places = columns.fields
         # A file has few stages and many rows.
         self._stage_name = lru_cache(maxsize=1024)(lambda cell: stage_name(cell, case))
+
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return len(self._columns)
 
     def map(self, row: int, line: int, cells: list[str]) -> Row | RowError:
         """Return the row with its fields, or the error that keeps it from becoming a deal."""

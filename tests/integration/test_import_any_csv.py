@@ -1,0 +1,48 @@
+"""Files with other encodings, stray quotes and empty rows through a whole import: every row is accounted for."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline_engine.domain.imports import source
+from pipeline_engine.domain.imports.csv.dialect import Dialect
+from pipeline_engine.domain.imports.csv.header import Header
+from tests.integration.conftest import RunImports
+from tests.support.world import World
+
+MAPPINGS = {"Deal": "name", "Stage": "stage_id", "Note": "contact_name"}
+HEAD = "Deal\tStage\tNote\n"
+
+
+async def test_utf_16_is_cut_into_chunks_by_the_bytes_of_the_file(
+    world: World, run_imports: RunImports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = HEAD + "".join(f'Žofie {n} 😀\twon\t"日本\n{n}"\n' for n in range(50))
+    dialect = Dialect("utf-16-le", "\t", '"', "double", 1, 1, 1.0, "", 2)
+    header = Header(("Deal", "Stage", "Note"), 2 + 2 * len(HEAD), 2)
+    monkeypatch.setattr(source, "detect", lambda *_, **__: dialect)
+    monkeypatch.setattr(source, "find_header", lambda *_, **__: header)
+    data = b"\xff\xfe" + body.encode("utf-16-le")
+    queue_id = world.submit(data, MAPPINGS)
+
+    await run_imports(import_chunk_rows=7)
+
+    deals = world.deals_of(queue_id)
+    assert [(deal["name"], deal["contact_name"]) for deal in deals] == [
+        (f"Žofie {n} 😀", f"日本\n{n}") for n in range(50)
+    ]
+    assert world.import_of(queue_id)["progress"]["bytes_read"] == len(data)
+
+
+async def test_a_stray_quote_costs_no_row(world: World, run_imports: RunImports) -> None:
+    rows = [f"Deal {n}\twon\tx" for n in range(40)]
+    rows[3], rows[30] = 'Deal 3\twon\t"unclosed', 'Deal 30\twon\t"quoted"'
+    queue_id = world.submit(HEAD + "\n".join([*rows, "\t\t", " \t\t", ""]), MAPPINGS)
+
+    await run_imports(import_chunk_rows=9)
+
+    deals = world.deals_of(queue_id)
+    assert [deal["name"] for deal in deals] == [f"Deal {n}" for n in range(40)]
+    assert deals[3]["contact_name"] == '"unclosed'
+    progress = world.import_of(queue_id)["progress"]
+    assert (progress["rows_read"], progress["rows_added"], progress["rows_skipped"]) == (42, 40, 2)
