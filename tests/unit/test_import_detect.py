@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
+from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect, stored_dialect
 from pipeline_engine.domain.imports.csv.header import Header, find_header
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
@@ -22,7 +22,7 @@ SAMPLE = """Deal Name,Value,Stage,Status,Contact Name,Contact Email
 Acme Corp Deal,5000,qualified,open,John Doe,john@acme.com
 TechStart Deal,12000,proposal,open,Jane Smith,jane@techstart.com
 """
-COMMA = Dialect("utf-8", ",", '"', 1, 1.0)
+COMMA = Dialect("utf-8", ",", '"', "double", 1, 1, 1.0, "")
 
 
 def _refused(head: bytes, options: dict[str, Any] | None = None, *, whole: bool = True) -> ImportRefused:
@@ -74,14 +74,16 @@ def test_a_single_column_takes_a_delimiter_that_leaves_its_cells_whole() -> None
     assert dialect.delimiter not in ","
     assert dialect.confidence == 0.5
     assert detect(b"Name\nAcme\n", {}, whole=True).delimiter == ","
-    assert detect(b"Name", {}, whole=True) == Dialect("utf-8", ",", '"', 1, 0.5)
+    assert detect(b"Name", {}, whole=True) == Dialect("utf-8", ",", '"', "double", 1, 1, 0.5, "")
 
 
 def test_the_head_may_end_in_the_middle_of_a_record_or_a_character() -> None:
     body = "Name;Ort\n" + 'Ä;"x\ny"\n' * 20_000
     head = body.encode()[:SAMPLE_BYTES]
     for cut in range(30):
-        assert detect(head[: SAMPLE_BYTES - cut], {}, whole=False) == Dialect("utf-8", ";", '"', 1, 1.0)
+        assert detect(head[: SAMPLE_BYTES - cut], {}, whole=False) == Dialect(
+            "utf-8", ";", '"', "double", 1, 1, 1.0, ""
+        )
 
 
 def test_a_last_row_that_is_cut_does_not_count() -> None:
@@ -95,7 +97,7 @@ def test_a_delimiter_in_the_header_alone_proves_nothing() -> None:
 
 def test_what_the_user_says_wins() -> None:
     options = {"delimiter": "|", "encoding": "Latin-1", "has_header": False}
-    assert detect(SAMPLE.encode(), options, whole=True) == Dialect("iso8859-1", "|", '"', 0, 1.0)
+    assert detect(SAMPLE.encode(), options, whole=True) == Dialect("iso8859-1", "|", '"', "double", 0, 0, 1.0, "")
     assert detect(SAMPLE.encode(), {"encoding": "utf-8-sig"}, whole=True) == COMMA
 
 
@@ -235,3 +237,10 @@ def test_any_bytes_give_a_dialect_and_a_header_or_a_refusal(head: bytes, whole: 
         raise
     assert 0 <= dialect.confidence <= 1
     assert header is None or header.columns
+
+
+def test_a_dialect_that_an_older_version_stored_is_read() -> None:
+    older = {"encoding": "utf-8", "delimiter": ",", "quote": '"', "header_row": 1, "confidence": 1.0}
+    assert stored_dialect(older) == COMMA
+    found = COMMA._replace(skipped=("lines 1-2 before the header",), start=20)
+    assert stored_dialect({**found._asdict(), "skipped": list(found.skipped)}) == found

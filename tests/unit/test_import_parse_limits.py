@@ -21,7 +21,7 @@ from pipeline_engine.domain.imports.csv.row import RowMapper
 from pipeline_engine.domain.imports.csv.values import MAX_FIELD_BYTES
 from tests.support.parsing import error_places, parse_file, parse_two_columns
 
-COMMA = Dialect("utf-8", ",", '"', 1, 1.0)
+COMMA = Dialect("utf-8", ",", '"', "double", 1, 1, 1.0, "")
 MB = 1024 * 1024
 
 

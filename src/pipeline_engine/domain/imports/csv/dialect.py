@@ -39,18 +39,45 @@ MIN_EQUAL_SHARE = 0.5
 
 
 class Dialect(NamedTuple):
-    """How to read the file. `header_row` is 1 or, without a header, 0; `confidence` goes from 0 to 1 (certain)."""
+    """How to read the file, and how sure that is."""
 
     encoding: str
+    """Python's name, e.g. "utf-8", "utf-16-le", "cp1252"."""
     delimiter: str
+    """One or more characters; "" = a single column."""
     quote: str
+    """'"', "'" or "" (none)."""
+    escape: str
+    """How a quote inside a quoted cell is written: "double" | "backslash" | ""."""
     header_row: int
+    """The physical line of the first header row, from 1; 0 = no header."""
+    header_rows: int
+    """How many rows form the header (their names are joined by a space)."""
     confidence: float
+    """0 to 1 (certain)."""
+    runner_up: str
+    """The second-best reading, in words; "" when there is none."""
+    start: int = 0
+    """Raw offset of the first byte of the table (behind BOM, `sep=` line, preamble)."""
+    line: int = 1
+    """The physical line there."""
+    end_line: int = 0
+    """The last line of the table when a footer or another table follows (0 = to the end of the file)."""
+    skipped: tuple[str, ...] = ()
+    """What of the file is no part of the table: "lines 1-2 before the header", ..."""
 
     @property
     def separator(self) -> bytes:
         """The delimiter as it stands in the file."""
         return self.delimiter.encode("ascii")
+
+
+def stored_dialect(stored: Mapping[str, Any]) -> Dialect:
+    """Return a dialect out of a queue document; one that an older version stored has fewer fields."""
+    header_row = int(stored["header_row"])
+    older = {"escape": "double", "header_rows": min(header_row, 1), "runner_up": ""}
+    fields = {**older, **stored, "skipped": tuple(stored.get("skipped", ()))}
+    return Dialect(**{name: fields[name] for name in Dialect._fields if name in fields})
 
 
 def detect(head: bytes, options: Mapping[str, Any], *, whole: bool) -> Dialect:
@@ -70,7 +97,8 @@ def detect(head: bytes, options: Mapping[str, Any], *, whole: bool) -> Dialect:
     if delimiter is None:
         text = head[:SAMPLE_BYTES].removeprefix(BOM).decode(encoding, errors="replace")
         delimiter, confidence = _find_delimiter(text, whole=whole and len(head) <= SAMPLE_BYTES)
-    return Dialect(encoding, delimiter, '"', 1 if _has_header(options.get("has_header")) else 0, confidence)
+    header_row = 1 if _has_header(options.get("has_header")) else 0
+    return Dialect(encoding, delimiter, '"', "double", header_row, header_row, confidence, "")
 
 
 def _refuse_binary(head: bytes) -> None:
