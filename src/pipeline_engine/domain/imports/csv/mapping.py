@@ -1,13 +1,19 @@
-"""Checks an import's `mappings`: which column of the file becomes which field of a deal."""
+"""Checks an import's `mappings`: which column of the file becomes which field of a deal.
+
+Names of columns match as `column_name` spells them and, when nothing else fits, without case. A column without a name
+is called by its number, "1" being the first.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bson import ObjectId
 
+from pipeline_engine.domain.imports.csv.column_name import column_name, column_names
 from pipeline_engine.domain.imports.refusal import ImportRefused, quoted
 from pipeline_engine.ids import object_id
 
@@ -25,7 +31,7 @@ FIELDS = (
 REQUIRED = ("name", "stage_id")
 """When one of these is mapped, the file must have its column and every row a filled cell."""
 MAX_COLUMNS = 512
-BOM = "\ufeff"
+MAX_SHOWN_NAMES = 10
 
 
 class ColumnMap(NamedTuple):
@@ -45,10 +51,12 @@ def compile_mapping(mappings: object, columns: Sequence[str]) -> ColumnMap:
 
     Raises: ImportRefused `mapping` or `header`, naming what is wrong.
     """
-    places = _places(columns)
+    if len(columns) > MAX_COLUMNS:
+        raise ImportRefused(f"the file has {len(columns)} columns; at most {MAX_COLUMNS} are possible", "header")
     targets = _targets(mappings)
+    places = _places(targets, columns)
     missing = {column: target for column, target in targets.items() if column not in places}
-    _refuse_missing(missing, none_found=len(missing) == len(targets))
+    _refuse_missing(missing, columns, none_found=len(missing) == len(targets))
     compiled = {target: places.get(column, len(columns)) for column, target in targets.items()}
     return ColumnMap(
         columns=tuple(columns),
@@ -58,24 +66,45 @@ def compile_mapping(mappings: object, columns: Sequence[str]) -> ColumnMap:
     )
 
 
-def _places(columns: Sequence[str]) -> dict[str, int]:
-    if len(columns) > MAX_COLUMNS:
-        raise ImportRefused(f"the file has {len(columns)} columns; at most {MAX_COLUMNS} are possible", "header")
-    names = [_trim(column) for column in columns]
-    if duplicates := _duplicates(name for name in names if name):
-        raise ImportRefused(f"the file has several columns called {_list(duplicates)}: rename all but one", "header")
-    return {name: place for place, name in enumerate(names) if name}
+def wanted_columns(mappings: Mapping[str, object]) -> list[str]:
+    """Return the names of the columns that the mappings want from the file: those that they do not ignore."""
+    return [column for column, target in mappings.items() if isinstance(column, str) and not _is_ignored(target)]
+
+
+def _places(wanted: Iterable[str], columns: Sequence[str]) -> dict[str, int]:
+    """{wanted column: its place in the file} of those that the file has."""
+    names = column_names(columns)
+    exact = [column for column in wanted if column in names]
+    folded = [name.casefold() for name in names]
+    taken = set(exact)
+    places = {column: _place(column, names) for column in exact}
+    for column in wanted:
+        if column not in taken and column.casefold() in folded:
+            place = _place(column.casefold(), folded)
+            if place not in places.values():
+                places[column] = place
+    return places
+
+
+def _place(name: str, names: list[str]) -> int:
+    if names.count(name) > 1:
+        raise ImportRefused(
+            f"the file has several columns called {quoted(name)}, which is mapped: rename all but one", "header"
+        )
+    return names.index(name)
 
 
 def _targets(mappings: object) -> dict[str, str]:
-    """{trimmed column: target}, with each target once."""
+    """{name of a column: target}, with each target once, without the columns that are not imported."""
     if not isinstance(mappings, Mapping):
         raise ImportRefused("mappings must be an object {column: field}", "mapping")
-    if not mappings:
-        raise ImportRefused("mappings are empty: nothing says which column is which field", "mapping")
     if len(mappings) > MAX_COLUMNS:
         raise ImportRefused(f"{len(mappings)} columns are mapped; at most {MAX_COLUMNS} are possible", "mapping")
-    pairs = [(_column(column), _target(column, target)) for column, target in mappings.items()]
+    pairs = [
+        (_column(column), _target(column, target)) for column, target in mappings.items() if not _is_ignored(target)
+    ]
+    if not pairs:
+        raise ImportRefused("mappings are empty: nothing says which column is which field", "mapping")
     if duplicates := _duplicates(column for column, _ in pairs):
         raise ImportRefused(f"mappings name the column {_list(duplicates)} twice", "mapping")
     for target in _duplicates(target for _, target in pairs):
@@ -84,10 +113,15 @@ def _targets(mappings: object) -> dict[str, str]:
     return dict(pairs)
 
 
+def _is_ignored(target: object) -> bool:
+    """Whether the mapping says: do not import this column."""
+    return target is None or (isinstance(target, str) and not target.strip())
+
+
 def _column(column: object) -> str:
-    if not isinstance(column, str) or not _trim(column):
+    if not isinstance(column, str) or not column_name(column):
         raise ImportRefused(f"mappings name a column {quoted(column)}, which is no name", "mapping")
-    return _trim(column)
+    return column_name(column)
 
 
 def _target(column: object, target: object) -> str:
@@ -103,23 +137,26 @@ def _target(column: object, target: object) -> str:
     )
 
 
-def _refuse_missing(missing: Mapping[str, str], *, none_found: bool) -> None:
+def _refuse_missing(missing: Mapping[str, str], columns: Sequence[str], *, none_found: bool) -> None:
     needed = [column for column, target in missing.items() if target in REQUIRED]
-    if needed:
-        raise ImportRefused(
-            f"the file has no column {_list(needed)}, which is mapped to a field that is needed", "mapping"
-        )
-    if none_found:
-        raise ImportRefused(f"the file has none of the mapped columns {_list(missing)}", "mapping")
+    if needed or none_found:
+        names = column_names(columns)
+        lacking = _list((needed or missing), names)
+        why = "which is mapped to a field that is needed" if needed else "nor any other that is mapped"
+        raise ImportRefused(f"the file has no column {lacking}, {why}; its columns are {_list(names)}", "mapping")
 
 
-def _trim(name: str) -> str:
-    return name.strip().strip(BOM).strip()
+def _closest(column: str, names: Sequence[str]) -> str:
+    found = difflib.get_close_matches(column.casefold()[:100], [name.casefold()[:100] for name in names], n=1)
+    return next((f" (most like {quoted(name)})" for name in names if found and name.casefold()[:100] == found[0]), "")
 
 
 def _duplicates(names: Iterable[str]) -> list[str]:
     return [name for name, times in Counter(names).items() if times > 1]
 
 
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(quoted(name) for name in list(names)[:10])
+def _list(names: Iterable[str], known: Sequence[str] = ()) -> str:
+    """The names for a message, each with that of the `known` ones which is most like it."""
+    found = list(names)
+    more = f" and {len(found) - MAX_SHOWN_NAMES} more" if len(found) > MAX_SHOWN_NAMES else ""
+    return ", ".join(f"{quoted(name)}{_closest(name, known)}" for name in found[:MAX_SHOWN_NAMES]) + more
