@@ -18,14 +18,16 @@ STAND_IN = "\ue000"
 
 
 def read_polluted(data: bytes, mapped_names: Sequence[str]) -> tuple[Names, Rows]:
-    """Return names and rows; blank rows are left out, short ones filled up, empty cells behind the last column cut."""
+    """Return names and rows; blank rows are left out, short ones filled up, empty columns without a name cut."""
     dialect = detect(data, {}, mapped_names, whole=True)
     header = find_header(data, dialect, whole=True)
     assert header is not None
     text = data[header.start :].decode(dialect.encoding, errors="replace")
     rows = [row for row in _rows(_table(text, header.line, dialect), dialect) if any(cell.strip() for cell in row)]
-    width = len(header.columns)
-    return header.columns, [_fitted(row, width) for row in rows]
+    names = list(header.columns)
+    while len(names) > 1 and not names[-1].strip() and not any(cell.strip() for row in rows for cell in row[len(names) - 1 :]):
+        names.pop()
+    return names, [_fitted(row, len(names)) for row in rows]
 
 
 def _table(text: str, line: int, dialect: Dialect) -> str:

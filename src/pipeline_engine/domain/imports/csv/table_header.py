@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from pipeline_engine.domain.imports.csv.column_name import column_name
@@ -39,18 +39,18 @@ def joined_names(rows: Sequence[TableRow]) -> list[str]:
     return [" ".join(part for part in map(str.strip, column) if part) for column in parts]
 
 
-def find_named_header(rows: Sequence[TableRow], places: Iterable[int], wanted: frozenset[str]) -> NamedHeader | None:
+def find_named_header(rows: Sequence[TableRow], places: Collection[int], wanted: frozenset[str]) -> NamedHeader | None:
     """Return the header, at one of the places, that has most of the wanted names; of equals the first and shortest."""
     best = NamedHeader(0, 0, 0)
-    if not wanted:
-        return None
-    for at in places:
-        for several in range(1, MAX_HEADER_ROWS + 1):
-            names = {column_name(name).casefold() for name in joined_names(rows[at : at + several])}
-            if (count := len(wanted & names)) > best.found:
-                best = NamedHeader(count, at, several)
-        if best.found == len(wanted):
-            break
+    for several in range(1, MAX_HEADER_ROWS + 1) if wanted else ():
+        for at in places:
+            header = rows[at : at + several]
+            if len(header) == several and not any(row.is_blank for row in header):
+                names = {column_name(name).casefold() for name in joined_names(header)}
+                if (found := len(wanted & names)) > best.found:
+                    best = NamedHeader(found, at, several)
+            if best.found == len(wanted):
+                return best
     return best if best.found else None
 
 
