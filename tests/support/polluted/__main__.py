@@ -1,4 +1,8 @@
-"""Prints the score of the detection by fault: `python -m tests.support.polluted [--pairs N] [--triples N] [--misses]`."""
+"""Writes how well polluted files are read: `python -m tests.support.polluted [options]`.
+
+`--pairs N`, `--triples N`: every n-th pair or triple (0 = none); `--misses`: each file that is not read perfectly;
+`--by-fault`: the average of each fault; `--nameless`: the import maps no columns.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +40,17 @@ def _report(at_once: int, every: int) -> None:
         weight = min(fault.weight for fault in polluted.faults)
         weighted, weights = weighted + found * weight, weights + weight
         if found < PERFECT and ("--misses" in sys.argv):
-            print(f"{found:6.3f}  {polluted.name}")  # noqa: T201
+            _write(f"{found:6.3f}  {polluted.name}")
     average = sum(map(sum, scores.values())) / max(1, sum(map(len, scores.values())))
-    print(f"{at_once} at once: {files} files, {average:.3f} all alike, {weighted / max(1, weights):.3f} weighted, {seconds / max(1, files) * 1000:.1f} ms each")  # noqa: T201
+    by_weight, each = weighted / max(1, weights), seconds / max(1, files) * 1000
+    _write(f"{at_once} at once: {files} files, {average:.3f} all alike, {by_weight:.3f} weighted, {each:.1f} ms")
     if "--by-fault" in sys.argv:
-        for name, found_scores in sorted(scores.items(), key=lambda item: sum(item[1]) / len(item[1])):
-            print(f"| {name} | {sum(found_scores) / len(found_scores):.3f} |")  # noqa: T201
+        for name, of_fault in sorted(scores.items(), key=lambda item: sum(item[1]) / len(item[1])):
+            _write(f"| {name} | {sum(of_fault) / len(of_fault):.3f} |")
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def scored(polluted: Polluted) -> float:
@@ -51,7 +60,7 @@ def scored(polluted: Polluted) -> float:
         found = read_polluted(polluted.data, names)
     except Exception as error:
         if "--misses" in sys.argv:
-            print(f"        {polluted.name}: {error!r}")  # noqa: T201
+            _write(f"        {polluted.name}: {error!r}")
         return 0.0
     return score(found, polluted.table.answer)
 

@@ -9,7 +9,14 @@ NAMES = ("Deal Name", "Value", "Stage", "Close Date", "Contact Name", "Contact E
 STAGES = ("New", "Qualified", "Proposal", "Won")
 PEOPLE = ("Ada Byron", "Jürgen Groß", "Zoë Faure", "Ole Næss", "Inés Núñez", "Tom Orr")
 CITIES = ("Berlin", "Orléans", "Málaga", "Tromsø", "Leeds")
-NOTES = ("call back, then visit", 'wants the "large" one', "", "first line\nsecond line", "prefers mail", "due in May; urgent")
+NOTES = (
+    "call back, then visit",
+    'wants the "large" one',
+    "",
+    "first line\nsecond line",
+    "prefers mail",
+    "due in May; urgent",
+)
 
 
 def _row(number: int) -> tuple[str, ...]:

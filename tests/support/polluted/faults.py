@@ -50,7 +50,7 @@ def _ascii(cell: str) -> str:
 
 def _plain_rows(table: Table) -> Table:
     """Cells that need no quotes, and none written."""
-    strange = str.maketrans({char: " " for char in ',;|"\n\t'})
+    strange = str.maketrans(dict.fromkeys(',;|"\n\t', " "))
     rows = tuple(tuple(" ".join(cell.translate(strange).split()) for cell in row) for row in table.rows)
     return table.changed(rows=rows, delimiter="\t", quote="")
 
@@ -132,7 +132,17 @@ def _cell(number: int, place: int, text: str) -> Callable[[Table], Table]:
 def _with_raw(table: Table, number: int, place: int) -> str:
     row = table.rows[number - 1]
     raw = table.changed(quote="").line((row[place],))
-    return table.delimiter.join([*(table.line((cell,)) for cell in row[:place]), raw, *(table.line((cell,)) for cell in row[place + 1 :])])
+    return table.delimiter.join(
+        [*(table.line((cell,)) for cell in row[:place]), raw, *(table.line((cell,)) for cell in row[place + 1 :])]
+    )
+
+
+def _other_delimiter(table: Table, cells: tuple[str, ...]) -> str:
+    return table.changed(delimiter="~~").line(cells)
+
+
+def _other_escapes(table: Table, cells: tuple[str, ...]) -> str:
+    return table.changed(escape="backslash").line(cells)
 
 
 def _other_quotes(table: Table, cells: tuple[str, ...]) -> str:
@@ -140,8 +150,13 @@ def _other_quotes(table: Table, cells: tuple[str, ...]) -> str:
 
 
 def _another_table(width: int, *, blank: bool) -> tuple[str, ...]:
-    names = ("Owner", "Team", "Seats", "Region", "Since", "Active", "Desk", "Floor", "Badge", "Lang", "Shift", "Car")[:width]
-    rows = [[f"owner {n}", f"team {n % 3}", str(n * 3), "west", "2024", "yes", str(n), "2", f"B{n}", "en", "day", "no"] for n in range(6)]
+    names = ("Owner", "Team", "Seats", "Region", "Since", "Active", "Desk", "Floor", "Badge", "Lang", "Shift", "Car")[
+        :width
+    ]
+    rows = [
+        [f"owner {n}", f"team {n % 3}", str(n * 3), "west", "2024", "yes", str(n), "2", f"B{n}", "en", "day", "no"]
+        for n in range(6)
+    ]
     lines = [names, *rows]
     return ("",) * blank + tuple(CELL.join(line[:width]) for line in lines)
 
@@ -250,9 +265,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("last row short", "ragged", 2, _row(-1, lambda cells: cells[:5])),
     Fault("first row long", "ragged", 1, _row(1, lambda cells: (*cells, "x", "y", "z"))),
     Fault("last row long", "ragged", 1, _row(-1, lambda cells: (*cells, "x", "y", "z"))),
-    Fault("a row of another delimiter", "row", 1, _line(20, lambda table, cells: table.changed(delimiter="~~").line(cells))),
+    Fault("a row of another delimiter", "row", 1, _line(20, _other_delimiter)),
     Fault("a row of other quotes", "row", 1, _line(20, _other_quotes)),
-    Fault("a row of other escapes", "row", 1, _line(20, lambda table, cells: table.changed(escape="backslash").line(cells))),
+    Fault("a row of other escapes", "row", 1, _line(20, _other_escapes)),
     Fault("inch mark", "row", 4, _cell(7, 0, 'Pipe 5" wide')),
     Fault("stray quote opens a cell", "row", 2, _cell(7, 0, '"Pipe wide')),
     _set("another table behind a blank line", "tables", 2, after=_another_table(6, blank=True)),

@@ -31,7 +31,9 @@ def pollute(at_once: int, *, every: int = 1) -> Iterator[Polluted]:
 
 
 def _go_together(faults: tuple[Fault, ...]) -> bool:
-    return not any(one.group == other.group or {one.group, other.group} in SAME_PLACE for one, other in combinations(faults, 2))
+    return not any(
+        one.group == other.group or {one.group, other.group} in SAME_PLACE for one, other in combinations(faults, 2)
+    )
 
 
 def _polluted(faults: tuple[Fault, ...]) -> Polluted | None:

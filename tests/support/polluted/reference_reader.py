@@ -25,7 +25,11 @@ def read_polluted(data: bytes, mapped_names: Sequence[str]) -> tuple[Names, Rows
     text = data[header.start :].decode(dialect.encoding, errors="replace")
     rows = [row for row in _rows(_table(text, header.line, dialect), dialect) if any(cell.strip() for cell in row)]
     names = list(header.columns)
-    while len(names) > 1 and not names[-1].strip() and not any(cell.strip() for row in rows for cell in row[len(names) - 1 :]):
+    while (
+        len(names) > 1
+        and not names[-1].strip()
+        and not any(cell.strip() for row in rows for cell in row[len(names) - 1 :])
+    ):
         names.pop()
     return names, [_fitted(row, len(names)) for row in rows]
 

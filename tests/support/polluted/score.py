@@ -24,7 +24,9 @@ def score(found: tuple[Names, Rows] | None, answer: tuple[Names, Rows]) -> float
     measures = [
         *_measures(map(_spelled, names), map(_spelled, true_names)),
         *_measures((_record(row) for row in rows), (_record(row) for row in true_rows)),
-        *_measures((cell for row in rows for cell in _record(row)), (cell for row in true_rows for cell in _record(row))),
+        *_measures(
+            (cell for row in rows for cell in _record(row)), (cell for row in true_rows for cell in _record(row))
+        ),
     ]
     return 1.0 + sum(measures)
 

@@ -73,7 +73,7 @@ class Dialect(NamedTuple):
     @property
     def separator(self) -> bytes:
         """The delimiter as it stands in the file."""
-        return self.delimiter.encode("ascii")
+        return self.delimiter.encode()
 
 
 def stored_dialect(stored: Mapping[str, Any]) -> Dialect:

@@ -70,7 +70,7 @@ CASE_CLASH = re.compile("[a-zà-öø-ÿ][À-ÖØ-Þ](?=[a-z])|[\u0430-\u045f][\u
 """A capital inside a word: Cyrillic text of another encoding looks like that."""
 SCRIPT_CLASH = re.compile("[A-Za-z][\u0370-\u04ff\uff61-\uff9f]|[\u0370-\u04ff\uff61-\uff9f][A-Za-z]")
 """A Latin letter next to one that is Greek, Cyrillic or half of a Japanese syllable."""
-NON_ASCII = re.compile(rb"[\x80-\xff]")
+ASCII = re.compile("[\x00-\x7f]+")
 
 
 class Encoding(NamedTuple):
@@ -164,7 +164,7 @@ def _sample(data: bytes) -> bytes:
 def _score(sample: bytes, encoding: str, languages: Sequence[str], wanted: Sequence[str]) -> float:
     """How much the sample looks like text of a language: about 1 when it does, 0 or less when not."""
     text = unicodedata.normalize("NFC", decoded(sample, encoding))
-    counts = Counter(char for char in text if not char.isascii())
+    counts = Counter(ASCII.sub("", text))
     total = sum(counts.values())
     if not total:
         return 0.0

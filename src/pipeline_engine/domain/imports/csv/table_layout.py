@@ -121,7 +121,9 @@ def split_tables(rows: Sequence[TableRow]) -> list[Part]:
     for run in runs:
         if run.width < 2:
             continue
-        if not parts or _starts_table(rows, parts[-1], run):
+        if parts and _is_header_of(rows, parts[-1], run):
+            parts[-1] = Part(parts[-1].start, run.end, run.width)
+        elif not parts or _starts_table(rows, parts[-1], run):
             parts.append(run)
         elif run.width == parts[-1].width:
             parts[-1] = parts[-1]._replace(end=run.end)
@@ -142,6 +144,12 @@ def _runs(rows: Sequence[TableRow]) -> list[Part]:
             runs.append(Part(place, place + 1, len(row.cells)))
             open_run = True
     return runs
+
+
+def _is_header_of(rows: Sequence[TableRow], before: Part, run: Part) -> bool:
+    """Whether one row of another width right above the run may be its header."""
+    narrow, wide = sorted((before.width, run.width))
+    return before.size == 1 and before.end == run.start and narrow < wide <= 2 * narrow and run.size > 1
 
 
 def _starts_table(rows: Sequence[TableRow], before: Part, run: Part) -> bool:

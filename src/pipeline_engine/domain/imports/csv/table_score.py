@@ -25,8 +25,8 @@ FIRST_ROWS = 60
 OUTSIDE_COST = 0.3
 """What a row before or behind the table costs, against one of another width inside it."""
 EMPTY_COLUMN_WEIGHT = 0.3
-UNFIT_HEADER = 0.6
-NEAR = 0.8
+UNFIT_HEADER = 0.5
+NEAR = 0.7
 """The share of the best score from which on a second reading makes it doubtful."""
 
 
@@ -60,7 +60,7 @@ def confidence(readings: Sequence[Reading]) -> float:
     best, second = readings[0], runner_up(readings)
     lead = 1.0 if second is None else max(0.5, 1.0 - (second.score / best.score - NEAR) / 2 / (1 - NEAR))
     # A single column is weak evidence: no delimiter proves it, only its name.
-    proof = 1.0 if best.width > 1 or best.names or len(readings) == 1 else 0.5
+    proof = 1.0 if best.width > 1 or best.names or best.form.delimiter else 0.5
     return min(1.0, best.share * lead * proof)
 
 
