@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect, stored_dialect
+from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
 from pipeline_engine.domain.imports.csv.header import Header, find_header
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
@@ -81,7 +81,7 @@ def test_a_single_column_is_found_by_its_name_whatever_its_cells_hold() -> None:
 def test_the_head_may_end_in_the_middle_of_a_record_or_a_character() -> None:
     body = "Name;Ort\n" + 'Ä;"x\ny"\n' * 20_000
     head = body.encode()[:SAMPLE_BYTES]
-    for cut in range(30):
+    for cut in range(0, 30, 7):
         assert detect(head[: SAMPLE_BYTES - cut], {}, whole=False) == Dialect(
             "utf-8", ";", '"', "double", 1, 1, 1.0, ""
         )
@@ -241,6 +241,6 @@ def test_any_bytes_give_a_dialect_and_a_header_or_a_refusal(head: bytes, whole: 
 
 def test_a_dialect_that_an_older_version_stored_is_read() -> None:
     older = {"encoding": "utf-8", "delimiter": ",", "quote": '"', "header_row": 1, "confidence": 1.0}
-    assert stored_dialect(older) == COMMA
+    assert Dialect.read(older) == COMMA
     found = COMMA._replace(skipped=("lines 1-2 before the header",), start=20)
-    assert stored_dialect({**found._asdict(), "skipped": list(found.skipped)}) == found
+    assert Dialect.read({**found._asdict(), "skipped": list(found.skipped)}) == found

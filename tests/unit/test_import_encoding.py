@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """The encoding of a file is found from few accents, and never by breaking what was readable."""
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ TEXTS = {
     "iso8859-15": ("Müller;1.234,50 €", "cœur;12 €"),
     "mac-roman": ("Müller GmbH;Straße 5", "Société Générale;été", "Ação;São Paulo"),
     "cp1250": ("Příležitost;Částka;Žižkov", "Spółka;Łódź;Złoto", "Kft.;Győr;Műszaki"),
-    "cp1251": ("Сделка;Сумма;Этап\nООО;100;Новый", "Продажа"),
-    "koi8-r": ("Сделка;Сумма;Этап\nООО;100;Новый", "Продажа"),
+    "cp1251": ("Сделка;Сумма;Этап\nРомашка;100;Новый", "Продажа"),
+    "koi8-r": ("Сделка;Сумма;Этап\nРомашка;100;Новый", "Продажа"),
     "cp932": ("商談名,金額,段階\n山田商店,1000,新規", "ｶﾌﾞｼｷ会社,東京"),
     "gb18030": ("客户名称,金额,阶段\n上海科技,1000,新", "合同,北京"),
     "cp950": ("客戶名稱,金額,階段\n台北科技,1000,新", "聯絡人"),

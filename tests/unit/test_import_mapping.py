@@ -62,12 +62,6 @@ def test_a_column_mapped_to_nothing_is_not_imported(nothing: object) -> None:
     assert "empty" in str(_refused({"Deal Name": nothing}))
 
 
-def test_a_refusal_says_which_columns_there_are_and_which_is_meant() -> None:
-    message = str(_refused({"Deal Nmae": "name"}))
-    assert "'Deal Nmae' (most like 'Deal Name')" in message
-    assert "its columns are 'Deal Name', 'Value', 'Stage', 'Budget'" in message
-
-
 def test_a_custom_field_may_be_stored_as_an_id() -> None:
     assert compile_mapping({"Budget": ObjectId(CUSTOM)}, HEADER).custom == {CUSTOM: 3}
 

@@ -116,7 +116,7 @@ async def test_rows_and_errors_are_those_of_csv_reader(body: bytes, chunk: int) 
     """An independent parser over the same bytes counts the same rows and reads the same cells."""
     # The long name keeps a body of NUL characters from looking like a binary file.
     header = b"Name," + b"V" * 2000 + b"\n"
-    parsed = await parse_file(header + body, {"Name": "name"}, {"delimiter": ","}, rows=chunk)
+    parsed = await parse_file(header + body, {"Name": "name"}, {"delimiter": ",", "encoding": "utf-8"}, rows=chunk)
     text = body.decode(errors="replace")
     expected = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
     cells = {row.row: row.cells for row in parsed.rows} | {error.row: error.cells for error in parsed.errors}

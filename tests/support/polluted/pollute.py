@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -31,9 +32,12 @@ def pollute(at_once: int, *, every: int = 1) -> Iterator[Polluted]:
 
 
 def _go_together(faults: tuple[Fault, ...]) -> bool:
-    return not any(
-        one.group == other.group or {one.group, other.group} in SAME_PLACE for one, other in combinations(faults, 2)
-    )
+    return not any(_exclude_each_other(one.group, other.group) for one, other in combinations(faults, 2))
+
+
+@cache
+def _exclude_each_other(one: str, other: str) -> bool:
+    return one == other or {one, other} in SAME_PLACE
 
 
 def _polluted(faults: tuple[Fault, ...]) -> Polluted | None:

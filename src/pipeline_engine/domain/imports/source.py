@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.csv.chunks import ChunkCutter
-from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect, stored_dialect
+from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
 from pipeline_engine.domain.imports.csv.header import Header, find_header
 from pipeline_engine.domain.imports.csv.mapping import ColumnMap, compile_mapping, wanted_columns
 from pipeline_engine.domain.imports.refusal import ImportRefused
@@ -81,7 +81,7 @@ def _is_cut(plan: Mapping[str, Any], last: Mapping[str, Any] | None) -> bool:
 
 def stored_file(queue: Mapping[str, Any], request: ImportRequest) -> OpenFile:
     """Return the file as the run that opened it first stored it on the queue document."""
-    plan, dialect = queue["plan"], stored_dialect(queue["dialect"])
+    plan, dialect = queue["plan"], Dialect.read(queue["dialect"])
     header = Header(tuple(plan["columns"]), plan["start"], plan["line"])
     columns = compile_mapping(request.mappings, header.columns)
     return OpenFile(read_key(queue), plan["etag"], plan["size"], dialect, header, columns)

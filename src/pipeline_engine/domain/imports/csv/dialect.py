@@ -72,16 +72,15 @@ class Dialect(NamedTuple):
 
     @property
     def separator(self) -> bytes:
-        """The delimiter as it stands in the file."""
+        """The delimiter in UTF-8."""
         return self.delimiter.encode()
 
-
-def stored_dialect(stored: Mapping[str, Any]) -> Dialect:
-    """Return a dialect out of a queue document; one that an older version stored has fewer fields."""
-    header_row = int(stored["header_row"])
-    older = {"escape": "double", "header_rows": min(header_row, 1), "runner_up": ""}
-    fields = {**older, **stored, "skipped": tuple(stored.get("skipped", ()))}
-    return Dialect(**{name: fields[name] for name in Dialect._fields if name in fields})
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Dialect:
+        """Return the dialect that a queue document holds; one of an older version has fewer fields."""
+        older = {"escape": "double", "header_rows": min(1, stored["header_row"]), "runner_up": ""}
+        fields = {**older, **stored, "skipped": tuple(stored.get("skipped", ()))}
+        return cls(**{name: fields[name] for name in cls._fields if name in fields})
 
 
 def detect(head: bytes, options: Mapping[str, Any], mapped_names: Sequence[str] = (), *, whole: bool) -> Dialect:

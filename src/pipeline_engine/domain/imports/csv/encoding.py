@@ -63,7 +63,8 @@ EQUAL_NAMES = {
 """{what a user may call an encoding: the larger one that the engine reads for it}."""
 MAX_SAMPLE_BYTES = 8 * 1024
 """Bytes of lines beyond ASCII that are compared."""
-MIN_VALID_SHARE = 0.9
+MIN_VALID_SHARE = 0.5
+"""Of the characters beyond ASCII; text of another encoding has next to none that are UTF-8."""
 MIN_LEAD = 0.05
 """How much better than the plain reading another must be."""
 CASE_CLASH = re.compile("[a-zà-öø-ÿ][À-ÖØ-Þ](?=[a-z])|[\u0430-\u045f][\u0400-\u042f]")
@@ -184,7 +185,7 @@ def _share(counts: Counter[str], letters: frozenset[str], total: int) -> float:
         elif char.lower() in letters:
             score += 0.9 * times
         elif char in SYMBOLS:
-            score += 0.8 * times
+            score += (1.0 if char == "€" else 0.8) * times
         elif char.isalpha():
             score += 0.25 * times
     return score / total

@@ -6,7 +6,6 @@ is called by its number, "1" being the first.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -31,7 +30,6 @@ FIELDS = (
 REQUIRED = ("name", "stage_id")
 """When one of these is mapped, the file must have its column and every row a filled cell."""
 MAX_COLUMNS = 512
-MAX_SHOWN_NAMES = 10
 
 
 class ColumnMap(NamedTuple):
@@ -56,7 +54,7 @@ def compile_mapping(mappings: object, columns: Sequence[str]) -> ColumnMap:
     targets = _targets(mappings)
     places = _places(targets, columns)
     missing = {column: target for column, target in targets.items() if column not in places}
-    _refuse_missing(missing, columns, none_found=len(missing) == len(targets))
+    _refuse_missing(missing, none_found=len(missing) == len(targets))
     compiled = {target: places.get(column, len(columns)) for column, target in targets.items()}
     return ColumnMap(
         columns=tuple(columns),
@@ -137,26 +135,19 @@ def _target(column: object, target: object) -> str:
     )
 
 
-def _refuse_missing(missing: Mapping[str, str], columns: Sequence[str], *, none_found: bool) -> None:
+def _refuse_missing(missing: Mapping[str, str], *, none_found: bool) -> None:
     needed = [column for column, target in missing.items() if target in REQUIRED]
-    if needed or none_found:
-        names = column_names(columns)
-        lacking = _list((needed or missing), names)
-        why = "which is mapped to a field that is needed" if needed else "nor any other that is mapped"
-        raise ImportRefused(f"the file has no column {lacking}, {why}; its columns are {_list(names)}", "mapping")
-
-
-def _closest(column: str, names: Sequence[str]) -> str:
-    found = difflib.get_close_matches(column.casefold()[:100], [name.casefold()[:100] for name in names], n=1)
-    return next((f" (most like {quoted(name)})" for name in names if found and name.casefold()[:100] == found[0]), "")
+    if needed:
+        raise ImportRefused(
+            f"the file has no column {_list(needed)}, which is mapped to a field that is needed", "mapping"
+        )
+    if none_found:
+        raise ImportRefused(f"the file has none of the mapped columns {_list(missing)}", "mapping")
 
 
 def _duplicates(names: Iterable[str]) -> list[str]:
     return [name for name, times in Counter(names).items() if times > 1]
 
 
-def _list(names: Iterable[str], known: Sequence[str] = ()) -> str:
-    """The names for a message, each with that of the `known` ones which is most like it."""
-    found = list(names)
-    more = f" and {len(found) - MAX_SHOWN_NAMES} more" if len(found) > MAX_SHOWN_NAMES else ""
-    return ", ".join(f"{quoted(name)}{_closest(name, known)}" for name in found[:MAX_SHOWN_NAMES]) + more
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(quoted(name) for name in list(names)[:10])

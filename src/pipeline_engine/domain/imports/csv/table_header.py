@@ -10,6 +10,8 @@ from pipeline_engine.domain.imports.csv.table_cells import kind_of
 from pipeline_engine.domain.imports.csv.table_reader import TableRow
 
 MAX_HEADER_ROWS = 3
+MIN_DATA_ROWS = 3
+"""Below these, a second row of text is no header."""
 MAX_JUDGED_ROWS = 60
 MIN_SHARE_OF_KIND = 0.7
 MIN_FILL = 0.5
@@ -73,7 +75,7 @@ def count_header_rows(rows: Sequence[TableRow], width: int) -> int:
     """
     if len(rows) == 1:
         return int(_is_text(rows[0]))
-    for header_rows in range(min(MAX_HEADER_ROWS, len(rows) - 1), 1, -1):
+    for header_rows in range(min(MAX_HEADER_ROWS, len(rows) - MIN_DATA_ROWS), 1, -1):
         kinds = column_kinds(rows[header_rows:], width)
         if all(_is_text(row) and _stands_above(row, kinds) for row in rows[:header_rows]):
             return header_rows

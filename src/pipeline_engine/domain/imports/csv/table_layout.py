@@ -32,7 +32,7 @@ class Layout(NamedTuple):
     skipped: tuple[str, ...]
 
 
-class Part(NamedTuple):
+class TablePart(NamedTuple):
     """The rows `start` to `end` - 1 of the sample: one table, or what may be one."""
 
     start: int
@@ -56,7 +56,7 @@ def lay_out(
     named = find_named_header(rows, starts, wanted) if has_header is not False else None
     if named:
         part = next((part for part in parts if part.start <= named.at < part.end), None)
-        part = part or next((part for part in parts if part.start > named.at), Part(0, len(rows), 1))
+        part = part or next((part for part in parts if part.start > named.at), TablePart(0, len(rows), 1))
         start, header_rows = named.at, named.rows
     else:
         part = _main(parts)
@@ -65,14 +65,14 @@ def lay_out(
     return _layout(rows, part, start, header_rows, after, whole=whole)
 
 
-def _main(parts: Sequence[Part]) -> Part:
+def _main(parts: Sequence[TablePart]) -> TablePart:
     """The first part that is no preamble beside the largest."""
     largest = max(part.size for part in parts)
     return next(part for part in parts if part.size >= MIN_SHARE_OF_LARGEST * largest)
 
 
 def _unnamed(
-    rows: Sequence[TableRow], part: Part, wanted: frozenset[str], *, has_header: bool | None, numbered: bool
+    rows: Sequence[TableRow], part: TablePart, wanted: frozenset[str], *, has_header: bool | None, numbered: bool
 ) -> tuple[int, int]:
     """Where the table starts, and how many rows its header has, when no name says so."""
     places = [place for place in range(part.start, part.end) if not rows[place].is_blank]
@@ -90,7 +90,7 @@ def _unnamed(
 
 
 def _layout(
-    rows: Sequence[TableRow], part: Part, start: int, header_rows: int, after: Sequence[Part], *, whole: bool
+    rows: Sequence[TableRow], part: TablePart, start: int, header_rows: int, after: Sequence[TablePart], *, whole: bool
 ) -> Layout:
     line = rows[start].line
     end = after[0].start if after else len(rows)
@@ -114,26 +114,26 @@ def _report(rows: Sequence[TableRow], what: str) -> str:
     return f"{lines} {what}"
 
 
-def split_tables(rows: Sequence[TableRow]) -> list[Part]:
+def split_tables(rows: Sequence[TableRow]) -> list[TablePart]:
     """Return the tables among the rows of a sample, at least one; single rows of other widths belong to no new one."""
     runs = _runs(rows)
-    parts: list[Part] = []
+    parts: list[TablePart] = []
     for run in runs:
         if run.width < 2:
             continue
         if parts and _is_header_of(rows, parts[-1], run):
-            parts[-1] = Part(parts[-1].start, run.end, run.width)
+            parts[-1] = TablePart(parts[-1].start, run.end, run.width)
         elif not parts or _starts_table(rows, parts[-1], run):
             parts.append(run)
         elif run.width == parts[-1].width:
             parts[-1] = parts[-1]._replace(end=run.end)
     width = table_width(rows)
-    return parts or [Part(0, len(rows), width)]
+    return parts or [TablePart(0, len(rows), width)]
 
 
-def _runs(rows: Sequence[TableRow]) -> list[Part]:
+def _runs(rows: Sequence[TableRow]) -> list[TablePart]:
     """Rows of one width in a row; a blank row ends a run."""
-    runs: list[Part] = []
+    runs: list[TablePart] = []
     open_run = False
     for place, row in enumerate(rows):
         if row.is_blank:
@@ -141,18 +141,18 @@ def _runs(rows: Sequence[TableRow]) -> list[Part]:
         elif open_run and runs[-1].width == len(row.cells):
             runs[-1] = runs[-1]._replace(end=place + 1)
         else:
-            runs.append(Part(place, place + 1, len(row.cells)))
+            runs.append(TablePart(place, place + 1, len(row.cells)))
             open_run = True
     return runs
 
 
-def _is_header_of(rows: Sequence[TableRow], before: Part, run: Part) -> bool:
+def _is_header_of(rows: Sequence[TableRow], before: TablePart, run: TablePart) -> bool:
     """Whether one row of another width right above the run may be its header."""
     narrow, wide = sorted((before.width, run.width))
     return before.size == 1 and before.end == run.start and narrow < wide <= 2 * narrow and run.size > 1
 
 
-def _starts_table(rows: Sequence[TableRow], before: Part, run: Part) -> bool:
+def _starts_table(rows: Sequence[TableRow], before: TablePart, run: TablePart) -> bool:
     """Whether the run, which follows on a table, is another one."""
     behind_blank = rows[run.start - 1].is_blank
     first = rows[run.start]
