@@ -27,7 +27,7 @@ def read_polluted(data: bytes, mapped_names: Sequence[str]) -> tuple[Names, Rows
     names = list(header.columns)
     while (
         len(names) > 1
-        and not names[-1].strip()
+        and not (names[-1].strip() and dialect.header_row)
         and not any(cell.strip() for row in rows for cell in row[len(names) - 1 :])
     ):
         names.pop()

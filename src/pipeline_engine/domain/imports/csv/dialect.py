@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from pipeline_engine.domain.imports.csv.dialect_options import read_options
 from pipeline_engine.domain.imports.csv.encoding import MARKS, Encoding, decoded, find_encoding
-from pipeline_engine.domain.imports.csv.table_formats import find_formats
 from pipeline_engine.domain.imports.csv.table_header import wanted_names
 from pipeline_engine.domain.imports.csv.table_layout import Layout, lay_out
 from pipeline_engine.domain.imports.csv.table_reader import Format, read_rows, split_lines
@@ -104,7 +103,7 @@ def detect(head: bytes, options: Mapping[str, Any], mapped_names: Sequence[str] 
     above, declared = _separator_line(lines)
     body = lines[above:]
     wanted = wanted_names(mapped_names)
-    readings = compare(body, find_formats(body, _delimiter(chosen.delimiter, declared, body)), wanted)
+    readings = compare(body, _delimiter(chosen.delimiter, declared, body), wanted)
     layout = _layout(body, above, readings[0].form, wanted, mapped_names, has_header=chosen.has_header, whole=whole)
     return _dialect(sample, encoding, readings, layout, above)
 

@@ -8,10 +8,13 @@ from pipeline_engine.domain.imports.csv.dialect import SAVE_AGAIN, Dialect, line
 from pipeline_engine.domain.imports.csv.records import MAX_RECORD_BYTES
 from pipeline_engine.domain.imports.csv.table_header import joined_names
 from pipeline_engine.domain.imports.csv.table_reader import Format, TableRow, iterate_rows, split_lines
+from pipeline_engine.domain.imports.csv.table_score import table_width
 from pipeline_engine.domain.imports.csv.values import MAX_FIELD_BYTES
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
 MAX_HEADER_LINES = 1000
+MAX_COUNTED_ROWS = 50
+"""The rows whose width says how many columns a file without a header has."""
 
 
 class Header(NamedTuple):
@@ -38,7 +41,7 @@ def find_header(head: bytes, dialect: Dialect, *, whole: bool) -> Header | None:
 
 
 def _first_rows(head: bytes, dialect: Dialect, *, whole: bool) -> tuple[list[TableRow], bool]:
-    """The rows of the header, or the first data row; and whether the head is long enough to be sure of them."""
+    """The rows of the header, or the first data rows; and whether the head is long enough to be sure of them."""
     text = head[dialect.start :].decode(dialect.encoding, errors="replace").removeprefix("\ufeff")
     below = text.lstrip("\r\n")
     blank_lines = len(split_lines(text[: len(text) - len(below)])) - 1
@@ -47,28 +50,27 @@ def _first_rows(head: bytes, dialect: Dialect, *, whole: bool) -> tuple[list[Tab
         # The last line may go on, and a line feed may follow on a carriage return.
         lines = lines[: -2 if text.endswith("\r") else -1]
     form = Format(dialect.delimiter, dialect.quote, dialect.escape)
-    wanted, rows = max(1, dialect.header_rows), list[TableRow]()
+    rows: list[TableRow] = []
     for row in iterate_rows(lines, form, first_line=dialect.line + blank_lines, max_chars=MAX_FIELD_BYTES):
         if not row.is_blank:
             rows.append(row)
-        if len(rows) == wanted:
-            doubtful = any(cell.startswith(dialect.quote or "\0") for cell in row.cells)
-            return rows, whole or not doubtful or len(head) > MAX_FIELD_BYTES
-    return rows, whole
+        if len(rows) == (dialect.header_rows or MAX_COUNTED_ROWS):
+            break
+    doubtful = any(cell.startswith(dialect.quote or "\0") for row in rows[: dialect.header_rows] for cell in row.cells)
+    enough = len(rows) >= max(1, dialect.header_rows) and not (doubtful and len(head) <= MAX_FIELD_BYTES)
+    return rows, whole or enough
 
 
 def _header(head: bytes, rows: list[TableRow], dialect: Dialect) -> Header:
-    names = joined_names(rows)
+    names = joined_names(rows) if dialect.header_row else list(map(str, range(1, table_width(rows) + 1)))
     if any(len(name) > MAX_FIELD_BYTES for name in names):
         raise ImportRefused("a cell of the first line is longer than any column name can be", "header")
     body = head[dialect.start :]
-    last = rows[-1].line + rows[-1].lines
+    line = rows[-1].line + rows[-1].lines if dialect.header_row else rows[0].line
+    start = line_start(body, dialect.encoding, line - dialect.line + 1)
     if dialect.header_row:
-        end = line_start(body, dialect.encoding, last - dialect.line + 1)
-        _refuse_undecodable(body[:end], dialect)
-        return Header(tuple(names), dialect.start + end, last)
-    start = line_start(body, dialect.encoding, rows[0].line - dialect.line + 1)
-    return Header(tuple(str(n) for n in range(1, len(names) + 1)), dialect.start + start, rows[0].line)
+        _refuse_undecodable(body[:start], dialect)
+    return Header(tuple(names), dialect.start + start, line)
 
 
 def _refuse_undecodable(raw: bytes, dialect: Dialect) -> None:

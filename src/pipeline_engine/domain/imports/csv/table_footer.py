@@ -30,7 +30,7 @@ def count_footer_rows(rows: Sequence[TableRow], width: int) -> int:
     one filled cell that reads like a note, are left out.
     """
     count = 0
-    for place in range(len(rows) - 1, 0, -1):
+    for place in range(len(rows) - 1, -1, -1):
         row = rows[place]
         behind_blank = any(before.is_blank for before in rows[max(0, place - 1 - count) : place])
         if not (row.is_blank or _is_total(row, width) or _is_note(row, width, behind_blank)):

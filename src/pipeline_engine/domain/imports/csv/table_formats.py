@@ -6,8 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline_engine.domain.imports.csv.table_reader import Format
-
 COMMON = ",;\t|"
 RARE = "^~§¬¦\x01\x1c\x1d\x1e\x1f"
 WEAK = ": #!&*@%"
@@ -15,26 +13,35 @@ WEAK = ": #!&*@%"
 PRIORS = {**dict.fromkeys(COMMON, 1.0), **dict.fromkeys(RARE, 0.95), **dict.fromkeys(WEAK, 0.7), "": 0.7}
 PRIOR_OF_SEVERAL = 0.97
 """Of delimiters of several characters, such as ", " and "||"."""
-SEVERAL = re.compile(r"[^\w\"'.\-()€$£]{2,4}")
+SEVERAL = re.compile(r"[^\w\"'.\-()€$£\x00-\x08]{2,4}")
 MAX_SEVERAL = 4
+MAX_DELIMITERS = 12
 MAX_LINES = 200
 MAX_LINE_CHARS = 4096
 MIN_SHARE_OF_LINES = 0.5
 
 
-def find_formats(lines: Sequence[str], delimiter: str | None = None) -> list[Format]:
-    """Return the readings to compare, the plain one first; only those with `delimiter` when the user gives it."""
-    shown = [line[:MAX_LINE_CHARS] for line in lines[:MAX_LINES] if line.strip()]
-    text = "\n".join(shown)
-    delimiters = [delimiter] if delimiter is not None else [*_delimiters(shown, text), ""]
-    quotings = [('"', "double")]
+def find_delimiters(lines: Sequence[str]) -> list[str]:
+    """Return the delimiters to compare, the most usual first, "" (a single column) last."""
+    shown = _shown(lines)
+    return [*_delimiters(shown, "\n".join(shown))[:MAX_DELIMITERS], ""]
+
+
+def find_quotings(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (quote, escape) of the quotings that the lines may have beside the plain one."""
+    text = "\n".join(_shown(lines))
+    quotings = []
     if '\\"' in text:
         quotings.append(('"', "backslash"))
     if len(re.findall(r"(?:^|[^\w\s]|\s)'[^'\n]*'(?=$|[^\w\s]|\s)", text, re.MULTILINE)) > 1:
         quotings.append(("'", "double"))
         if "\\'" in text:
             quotings.append(("'", "backslash"))
-    return [Format(one, *quoting) for quoting in quotings for one in delimiters]
+    return quotings
+
+
+def _shown(lines: Sequence[str]) -> list[str]:
+    return [line[:MAX_LINE_CHARS] for line in lines[:MAX_LINES] if line.strip()]
 
 
 def prior(delimiter: str) -> float:

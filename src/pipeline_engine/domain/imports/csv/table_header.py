@@ -10,6 +10,8 @@ from pipeline_engine.domain.imports.csv.table_cells import kind_of
 from pipeline_engine.domain.imports.csv.table_reader import TableRow
 
 MAX_HEADER_ROWS = 3
+MAX_PLACES_OF_SEVERAL = 10
+"""How far down a header of several rows is looked for."""
 MIN_DATA_ROWS = 3
 """Below these, a second row of text is no header."""
 MAX_JUDGED_ROWS = 60
@@ -45,7 +47,7 @@ def find_named_header(rows: Sequence[TableRow], places: Collection[int], wanted:
     """Return the header, at one of the places, that has most of the wanted names; of equals the first and shortest."""
     best = NamedHeader(0, 0, 0)
     for several in range(1, MAX_HEADER_ROWS + 1) if wanted else ():
-        for at in places:
+        for at in places if several == 1 else list(places)[:MAX_PLACES_OF_SEVERAL]:
             header = rows[at : at + several]
             if len(header) == several and not any(row.is_blank for row in header):
                 names = {column_name(name).casefold() for name in joined_names(header)}

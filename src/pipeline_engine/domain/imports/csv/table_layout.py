@@ -94,7 +94,8 @@ def _layout(
 ) -> Layout:
     line = rows[start].line
     end = after[0].start if after else len(rows)
-    footer = count_footer_rows(rows[start + header_rows : end], part.width) if whole or after else 0
+    first = start + max(1, header_rows)
+    footer = count_footer_rows(rows[first:end], part.width) if whole or after else 0
     last = rows[end - footer - 1]
     has_more = footer or after
     end_line = last.line + last.lines - 1 if has_more else 0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 MAX_QUOTED_LINES = 200
 MAX_QUOTED_CHARS = 8 * 1024
-MAX_LOOKED_AT = 256 * 1024
+MAX_LOOKED_AT = 64 * 1024
 """Characters behind opening quotes that are looked at while one sample is read: bounds the time of hostile ones."""
 LINE_END = re.compile("\r\n?|\n")
 
@@ -48,7 +48,7 @@ def split_lines(text: str, at_most: int = 0) -> list[str]:
 
 
 def read_rows(lines: Sequence[str], form: Format, *, first_line: int = 1) -> list[TableRow]:
-    """Return the rows of the lines; `first_line` is the number of the first. Blank lines are rows, too."""
+    """Return the rows of the lines; `first_line` is the number of the first. Empty lines together are one row."""
     rows = list(iterate_rows(lines, form, first_line=first_line))
     if rows and rows[-1].cells == [""]:
         rows.pop()
@@ -62,9 +62,17 @@ def iterate_rows(
     reader = _RowReader(lines, form, max_chars)
     at = 0
     while at < len(lines):
-        cells, taken = reader.row(at)
+        cells, taken = ([""], _blank_lines(lines, at)) if not lines[at] else reader.row(at)
         yield TableRow(first_line + at, taken, cells)
         at += taken
+
+
+def _blank_lines(lines: Sequence[str], at: int) -> int:
+    """How many empty lines follow each other from line `at` on."""
+    end = at
+    while end < len(lines) and not lines[end]:
+        end += 1
+    return end - at
 
 
 class _RowReader:
@@ -152,5 +160,7 @@ def cell_pattern(form: Format) -> re.Pattern[str]:
     inside = f"[^{quote}]|{quote}{quote}"
     if form.escape == "backslash":
         inside = f"[^{quote}\\\\]|\\\\.|{quote}{quote}"
+    # Blanks behind a closing quote are forgiven, unless they are the delimiter.
+    blanks = "" if " " in form.delimiter or "\t" in form.delimiter else "[ \\t]*"
     plain = f"[^{delimiter}]*+" if len(form.delimiter) == 1 else f"(?:(?!{delimiter}).)*+" if delimiter else ".*+"
-    return re.compile(f"{quote}((?:{inside})*+){quote}[ \\t]*{end}|(?!{quote})({plain})", re.DOTALL)
+    return re.compile(f"{quote}((?:{inside})*+){quote}{blanks}{end}|(?!{quote})({plain})", re.DOTALL)

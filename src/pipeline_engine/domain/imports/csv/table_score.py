@@ -7,20 +7,22 @@ stand in one of its rows. After the consistency measure of van den Burg et al. (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pipeline_engine.domain.imports.csv.table_cells import weight_of
-from pipeline_engine.domain.imports.csv.table_formats import WEAK, prior
+from pipeline_engine.domain.imports.csv.table_formats import WEAK, find_delimiters, find_quotings, prior
 from pipeline_engine.domain.imports.csv.table_header import column_kinds, find_named_header
 from pipeline_engine.domain.imports.csv.table_reader import Format, TableRow, read_rows
 
+MAX_QUOTED_DELIMITERS = 3
+"""How many delimiters are tried with other quotings."""
 MAX_LINES = 600
 MAX_CHARS = 32 * 1024
 """The lines and characters of the sample by which readings are compared."""
 MAX_WEIGHED_ROWS = 80
 MAX_WEIGHED_CELLS = 40
-FIRST_ROWS = 60
+FIRST_ROWS = 40
 """The rows among which the header is looked for when readings are compared."""
 OUTSIDE_COST = 0.3
 """What a row before or behind the table costs, against one of another width inside it."""
@@ -40,10 +42,20 @@ class Reading(NamedTuple):
     share: float
 
 
-def compare(lines: Sequence[str], forms: Sequence[Format], wanted: frozenset[str]) -> list[Reading]:
-    """Return the readings, the best first; of equal ones that which stands first in `forms`."""
+def compare(lines: Sequence[str], delimiter: str | None, wanted: frozenset[str]) -> list[Reading]:
+    """Return the readings of the lines, the best first; of equal ones the plain one. `delimiter` is one that is known.
+
+    Other quotings than the plain one are tried with the best delimiters only.
+    """
     shown = _shown(lines)
-    readings = [_judge(read_rows(shown, form), form, wanted) for form in forms]
+    plain = [Format(one) for one in (find_delimiters(lines) if delimiter is None else [delimiter])]
+    readings = _sorted(_judge(read_rows(shown, form), form, wanted) for form in plain)
+    best = [reading.form.delimiter for reading in readings[:MAX_QUOTED_DELIMITERS]]
+    others = [Format(one, *quoting) for quoting in find_quotings(lines) for one in best]
+    return _sorted([*readings, *(_judge(read_rows(shown, form), form, wanted) for form in others)])
+
+
+def _sorted(readings: Iterable[Reading]) -> list[Reading]:
     return sorted(readings, key=lambda reading: (-reading.names, -reading.score))
 
 
