@@ -96,7 +96,7 @@ def _layout(
     end = after[0].start if after else len(rows)
     first = start + max(1, header_rows)
     footer = count_footer_rows(rows[first:end], part.width) if whole or after else 0
-    last = rows[end - footer - 1]
+    last = next(row for row in reversed(rows[: end - footer]) if not row.is_blank)
     has_more = footer or after
     end_line = last.line + last.lines - 1 if has_more else 0
     skipped = []
