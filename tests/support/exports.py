@@ -11,7 +11,7 @@ from tests.support.export_texts import TEXTS
 
 
 class Export(NamedTuple):
-    """`rows` are the cells of the mapped columns in the first and the last row, `count` how many rows there are."""
+    """`rows` are the cells of the mapped columns in the first and the last row, `total` how many rows there are."""
 
     name: str
     encoding: str
@@ -20,7 +20,7 @@ class Export(NamedTuple):
     mappings: dict[str, str]
     found: dict[str, object]
     """Fields of the `Dialect`."""
-    count: int
+    total: int
     first: tuple[str, ...]
     last: tuple[str, ...]
 

@@ -22,6 +22,6 @@ def test_an_export_is_understood_without_a_setting(export: Export) -> None:
     columns = compile_mapping(export.mappings, header.columns)
     places = [*columns.fields.values(), *columns.custom.values()]
     _, rows = read_polluted(export.data, list(export.mappings))
-    assert len(rows) == export.count
+    assert len(rows) == export.total
     assert tuple(rows[0][place] for place in places) == export.first
     assert tuple(rows[-1][place] for place in places) == export.last
