@@ -83,8 +83,8 @@ async def test_what_was_found_out_about_the_file_stands_in_the_queue_document(
     await run_imports()
 
     dialect = world.import_of(queue_id)["dialect"]
-    expected = {"encoding": "utf-8", "delimiter": ";", "quote": '"', "header_row": 1, "confidence": 1.0}
-    assert {name: dialect[name] for name in expected} == expected
+    found = {"encoding": "utf-8", "delimiter": ";", "quote": '"', "header_row": 1, "confidence": 1.0}
+    assert dialect.items() >= found.items()
 
 
 @pytest.mark.covers("DI-08", "DI-X13")

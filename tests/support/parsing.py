@@ -17,7 +17,7 @@ async def parse_file(
     data: bytes, mappings: dict[str, str], options: dict[str, Any] | None = None, rows: int = 500
 ) -> Parsed:
     """The whole way of a file, as the flow goes it."""
-    dialect = detect(data, options or {}, whole=True)
+    dialect = detect(data, options or {}, list(mappings), whole=True)
     header = find_header(data, dialect, whole=True)
     assert header is not None
     mapper = RowMapper(compile_mapping(mappings, header.columns))
@@ -37,7 +37,9 @@ async def parse_file(
 
 async def parse_two_columns(body: bytes, **options: Any) -> Parsed:
     """A file of the columns Name and Value."""
-    return await parse_file(b"Name,Value\n" + body, {"Name": "name", "Value": "value"}, {"delimiter": ",", **options})
+    return await parse_file(
+        b"Name,Value\n" + body, {"Name": "name", "Value": "value"}, {"delimiter": ",", "encoding": "utf-8", **options}
+    )
 
 
 def error_places(parsed: Parsed) -> list[tuple[int, int, str]]:

@@ -69,18 +69,19 @@ def test_one_ragged_row_does_not_hide_the_delimiter() -> None:
     assert (dialect.delimiter, dialect.confidence) == (";", 0.75)
 
 
-def test_a_single_column_takes_a_delimiter_that_leaves_its_cells_whole() -> None:
-    dialect = detect(b"Name\nAcme, Inc\nBeta, Inc\n", {}, whole=True)
-    assert dialect.delimiter not in ","
-    assert dialect.confidence == 0.5
-    assert detect(b"Name\nAcme\n", {}, whole=True).delimiter == ","
-    assert detect(b"Name", {}, whole=True) == Dialect("utf-8", ",", '"', "double", 1, 1, 0.5, "")
+def test_a_single_column_is_found_by_its_name_whatever_its_cells_hold() -> None:
+    for body in (b"Name\nAcme, Inc\nBeta, Inc\n", b"Name\n1,5\n2,5\n3,5\n"):
+        dialect = detect(body, {}, ["Name"], whole=True)
+        assert (dialect.delimiter, dialect.header_row) == ("", 1)
+        assert dialect.confidence < 1
+    assert detect(b"Name\nAcme\n", {}, ["Name"], whole=True).confidence == 1
+    assert detect(b"Name\nAcme\n", {}, whole=True).confidence == 0.5
 
 
 def test_the_head_may_end_in_the_middle_of_a_record_or_a_character() -> None:
     body = "Name;Ort\n" + 'Ä;"x\ny"\n' * 20_000
     head = body.encode()[:SAMPLE_BYTES]
-    for cut in range(30):
+    for cut in range(0, 30, 7):
         assert detect(head[: SAMPLE_BYTES - cut], {}, whole=False) == Dialect(
             "utf-8", ";", '"', "double", 1, 1, 1.0, ""
         )
@@ -92,7 +93,7 @@ def test_a_last_row_that_is_cut_does_not_count() -> None:
 
 
 def test_a_delimiter_in_the_header_alone_proves_nothing() -> None:
-    assert detect(b"Name (last, first)\n" + b"Doe\n" * 5, {}, whole=True).delimiter != ","
+    assert detect(b"Name (last, first)\n" + b"Doe\n" * 5, {}, whole=True).delimiter == ""
 
 
 def test_what_the_user_says_wins() -> None:
@@ -105,13 +106,14 @@ def test_what_the_user_says_wins() -> None:
     ("options", "code"),
     [
         ({"delimiter": ""}, "delimiter"),
-        ({"delimiter": ",,"}, "delimiter"),
+        ({"delimiter": "a,"}, "delimiter"),
+        ({"delimiter": ",,,,,"}, "delimiter"),
         ({"delimiter": '"'}, "delimiter"),
         ({"delimiter": "\n"}, "delimiter"),
         ({"delimiter": "a"}, "delimiter"),
         ({"delimiter": 44}, "delimiter"),
         ({"delimiter": {"$ne": None}}, "delimiter"),
-        ({"encoding": "utf-16"}, "encoding"),
+        ({"encoding": "utf-7"}, "encoding"),
         ({"encoding": "rot13"}, "encoding"),
         ({"encoding": "../../etc/passwd"}, "encoding"),
         ({"encoding": "utf-8\0"}, "encoding"),
@@ -140,9 +142,6 @@ def _zipped() -> bytes:
 @pytest.mark.parametrize(
     ("head", "words"),
     [
-        (SAMPLE.encode("utf-16"), "UTF-16"),
-        (codecs.BOM_UTF16_BE + SAMPLE.encode("utf-16-be"), "UTF-16"),
-        (SAMPLE.encode("utf-16-le"), "binary"),
         (SAMPLE.encode("utf-32"), "UTF-32"),
         (gzip.compress(SAMPLE.encode()), "gzip"),
         (_zipped(), "zip"),
@@ -196,7 +195,6 @@ def test_more_is_asked_for_until_the_header_ends() -> None:
     "head",
     [
         b'"' + b"a" * 1_100_000,
-        b'a,"b\n' + b"c\n" * 600_000,
         b"," * 1_100_000,
         b"\n" * 1_100_000,
         b"a" * 200_000 + b"\n",
@@ -211,9 +209,11 @@ def test_a_header_without_end_or_sense_is_refused_in_no_time(head: bytes) -> Non
     assert refusal.value.code == "header"
 
 
-def test_a_quote_that_never_closes_in_the_header_is_reported() -> None:
-    with pytest.raises(ImportRefused, match="quote"):
-        find_header(b'Name,"Value\nA,1\n', COMMA, whole=True)
+def test_a_quote_that_never_closes_in_the_header_is_an_ordinary_character() -> None:
+    assert find_header(b'Name,"Value\nA,1\n', COMMA, whole=True) == Header(("Name", '"Value'), 12, 2)
+    began = time.process_time()
+    assert find_header(b'a,"b\n' + b"c\n" * 600_000, COMMA, whole=False) == Header(("a", '"b'), 5, 2)
+    assert time.process_time() - began < 0.5
 
 
 def test_a_header_that_is_not_in_the_encoding_is_unreadable() -> None:
@@ -237,3 +237,10 @@ def test_any_bytes_give_a_dialect_and_a_header_or_a_refusal(head: bytes, whole: 
         raise
     assert 0 <= dialect.confidence <= 1
     assert header is None or header.columns
+
+
+def test_a_dialect_that_an_older_version_stored_is_read() -> None:
+    older = {"encoding": "utf-8", "delimiter": ",", "quote": '"', "header_row": 1, "confidence": 1.0}
+    assert Dialect.read(older) == COMMA
+    found = COMMA._replace(skipped=("lines 1-2 before the header",), start=20)
+    assert Dialect.read({**found._asdict(), "skipped": list(found.skipped)}) == found

@@ -121,7 +121,7 @@ async def test_rows_and_errors_are_those_of_csv_reader(body: bytes, chunk: int) 
     except csv.Error:
         return
     assume(text.count(",") < 2)  # not enough for two rows within a cell
-    parsed = await parse_file(header + body, {"Name": "name"}, {"delimiter": ","}, rows=chunk)
+    parsed = await parse_file(header + body, {"Name": "name"}, {"delimiter": ",", "encoding": "utf-8"}, rows=chunk)
     cells = {row.row: row.cells for row in parsed.rows} | {error.row: error.cells for error in parsed.errors}
     blank = [n for n, row in enumerate(expected, 1) if not "".join(row).strip()]
     assert sorted([*cells, *blank]) == list(range(1, len(expected) + 1)) or "\0" in text or "\ufffd" in text

@@ -15,7 +15,7 @@ from pipeline_engine.domain.imports.csv.chunks import ChunkCutter
 from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
 from pipeline_engine.domain.imports.csv.error_csv import is_report, unguarded
 from pipeline_engine.domain.imports.csv.header import Header, find_header
-from pipeline_engine.domain.imports.csv.mapping import ColumnMap, compile_mapping
+from pipeline_engine.domain.imports.csv.mapping import ColumnMap, compile_mapping, wanted_columns
 from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import ImportRequest, check_key, read_key
 from pipeline_engine.providers.storage_object import ObjectInfo
@@ -99,7 +99,7 @@ async def _inspect(app: App[ImportRepos], info: ObjectInfo, request: ImportReque
     while True:
         head = await app.storage.read(info.key, 0, min(size, info.size), info.etag) if info.size else b""
         whole = len(head) == info.size
-        dialect = detect(head, request.options, whole=whole)
+        dialect = detect(head, request.options, wanted_columns(request.mappings), whole=whole)
         if header := find_header(head, dialect, whole=whole):
             header = header._replace(columns=unguarded(header.columns))
             columns = compile_mapping(request.mappings, header.columns)

@@ -1,30 +1,30 @@
-"""Detects encoding, delimiter and header of a file, from its first bytes and from what its user says.
+"""Detects how a file is to be read, from its first bytes, the names of the mapped columns and what its user says.
 
-Harder cases (other encodings, a header further down, odd quotes) belong in `_encoding` and `_find_delimiter`.
+The encoding comes first (`encoding.py`); then every reading that may be (`table_formats.py`) is tried on the sample and
+the one out of which the best table comes is taken (`table_score.py`); then the table is found (`table_layout.py`).
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
-from pipeline_engine.domain.imports.csv.records import BOM
-from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused, quoted
+from pipeline_engine.domain.imports.csv.dialect_options import read_options
+from pipeline_engine.domain.imports.csv.encoding import MARKS, Encoding, decoded, find_encoding
+from pipeline_engine.domain.imports.csv.table_header import wanted_names
+from pipeline_engine.domain.imports.csv.table_layout import Layout, lay_out
+from pipeline_engine.domain.imports.csv.table_reader import Format, read_rows, split_lines
+from pipeline_engine.domain.imports.csv.table_score import Reading, compare, confidence, runner_up
+from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
 SAMPLE_BYTES = 64 * 1024
 """The bytes at the beginning of the file that detection reads."""
-DELIMITERS = ",;\t|"
-ENCODINGS = ("utf-8", "cp1252", "iso8859-1", "iso8859-15")
-"""Python's names. In all of them an ASCII byte is an ASCII character: `RecordCutter` relies on that."""
 SAVE_AGAIN = "save it as CSV in UTF-8 and import that"
 MAGIC = (
     (b"\xff\xfe\x00\x00", "UTF-32 text"),
     (b"\x00\x00\xfe\xff", "UTF-32 text"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
     (b"\x1f\x8b", "gzip-compressed"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook"),
     (b"PK\x05\x06", "a zip archive"),
@@ -35,11 +35,14 @@ MAGIC = (
 )
 CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r\f\x1b")
 MAX_CONTROL_SHARE = 0.2
-MIN_EQUAL_SHARE = 0.5
+SEPARATOR_LINE = re.compile(r'\s*"?sep=(.{1,4}?)"?[,;\t ]*', re.IGNORECASE)
+"""The line by which a spreadsheet says which delimiter follows."""
+LINE_END = re.compile(rb"\r\n?|\n")
+DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space", "": "a single column"}
 
 
 class Dialect(NamedTuple):
-    """How to read a file, and where its table stands in it."""
+    """How to read the file, and how sure that is."""
 
     encoding: str
     """Python's name, e.g. "utf-8", "utf-16-le", "cp1252"."""
@@ -48,23 +51,23 @@ class Dialect(NamedTuple):
     quote: str
     """'"', "'" or "" (none)."""
     escape: str
-    """"double", "backslash" or "" (none)."""
+    """How a quote inside a quoted cell is written: "double" | "backslash" | ""."""
     header_row: int
-    """Physical line of the first header row, from 1; 0 = no header."""
+    """The physical line of the first header row, from 1; 0 = no header."""
     header_rows: int
-    """How many rows form the header; their names are joined by a space."""
+    """How many rows form the header (their names are joined by a space)."""
     confidence: float
-    """From 0 to 1 (certain)."""
+    """0 to 1 (certain)."""
     runner_up: str
-    """The second best reading in words, "" when there is none."""
+    """The second-best reading, in words; "" when there is none."""
     start: int = 0
-    """Raw offset of the first byte of the table: behind byte order mark, `sep=` line and preamble."""
+    """Raw offset of the first byte of the table (behind BOM, `sep=` line, preamble)."""
     line: int = 1
     """The physical line there."""
     end_line: int = 0
-    """Last line of the table when a footer or another table follows; 0 = to the end of the file."""
+    """The last line of the table when a footer or another table follows (0 = to the end of the file)."""
     skipped: tuple[str, ...] = ()
-    """What is not part of the table, in words."""
+    """What of the file is no part of the table: "lines 1-2 before the header", ..."""
 
     @property
     def separator(self) -> bytes:
@@ -73,89 +76,130 @@ class Dialect(NamedTuple):
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Dialect:
-        """Return the dialect that a queue document holds; one of an earlier version has fewer fields."""
-        known = {"escape": "double", "header_rows": min(1, stored["header_row"]), "runner_up": "", **stored}
-        known["skipped"] = tuple(known.get("skipped", ()))
-        return cls(**{name: known[name] for name in cls._fields if name in known})
+        """Return the dialect that a queue document holds; one of an older version has fewer fields."""
+        older = {"escape": "double", "header_rows": min(1, stored["header_row"]), "runner_up": ""}
+        fields = {**older, **stored, "skipped": tuple(stored.get("skipped", ()))}
+        return cls(**{name: fields[name] for name in cls._fields if name in fields})
 
 
-def detect(head: bytes, options: Mapping[str, Any], *, whole: bool) -> Dialect:
+def detect(head: bytes, options: Mapping[str, Any], mapped_names: Sequence[str] = (), *, whole: bool) -> Dialect:
     """Return the dialect of a file that begins with `head` (`whole`: and ends there).
 
     `options` are the import's `additional_data`; its `delimiter`, `encoding` and `has_header` win over what is found.
+    `mapped_names` are the columns that the import wants: a reading in which they are names of columns is right.
 
     Raises: ImportRefused `empty`; `unreadable` when this is not text that the engine can decode; `encoding`,
     `delimiter`, `has_header` when that option has a value that is not allowed.
     """
-    if whole and not head.removeprefix(BOM).strip(b"\r\n"):
+    chosen = read_options(options)
+    sample = head[:SAMPLE_BYTES]
+    whole = whole and len(head) <= SAMPLE_BYTES
+    _refuse_magic(head)
+    encoding = _encoding(sample, chosen.encoding, mapped_names)
+    _refuse_binary(sample, encoding)
+    lines = _lines(sample, encoding, whole=whole)
+    if whole and not any(line.strip() for line in lines):
         raise ImportRefused("the file is empty: it needs a header line and rows below it", "empty")
-    _refuse_binary(head)
-    encoding = _encoding(options.get("encoding"))
-    delimiter = _read_delimiter(options.get("delimiter"))
-    confidence = 1.0
-    if delimiter is None:
-        text = head[:SAMPLE_BYTES].removeprefix(BOM).decode(encoding, errors="replace")
-        delimiter, confidence = _find_delimiter(text, whole=whole and len(head) <= SAMPLE_BYTES)
-    header = 1 if _has_header(options.get("has_header")) else 0
-    return Dialect(encoding, delimiter, '"', "double", header, header, confidence, "")
+    above, declared = _separator_line(lines)
+    body = lines[above:]
+    wanted = wanted_names(mapped_names)
+    readings = compare(body, _delimiter(chosen.delimiter, declared, body), wanted)
+    layout = _layout(body, above, readings[0].form, wanted, mapped_names, has_header=chosen.has_header, whole=whole)
+    return _dialect(sample, encoding, readings, layout, above)
 
 
-def _refuse_binary(head: bytes) -> None:
+def _dialect(sample: bytes, encoding: Encoding, readings: Sequence[Reading], layout: Layout, above: int) -> Dialect:
+    best = readings[0]
+    separator_line = ("line 1, which names the delimiter",) if above else ()
+    return Dialect(
+        encoding=encoding.name,
+        delimiter=best.form.delimiter,
+        quote=best.form.quote,
+        escape=best.form.escape,
+        header_row=layout.header_row,
+        header_rows=layout.header_rows,
+        confidence=round(min(encoding.confidence, 1.0) * confidence(readings), 3),
+        runner_up=_runner_up(readings, encoding),
+        start=line_start(sample, encoding.name, layout.line),
+        line=layout.line,
+        end_line=layout.end_line,
+        skipped=separator_line + layout.skipped,
+    )
+
+
+def _layout(
+    body: Sequence[str],
+    above: int,
+    form: Format,
+    wanted: frozenset[str],
+    names: Sequence[str],
+    *,
+    has_header: bool | None,
+    whole: bool,
+) -> Layout:
+    rows = read_rows(body, form, first_line=above + 1)
+    if not any(not row.is_blank for row in rows):
+        header_row = 0 if has_header is False else above + 1
+        return Layout(above + 1, header_row, min(header_row, 1), 0, ())
+    return lay_out(rows, wanted, has_header=has_header, numbered=bool(names) and not wanted, whole=whole)
+
+
+def _refuse_magic(head: bytes) -> None:
     for magic, name in MAGIC:
         if head.startswith(magic):
             raise ImportRefused(f"the file is {name}, not CSV in UTF-8: {SAVE_AGAIN}", UNREADABLE)
-    sample = head[:SAMPLE_BYTES]
-    if len(sample) - len(sample.translate(None, CONTROLS)) > MAX_CONTROL_SHARE * len(sample):
+
+
+def _refuse_binary(sample: bytes, encoding: Encoding) -> None:
+    text = sample[encoding.mark :]
+    if encoding.name.startswith("utf-16"):
+        text = decoded(text, encoding.name).encode("utf-8", errors="replace")
+    if len(text) - len(text.translate(None, CONTROLS)) > MAX_CONTROL_SHARE * len(text):
         raise ImportRefused(f"the file holds binary data, not text: {SAVE_AGAIN}", UNREADABLE)
 
 
-def _encoding(option: object) -> str:
-    if option is None:
-        return "utf-8"
-    name = _codec(option) if isinstance(option, str) else None
-    if name is None or name not in ENCODINGS:
-        allowed = ", ".join(ENCODINGS)
-        raise ImportRefused(f"encoding {quoted(option)} is not supported; possible are {allowed}", "encoding")
-    return name
+def _encoding(sample: bytes, chosen: str | None, names: Sequence[str]) -> Encoding:
+    if chosen is None:
+        return find_encoding(sample, names)
+    marks = {name: len(mark) for mark, name in MARKS if sample.startswith(mark)}
+    if chosen == "utf-16":
+        chosen = "utf-16-be" if "utf-16-be" in marks else "utf-16-le"
+    return Encoding(chosen, marks.get(chosen, 0), 1.0)
 
 
-def _codec(name: str) -> str | None:
-    try:
-        return codecs.lookup(name).name.removesuffix("-sig")
-    except (LookupError, ValueError):
-        return None
+def _lines(sample: bytes, encoding: Encoding, *, whole: bool) -> list[str]:
+    """The physical lines of the sample; the last one is left out when it may go on behind the sample."""
+    lines = split_lines(decoded(sample[encoding.mark :], encoding.name))
+    return lines if whole or len(lines) < 2 else lines[:-1]
 
 
-def _read_delimiter(option: object) -> str | None:
-    if option is None:
-        return None
-    if not isinstance(option, str) or len(option) != 1 or option not in DELIMITERS:
-        raise ImportRefused(f"delimiter {quoted(option)} is not supported; possible are , ; | and tab", "delimiter")
-    return option
+def _separator_line(lines: Sequence[str]) -> tuple[int, str | None]:
+    """How many lines stand before the rest of the file (1 or 0), and the delimiter that the first of them names."""
+    found = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    return (1, found[1].replace("\\t", "\t")) if found else (0, None)
 
 
-def _has_header(option: object) -> bool:
-    if option is None:
-        return True
-    if not isinstance(option, bool):
-        raise ImportRefused(f"has_header is {quoted(option)}; it must be true or false", "has_header")
-    return option
+def _delimiter(chosen: str | None, declared: str | None, body: Sequence[str]) -> str | None:
+    """The delimiter that is certain: the user's, or the declared one if the file has it."""
+    return chosen or (declared if declared and any(declared in line for line in body) else None)
 
 
-def _find_delimiter(text: str, *, whole: bool) -> tuple[str, float]:
-    """The delimiter for which the rows are most alike, and the share of rows that are as wide as the first."""
-    fits = {delimiter: _fit(text, delimiter, whole=whole) for delimiter in DELIMITERS}
-    best = max(fits, key=lambda delimiter: fits[delimiter])
-    several, share = fits[best]
-    # A single column is weak evidence: no delimiter proves it.
-    return best, round(share if several else share / 2, 3)
+def _runner_up(readings: Sequence[Reading], encoding: Encoding) -> str:
+    second = runner_up(readings)
+    name = DELIMITER_NAMES.get(second.form.delimiter, repr(second.form.delimiter)) if second else ""
+    parts = [f"delimiter {name}"] if second else []
+    return ", ".join([*parts, *([f"encoding {encoding.runner_up}"] if encoding.runner_up else [])])
 
 
-def _fit(text: str, delimiter: str, *, whole: bool) -> tuple[float, float]:
-    widths = [len(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
-    if not whole and len(widths) > 1:
-        widths.pop()  # the sample may end in the middle of a row
-    width = widths[0] if widths else 1
-    share = widths.count(width) / max(1, len(widths))
-    # Many columns that agree are stronger evidence than few; with one column nothing can disagree.
-    return (share * width if width > 1 and share >= MIN_EQUAL_SHARE else 0.0), share
+def line_start(data: bytes, encoding: str, line: int) -> int:
+    """Return the offset of the first byte of a physical line of a file (1 = the first, behind a byte order mark)."""
+    mark = next((len(mark) for mark, name in MARKS if name == encoding and data.startswith(mark)), 0)
+    if line == 1:
+        return mark
+    if encoding.startswith("utf-16"):
+        text = data[mark:].decode(encoding, errors="replace")
+        chars = next(islice((found.end() for found in re.finditer("\r\n?|\n", text)), line - 2, None), len(text))
+        return min(len(data), mark + len(text[:chars].encode(encoding)))
+    # In all the other encodings the bytes of line ends are no part of other characters.
+    ends = (found.end() for found in LINE_END.finditer(data))
+    return next(islice(ends, line - 2, None), len(data))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline_engine.domain.imports.csv.dialect import SAVE_AGAIN, Dialect
-from pipeline_engine.domain.imports.csv.grammar import Grammar
-from pipeline_engine.domain.imports.csv.records import MAX_RECORD_BYTES, Kind, Record, RecordCutter, line_ends
+from pipeline_engine.domain.imports.csv.dialect import SAVE_AGAIN, Dialect, line_start
+from pipeline_engine.domain.imports.csv.records import MAX_RECORD_BYTES
+from pipeline_engine.domain.imports.csv.table_header import joined_names
+from pipeline_engine.domain.imports.csv.table_reader import Format, TableRow, iterate_rows, split_lines
+from pipeline_engine.domain.imports.csv.table_score import table_width
+from pipeline_engine.domain.imports.csv.values import MAX_FIELD_BYTES
 from pipeline_engine.domain.imports.refusal import UNREADABLE, ImportRefused
 
-PART_BYTES = 64 * 1024
+MAX_HEADER_LINES = 1000
+MAX_COUNTED_ROWS = 50
+"""The rows whose width says how many columns a file without a header has."""
 
 
 class Header(NamedTuple):
@@ -28,48 +30,59 @@ def find_header(head: bytes, dialect: Dialect, *, whole: bool) -> Header | None:
 
     Raises: ImportRefused `empty`, `unreadable` (not in the encoding), `header` (longer than 1 MB, or a cell too long).
     """
-    rest = head.lstrip(b"\r\n")
-    start = len(head) - len(rest)
-    cutter = RecordCutter(Grammar.of(dialect), start=start, line=1 + line_ends(head[:start]))
-    for record in _records(cutter, rest, whole=whole):
-        return _header(head, record, dialect)
-    if whole:
+    rows, complete = _first_rows(head, dialect, whole=whole)
+    if not complete:
+        if len(head) - dialect.start > MAX_RECORD_BYTES:
+            raise _endless_header()
+        return None
+    if not rows:
         raise ImportRefused("the file is empty: it needs a header line and rows below it", "empty")
-    if len(head) > MAX_RECORD_BYTES:
-        raise _endless_header()
-    return None
+    return _header(head, rows, dialect)
 
 
-def _records(cutter: RecordCutter, rest: bytes, *, whole: bool) -> Iterator[Record]:
-    # In parts, because only the first record is needed.
-    for at in range(0, len(rest), PART_BYTES):
-        yield from cutter.feed(rest[at : at + PART_BYTES])
-    if whole:
-        yield from cutter.close()
+def _first_rows(head: bytes, dialect: Dialect, *, whole: bool) -> tuple[list[TableRow], bool]:
+    """The rows of the header, or the first data rows; and whether the head is long enough to be sure of them."""
+    text = head[dialect.start :].decode(dialect.encoding, errors="replace").removeprefix("\ufeff")
+    below = text.lstrip("\r\n")
+    blank_lines = len(split_lines(text[: len(text) - len(below)])) - 1
+    lines = split_lines(below, MAX_HEADER_LINES)
+    if not whole or len(lines) > MAX_HEADER_LINES:
+        # The last line may go on, and a line feed may follow on a carriage return.
+        lines = lines[: -2 if text.endswith("\r") else -1]
+    form = Format(dialect.delimiter, dialect.quote, dialect.escape)
+    rows: list[TableRow] = []
+    for row in iterate_rows(lines, form, first_line=dialect.line + blank_lines, max_chars=MAX_FIELD_BYTES):
+        if not row.is_blank:
+            rows.append(row)
+        if len(rows) == (dialect.header_rows or MAX_COUNTED_ROWS):
+            break
+    doubtful = any(cell.startswith(dialect.quote or "\0") for row in rows[: dialect.header_rows] for cell in row.cells)
+    enough = len(rows) >= max(1, dialect.header_rows) and not (doubtful and len(head) <= MAX_FIELD_BYTES)
+    return rows, whole or enough
+
+
+def _header(head: bytes, rows: list[TableRow], dialect: Dialect) -> Header:
+    names = joined_names(rows) if dialect.header_row else list(map(str, range(1, table_width(rows) + 1)))
+    if any(len(name) > MAX_FIELD_BYTES for name in names):
+        raise ImportRefused("a cell of the first line is longer than any column name can be", "header")
+    body = head[dialect.start :]
+    line = rows[-1].line + rows[-1].lines if dialect.header_row else rows[0].line
+    start = line_start(body, dialect.encoding, line - dialect.line + 1)
+    if dialect.header_row:
+        _refuse_undecodable(body[:start], dialect)
+    return Header(tuple(names), dialect.start + start, line)
+
+
+def _refuse_undecodable(raw: bytes, dialect: Dialect) -> None:
+    try:
+        raw.decode(dialect.encoding)
+    except UnicodeDecodeError:
+        raise ImportRefused(
+            f"the first line is not {dialect.encoding.upper()} text: {SAVE_AGAIN}", UNREADABLE
+        ) from None
 
 
 def _endless_header() -> ImportRefused:
     return ImportRefused(
         "the first 1 MB of the file holds no whole header line; perhaps a quote in it never closes", "header"
     )
-
-
-def _header(head: bytes, record: Record, dialect: Dialect) -> Header:
-    if record.kind is not Kind.OK:
-        raise _endless_header()
-    cells = _cells(head[record.start : record.end], dialect)
-    if dialect.header_row:
-        return Header(tuple(cells), record.end, record.line + record.lines)
-    return Header(tuple(str(n) for n in range(1, len(cells) + 1)), record.start, record.line)
-
-
-def _cells(line: bytes, dialect: Dialect) -> list[str]:
-    try:
-        text = line.decode(dialect.encoding)
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter))
-    except UnicodeDecodeError:
-        raise ImportRefused(
-            f"the first line is not {dialect.encoding.upper()} text: {SAVE_AGAIN}", UNREADABLE
-        ) from None
-    except csv.Error:
-        raise ImportRefused("a cell of the first line is longer than any column name can be", "header") from None

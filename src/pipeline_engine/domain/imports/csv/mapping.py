@@ -1,4 +1,8 @@
-"""Checks an import's `mappings`: which column of the file becomes which field of a deal."""
+"""Checks an import's `mappings`: which column of the file becomes which field of a deal.
+
+Names of columns match as `column_name` spells them and, when nothing else fits, without case. A column without a name
+is called by its number, "1" being the first.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import NamedTuple
 
 from bson import ObjectId
 
+from pipeline_engine.domain.imports.csv.column_name import column_name, column_names
 from pipeline_engine.domain.imports.refusal import ImportRefused, quoted
 from pipeline_engine.ids import object_id
 
@@ -25,7 +30,6 @@ FIELDS = (
 REQUIRED = ("name", "stage_id")
 """When one of these is mapped, the file must have its column and every row a filled cell."""
 MAX_COLUMNS = 512
-BOM = "\ufeff"
 
 
 class ColumnMap(NamedTuple):
@@ -45,8 +49,10 @@ def compile_mapping(mappings: object, columns: Sequence[str]) -> ColumnMap:
 
     Raises: ImportRefused `mapping` or `header`, naming what is wrong.
     """
-    places = _places(columns)
+    if len(columns) > MAX_COLUMNS:
+        raise ImportRefused(f"the file has {len(columns)} columns; at most {MAX_COLUMNS} are possible", "header")
     targets = _targets(mappings)
+    places = _places(targets, columns)
     missing = {column: target for column, target in targets.items() if column not in places}
     _refuse_missing(missing, none_found=len(missing) == len(targets))
     compiled = {target: places.get(column, len(columns)) for column, target in targets.items()}
@@ -58,24 +64,45 @@ def compile_mapping(mappings: object, columns: Sequence[str]) -> ColumnMap:
     )
 
 
-def _places(columns: Sequence[str]) -> dict[str, int]:
-    if len(columns) > MAX_COLUMNS:
-        raise ImportRefused(f"the file has {len(columns)} columns; at most {MAX_COLUMNS} are possible", "header")
-    names = [_trim(column) for column in columns]
-    if duplicates := _duplicates(name for name in names if name):
-        raise ImportRefused(f"the file has several columns called {_list(duplicates)}: rename all but one", "header")
-    return {name: place for place, name in enumerate(names) if name}
+def wanted_columns(mappings: Mapping[str, object]) -> list[str]:
+    """Return the names of the columns that the mappings want from the file: those that they do not ignore."""
+    return [column for column, target in mappings.items() if isinstance(column, str) and not _is_ignored(target)]
+
+
+def _places(wanted: Iterable[str], columns: Sequence[str]) -> dict[str, int]:
+    """{wanted column: its place in the file} of those that the file has."""
+    names = column_names(columns)
+    exact = [column for column in wanted if column in names]
+    folded = [name.casefold() for name in names]
+    taken = set(exact)
+    places = {column: _place(column, names) for column in exact}
+    for column in wanted:
+        if column not in taken and column.casefold() in folded:
+            place = _place(column.casefold(), folded)
+            if place not in places.values():
+                places[column] = place
+    return places
+
+
+def _place(name: str, names: list[str]) -> int:
+    if names.count(name) > 1:
+        raise ImportRefused(
+            f"the file has several columns called {quoted(name)}, which is mapped: rename all but one", "header"
+        )
+    return names.index(name)
 
 
 def _targets(mappings: object) -> dict[str, str]:
-    """{trimmed column: target}, with each target once."""
+    """{name of a column: target}, with each target once, without the columns that are not imported."""
     if not isinstance(mappings, Mapping):
         raise ImportRefused("mappings must be an object {column: field}", "mapping")
-    if not mappings:
-        raise ImportRefused("mappings are empty: nothing says which column is which field", "mapping")
     if len(mappings) > MAX_COLUMNS:
         raise ImportRefused(f"{len(mappings)} columns are mapped; at most {MAX_COLUMNS} are possible", "mapping")
-    pairs = [(_column(column), _target(column, target)) for column, target in mappings.items()]
+    pairs = [
+        (_column(column), _target(column, target)) for column, target in mappings.items() if not _is_ignored(target)
+    ]
+    if not pairs:
+        raise ImportRefused("mappings are empty: nothing says which column is which field", "mapping")
     if duplicates := _duplicates(column for column, _ in pairs):
         raise ImportRefused(f"mappings name the column {_list(duplicates)} twice", "mapping")
     for target in _duplicates(target for _, target in pairs):
@@ -84,10 +111,15 @@ def _targets(mappings: object) -> dict[str, str]:
     return dict(pairs)
 
 
+def _is_ignored(target: object) -> bool:
+    """Whether the mapping says: do not import this column."""
+    return target is None or (isinstance(target, str) and not target.strip())
+
+
 def _column(column: object) -> str:
-    if not isinstance(column, str) or not _trim(column):
+    if not isinstance(column, str) or not column_name(column):
         raise ImportRefused(f"mappings name a column {quoted(column)}, which is no name", "mapping")
-    return _trim(column)
+    return column_name(column)
 
 
 def _target(column: object, target: object) -> str:
@@ -111,10 +143,6 @@ def _refuse_missing(missing: Mapping[str, str], *, none_found: bool) -> None:
         )
     if none_found:
         raise ImportRefused(f"the file has none of the mapped columns {_list(missing)}", "mapping")
-
-
-def _trim(name: str) -> str:
-    return name.strip().strip(BOM).strip()
 
 
 def _duplicates(names: Iterable[str]) -> list[str]:
