@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from pipeline_engine.domain.imports.column_types import column_samples, sample_rows
 from pipeline_engine.domain.imports.csv.chunks import ChunkCutter
+from pipeline_engine.domain.imports.csv.columns import FieldType, ValueRules, decide
 from pipeline_engine.domain.imports.csv.dialect import detect
 from pipeline_engine.domain.imports.csv.header import find_header
 from pipeline_engine.domain.imports.csv.mapping import compile_mapping
@@ -12,15 +14,42 @@ from pipeline_engine.domain.imports.csv.parse import Parsed, parse
 from pipeline_engine.domain.imports.csv.row import RowMapper
 
 
+class Account(NamedTuple):
+    """What an account says about how its files are to be read."""
+
+    country: str | None = None
+    zone: str | None = None
+    custom: dict[str, FieldType] = {}  # noqa: RUF012
+
+
 async def parse_file(
     data: bytes, mappings: dict[str, str], options: dict[str, Any] | None = None, rows: int = 500
 ) -> Parsed:
     """The whole way of a file, as the flow goes it."""
+    whole, _ = await parse_typed(data, mappings, None, options, rows)
+    return whole
+
+
+async def parse_typed(
+    data: bytes,
+    mappings: dict[str, str],
+    account: Account | None,
+    options: dict[str, Any] | None = None,
+    rows: int = 500,
+) -> tuple[Parsed, ValueRules]:
+    """As `parse_file`, with the values typed for the account; without one, all values stay text."""
     dialect = detect(data, options or {}, whole=True)
     header = find_header(data, dialect, whole=True)
     assert header is not None
-    mapper = RowMapper(compile_mapping(mappings, header.columns))
+    columns = compile_mapping(mappings, header.columns)
     cutter = ChunkCutter(dialect.separator, start=header.start, line=header.line, rows=rows)
+    rules = ValueRules()
+    if account:
+        sample = await sample_rows(columns, dialect, cutter, data[header.start :], whole=True)
+        samples = column_samples(columns, sample)
+        rules = decide(samples, account.custom, account.country, account.zone, dialect.delimiter)
+        cutter = ChunkCutter(dialect.separator, start=header.start, line=header.line, rows=rows)
+    mapper = RowMapper(columns, rules=ValueRules.of(rules.stored))
     whole = Parsed([], [])
     for piece in cutter.feed(data[header.start :]) + cutter.close():
         done = await parse(piece, dialect, mapper)
@@ -29,7 +58,7 @@ async def parse_file(
         assert done.errors == sorted(done.errors)
         whole.rows.extend(done.rows)
         whole.errors.extend(done.errors)
-    return whole
+    return whole, rules
 
 
 async def parse_two_columns(body: bytes, **options: Any) -> Parsed:

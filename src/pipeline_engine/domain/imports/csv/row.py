@@ -92,7 +92,7 @@ class RowMapper:
             full = [unguarded(cell.strip()) for cell in full]
         fields: dict[str, Any] = {target: full[place].strip() for target, place in self._fields}
         for target in self._required:
-            if not (text := fields[target])[:1].isalnum() and is_invisible(text):
+            if (not (text := fields[target]) or not text.isascii()) and is_invisible(text):
                 return self._error(row, line, target, "required", "the cell is empty but the field is needed", cells)
         stage = fields.pop("stage_id", "")
         if len(stage) > MAX_STAGE_CHARS:

@@ -74,5 +74,5 @@ def _plain_character(character: str) -> str:
 
 
 def is_invisible(cell: str) -> bool:
-    """Whether nothing of the cell can be seen. Costs next to nothing for ordinary text."""
-    return not cell or (not cell[0].isalnum() and INVISIBLE.fullmatch(cell) is not None)
+    """Whether nothing of the cell can be seen."""
+    return INVISIBLE.fullmatch(cell) is not None

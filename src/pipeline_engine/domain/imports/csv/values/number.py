@@ -19,9 +19,10 @@ NOT_A_NUMBER, TOO_MANY_DIGITS, OUT_OF_RANGE = "not_a_number", "too_many_digits",
 MAX_NUMBER = 2**53
 """Up to here a BSON double holds every whole number."""
 SHAPE = re.compile(
-    rf"""(?P<first>[+-]?)\ ?(?:{CURRENCY})?\ ?(?P<open>\(?)\ ?(?:{CURRENCY})?\ ?(?P<inner>[+-]?)\ ?
-    (?P<digits>(?:\d|[.,]\d)(?:[\d.,'\u2019\ ]*\d)?[.,]?)(?:(?<=[.,])-{{1,2}})?(?P<exponent>(?:[eE][+-]?\d{{1,3}})?)\ ?
-    (?P<percent>%?)\ ?(?:{CURRENCY})?\ ?(?P<close>\)?)\ ?(?:{CURRENCY})?\ ?(?P<last>[+-]|CR|Cr|cr|DR|Dr|dr|)""",
+    rf"""(?P<first>[+-]?)\ ?(?P<money1>{CURRENCY})?\ ?(?P<open>\(?)\ ?(?P<money2>{CURRENCY})?\ ?(?P<inner>[+-]?)\ ?
+    (?P<digits>(?:\d|[.,]\d)(?:[\d.,'\u2019\ ]*\d)?[.,]?)(?:(?<=[.,])-{{1,2}})?(?P<exponent>(?:[eE][+-]?\d{{1,3}})?)
+    \ ?(?P<percent>%?)\ ?(?P<money3>{CURRENCY})?\ ?(?P<close>\)?)\ ?(?P<money4>{CURRENCY})?\ ?
+    (?P<last>[+-]|CR|Cr|cr|DR|Dr|dr|)""",
     re.VERBOSE | re.ASCII,
 )
 
@@ -50,12 +51,17 @@ class WrittenNumber(NamedTuple):
 def written(cell: str) -> WrittenNumber:
     """Return the parts of the cell. Raises: NotAValue `not_a_number` when anything but one number is in it."""
     found = SHAPE.fullmatch(plain(cell)) if len(cell) <= MAX_TYPED_CHARS else None
-    if found is None or bool(found["open"]) != bool(found["close"]):
+    if found is None or bool(found["open"]) != bool(found["close"]) or _is_odd(found):
         raise _not_a_number()
     signs = [sign for sign in (found["first"], found["inner"], found["last"].upper(), found["open"] and "-") if sign]
     if len(signs) > 1:
         raise _not_a_number()
     return WrittenNumber(found["digits"], found["exponent"], "".join(signs), bool(found["percent"]))
+
+
+def _is_odd(found: re.Match[str]) -> bool:
+    """Whether there are two currencies on one side."""
+    return bool((found["money1"] and found["money2"]) or (found["money3"] and found["money4"]))
 
 
 def mark_of(number: WrittenNumber) -> tuple[Mark | None, bool]:

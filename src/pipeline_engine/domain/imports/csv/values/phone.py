@@ -22,6 +22,8 @@ MAX_CHARS = 64
 SEPARATORS = str.maketrans("", "", " \u00a0\u2009\u202f()-./")
 PLAUSIBLE = re.compile(r"\+?[\d\s()./#*-]{5,40}", re.ASCII)
 MIN_DIGITS, MAX_DIGITS = 5, 17
+MIN_E164 = 6
+"""Digits with the country's code; some plans allow less, for services."""
 BETWEEN = re.compile(r"[;,|\n\r]|\s/\s")
 EXTENSION = re.compile(r"(?:ext(?:ension|n|r)?|x|int|anexo|доб)?[^0-9a-z]*$")
 
@@ -97,6 +99,8 @@ def _parsed(text: str, region: str | None) -> str | None:
     if any(character.isalpha() for character in body) or not phonenumbers.is_possible_number(number):
         return None
     main = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if len(main) <= MIN_E164:
+        return None
     return f"{main} ext. {number.extension}" if number.extension else main
 
 
@@ -106,7 +110,8 @@ def _international(digits: str) -> str | None:
     if plan is None:
         return None
     number = digits[len(plan.code) :]
-    return f"+{digits}" if len(number) in plan.lengths and not plan.is_trunk(number) else None
+    fits = len(digits) >= MIN_E164 and len(number) in plan.lengths and not plan.is_trunk(number)
+    return f"+{digits}" if fits else None
 
 
 def _national(digits: str, home: _Plan) -> str | None:
@@ -119,7 +124,7 @@ def _national(digits: str, home: _Plan) -> str | None:
     if number == digits and (number.startswith(home.code) or home.is_trunk(number)):
         return None
     fits = len(number) in home.lengths and home.shape.fullmatch(number) and not home.is_trunk(number)
-    return f"+{home.code}{number}" if fits else None
+    return f"+{home.code}{number}" if fits and len(home.code + number) >= MIN_E164 else None
 
 
 @cache
