@@ -104,7 +104,7 @@ async def test_the_error_csv_corrected_and_mapped_alike_imports_just_those_rows(
     second = world.submit(text.replace('"1",""', '"1","won"').replace('"3",""', '"3","won"'), MAPPINGS)
     await run_imports()
 
-    assert [deal["value"] for deal in world.deals_of(second)] == ["1", "3"]
+    assert [deal["value"] for deal in world.deals_of(second)] == [1.0, 3.0]
 
 
 async def test_only_so_many_errors_are_logged_but_the_error_csv_has_all(world: World, run_imports: RunImports) -> None:
@@ -259,7 +259,7 @@ async def test_behind_an_endless_cell_nothing_is_guessed(world: World, run_impor
 
 @pytest.mark.covers("DI-23")
 async def test_no_cell_gets_into_the_log(world: World, run_imports: RunImports, said: Said) -> None:
-    world.demand("deals", {"value": {"$ne": "4242"}})
+    world.demand("deals", {"value": {"$ne": 4242.0}})
     body = "name,value,stage\nPrivate Person,4242,won\nPrivate Person,4242\nPrivate Person,1,won\n"
     queue_id = world.submit(body, {"name": "name", "value": "value", "stage": "stage_id"})
 

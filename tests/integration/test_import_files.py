@@ -10,7 +10,7 @@ from tests.integration.conftest import RunImports
 from tests.support.world import World
 
 MAPPINGS = {"Deal Name": "name", "Value": "value", "Stage": "stage_id"}
-ROWS = [("Acme", "5000", "won"), ("Müller & Söhne", "0", "won"), ("Last", "-5", "lost")]
+ROWS = [("Acme", 5000.0, "won"), ("Müller & Söhne", 0.0, "won"), ("Last", -5.0, "lost")]
 PLAIN = "Deal Name,Value,Stage\nAcme,5000,won\nMüller & Söhne,0,won\nLast,-5,lost\n"
 
 ALIKE = {
@@ -71,7 +71,7 @@ async def test_a_file_without_a_header_is_mapped_by_number(world: World, run_imp
 
     await run_imports()
 
-    assert [(deal["name"], deal["value"]) for deal in world.deals_of(queue_id)] == [("One", "1"), ("Two", "2")]
+    assert [(deal["name"], deal["value"]) for deal in world.deals_of(queue_id)] == [("One", 1.0), ("Two", 2.0)]
     assert world.import_of(queue_id)["dialect"]["header_row"] == 0
 
 
@@ -97,7 +97,7 @@ async def test_cells_of_several_lines_stay_whole_over_chunks(world: World, run_i
 
     deals = world.deals_of(queue_id)
     assert [deal["name"] for deal in deals] == [note.replace('""', '"').strip() for note in notes]
-    assert [deal["value"] for deal in deals] == [str(n) for n in range(40)]
+    assert [deal["value"] for deal in deals] == list(range(40))
     assert world.db["import_chunks"].count_documents({"queue_id": queue_id}) == 6
 
 
@@ -119,7 +119,7 @@ async def test_a_file_much_larger_than_what_is_kept_of_it(world: World, run_impo
     result = await run_imports(import_chunks_ahead=2)
 
     values = [deal["value"] for deal in world.db["deals"].find({"import_id": queue_id}, sort=[("import_row", 1)])]
-    assert values == [str(n) for n in range(rows)]
+    assert values == list(range(rows))
     assert world.db["pipeline_stages"].count_documents({}) == 20
     # The seed states two to five seconds for one deal.
     assert result.seconds < rows * 2 / 100

@@ -24,7 +24,7 @@ async def test_the_seeds_own_queue_item_becomes_three_deals(
     names = world.stage_names()
     deals = [(deal["name"], deal["value"], names[deal["stage_id"]]) for deal in world.deals_of(queue_id)]
     assert deals == [
-        ("Acme Corp Deal", "5000", "qualified"),
-        ("TechStart Deal", "12000", "proposal"),
-        ("Global Inc Deal", "25000", "negotiation"),
+        ("Acme Corp Deal", 5000.0, "qualified"),
+        ("TechStart Deal", 12000.0, "proposal"),
+        ("Global Inc Deal", 25000.0, "negotiation"),
     ]

@@ -24,6 +24,10 @@ def read(case: str, file: str = "expected.json") -> Any:
     return json.loads((FOLDER / case / file).read_text())
 
 
+def data(case: str, file: str) -> bytes:
+    return (FOLDER / case / file).read_bytes()
+
+
 def plant(case: str, db: Database[Document], **changes: Document) -> None:
     """Put the documents of the case into the database; `changes` are set in every document of a collection."""
     for collection, documents in read(case, "setup.json").items():

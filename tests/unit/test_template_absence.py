@@ -70,7 +70,7 @@ def test_no_filter_prints_none_or_raises(path: str, used: str) -> None:
 
 def test_lists_and_numbers_of_nothing() -> None:
     source = "{{ deal.tags | length }} {{ deal.value | sum }} {{ deal.value | float }} {{ deal.tags }}"
-    assert text(source + "{{ deal.value | tojson }}", NULL) == '0 0 0.0 ""'
+    assert text(source + "{{ deal.value | tojson }}", NULL) == '0 0 0 ""'
     assert "None" not in text("{{ deal }} {{ deal.additional_info }} {{ contact }}", NULL_FIELD)
 
 

@@ -4,14 +4,20 @@ empty."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Self
 
-from jinja2 import StrictUndefined, Undefined, UndefinedError
+from jinja2 import StrictUndefined, Undefined, UndefinedError, pass_context
 from jinja2.filters import FILTERS
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from pipeline_engine.country_format import format_date, format_number
 from pipeline_engine.providers.empty_value import EMPTY, Empty
+
+ACCOUNT_FORMAT = ("country", "timezone")
+"""The fields of `account` that say how its numbers and dates are printed."""
 
 
 class Absent(StrictUndefined):
@@ -37,7 +43,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """A Jinja environment without globals and loader. Keys of the data come before Python's attributes of dict."""
 
     def __init__(self, autoescape: bool) -> None:
-        super().__init__(undefined=Absent, autoescape=autoescape, finalize=_nothing_for_none)
+        super().__init__(undefined=Absent, autoescape=autoescape, finalize=_printed)
         self.globals.clear()
         of_empty = {"default": _argument, "d": _argument, "int": _argument, "float": _argument, "items": _no_items}
         self.filters |= {name: _unless_empty(name, answer) for name, answer in of_empty.items()}
@@ -62,8 +68,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return EMPTY if result is None else result
 
 
-def _nothing_for_none(value: Any) -> Any:
-    return "" if value is None else value
+@pass_context
+def _printed(context: Context, value: Any) -> Any:
+    """What `{{ value }}` prints: numbers with a fraction type and times in the format of the account."""
+    if value is None:
+        return ""
+    if not isinstance(value, float | datetime):
+        return value
+    account = context.get("account")
+    known = account if isinstance(account, Mapping) else {}
+    country, zone = (text if isinstance(text := known.get(name), str) and text else None for name in ACCOUNT_FORMAT)
+    return format_number(value, country) if isinstance(value, float) else format_date(value, country, zone)
 
 
 def _unless_empty(name: str, answer: Any) -> Any:

@@ -134,6 +134,19 @@ class ImportChunks(Leased):
         found = await self._own.aggregate(query, {"$group": {"_id": None, **sums}})
         return {name: found[0][name] if found else 0 for name in FIGURES}
 
+    async def value_total(self, account_id: ObjectId, import_id: ObjectId) -> tuple[float, int]:
+        """The sum of `value` over the deals of the chunks that were worked off, and how many of them have one."""
+        sums: Document = {"sum": {"$sum": "$value.sum"}, "deals": {"$sum": "$value.deals"}}
+        query = {"account_id": account_id, "queue_id": import_id, "state": "done"}
+        found = await self._own.aggregate(query, {"$group": {"_id": None, **sums}})
+        return (float(found[0]["sum"]), int(found[0]["deals"])) if found else (0.0, 0)
+
+    async def notes(self, account_id: ObjectId, import_id: ObjectId) -> list[Document]:
+        """What was left out of cells of good rows, in file order; see `row_facts`."""
+        query = {"account_id": account_id, "queue_id": import_id, "notes.0": {"$exists": True}}
+        found = await self._own.find(query, sort=[("n", 1)], projection=["notes"])
+        return [note for chunk in found for note in chunk["notes"]]
+
     async def errors(self, account_id: ObjectId, import_id: ObjectId) -> AsyncIterator[Document]:
         """Every row error in file order, one chunk in memory at a time."""
         query = {"account_id": account_id, "queue_id": import_id, "failed": {"$gt": 0}}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.csv_imports import CSV_IMPORTS, CsvImports
+from pipeline_engine.repos.custom_fields import CustomFields
 from pipeline_engine.repos.deals import DEALS, Deals
 from pipeline_engine.repos.import_chunks import IMPORT_CHUNKS, ImportChunks
 from pipeline_engine.repos.imports import QUEUES, Imports
@@ -24,6 +25,7 @@ class ImportRepos:
     csv_imports: CsvImports
     stages: Stages
     deals: Deals
+    custom_fields: CustomFields
 
     @classmethod
     def open(cls, store: Store) -> ImportRepos:
@@ -33,4 +35,5 @@ class ImportRepos:
             csv_imports=CsvImports(store),
             stages=Stages(store),
             deals=Deals(store),
+            custom_fields=CustomFields(store),
         )

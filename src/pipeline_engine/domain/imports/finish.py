@@ -15,6 +15,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.events import relay
 from pipeline_engine.domain.imports.csv.error_csv import ErrorCsv
 from pipeline_engine.domain.imports.request import read_key
+from pipeline_engine.domain.imports.row_facts import note_warnings
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.import_repos import ImportRepos
@@ -95,7 +96,8 @@ async def _write_report(
         user_id=held.get("user_id"),
         total_records_added=totals["created"],
         total_errors=totals["failed"],
-        warnings=held.get("plan", {}).get("warnings", []),
+        warnings=held.get("plan", {}).get("warnings", [])
+        + note_warnings(await app.repos.chunks.notes(account_id, held["_id"])),
         **facts,
     )
 

@@ -37,7 +37,7 @@ def read_context(app: App[ImportRepos], queue: Mapping[str, Any]) -> ImportConte
         account_ref=queue["account_id"],
         request=request,
         file=file,
-        mapper=RowMapper(file.columns, case),
+        mapper=RowMapper(file.columns, case, file.rules),
         maker=DealMaker(
             import_id=request.id,
             account_id=request.account_id,

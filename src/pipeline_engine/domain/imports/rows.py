@@ -14,6 +14,7 @@ from pipeline_engine.domain.imports.csv.row import Row, RowError
 from pipeline_engine.domain.imports.deal import deal_id
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.import_context import ImportContext, read_context
+from pipeline_engine.domain.imports.row_facts import row_facts
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes import Outcome
 from pipeline_engine.repos.import_chunks import ImportChunks
@@ -70,8 +71,13 @@ async def _work(app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportCh
     created = len(rows) - len(refused)
     errors = sorted([*errors, *refused])
     rows_failed = [error._asdict() for error in errors]
-    counts = {"created": created, "updated": 0, "skipped": skipped, "failed": len(errors)}
-    await _end(app, cache, held, "done", **counts, errors=rows_failed)
+    figures = {"created": created, "updated": 0, "skipped": skipped, "failed": len(errors)}
+    await _end(app, cache, held, "done", **figures, **row_facts(_without(rows, refused)), errors=rows_failed)
+
+
+def _without(rows: Sequence[Row], refused: Sequence[RowError]) -> Sequence[Row]:
+    places = {error.row for error in refused}
+    return [row for row in rows if row.row not in places] if places else rows
 
 
 async def close_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> None:

@@ -7,11 +7,13 @@ alike.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.imports.column_types import decide_rules, sample_rows
 from pipeline_engine.domain.imports.csv.chunks import ChunkCutter
+from pipeline_engine.domain.imports.csv.columns import ValueRules
 from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect, detect
 from pipeline_engine.domain.imports.csv.error_csv import is_report, unguarded
 from pipeline_engine.domain.imports.csv.header import Header, find_header
@@ -32,6 +34,7 @@ class OpenFile:
     dialect: Dialect
     header: Header
     columns: ColumnMap
+    rules: ValueRules = field(default_factory=ValueRules)
 
     @property
     def is_report(self) -> bool:
@@ -41,9 +44,10 @@ class OpenFile:
     @property
     def stored(self) -> dict[str, Any]:
         """The fields of the queue document from which `stored_file` makes this object again."""
-        plan = {"etag": self.etag, "size": self.size, **self.header._asdict()}
+        plan: dict[str, Any] = {"etag": self.etag, "size": self.size, **self.header._asdict()}
         warnings = [f"the file has no column {column!r}; its field stays empty" for column in self.columns.missing]
-        return {"plan": {**plan, "warnings": warnings}, "dialect": self.dialect._asdict()}
+        plan |= {"values": self.rules.stored, "warnings": [*warnings, *self.rules.warnings]}
+        return {"plan": plan, "dialect": self.dialect._asdict()}
 
     def cutter(self, last: Mapping[str, Any] | None, rows: int) -> ChunkCutter:
         """Return a cutter for the rows behind the stored chunk `last`, or for all, into chunks of at most `rows`."""
@@ -79,7 +83,7 @@ async def open_file(app: App[ImportRepos], queue: Mapping[str, Any], request: Im
         raise ImportRefused("the file was replaced after some of its rows had been imported", "file_changed")
     if info.size > app.settings.import_max_bytes:
         raise ImportRefused(f"the file has {info.size} bytes; {app.settings.import_max_bytes} are allowed", "too_large")
-    return await _inspect(app, info, request)
+    return await _with_rules(app, await _inspect(app, info, request), request)
 
 
 def _is_cut(plan: Mapping[str, Any], last: Mapping[str, Any] | None) -> bool:
@@ -91,7 +95,9 @@ def stored_file(queue: Mapping[str, Any], request: ImportRequest) -> OpenFile:
     plan, dialect = queue["plan"], Dialect.read(queue["dialect"])
     header = Header(tuple(plan["columns"]), plan["start"], plan["line"])
     columns = compile_mapping(request.mappings, header.columns)
-    return OpenFile(read_key(queue), plan["etag"], plan["size"], dialect, header, columns)
+    return OpenFile(
+        read_key(queue), plan["etag"], plan["size"], dialect, header, columns, ValueRules.of(plan.get("values"))
+    )
 
 
 async def _inspect(app: App[ImportRepos], info: ObjectInfo, request: ImportRequest) -> OpenFile:
@@ -105,3 +111,12 @@ async def _inspect(app: App[ImportRepos], info: ObjectInfo, request: ImportReque
             columns = compile_mapping(request.mappings, header.columns)
             return OpenFile(info.key, info.etag, info.size, dialect, header, columns)
         size *= 4
+
+
+async def _with_rules(app: App[ImportRepos], file: OpenFile, request: ImportRequest) -> OpenFile:
+    """The file with the rules for its values, by a sample of its rows."""
+    start, end = file.header.start, min(file.size, file.header.start + SAMPLE_BYTES)
+    data = await app.storage.read(file.key, start, end, file.etag) if end > start else b""
+    cutter = file.cutter(None, app.settings.import_chunk_rows)
+    rows = await sample_rows(file.columns, file.dialect, cutter, data, whole=end == file.size)
+    return replace(file, rules=await decide_rules(app, request, file.columns, file.dialect, rows))

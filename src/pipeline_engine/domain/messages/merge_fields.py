@@ -56,6 +56,7 @@ def merge_fields(
     fields: MergeFields = {"contact": _person(deal, contact, lead), "account": _account(account)}
     if deal is not None:
         fields["deal"] = {**_record(deal, DEAL_FIELDS), "additional_info": deal.get("additional_info", {})}
+        fields["deal"]["value"] = _amount(deal.get("value"))
     if lead is not None:
         fields["lead"] = _record(lead, LEAD_FIELDS)
     return fields
@@ -85,6 +86,11 @@ def _record(record: Document, known: tuple[str, ...]) -> dict[str, Any]:
     """All fields of the record but the engine's own; `known` ones and `tags` are there in any case."""
     own = {name: value for name, value in record.items() if name not in ENGINE_FIELDS}
     return {**dict.fromkeys(known), "tags": [], **own, "id": record["_id"]}
+
+
+def _amount(value: object) -> object:
+    """A whole number as a float: floats are printed in the account's format, which is not for ids and years."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53 else value
 
 
 def _account(account: Document) -> dict[str, Any]:

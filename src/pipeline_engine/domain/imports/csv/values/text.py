@@ -1,4 +1,4 @@
-"""Turns the text of a cell into the value of a field. Values stay text; a typed field gets a row in `NORMALIZERS`."""
+"""Text fields: their limits, words out of the CRM's own lists, and the names of stages."""
 
 from __future__ import annotations
 
