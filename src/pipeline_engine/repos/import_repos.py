@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline_engine.repos.automations import Automations
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.csv_imports import CSV_IMPORTS, CsvImports
 from pipeline_engine.repos.deals import DEALS, Deals
@@ -24,6 +25,8 @@ class ImportRepos:
     csv_imports: CsvImports
     stages: Stages
     deals: Deals
+    automations: Automations
+    """Only read, to say what an import would set off."""
 
     @classmethod
     def open(cls, store: Store) -> ImportRepos:
@@ -33,4 +36,5 @@ class ImportRepos:
             csv_imports=CsvImports(store),
             stages=Stages(store),
             deals=Deals(store),
+            automations=Automations(store),
         )

@@ -11,6 +11,9 @@ from bson import ObjectId
 from pipeline_engine.domain.imports.csv.row import Row
 from pipeline_engine.ids import fingerprint
 
+MAX_SALTS = 4
+"""A third deal with the same id of another origin is not expected."""
+
 
 def deal_id(import_id: ObjectId, row: int, salt: int = 0) -> ObjectId:
     """Return the id of the deal of a row: always the same, so that a repeated insert finds it taken.
@@ -18,6 +21,12 @@ def deal_id(import_id: ObjectId, row: int, salt: int = 0) -> ObjectId:
     `salt` 1, 2, … give other ids, for the case that a deal of another origin has the first.
     """
     return ObjectId(_id_prefix(import_id, salt) + row.to_bytes(4, "big"))
+
+
+def id_ranges(root: ObjectId) -> list[tuple[ObjectId, ObjectId]]:
+    """Return (first, last) of the ids that deals of the import's rows can have, with the first few salts."""
+    prefixes = [_id_prefix(root, salt) for salt in range(MAX_SALTS)]
+    return [(ObjectId(prefix + b"\0" * 4), ObjectId(prefix + b"\xff" * 4)) for prefix in prefixes]
 
 
 def _id_prefix(import_id: ObjectId, salt: int) -> bytes:
@@ -37,8 +46,10 @@ class DealMaker:
         pipeline_id: ObjectId,
         tags: Sequence[Any],
         automations: bool,
+        root: ObjectId | None = None,
     ) -> None:
-        self._id_prefix = _id_prefix(import_id, 0)
+        """`root`: the import by whose rows the deals are numbered, when it is another one."""
+        self._id_prefix = _id_prefix(root or import_id, 0)
         self._automations = automations
         self._common: dict[str, Any] = {
             "account_id": account_id,

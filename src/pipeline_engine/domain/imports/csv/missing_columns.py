@@ -1,0 +1,40 @@
+"""Says which mapped columns a file lacks, which it has instead, and which of these was probably meant. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from pipeline_engine.domain.imports.refusal import quoted
+
+MAX_LISTED = 10
+MIN_LIKENESS = 0.5
+MAX_COMPARED = 64
+"""Columns that are compared with each missing one, and characters of a name: comparing is slow."""
+
+
+def missing_columns(missing: Mapping[str, str], columns: Sequence[str]) -> str:
+    """Return what a person needs to mend the mapping: `missing` is {column: target}, `columns` are the file's."""
+    names = [name for name in columns if name.strip()]
+    found = f"its {len(names)} columns are {listed(names)}" if len(names) != 1 else f"its one column is {listed(names)}"
+    hints = [f"{quoted(near)} may be meant by {quoted(one)}" for one in missing if (near := nearest_name(one, names))]
+    many = "s" if len(missing) > 1 else ""
+    return "; ".join([f"no column{many} {listed(missing)}: {found}", *hints[:MAX_LISTED]])
+
+
+def nearest_name(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column that is most like the name, or None when none is."""
+    folded = {one.strip().casefold()[:MAX_COMPARED]: one for one in reversed(columns[:MAX_COMPARED])}
+    wanted = name.strip().casefold()[:MAX_COMPARED]
+    if near := get_close_matches(wanted, folded, n=1, cutoff=MIN_LIKENESS):
+        return folded[near[0]]
+    inside = [one for key, one in folded.items() if key and (key in wanted or wanted in key)]
+    return inside[0] if inside else None
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the names, quoted, at most `MAX_LISTED` of them."""
+    every = list(names)
+    shown = ", ".join(quoted(name) for name in every[:MAX_LISTED])
+    more = len(every) - MAX_LISTED
+    return f"{shown} and {more} more" if more > 0 else shown
