@@ -50,7 +50,9 @@ def command(
     retry_of: RetryOf = None,
     watching: Watch = False,
 ) -> None:
-    """Check the file, upload it and queue its import. Prints the import's id. How to read it is found out."""
+    """Check a file, upload it and queue its import.
+
+    Prints the import's id. How the file is to be read is found out; the options overrule that."""
     wanted = NewImport(
         account_id=read_id(account, "--account"),
         user_id=read_id(user, "--user"),

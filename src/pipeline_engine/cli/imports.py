@@ -31,9 +31,7 @@ NewFile = Annotated[
     typer.Option("--file", exists=True, dir_okay=False, readable=True, help="Upload this file in its place first."),
 ]
 
-program = typer.Typer(
-    help="Deal imports: list, show, preview, watch, cancel, retry, submit.", invoke_without_command=True
-)
+program = typer.Typer(help="Deal imports: list, show, preview, watch, retry, submit.", invoke_without_command=True)
 
 
 @program.callback()
@@ -53,7 +51,7 @@ def list_imports(account: Account = None, limit: Newest = 20) -> None:
 
 @program.command("show")
 def show_import(id: ImportId) -> None:
-    """Status, figures, how the file was read, and the row errors of an import by kind."""
+    """Status, figures, how the file was read, and the row errors."""
     import_id = read_id(id)
 
     async def work(connected: App) -> tuple[Document, Document, float | None]:
@@ -74,9 +72,9 @@ def show_import(id: ImportId) -> None:
 
 @program.command("preview")
 def preview_import(id: ImportId, as_json: AsJson = False) -> None:
-    """How the file of an import is read, and what its first 20 rows become. Nothing is written.
+    """What the first 20 rows of a file would become.
 
-    Exit code 1: there is no such import, or it would be refused."""
+    Shows how it is read, too; nothing is written. Exit code 1: there is no such import, or it would be refused."""
     import_id = read_id(id)
     found = session.with_app(lambda app: preview(app.with_repos(ImportRepos.open), import_id))
     if as_json:
@@ -103,8 +101,9 @@ def cancel_import(id: ImportId) -> None:
 
 @program.command("retry")
 def retry_import(id: ImportId, file: NewFile = None) -> None:
-    """Take up an import that failed or was cancelled. Rows that are done stay; a file that was replaced is read behind
-    them."""
+    """Take up an import that failed or was cancelled.
+
+    Rows that are done stay done; a file that was replaced is read behind them."""
     import_id = read_id(id)
     request(lambda app: _retry(app, import_id, file), SWEEP, lambda _: f"import {import_id} is pending again")
 

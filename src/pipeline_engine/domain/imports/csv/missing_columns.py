@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pipeline_engine.domain.imports.refusal import quoted
 
 MAX_LISTED = 10
-MIN_LIKENESS = 0.5
+MIN_LIKENESS = 0.6
 MAX_COMPARED = 64
 """Columns that are compared with each missing one, and characters of a name: comparing is slow."""
 
@@ -24,12 +24,12 @@ def missing_columns(missing: Mapping[str, str], columns: Sequence[str]) -> str:
 
 def nearest_name(name: str, columns: Sequence[str]) -> str | None:
     """Return the column that is most like the name, or None when none is."""
-    folded = {one.strip().casefold()[:MAX_COMPARED]: one for one in reversed(columns[:MAX_COMPARED])}
-    wanted = name.strip().casefold()[:MAX_COMPARED]
-    if near := get_close_matches(wanted, folded, n=1, cutoff=MIN_LIKENESS):
-        return folded[near[0]]
-    inside = [one for key, one in folded.items() if key and (key in wanted or wanted in key)]
-    return inside[0] if inside else None
+    folded = {" ".join(one.casefold().split())[:MAX_COMPARED]: one for one in reversed(columns[:MAX_COMPARED])}
+    wanted = " ".join(name.casefold().split())[:MAX_COMPARED]
+    begin = [key for key in folded if key and (key.startswith(wanted) or wanted.startswith(key))]
+    near = begin or get_close_matches(wanted, folded, n=1, cutoff=MIN_LIKENESS)
+    inside = near or [key for key in folded if key and (key in wanted or wanted in key)]
+    return folded[inside[0]] if inside else None
 
 
 def listed(names: Iterable[str]) -> str:
