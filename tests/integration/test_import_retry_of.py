@@ -86,6 +86,28 @@ async def test_a_number_that_is_none_or_stands_twice_is_a_row_error(world: World
     assert sorted(log["line"] for log in logs) == [3, 4, 5, 7]
 
 
+async def test_a_chunk_that_runs_again_counts_its_own_deals(
+    world: World, app: EngineApp, run_imports: RunImports
+) -> None:
+    first, text = await first_import(world, run_imports)
+    second = world.submit(corrected(text, "Two", "Four"), MAPPINGS, options={"retry_of": first})
+    await run_imports()
+    before = world.deals_of(second)
+    again = {"$set": {"state": "open"}, "$unset": {"created": "", "failed": "", "errors": ""}}
+    world.db["import_chunks"].update_many({"queue_id": second}, again)
+    world.db["queues"].update_one({"_id": second}, {"$set": {"status": "processing"}})
+
+    await run_imports()
+
+    assert (figures(world, second), world.deals_of(second)) == ([3, 2, 0, 1], before)
+    # Cancelled between its deals and its end, it counts them without reading the file.
+    world.db["import_chunks"].update_many({"queue_id": second}, again)
+    world.db["queues"].update_one({"_id": second}, {"$set": {"status": "processing", "cancel_requested": True}})
+    await run_imports()
+    assert world.import_of(second)["status"] == "cancelled"
+    assert figures(world, second)[1] == 2
+
+
 async def test_what_cannot_be_a_correction_is_refused(world: World, run_imports: RunImports) -> None:
     first, text = await first_import(world, run_imports)
     waiting = world.queue("none.csv")
