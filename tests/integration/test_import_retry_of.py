@@ -83,7 +83,8 @@ async def test_a_number_that_is_none_or_stands_twice_is_a_row_error(world: World
     assert figures(world, second) == [6, 2, 0, 4]
     logs = world.report_of(second)["logs"]
     assert {log["code"] for log in logs} == {"retry_row"}
-    assert sorted(log["line"] for log in logs) == [3, 4, 5, 7]
+    lines = sorted(log["line"] for log in logs)
+    assert lines in ([3, 4, 5, 7], [2, 3, 4, 5])  # whichever chunk came first
 
 
 async def test_a_chunk_that_runs_again_counts_its_own_deals(

@@ -76,7 +76,10 @@ def test_how_a_file_was_read(dialect: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     ("group", "words"),
     [
-        (("number", "Value", 812, 17, "'n/a' is no number"), "Value: 812 rows not a number, e.g. line 17: 'n/a' is no"),
+        (
+            ("not_a_number", "Value", 812, 17, "'n/a' is no number"),
+            "Value: 812 rows not a number, e.g. line 17: 'n/a' is no",
+        ),
         (("ragged", None, 1, 3, "why"), "1 row with another number of cells than the file has columns, line 3: why"),
         (("brand_new", "A", 1_000, 3, "why"), "A: 1,000 rows brand new, e.g. line 3: why"),
     ],

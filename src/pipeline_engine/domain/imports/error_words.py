@@ -16,13 +16,15 @@ WHAT = {
     "unclosed": "with a quote that never closes",
     "insert_failed": "refused by the database",
     "retry_row": "that name no row of the first import, or one twice",
-    "number": "not a number",
-    "date": "not a date",
-    "boolean": "neither yes nor no",
-    "email": "not an e-mail address",
-    "phone": "not a phone number",
+    "doubtful": "that a stray quote makes doubtful",
+    "too_many_digits": "with more digits than a number can hold",
+    "not_a_boolean": "neither yes nor no",
+    "not_an_option": "not in the list of the field",
+    "not_an_email": "not an e-mail address",
+    "not_a_phone": "not a phone number",
+    "not_a_url": "not a web address",
 }
-"""By the code of a row error; a code that is not here is shown as it is."""
+"""By the code of a row error; a code that is not here speaks for itself."""
 
 
 def group_in_words(group: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from pipeline_engine.domain.imports.request import read_key, read_request, refus
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.import_repos import ImportRepos
-from pipeline_engine.repos.imports import OPEN, UPLOADING
+from pipeline_engine.repos.imports import ENDED, OPEN, UPLOADING
 
 Document = Mapping[str, Any]
 
@@ -92,18 +92,18 @@ async def explain(app: App[ImportRepos], import_id: ObjectId) -> ImportExplanati
         held=[_begun(one) for one in begun],
         next=next_of(conditions, due),
         dialect=dialect_in_words(queue.get("dialect") or {}),
-        errors=[group_in_words(group) for group in await error_groups(app, account_id, import_id)],
+        errors=[group_in_words(group) for group in await _error_groups(app, account_id, queue)],
     )
 
 
-async def error_groups(app: App[ImportRepos], account_id: ObjectId | None, import_id: ObjectId) -> Sequence[Document]:
+async def _error_groups(app: App[ImportRepos], account_id: ObjectId | None, queue: Document) -> Sequence[Document]:
     """The row errors by code and column: of an import that has ended from its report, else from its chunks."""
     if account_id is None:
         return []
-    report = await app.repos.csv_imports.of_import(account_id, import_id) or {}
-    if "error_groups" in report:
+    report = await app.repos.csv_imports.of_import(account_id, queue["_id"]) if queue["status"] in ENDED else None
+    if report and "error_groups" in report:
         return list(report["error_groups"])
-    return await app.repos.chunks.error_groups(account_id, import_id, MAX_GROUPS)
+    return await app.repos.chunks.error_groups(account_id, queue["_id"], MAX_GROUPS)
 
 
 async def _refusal(app: App[ImportRepos], queue: Document) -> str | None:

@@ -25,12 +25,13 @@ POLICIES = ("create", "skip", "update")
 NOT_BUILT = ("skip", "update")
 """Policies of `duplicates` that the contract names and the engine does not have yet."""
 MIN_LIKENESS = 0.6
+MAX_NAME_CHARS = 40
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """Return the known name that a mistyped one most likely stands for, or None when none is near."""
     folded = {one.casefold(): one for one in reversed(known)}
-    found = get_close_matches(name.casefold(), folded, n=1, cutoff=MIN_LIKENESS)
+    found = get_close_matches(name[:MAX_NAME_CHARS].casefold(), folded, n=1, cutoff=MIN_LIKENESS)
     return folded[found[0]] if found else None
 
 

@@ -53,8 +53,8 @@ def renumber(rows: Sequence[Row], errors: Sequence[RowError], place: int) -> Num
 
 
 def twice(row: Row, position: int) -> RowError:
-    """Return the error of a row whose number stands further up in the file as well."""
-    why = f"{ROW_COLUMN} is {row.row}, as in a row above: each row of the first import can be corrected once"
+    """Return the error of a row whose number another row of the file has as well."""
+    why = f"{ROW_COLUMN} is {row.row}, as in another row: each row of the first import can be corrected once"
     return RowError(position, row.line, ROW_COLUMN, CODE, why, row.cells)
 
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pipeline_engine.domain.imports.refusal import quoted
 
 MAX_LISTED = 10
+MAX_HINTS = 3
 MIN_LIKENESS = 0.6
 MAX_COMPARED = 64
 """Columns that are compared with each missing one, and characters of a name: comparing is slow."""
@@ -17,9 +18,10 @@ def missing_columns(missing: Mapping[str, str], columns: Sequence[str]) -> str:
     """Return what a person needs to mend the mapping: `missing` is {column: target}, `columns` are the file's."""
     names = [name for name in columns if name.strip()]
     found = f"its {len(names)} columns are {listed(names)}" if len(names) != 1 else f"its one column is {listed(names)}"
-    hints = [f"{quoted(near)} may be meant by {quoted(one)}" for one in missing if (near := nearest_name(one, names))]
+    asked = list(missing)[:MAX_HINTS]
+    hints = [f"{quoted(near)} may be meant by {quoted(one)}" for one in asked if (near := nearest_name(one, names))]
     many = "s" if len(missing) > 1 else ""
-    return "; ".join([f"no column{many} {listed(missing)}: {found}", *hints[:MAX_LISTED]])
+    return "; ".join([f"no column{many} {listed(missing)}: {found}", *hints])
 
 
 def nearest_name(name: str, columns: Sequence[str]) -> str | None:
