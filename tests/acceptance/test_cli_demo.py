@@ -34,7 +34,7 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     assert (figures["deals"], figures["errors"]) == ("1,988", "12")
     assert sorted(figures["stages"].split(", ")) == ["closed won", "negotiation", "proposal", "qualified"]
     assert ran.stdout.count("the cell is empty but the field is needed") == 2
-    assert ran.stdout.count("the row has 10 cells but the file 9 columns") == 1
+    assert ran.stdout.count("cells in the row: 10, columns in the file: 9") == 1
     assert "1 import_finished" in figures["socket events"]
     assert figures["copied"] == "5 steps, 5 components, 12 images, 1 forms"
     assert (figures["left"], figures["warnings"]) == ("0 references", "0")

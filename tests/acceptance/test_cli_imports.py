@@ -59,7 +59,7 @@ def test_a_file_is_submitted_run_listed_and_shown(
     figures = {name: value.strip() for name, value in lines.items()}
     assert figures["status"] == "completed"
     assert (figures["rows read"], figures["rows added"], figures["rows failed"]) == ("3", "3", "0")
-    assert "delimiter ','" in figures["dialect"]
+    assert figures["file read as"].startswith("UTF-8 with a comma between two cells")
 
     watched = inside("imports", "watch", queue_id)
     assert watched.returncode == 0

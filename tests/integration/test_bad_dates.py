@@ -76,7 +76,7 @@ async def test_a_date_of_our_own_that_we_never_write_counts_as_absent(
 
 
 @every_own_date
-@pytest.mark.parametrize("field", ["next_at", "lease_until", "updatedAt", "createdAt", "additional_data.any"])
+@pytest.mark.parametrize("field", ["next_at", "lease_until", "updatedAt", "createdAt", "client_id"])
 async def test_an_import_with_such_a_date_ends(
     field: str, date: object, world: World, app: EngineApp, run_imports: RunImports
 ) -> None:

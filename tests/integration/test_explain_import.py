@@ -79,3 +79,22 @@ async def test_an_import_that_does_not_exist_is_named(app: EngineApp) -> None:
     missing = ObjectId()
     with pytest.raises(Permanent, match=f"no import {missing}"):
         await explain(app, missing)
+
+
+async def test_row_errors_stand_by_kind_while_it_runs_and_afterwards(
+    app: EngineApp, world: World, run_imports: RunImports
+) -> None:
+    queue = world.submit("name;stage\n" + "One;\n" * 3 + "Two;won;more\n", {"name": "name", "stage": "stage_id"})
+    await run_imports()
+
+    ended = await explain(app, queue)
+    world.db["queues"].update_one({"_id": queue}, {"$set": {"status": "processing"}})
+    world.db["csv_imports"].delete_one({"queue_id": queue})
+    running = await explain(app, queue)
+
+    assert list(running.errors) == list(ended.errors)
+    assert [line.split(",")[0] for line in ended.errors] == [
+        "stage: 3 rows empty though the field is needed",
+        "1 row with another number of cells than the file has columns",
+    ]
+    assert ended.dialect.startswith("UTF-8 with a semicolon between two cells")

@@ -82,8 +82,8 @@ def test_an_automation(
     ("queue", "begins"),
     [
         ({}, "This import will run at "),
-        ({"status": "completed", "completed_at": NOW}, "This import will not go on: it is completed at 2026-01-02"),
-        ({"status": "failed", "error": "bad file"}, "This import will not go on: it is failed: bad file"),
+        ({"status": "completed", "completed_at": NOW}, "This import has ended: it is completed at 2026-01-02"),
+        ({"status": "failed", "error": "bad file"}, "This import has ended: it is failed: bad file"),
         ({"cancel_requested": True}, "This import will end as cancelled"),
         ({"csv": []}, "This import will fail: the next run refuses it"),
     ],

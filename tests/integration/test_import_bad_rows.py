@@ -57,8 +57,11 @@ async def test_every_bad_row_is_logged_with_its_place(world: World, dirty: Docum
     report = world.report_of(dirty["_id"])
 
     assert [(log["position"], log["line"], log["column"], log["code"]) for log in report["logs"]] == EXPECTED
-    assert {log["message"] for log in report["logs"]} == {"Deal Insertion failed."}
     assert all(log["additional_info"] for log in report["logs"])
+    assert [log["message"] for log in report["logs"]] == [
+        f"Deal Insertion failed. {log['column'] + ': ' if log['column'] else ''}{log['additional_info']}"
+        for log in report["logs"]
+    ]
     assert report["logs"][0]["row"] == ["Short", "2"]
 
 

@@ -44,13 +44,23 @@ async def test_the_report_has_the_shape_of_the_contract(world: World, run_import
         "error": None,
         "error_csv_key": world.import_of(queue_id)["error_csv_key"],
         "warnings": [],
+        "error_groups": [
+            {
+                "code": "required",
+                "column": "Stage",
+                "rows": 1,
+                "row": 4,
+                "line": 5,
+                "message": "the cell is empty but the field is needed",
+            }
+        ],
         "logs": [
             {
                 "position": 4,
                 "line": 5,
                 "column": "Stage",
                 "code": "required",
-                "message": "Deal Insertion failed.",
+                "message": "Deal Insertion failed. Stage: the cell is empty but the field is needed",
                 "additional_info": "the cell is empty but the field is needed",
                 "row": ["Nowhere Deal", "1", "", "open", "", ""],
             }

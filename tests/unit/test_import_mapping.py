@@ -143,7 +143,7 @@ def test_a_missing_column_is_reported_and_gets_a_place_that_no_row_has() -> None
 @pytest.mark.parametrize("target", ["name", "stage_id"])
 def test_a_missing_column_that_is_needed_is_refused_by_name(target: str) -> None:
     refusal = _refused({"Value": "value", "Titel": target})
-    assert refusal.code == "mapping"
+    assert refusal.code == "columns"
     assert "'Titel'" in str(refusal)
 
 

@@ -18,6 +18,7 @@ from pipeline_engine.domain.imports import explain as imports
 from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.import_repos import ImportRepos
+from pipeline_engine.repos.imports import ENDED
 
 program = typer.Typer(help="Why something happened or did not, and what happens next.")
 
@@ -59,8 +60,10 @@ def deal_import(id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
         typer.echo(json_line(found))
         return
     screen = Screen()
-    screen.line(verdict("This import", found.next), "bold")
+    over = found.status in ENDED
+    screen.line(verdict("This import", found.next, "has ended" if over else "will not go on"), "bold")
     screen.facts([("import", found.queue), ("status", found.status), ("attempts", found.attempts)])
+    screen.facts([("file read as", found.dialect), *(("row errors", line) for line in found.errors)])
     screen.facts([("why", found.error), *((name.replace("_", " "), value) for name, value in found.figures.items())])
     _findings(screen, found.conditions)
     if found.chunks:

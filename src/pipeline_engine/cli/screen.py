@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -29,13 +29,23 @@ class Screen:
     def __init__(self) -> None:
         self.console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self.console.width
+
     def line(self, text: object = "", style: str = "") -> None:
         """One line, as long as it is."""
         self.console.print(Text(plain(text), style), soft_wrap=True)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """The rows under their headings; numbers stand to the right."""
-        table = Table(*columns)
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, unbroken: Collection[str] = ()
+    ) -> None:
+        """The rows under their headings; numbers stand to the right. Only other columns than `unbroken` give way on a
+        narrow terminal."""
+        table = Table()
+        for column in columns:
+            table.add_column(column, no_wrap=column in unbroken)
         for row in rows:
             table.add_row(*map(_cell, row))
         self.console.print(table)

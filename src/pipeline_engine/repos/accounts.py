@@ -80,6 +80,13 @@ class References:
         if collection == USERS.name:
             await self._check_users(ids, found, account_id)
 
+    async def unknown(self, collection: str, id: ObjectId) -> bool:
+        """Whether the CRM keeps such documents, and this is not among them."""
+        documents = self._all(collection)
+        if await documents.find_one({"_id": either(id)}, projection=["_id"]):
+            return False
+        return await documents.find_one({}, projection=["_id"]) is not None
+
     async def _check_users(self, ids: Sequence[ObjectId], found: Sequence[Document], account_id: ObjectId) -> None:
         if inactive := sorted(str(one["_id"]) for one in found if one.get("active", True) is False):
             raise Permanent(f"inactive users: {', '.join(inactive)}", "inactive_user")

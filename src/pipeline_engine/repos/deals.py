@@ -38,6 +38,9 @@ DUE_AT: Document = {
     "$cond": [{"$and": [{"$gt": [ENTERED, _around(-5)]}, {"$lt": [ENTERED, _around(60)]}]}, ENTERED, "$$REMOVE"]
 }
 
+ORIGIN = ("import_id", "import_row", "retry_of", "retry_position")
+"""Which row of which import a deal was; the last two only where that was a row of a corrected error CSV."""
+
 DEALS = CollectionSpec(
     "deals",
     indexes=(
@@ -75,10 +78,10 @@ class Deals:
             return {error["index"]: _why(error) for error in failure.details["writeErrors"]}
         return {}
 
-    async def origins(self, ids: Sequence[ObjectId]) -> dict[ObjectId, tuple[ObjectId | None, int | None]]:
-        """{_id: (import_id, import_row)} of the deals of any account with these ids."""
-        found = await self._all.find({"_id": {"$in": list(ids)}}, projection=["import_id", "import_row"])
-        return {deal["_id"]: (deal.get("import_id"), deal.get("import_row")) for deal in found}
+    async def origins(self, ids: Sequence[ObjectId]) -> dict[ObjectId, Document]:
+        """{_id: its `ORIGIN` fields} of the deals of any account with these ids."""
+        found = await self._all.find({"_id": {"$in": list(ids)}}, projection=ORIGIN)
+        return {deal["_id"]: deal for deal in found}
 
     async def count(self, account_id: ObjectId, import_id: ObjectId, ids: Sequence[ObjectId]) -> int:
         """How many of these deals exist and come from the import."""

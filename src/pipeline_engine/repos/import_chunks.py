@@ -79,6 +79,20 @@ class ImportChunks(Leased):
         found = await self._own.find(query, limit=1, sort=[("n", -1)], projection={"errors": 0})
         return found[0] if found else None
 
+    async def find_last_settled(self, account_id: ObjectId, import_id: ObjectId, endless: str) -> Document | None:
+        """The last of the chunks from the first one on that are all done and not of the kind `endless`."""
+        every: Document = {"account_id": account_id, "queue_id": import_id}
+        broken = {**every, "$or": [{"state": {"$ne": "done"}}, {"kind": endless}]}
+        first = await self._own.find(broken, limit=1, sort=[("n", 1)], projection=["n"])
+        before = {**every, "n": {"$lt": first[0]["n"]}} if first else every
+        found = await self._own.find(before, limit=1, sort=[("n", -1)], projection={"errors": 0})
+        return found[0] if found else None
+
+    async def drop_after(self, account_id: ObjectId, import_id: ObjectId, n: int, etag: str) -> None:
+        """Delete the chunks behind number `n` that were cut out of another version of the file."""
+        query = {"account_id": account_id, "queue_id": import_id, "n": {"$gt": n}, "etag": {"$ne": etag}}
+        await self._own.delete(query)
+
     async def count_open(self, account_id: ObjectId, import_id: ObjectId) -> int:
         """How many chunks have not ended, claimed or not."""
         return await self._own.count({"account_id": account_id, "queue_id": import_id, "state": "open"})
@@ -146,6 +160,31 @@ class ImportChunks(Leased):
         query = {"account_id": account_id, "queue_id": import_id, "notes.0": {"$exists": True}}
         found = await self._own.find(query, sort=[("n", 1)], projection=["notes"])
         return [note for chunk in found for note in chunk["notes"]]
+
+    async def stage_rows(self, account_id: ObjectId, import_id: ObjectId) -> list[Document]:
+        """{name, rows}: what the chunks of a dry run say about the stages in them, in file order."""
+        query = {"account_id": account_id, "queue_id": import_id, "stage_rows": {"$exists": True}}
+        found = await self._own.find(query, sort=[("n", 1)], projection=["stage_rows"])
+        return [one for chunk in found for one in chunk["stage_rows"]]
+
+    async def error_groups(self, account_id: ObjectId, import_id: ObjectId, limit: int) -> list[Document]:
+        """The row errors by code and column, the most frequent first, as {code, column, rows, row, line, message}.
+
+        The last three are those of the first such row. At most `limit` groups.
+        """
+        query = {"account_id": account_id, "queue_id": import_id, "failed": {"$gt": 0}}
+        first = {name: {"$first": f"$errors.{name}"} for name in ("row", "line", "message")}
+        group = {"_id": {"code": "$errors.code", "column": "$errors.column"}, "rows": {"$sum": 1}, **first}
+        stages: list[Document] = [
+            {"$sort": {"n": 1}},
+            {"$project": {f"errors.{name}": 1 for name in ("code", "column", "row", "line", "message")}},
+            {"$unwind": "$errors"},
+            {"$group": group},
+            {"$sort": {"rows": -1, "line": 1}},
+            {"$limit": limit},
+        ]
+        found = await self._own.aggregate(query, *stages)
+        return [{**one.pop("_id"), **one} for one in found]
 
     async def errors(self, account_id: ObjectId, import_id: ObjectId) -> AsyncIterator[Document]:
         """Every row error in file order, one chunk in memory at a time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline_engine.repos.automations import Automations
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.csv_imports import CSV_IMPORTS, CsvImports
 from pipeline_engine.repos.custom_fields import CustomFields
@@ -26,6 +27,8 @@ class ImportRepos:
     stages: Stages
     deals: Deals
     custom_fields: CustomFields
+    automations: Automations
+    """Only read, to say what an import would set off."""
 
     @classmethod
     def open(cls, store: Store) -> ImportRepos:
@@ -36,4 +39,5 @@ class ImportRepos:
             stages=Stages(store),
             deals=Deals(store),
             custom_fields=CustomFields(store),
+            automations=Automations(store),
         )

@@ -27,13 +27,15 @@ from pipeline_engine.repos.own_fields import date, fields, listing, number, text
 
 HOUR_SECONDS = 3600
 OPEN = ("pending", "processing")
+ENDED = ("completed", "failed", "cancelled")
 UPLOADING = "uploading"
 """The status until the file is in the storage; no sweep finds such an import."""
 RUNNING = "processing"
 """The status that a claim sets."""
+SETTLED = ("rows_added", "rows_updated", "rows_skipped", "rows_failed")
 PROGRESS = (
     *("bytes_read", "bytes_total"),
-    *("rows_read", "rows_added", "rows_updated", "rows_skipped", "rows_failed"),
+    *("rows_read", *SETTLED),
 )
 IS_OPEN: Document = {"source": "deals", "status": {"$in": OPEN}}
 # An import rests between two attempts; one to cancel is due at once.
@@ -66,7 +68,7 @@ QUEUES = CollectionSpec(
     has_events_due=True,
     own={
         **dict.fromkeys(("lease_until", "updatedAt", "flag_seen_at", "next_at", "started_at", "completed_at"), date),
-        **dict.fromkeys(("token", "attempts", "crashes", "generation"), number),
+        **dict.fromkeys(("token", "attempts", "crashes", "generation", "rows_before"), number),
         **dict.fromkeys(("error", "error_csv_key", "lease_owner"), text),
         **dict.fromkeys(("progress", "plan", "dialect"), fields),
         **dict.fromkeys((f"progress.{name}" for name in PROGRESS), number),
@@ -171,11 +173,13 @@ class Imports(Leased):
         query = {"_id": import_id, "source": "deals", "status": {"$in": ["failed", "cancelled"]}}
         fresh = {"status": "pending", "in_progress": False, "attempts": 0, "crashes": 0, "updatedAt": "$$NOW"}
         fresh["reopen"] = True
-        gone = ["error", "next_at", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
+        # What was done before counts neither as time nor as speed of the new try.
+        before: Document = {"$add": [whole(f"$progress.{name}") for name in SETTLED]}
+        gone = ["error", "next_at", "started_at", "completed_at", "cancel_requested", "events_due", "error_csv_key"]
         # A new generation publishes events under new ids.
         generation = {"generation": {"$add": [whole("$generation"), 1]}}
         return await self._all.find_one_and_update(
-            query, [{"$set": {**fresh, **generation, **RELEASED}}, {"$unset": gone}]
+            query, [{"$set": {**fresh, "rows_before": before, **generation, **RELEASED}}, {"$unset": gone}]
         )
 
 

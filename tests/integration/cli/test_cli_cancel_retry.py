@@ -50,7 +50,9 @@ async def test_a_running_import_is_cancelled_and_the_rest_follows_when_it_is_ret
     assert world.report_of(queue_id)["total_records_added"] == len(world.deals_of(queue_id))
 
     await retry(app, queue_id)
-    assert world.import_of(queue_id)["status"] == "pending"
+    waiting = world.import_of(queue_id)
+    settled = sum(cancelled["progress"][f"rows_{name}"] for name in ("added", "failed"))
+    assert (waiting["status"], waiting["rows_before"], "started_at" in waiting) == ("pending", settled, False)
     await run(configured)
 
     ended = world.import_of(queue_id)

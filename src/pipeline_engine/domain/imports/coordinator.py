@@ -19,7 +19,8 @@ from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.jobs import IMPORT
 from pipeline_engine.domain.imports.open_chunks import OpenChunks
 from pipeline_engine.domain.imports.refusal import ImportRefused
-from pipeline_engine.domain.imports.request import ImportRequest, refuse_foreign
+from pipeline_engine.domain.imports.request import ImportRequest, refuse_foreign, retry_root
+from pipeline_engine.domain.imports.retry_rows import row_place
 from pipeline_engine.domain.imports.source import OpenFile, open_file
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.repos.import_repos import ImportRepos
@@ -68,15 +69,28 @@ class Coordinator:
             return Ended("cancelled")
         await self._refuse_poison()
         await refuse_foreign(self._app, self._request)
-        file = await open_file(self._app, self._claim.document, self._request)
-        await self._claim.change(**file.stored, error=None)
-        await self._app.repos.stages.give_keys(self._account, self._request.pipeline_id, name_key)
+        root = await retry_root(self._app, self._request)
+        file = await self._open()
+        await self._claim.change(**file.stored, error=None, **({"retry_root": root} if root else {}))
+        if not self._request.dry_run:
+            await self._app.repos.stages.give_keys(self._account, self._request.pipeline_id, name_key)
         return await self._work(file)
+
+    async def _open(self) -> OpenFile:
+        try:
+            file = await open_file(self._app, self._claim.document, self._request)
+            if self._request.retry_of:
+                row_place(file.header.columns)
+        except ImportRefused as refusal:
+            if refusal.dialect:  # a person wants to know how the file was read
+                await self._claim.change(dialect=dict(refusal.dialect))
+            raise
+        return file
 
     async def _work(self, file: OpenFile) -> Ending:
         self._size = file.size
         try:
-            await self._take_up()
+            await self._take_up(file)
             refusal = await self._cut(file)
             await self._settle()
         except _SliceOver:
@@ -92,9 +106,11 @@ class Coordinator:
         if crashes >= MAX_CRASHES and _settled(await self._figures()) <= self._settled_before:
             raise ImportRefused(f"gave up: {MAX_CRASHES} processes ended while they ran this import", "poison")
 
-    async def _take_up(self) -> None:
+    async def _take_up(self, file: OpenFile) -> None:
         """Dispatch the chunks that the last run left open; after a retry those it cancelled or gave up as well."""
         if self._claim.document.get("reopen"):
+            if file.resume:
+                await self._app.repos.chunks.drop_after(self._account, self._id, file.resume["kept"], file.etag)
             await self._app.repos.chunks.reopen(self._account, self._id, "cancelled", "failed")
             await self._claim.change(reopen=False)
         await self._chunks.recount()
@@ -105,7 +121,7 @@ class Coordinator:
 
     async def _cut(self, file: OpenFile) -> str | None:
         """Cut what no earlier run has cut. Returns why the rest of the file cannot be imported, or None."""
-        last = await self._app.repos.chunks.find_last(self._account, self._id)
+        last = file.last_cut(await self._app.repos.chunks.find_last(self._account, self._id))
         cutter = file.cutter(last, self._app.settings.import_chunk_rows)
         start = last["end"] if last else file.header.start
         self._bytes, self._rows = start, last["first_row"] + last["rows"] - 1 if last else 0
@@ -129,7 +145,10 @@ class Coordinator:
             await self._store(allowed, etag)
             await self._wait(below=self._app.settings.import_chunks_ahead)
         if len(allowed) < len(pieces):
-            return f"the file has more than {max_rows} rows; those up to row {self._rows} are imported"
+            return (
+                f"the file has more than {max_rows} rows; those up to row {self._rows} are imported: import the others "
+                f"with a file of their own"
+            )
         last = pieces[-1].chunk if pieces else None
         return _unclosed(last._asdict()) if last and last.kind is Kind.UNCLOSED else None
 
@@ -199,7 +218,12 @@ def _settled(progress: Mapping[str, int]) -> int:
 
 def _unclosed(chunk: Mapping[str, Any]) -> str:
     row, line = chunk["first_row"], chunk["first_line"]
-    return f"row {row} (line {line}): a quote opens and never closes, so it is unknown where the next row begins"
+    before = f"the rows before it are imported (rows 1 to {row - 1})" if row > 1 else "nothing is imported"
+    return (
+        f"row {row} (line {line}): a quote opens and never closes, so it is unknown where the next row begins; "
+        f"{before}, and nothing from row {row} on. Correct the quote in the file, put it in the place of the old one "
+        f"and retry the import: it goes on with row {row}"
+    )
 
 
 def _parts(block: bytes) -> Iterator[bytes]:

@@ -37,8 +37,10 @@ class DealMaker:
         pipeline_id: ObjectId,
         tags: Sequence[Any],
         automations: bool,
+        root: ObjectId | None = None,
     ) -> None:
-        self._id_prefix = _id_prefix(import_id, 0)
+        """`root`: the import by whose rows the deals are numbered, when it is another one."""
+        self._id_prefix = _id_prefix(root or import_id, 0)
         self._automations = automations
         self._common: dict[str, Any] = {
             "account_id": account_id,

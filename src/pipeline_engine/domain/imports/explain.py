@@ -13,13 +13,16 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.explanation import Condition, Next, is_free, next_of
 from pipeline_engine.domain.imports.control import MAX_RETRY_AGE, look_up
 from pipeline_engine.domain.imports.coordinator import MAX_CRASHES
+from pipeline_engine.domain.imports.csv.in_words import dialect_in_words
+from pipeline_engine.domain.imports.error_words import group_in_words
 from pipeline_engine.domain.imports.finish import figures
 from pipeline_engine.domain.imports.refusal import ImportRefused
+from pipeline_engine.domain.imports.report import MAX_GROUPS
 from pipeline_engine.domain.imports.request import read_key, read_request, refuse_foreign
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.import_repos import ImportRepos
-from pipeline_engine.repos.imports import OPEN, UPLOADING
+from pipeline_engine.repos.imports import ENDED, OPEN, UPLOADING
 
 Document = Mapping[str, Any]
 
@@ -60,6 +63,10 @@ class ImportExplanation:
     chunks: Sequence[ChunkCount]
     held: Sequence[BegunChunk]
     next: Next
+    dialect: str
+    """How the file is read, in words; empty before it was looked at."""
+    errors: Sequence[str]
+    """The row errors by code and column, one line each, the most frequent first."""
 
 
 async def explain(app: App[ImportRepos], import_id: ObjectId) -> ImportExplanation:
@@ -84,7 +91,19 @@ async def explain(app: App[ImportRepos], import_id: ObjectId) -> ImportExplanati
         chunks=[ChunkCount(one["_id"], one["chunks"], one["rows"]) for one in counts],
         held=[_begun(one) for one in begun],
         next=next_of(conditions, due),
+        dialect=dialect_in_words(queue.get("dialect") or {}),
+        errors=[group_in_words(group) for group in await _error_groups(app, account_id, queue)],
     )
+
+
+async def _error_groups(app: App[ImportRepos], account_id: ObjectId | None, queue: Document) -> Sequence[Document]:
+    """The row errors by code and column: of an import that has ended from its report, else from its chunks."""
+    if account_id is None:
+        return []
+    report = await app.repos.csv_imports.of_import(account_id, queue["_id"]) if queue["status"] in ENDED else None
+    if report and "error_groups" in report:
+        return list(report["error_groups"])
+    return await app.repos.chunks.error_groups(account_id, queue["_id"], MAX_GROUPS)
 
 
 async def _refusal(app: App[ImportRepos], queue: Document) -> str | None:
@@ -129,9 +148,11 @@ def _not_open(queue: Document) -> Next:
         return Next("waits", None, "for its file: the process that submitted it makes it pending after the upload")
     when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
     why = f": {clean(queue['error'])}" if queue.get("error") else ""
-    again = "; `imports retry` takes it up again" if status in ("failed", "cancelled") else ""
-    until = f" until {at + MAX_RETRY_AGE:%Y-%m-%d}" if again and at else ""
-    return Next("never", None, f"it is {status}{when}{why}{again}{until}")
+    if status not in ("failed", "cancelled"):
+        return Next("never", None, f"it is {status}{when}{why}; a retry is only for what failed or was cancelled")
+    until = f", until {at + MAX_RETRY_AGE:%Y-%m-%d}" if at else ""
+    again = "`imports retry` takes it up again with its file as it is then; rows that are in stay"
+    return Next("never", None, f"it is {status}{when}{why}; {again}{until}")
 
 
 def _cancel_requested(queue: Document) -> bool:

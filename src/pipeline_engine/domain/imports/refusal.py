@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pipeline_engine.errors import Permanent
 
 UNREADABLE = "unreadable"
@@ -16,8 +19,10 @@ class ImportRefused(Permanent):
     to do, and holds no cell of the file.
     """
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str, dialect: Mapping[str, Any] | None = None) -> None:
+        """`dialect`: how the file was read, when that is known."""
         super().__init__(message, code)
+        self.dialect = dialect
 
 
 def quoted(value: object) -> str:

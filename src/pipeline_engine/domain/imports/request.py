@@ -10,11 +10,14 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.imports.options import check_options
 from pipeline_engine.domain.imports.refusal import ImportRefused, quoted
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.import_repos import ImportRepos
+from pipeline_engine.repos.imports import ENDED
 
+NOUNS = {"_accounts": "account", "users": "user", "pipelines": "pipeline"}
 MISSING_KEY = "missing_key"
 MAX_KEY_BYTES = 1024
 """Bytes of UTF-8; S3 allows no more."""
@@ -42,12 +45,23 @@ class ImportRequest:
     def runs_automations(self) -> bool:
         return bool(self.options.get("automations") != "skip")
 
+    @property
+    def dry_run(self) -> bool:
+        """Whether the file is only read and checked: no deal and no stage is made."""
+        return self.options.get("dry_run") is True
+
+    @property
+    def retry_of(self) -> ObjectId | None:
+        """The import whose corrected error CSV this file is."""
+        return object_id(self.options.get("retry_of"))
+
 
 def read_request(queue: Mapping[str, Any]) -> ImportRequest:
     """Return what the queue document asks for. Raises: ImportRefused naming the field that is missing or malformed."""
     options = queue.get("additional_data")
     if not isinstance(options, Mapping):
         raise ImportRefused("additional_data with a pipeline_id is missing", "bad_request")
+    check_options(options)
     mappings = queue.get("mappings") or {}
     if not isinstance(mappings, Mapping):
         raise ImportRefused("mappings must be an object {column: field}", "mapping")
@@ -91,7 +105,38 @@ async def refuse_foreign(app: App[ImportRepos], request: ImportRequest) -> None:
         try:
             await app.shared.references.check(collection, ids, request.account_id)
         except Permanent as refusal:
-            raise ImportRefused(str(refusal), refusal.code) from None
+            why = str(refusal)
+            if await app.shared.references.unknown("_accounts", request.account_id):
+                why = f"there is no account {request.account_id}, so nothing can belong to it ({why})"
+            raise ImportRefused(why, refusal.code) from None
+
+
+async def refuse_unknown(app: App[ImportRepos], request: ImportRequest) -> None:
+    """Return if account, user and pipeline exist, as far as the CRM keeps such documents here.
+
+    A run does not ask this: the CRM may keep them elsewhere. Whoever submits a file by hand may have mistyped an id.
+    Raises: ImportRefused `unknown` naming what does not exist.
+    """
+    named = {"_accounts": request.account_id, "users": request.user_id, "pipelines": request.pipeline_id}
+    for collection, id in named.items():
+        if await app.shared.references.unknown(collection, id):
+            raise ImportRefused(f"there is no {NOUNS[collection]} {id}", "unknown")
+
+
+async def retry_root(app: App[ImportRepos], request: ImportRequest) -> ObjectId | None:
+    """Return the import whose rows `retry_of` corrects; of a chain of corrections the first. None without `retry_of`.
+
+    Raises: ImportRefused `retry_of` when the account has no such import, or when it has not ended: it might yet bring
+    in the same rows.
+    """
+    if request.retry_of is None:
+        return None
+    first = await app.repos.imports.get(request.retry_of)
+    if first is None or object_id(first.get("account_id")) != request.account_id:
+        raise ImportRefused(f"retry_of: the account has no import {request.retry_of}", "retry_of")
+    if first["status"] not in ENDED:
+        raise ImportRefused(f"retry_of: import {request.retry_of} is {first['status']}: wait for its end", "retry_of")
+    return object_id(first.get("retry_root")) or request.retry_of
 
 
 def read_key(queue: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,11 @@ from pipeline_engine.domain.imports.csv.chunks import Chunk, Piece
 from pipeline_engine.domain.imports.csv.parse import parse
 from pipeline_engine.domain.imports.csv.row import Row, RowError
 from pipeline_engine.domain.imports.deal import deal_id
+from pipeline_engine.domain.imports.dry_run import stage_rows
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.import_context import ImportContext, read_context
+from pipeline_engine.domain.imports.inserting import Inserted, insert
+from pipeline_engine.domain.imports.retry_rows import Numbered, renumber
 from pipeline_engine.domain.imports.row_facts import row_facts
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes import Outcome
@@ -65,19 +68,31 @@ async def _work(app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportCh
         await _give_up(app, cache, held, "cancelled")
         return
     piece = cache.pieces.take(held["_id"]) or await _read(app, context, held)
-    rows, errors, skipped = await parse(piece, context.file.dialect, context.mapper, guarded=context.file.is_report)
+    parsed = await parse(piece, context.file.dialect, context.mapper, guarded=context.file.is_report)
+    numbered = await _numbered(context, claim, parsed.rows, parsed.errors)
     claim.check()
-    refused = await _insert(app, context, rows)
-    created = len(rows) - len(refused)
-    errors = sorted([*errors, *refused])
-    rows_failed = [error._asdict() for error in errors]
-    figures = {"created": created, "updated": 0, "skipped": skipped, "failed": len(errors)}
-    await _end(app, cache, held, "done", **figures, **row_facts(_without(rows, refused)), errors=rows_failed)
+    facts: dict[str, Any] = {}
+    if context.request.dry_run:
+        done = Inserted(len(numbered.rows), 0, [], frozenset())
+        facts = {"stage_rows": stage_rows(numbered.rows, context.stage_place)}
+    else:
+        done = await insert(app, context, numbered.rows, numbered.positions)
+    errors = sorted([*numbered.errors, *done.refused])
+    facts |= row_facts([row for row in numbered.rows if row.row not in done.left_out])
+    figures = {"created": done.created, "updated": 0, "skipped": parsed.skipped + done.skipped, "failed": len(errors)}
+    await _end(app, cache, held, "done", **figures, **facts, errors=[error._asdict() for error in errors])
 
 
-def _without(rows: Sequence[Row], refused: Sequence[RowError]) -> Sequence[Row]:
-    places = {error.row for error in refused}
-    return [row for row in rows if row.row not in places] if places else rows
+async def _numbered(
+    context: ImportContext, claim: Claim[ImportChunks], rows: list[Row], errors: list[RowError]
+) -> Numbered:
+    """The rows under their own numbers; those of a corrected error CSV under the numbers of the first import."""
+    if context.retry_place is None:
+        return Numbered(rows, errors, {})
+    numbered = renumber(rows, errors, context.retry_place)
+    # `_give_up` counts the deals of these rows without reading the file.
+    await claim.change(retry={"root": context.root, "rows": list(numbered.positions)})
+    return numbered
 
 
 async def close_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> None:
@@ -90,8 +105,9 @@ async def _give_up(
     app: App[ImportRepos], cache: ImportCache, held: Mapping[str, Any], state: str, error: str | None = None
 ) -> None:
     """End the chunk as it is. Deals that earlier attempts inserted count as created; a retry can insert the rest."""
-    first = held["first_row"]
-    ids = [deal_id(held["queue_id"], row) for row in range(first, first + held["rows"])]
+    first, retry = held["first_row"], held.get("retry")
+    root, rows = (retry["root"], retry["rows"]) if retry else (held["queue_id"], range(first, first + held["rows"]))
+    ids = [deal_id(root, row) for row in rows]
     created = await app.repos.deals.count(held["account_id"], held["queue_id"], ids)
     await _end(app, cache, held, state, created=created, error=error)
 
@@ -119,39 +135,3 @@ async def _read(app: App[ImportRepos], context: ImportContext, held: Mapping[str
     chunk = Chunk.read(held)
     data = await app.storage.read(context.file.key, chunk.start, chunk.loaded, context.file.etag)
     return chunk.piece(data, context.file.dialect)
-
-
-async def _insert(app: App[ImportRepos], context: ImportContext, rows: Sequence[Row]) -> list[RowError]:
-    """Insert a deal per row and return the rows that the server refused.
-
-    A deal of an earlier attempt counts as inserted.
-    """
-    if not rows:
-        return []
-    stages = await context.stages.ids(row.stage for row in rows)
-    deals = context.maker.deals(rows, stages, app.clock.now())
-    refused: list[RowError] = []
-    salt = 0
-    while deals:
-        problems = await app.repos.deals.insert(deals)
-        refused += [_refused(rows, deals[place], why) for place, why in problems.items() if why]
-        salt += 1
-        deals = await _with_other_ids(app, context, [deals[place] for place, why in problems.items() if not why], salt)
-    return refused
-
-
-async def _with_other_ids(
-    app: App[ImportRepos], context: ImportContext, duplicates: list[dict[str, Any]], salt: int
-) -> list[dict[str, Any]]:
-    """Those deals whose `_id` belongs to a deal of another origin, with another `_id`, derived with `salt`."""
-    if not duplicates:
-        return []
-    origins = await app.repos.deals.origins([deal["_id"] for deal in duplicates])
-    import_id = context.request.id
-    foreign = [deal for deal in duplicates if origins.get(deal["_id"]) != (import_id, deal["import_row"])]
-    return [{**deal, "_id": deal_id(import_id, deal["import_row"], salt)} for deal in foreign]
-
-
-def _refused(rows: Sequence[Row], deal: Mapping[str, Any], why: str) -> RowError:
-    row = next(row for row in rows if row.row == deal["import_row"])
-    return RowError(row.row, row.line, None, "insert_failed", why, row.cells)

@@ -10,15 +10,24 @@ all.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.csv.mapping import compile_mapping
-from pipeline_engine.domain.imports.request import check_key, read_request, refuse_foreign
+from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES
+from pipeline_engine.domain.imports.csv.inspection import inspect
+from pipeline_engine.domain.imports.request import (
+    ImportRequest,
+    check_key,
+    read_request,
+    refuse_foreign,
+    refuse_unknown,
+    retry_root,
+)
+from pipeline_engine.domain.imports.retry_rows import row_place
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.repos.import_repos import ImportRepos
@@ -31,7 +40,10 @@ MAX_UPLOAD_TIME = timedelta(days=1)
 
 @dataclass(frozen=True)
 class NewImport:
-    """What to import; `name` is the file's, `mappings` is {column: field or id of a custom field}."""
+    """What to import; `name` is the file's, `mappings` is {column: field or id of a custom field}.
+
+    `options` go into `additional_data` beside pipeline and tags, e.g. `delimiter`.
+    """
 
     account_id: ObjectId
     user_id: ObjectId
@@ -41,29 +53,56 @@ class NewImport:
     name: str = "import.csv"
     parent_account: ObjectId | None = None
     client_id: ObjectId | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def submit(app: App[ImportRepos], wanted: NewImport, file: AsyncIterator[bytes]) -> ObjectId:
     """Upload the file and return the id of its import, which is pending then.
 
-    Raises: ImportRefused when the mapping or a reference is wrong, and nothing is stored; what the storage or `file`
-    raises, and the import is `failed`; Permanent `upload_too_slow` when the upload took over `MAX_UPLOAD_TIME`.
+    Raises: ImportRefused when an option, the mapping, a reference or the beginning of the file is wrong, and nothing
+    is stored; what the storage or `file` raises, and the import is `failed`; Permanent `upload_too_slow` when the
+    upload took over `MAX_UPLOAD_TIME`.
     """
     queue_id, prefix = ObjectId(), app.settings.import_key_prefix
     key = check_key(file_key(prefix, wanted.account_id, queue_id), wanted.account_id, prefix)
     queue = _document(wanted, queue_id, key)
-    # Checked against these columns alone: what the file lacks is found when a run reads it.
-    compile_mapping(wanted.mappings, list(wanted.mappings))
-    await refuse_foreign(app, read_request(queue))
+    request = read_request(queue)
+    await refuse_foreign(app, request)
+    await refuse_unknown(app, request)
+    await retry_root(app, request)
+    head = await _inspected(file, request)
     now = app.clock.now()
     await app.repos.imports.fail_old_uploads(
         wanted.account_id, now - MAX_UPLOAD_TIME, "the upload of its file never ended"
     )
     await app.repos.imports.submit({**queue, "createdAt": now, "updatedAt": now})
-    await _upload(app, queue, file)
+    await _upload(app, queue, _chain(head, file))
     if not await app.repos.imports.end_upload(wanted.account_id, queue_id, "pending"):
         raise Permanent(f"import {queue_id}: the upload took over a day: submit the file again", "upload_too_slow")
     return queue_id
+
+
+async def _inspected(file: AsyncIterator[bytes], request: ImportRequest) -> list[bytes]:
+    """Take from the file what is needed to see its header, and return these blocks. Raises: as `inspect`."""
+    blocks: list[bytes] = []
+    size, whole = SAMPLE_BYTES, False
+    while True:
+        while not whole and sum(map(len, blocks)) < size:
+            block = await anext(file, None)
+            blocks += [block] if block is not None else []
+            whole = block is None
+        if found := inspect(b"".join(blocks), request.options, request.mappings, whole=whole):
+            if request.retry_of:
+                row_place(found.header.columns)
+            return blocks
+        size *= 4
+
+
+async def _chain(blocks: Sequence[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for block in blocks:
+        yield block
+    async for block in rest:
+        yield block
 
 
 async def _upload(app: App[ImportRepos], queue: Mapping[str, Any], file: AsyncIterator[bytes]) -> None:
@@ -93,5 +132,5 @@ def _document(wanted: NewImport, queue_id: ObjectId, key: str) -> dict[str, Any]
         "client_id": wanted.client_id,
         "mappings": dict(wanted.mappings),
         "csv": [{"key": key, "name": wanted.name}],
-        "additional_data": {"pipeline_id": wanted.pipeline_id, "tags": list(wanted.tags)},
+        "additional_data": {"pipeline_id": wanted.pipeline_id, "tags": list(wanted.tags), **wanted.options},
     }

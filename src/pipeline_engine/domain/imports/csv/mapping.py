@@ -13,6 +13,7 @@ from typing import NamedTuple
 from bson import ObjectId
 
 from pipeline_engine.domain.imports.csv.column_name import column_name, column_names
+from pipeline_engine.domain.imports.csv.missing_columns import missing_columns
 from pipeline_engine.domain.imports.refusal import ImportRefused, quoted
 from pipeline_engine.ids import object_id
 
@@ -47,14 +48,14 @@ class ColumnMap(NamedTuple):
 def compile_mapping(mappings: object, columns: Sequence[str]) -> ColumnMap:
     """Return the import's `mappings`, checked against the columns of the file.
 
-    Raises: ImportRefused `mapping` or `header`, naming what is wrong.
+    Raises: ImportRefused `mapping`, `header` or `columns` (needed ones are missing), naming what is wrong.
     """
     if len(columns) > MAX_COLUMNS:
         raise ImportRefused(f"the file has {len(columns)} columns; at most {MAX_COLUMNS} are possible", "header")
     targets = _targets(mappings)
     places = _places(targets, columns)
     missing = {column: target for column, target in targets.items() if column not in places}
-    _refuse_missing(missing, none_found=len(missing) == len(targets))
+    _refuse_missing(missing, columns, none_found=len(missing) == len(targets))
     compiled = {target: places.get(column, len(columns)) for column, target in targets.items()}
     return ColumnMap(
         columns=tuple(columns),
@@ -135,14 +136,13 @@ def _target(column: object, target: object) -> str:
     )
 
 
-def _refuse_missing(missing: Mapping[str, str], *, none_found: bool) -> None:
-    needed = [column for column, target in missing.items() if target in REQUIRED]
+def _refuse_missing(missing: Mapping[str, str], columns: Sequence[str], *, none_found: bool) -> None:
+    needed = {column: target for column, target in missing.items() if target in REQUIRED}
     if needed:
-        raise ImportRefused(
-            f"the file has no column {_list(needed)}, which is mapped to a field that is needed", "mapping"
-        )
+        fields = " and ".join(needed.values())
+        raise ImportRefused(f"{fields} cannot be filled, the file has {missing_columns(needed, columns)}", "columns")
     if none_found:
-        raise ImportRefused(f"the file has none of the mapped columns {_list(missing)}", "mapping")
+        raise ImportRefused(f"nothing can be filled, the file has {missing_columns(missing, columns)}", "columns")
 
 
 def _duplicates(names: Iterable[str]) -> list[str]:

@@ -90,7 +90,7 @@ class RowMapper:
     def map(self, row: int, line: int, cells: list[str]) -> Row | RowError:
         """Return the row with its fields, or the error that keeps it from becoming a deal."""
         if len(cells) != len(self._columns):
-            message = f"the row has {len(cells)} cells but the file {len(self._columns)} columns"
+            message = f"cells in the row: {len(cells)}, columns in the file: {len(self._columns)}; check its quotes"
             return RowError(row, line, None, "ragged", message, cells[:MAX_COLUMNS])
         full = cells + self._missing
         if '="' in "\n".join(cells):

@@ -43,8 +43,9 @@ def phone_reader(country: str | None) -> Callable[[str], str | Noted]:
     """Return a reader of the numbers of an account in that country (ISO 3166 alpha-2); None: not known.
 
     The reader returns E.164, with ` ext. 12` where there is an extension; of several numbers the first, noted as
-    `more_numbers`. Without a country, a national number stays as it is written, without invisible marks.
-    It raises: NotAValue `not_a_phone` when no country has numbers of that length, or more than a number is in the cell.
+    `more_numbers`. A national number of no known country, or of another one, stays as it is written, without invisible
+    marks: the account's country alone never refuses a row.
+    It raises: NotAValue `not_a_phone` when the cell holds more than a number, or fewer or more digits than any has.
     """
     region = country if country in phonenumbers.SUPPORTED_REGIONS else None
     home = _plan(region) if region else None
@@ -80,7 +81,7 @@ def _number(text: str, region: str | None) -> str | None:
     if number := _parsed(text, region):
         return number
     digits = sum(character.isdigit() for character in text)
-    if region is None and PLAUSIBLE.fullmatch(text) and MIN_DIGITS <= digits <= MAX_DIGITS:
+    if PLAUSIBLE.fullmatch(text) and MIN_DIGITS <= digits <= MAX_DIGITS:
         # 00 is how most countries begin a call abroad.
         return (text.startswith("00") and _parsed(f"+{text[2:]}", None)) or text
     return None
