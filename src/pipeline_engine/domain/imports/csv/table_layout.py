@@ -95,7 +95,7 @@ def _layout(
     line = rows[start].line
     end = after[0].start if after else len(rows)
     first = start + max(1, header_rows)
-    footer = count_footer_rows(rows[first:end], part.width) if whole or after else 0
+    footer = _footer_rows(rows[first:end], part.width) if whole or after else 0
     last = next(row for row in reversed(rows[: end - footer]) if not row.is_blank)
     has_more = footer or after
     end_line = last.line + last.lines - 1 if has_more else 0
@@ -107,6 +107,12 @@ def _layout(
         skipped.append(_report([row for row in rows[end - footer : end] if not row.is_blank], "after the table"))
     skipped += [_report(rows[other.start : other.end], "another table") for other in after]
     return Layout(line, line if header_rows else 0, header_rows, end_line, tuple(skipped))
+
+
+def _footer_rows(rows: Sequence[TableRow], width: int) -> int:
+    """How many of the rows below a header are no rows of its table; never all of them."""
+    footer = count_footer_rows(rows, width)
+    return 0 if all(row.is_blank for row in rows[: len(rows) - footer]) else footer
 
 
 def _report(rows: Sequence[TableRow], what: str) -> str:
