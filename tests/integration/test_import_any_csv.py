@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from pipeline_engine.domain.imports import source
-from pipeline_engine.domain.imports.csv.dialect import Dialect
-from pipeline_engine.domain.imports.csv.header import Header
 from tests.integration.conftest import RunImports
 from tests.support.world import World
 
@@ -14,14 +9,8 @@ MAPPINGS = {"Deal": "name", "Stage": "stage_id", "Note": "contact_name"}
 HEAD = "Deal\tStage\tNote\n"
 
 
-async def test_utf_16_is_cut_into_chunks_by_the_bytes_of_the_file(
-    world: World, run_imports: RunImports, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_utf_16_is_cut_into_chunks_by_the_bytes_of_the_file(world: World, run_imports: RunImports) -> None:
     body = HEAD + "".join(f'Žofie {n} 😀\twon\t"日本\n{n}"\n' for n in range(50))
-    dialect = Dialect("utf-16-le", "\t", '"', "double", 1, 1, 1.0, "", 2)
-    header = Header(("Deal", "Stage", "Note"), 2 + 2 * len(HEAD), 2)
-    monkeypatch.setattr(source, "detect", lambda *_, **__: dialect)
-    monkeypatch.setattr(source, "find_header", lambda *_, **__: header)
     data = b"\xff\xfe" + body.encode("utf-16-le")
     queue_id = world.submit(data, MAPPINGS)
 

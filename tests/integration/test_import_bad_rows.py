@@ -46,7 +46,7 @@ EXPECTED = [
 @pytest.fixture
 async def dirty(world: World, run_imports: RunImports) -> Document:
     """The queue document of the dirty file after its import, in chunks of three rows."""
-    queue_id = world.submit(DIRTY, MAPPINGS)
+    queue_id = world.submit(DIRTY, MAPPINGS, options={"encoding": "utf-8"})
     result = await run_imports(import_chunk_rows=3)
     assert (result.succeeded, result.failed) == (1, 0)
     return world.import_of(queue_id)
@@ -136,7 +136,8 @@ async def test_a_report_of_wide_rows_stays_a_document(world: World, run_imports:
 
 
 async def test_a_chunk_full_of_bytes_that_are_no_text_stays_a_document(world: World, run_imports: RunImports) -> None:
-    queue_id = world.submit(HEAD + (b"\xff" * 8_000 + b",1,won\n") * 500, MAPPINGS)
+    body = HEAD + (b"\xff" * 8_000 + b",1,won\n") * 500
+    queue_id = world.submit(body, MAPPINGS, options={"encoding": "utf-8"})
 
     result = await run_imports()
 

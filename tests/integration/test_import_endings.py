@@ -21,7 +21,7 @@ from pipeline_engine.sweeper import dispatch
 from tests.integration.conftest import RunImports
 from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
-from tests.support.world import SAMPLE, World
+from tests.support.world import ENDLESS, SAMPLE, World
 
 ONE_BAD = SAMPLE + "Nowhere Deal,1,,open,,\n"
 
@@ -180,7 +180,7 @@ async def test_an_event_that_became_due_meanwhile_is_not_forgotten(world: World,
 async def test_the_file_is_deleted_after_completion_when_that_is_wanted(world: World, run_imports: RunImports) -> None:
     wanted = world.submit(SAMPLE, options={"delete_csv": True})
     unwanted = world.submit(SAMPLE)
-    failed = world.submit('Deal Name,Value,Stage\n"open,1,won\n', options={"delete_csv": True})
+    failed = world.submit(f'Deal Name,Value,Stage\nA,1,won\n"open{ENDLESS}', options={"delete_csv": True})
     hopeless = world.submit(SAMPLE, {"Deal Name": "owner"}, options={"delete_csv": True})
 
     await run_imports()

@@ -9,7 +9,7 @@ import pytest
 from pipeline_engine.domain.imports import coordinator, sweep
 from tests.integration.conftest import RunImports
 from tests.support.engine_app import EngineApp
-from tests.support.world import SAMPLE, World
+from tests.support.world import ENDLESS, SAMPLE, World
 
 MAPPINGS = {"name": "name", "stage": "stage_id"}
 
@@ -24,7 +24,7 @@ async def test_a_failing_import_does_not_touch_the_others(world: World, run_impo
     good = [world.submit(SAMPLE), neighbour.submit(SAMPLE), world.submit(file_of(700), MAPPINGS)]
     missing = neighbour.queue("imports/nowhere.csv")
     wrong = world.submit(SAMPLE, {"Deal Name": "account_id"})
-    broken = world.submit('name,stage\nFine,won\n"never closed,won\n', MAPPINGS)
+    broken = world.submit(f'name,stage\nFine,won\n"never closed{ENDLESS}', MAPPINGS)
 
     result = await run_imports(import_retry_seconds=0.05)
 

@@ -22,7 +22,7 @@ KEYLESS: dict[str, dict[str, Any]] = {
 }
 UNREADABLE = {
     "gzip": gzip.compress(SAMPLE.encode()),
-    "utf-16": SAMPLE.encode("utf-16"),
+    "utf-32": SAMPLE.encode("utf-32"),
     "binary": bytes(range(32)) * 100,
     "workbook": b"PK\x03\x04" + SAMPLE.encode(),
 }

@@ -8,15 +8,19 @@ from bson import ObjectId
 from pipeline_engine.domain.imports.control import retry
 from tests.integration.conftest import RunImports
 from tests.support.engine_app import EngineApp
-from tests.support.world import World
+from tests.support.world import ENDLESS, World
 
 MAPPINGS = {"name": "name", "stage": "stage_id", "note": "contact_name"}
-BROKEN = 'name,stage,note\n{0},won,a\n{1},won,b\n{2},won,"c\n{3},won,d\n'
+BROKEN = 'name,stage,note\n{0},won,a\n{1},won,b\n{2},won,"c' + ENDLESS + "{3},won,d\n"
 
 
 def broken(*names: str) -> str:
     """A file whose third row has a quote that never closes."""
     return BROKEN.format(*names)
+
+
+def mended(body: str) -> str:
+    return body.replace(ENDLESS, "\n").replace('"', "")
 
 
 async def replace(world: World, app: EngineApp, queue_id: ObjectId, body: str) -> None:
@@ -37,7 +41,7 @@ async def test_the_corrected_file_goes_on_behind_the_rows_that_are_in(
     assert "retry the import: it goes on with row 3" in failed["error"]
     before = world.deals_of(queue_id)
 
-    whole = broken("A longer one", "2", "Three", "Four").replace('"c', "c").replace(",", delimiter)
+    whole = mended(broken("A longer one", "2", "Three", "Four")).replace(",", delimiter)
     await replace(world, app, queue_id, whole)
     await run_imports(import_chunk_rows=rows)
 
@@ -55,12 +59,12 @@ async def test_the_corrected_file_goes_on_behind_the_rows_that_are_in(
 async def test_a_second_correction_goes_on_again(world: World, app: EngineApp, run_imports: RunImports) -> None:
     queue_id = world.submit(broken("One", "Two", "Three", "Four"), MAPPINGS)
     await run_imports(import_chunk_rows=1)
-    more = broken("One", "Two", "Three", "Four").replace('"c', "c") + 'Five,won,"e\nSix,won,f\n'
+    more = mended(broken("One", "Two", "Three", "Four")) + f'Five,won,"e{ENDLESS}Six,won,f\n'
     await replace(world, app, queue_id, more)
     await run_imports(import_chunk_rows=1)
     assert world.import_of(queue_id)["status"] == "failed"
 
-    await replace(world, app, queue_id, more.replace('"e', "e"))
+    await replace(world, app, queue_id, mended(more))
     await run_imports(import_chunk_rows=1)
 
     assert world.import_of(queue_id)["status"] == "completed"

@@ -59,7 +59,10 @@ def _check_queue(queue: Document, run: Document) -> None:
 
 def _check_deals(world: World, queue_id: ObjectId, run: Document) -> None:
     stages = world.stage_names()
-    deals = [{**deal, "stage": stages.get(deal.get("stage_id"))} for deal in world.deals_of(queue_id)]
+    deals = [
+        {**deal, "stage": stages.get(deal["stage_id"]) if "stage_id" in deal else None}
+        for deal in world.deals_of(queue_id)
+    ]
     if "deals" in run:
         assert [deal["name"] for deal in deals] == [one["name"] for one in run["deals"]]
         for deal, expected in zip(deals, run["deals"], strict=True):

@@ -24,6 +24,8 @@ SAMPLE = (
     "TechStart Deal,12000,proposal,open,Jane Smith,jane@techstart.com\n"
     "Global Inc Deal,25000,negotiation,open,Bob Johnson,bob@global.com\n"
 )
+ENDLESS = "\n" + "text that is no row\n" * 60_000
+"""Behind an opening quote: more than 1 MB in which it may not close, so that where the next row begins is unknown."""
 SAMPLE_MAPPINGS = {"Deal Name": "name", "Value": "value", "Stage": "stage_id"}
 
 
