@@ -57,12 +57,6 @@ class Events:
         found = await self._outbox.everywhere.find({"_id": {"$in": list(ids)}}, projection=["state"])
         return {message["_id"]: message["state"] for message in found}
 
-    async def get_due(self, id: str) -> Document | None:
-        """The socket event if an attempt is due; None when it was delivered, was given up, or waits for a later
-        time."""
-        due = {"_id": id, "state": "waiting", "next_at": {"$lte": self._clock.now()}}
-        return await self._outbox.everywhere.find_one(due)
-
     async def count_waiting(self) -> int:
         """How many socket events of all accounts are not yet delivered or given up."""
         return await self._outbox.everywhere.count({"state": "waiting"})

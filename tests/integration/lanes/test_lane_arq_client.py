@@ -48,6 +48,28 @@ async def test_a_job_from_arqs_client_runs_like_any_other(crews: Crews, arq: Arq
     await eventually(lambda: len(seen) == 2, "it ran again")
 
 
+async def test_a_job_that_arqs_client_enqueues_again_while_it_runs_runs_again(
+    crews: Crews, arq: ArqRedis, redis_prefix: str
+) -> None:
+    seen: list[int] = []
+    free = asyncio.Event()
+
+    async def handler(_: Context[None], number: int) -> None:
+        seen.append(number)
+        await free.wait()
+
+    await crews(lane(), {"f": handler}, look_every=0.05)
+    name = f"{redis_prefix}one"
+    assert await arq.enqueue_job("f", 7, _job_id=name)
+    await eventually(lambda: seen == [7], "it runs")
+    assert await arq.enqueue_job("f", 8, _job_id=name)
+    assert await arq.enqueue_job("f", 9), "a job behind it"
+    await eventually(lambda: 9 in seen, "the lane adopts what is behind it")
+    assert 8 not in seen, "one id runs once at a time"
+    free.set()
+    await eventually(lambda: 8 in seen, "it runs again")
+
+
 async def test_a_deferred_job_from_arqs_client_waits(crews: Crews, arq: ArqRedis) -> None:
     ran: list[float] = []
 

@@ -9,4 +9,5 @@ LANE = Lane("events.outbox", 1, Backoff.fixed(4), timeout=60, crashes=None)
 RELAY = JobKind("event.relay", LANE, str)
 """Its id is `<collection>:<id of the document with events due>`."""
 DELIVER = JobKind("event.deliver", LANE, str, "outbox")
-"""Its id is the event's, which is the id in the outbox."""
+"""Delivers all socket events that are due. Its id is that of the first one, so that a job exists for what becomes due
+while another job ends."""

@@ -8,6 +8,7 @@ repeated copy has the same id, so that it changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from bson import ObjectId
@@ -19,6 +20,7 @@ from pipeline_engine.domain.claimed import blames_document
 from pipeline_engine.domain.events.jobs import DELIVER, RELAY
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.ids import object_id
+from pipeline_engine.lanes import Done, Outcome, Snooze
 from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.providers.sockets import Delivery
 from pipeline_engine.repos.collection_spec import CollectionSpec
@@ -31,6 +33,8 @@ MAX_ATTEMPTS = 3
 ATTEMPT_PAUSE_SECONDS = 15.0
 """From one attempt to the next. An attempt takes at most 10 s; one that a crash ended costs the event this long."""
 MAX_FOUND = 200
+DELIVERY_SECONDS = 20.0
+"""After this long a delivery goes to the end of its line, so that a slow service delays no other job of the lane."""
 TARGETS = ["crm_events", "socket"]
 
 log = logs.get(__name__)
@@ -79,7 +83,8 @@ async def find(app: App) -> list[Unit]:
     """Documents with events due, which a crash left, and socket events whose next attempt is due."""
     left = [unit for spec in _sources(app).values() for unit in await _left_behind(app, spec)]
     waiting = await app.shared.events.find_due(MAX_FOUND)
-    return [*left, *(Unit.of(DELIVER, message["_id"], message.get("account_id")) for message in waiting)]
+    job = tuple((DELIVER, message["_id"]) for message in waiting[:1])
+    return [*left, *(Unit(message["_id"], str(message.get("account_id")), job) for message in waiting)]
 
 
 def _sources(app: App) -> dict[str, CollectionSpec]:
@@ -108,18 +113,25 @@ def _document_id(text: str) -> ObjectId | str:
     return object_id(text) or text
 
 
-async def run_delivery(app: App, _cache: None, event_id: str) -> None:
-    """Make one attempt to deliver a socket event; do nothing when none is due."""
-    events = app.shared.events
-    message = await events.get_due(event_id)
-    if message is None:
-        return
+async def run_delivery(app: App, _cache: None, _first_id: str) -> Outcome:
+    """Make one attempt to deliver every socket event that is due, the longest due first."""
+    ends, tried = monotonic() + DELIVERY_SECONDS, set[str]()
+    while due := [one for one in await app.shared.events.find_due(MAX_FOUND) if str(one["_id"]) not in tried]:
+        for message in due:
+            if monotonic() > ends:
+                return Snooze()
+            tried.add(str(message["_id"]))
+            await _attempt(app, message)
+    return Done()
+
+
+async def _attempt(app: App, message: Document) -> None:
     try:
         await _deliver(app, message)
     except Exception as error:
         if not blames_document(error):
             raise
-        await app.shared.quarantine.add(OUTBOX.name, event_id, f"cannot be delivered: {full(error)}")
+        await app.shared.quarantine.add(OUTBOX.name, message["_id"], f"cannot be delivered: {full(error)}")
 
 
 async def _deliver(app: App, message: Document) -> None:

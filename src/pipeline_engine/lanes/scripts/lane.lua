@@ -26,23 +26,27 @@ local function waiting(lane)
   return redis.call('ZCARD', lane .. 'high') + redis.call('ZCARD', lane .. 'normal') + redis.call('ZCARD', lane .. 'low')
 end
 
--- Take over the jobs that arq's own client enqueued. An expired payload is adopted empty, and the runner refuses it.
+-- Take over a job that arq's own client enqueued. An expired payload is adopted empty, and the runner refuses it.
+-- Returns whether it may start at once.
+local function adopt_job(lane, id, due)
+  local payload = redis.pcall('GET', 'arq:job:' .. id)
+  if type(payload) ~= 'string' then payload = '' end
+  redis.call('DEL', 'arq:job:' .. id)
+  redis.call('ZREM', lane .. 'inbox', id)
+  if redis.call('HSETNX', lane .. 'jobs', id, payload) == 0 then return false end
+  if due > now then redis.call('ZADD', lane .. 'delayed', due, id) end
+  return due <= now
+end
+
+-- One whose id is running stays in the inbox until that run has ended: a run that has begun may have read the data
+-- before the client changed it.
 local function adopt(lane)
   local entries = redis.call('ZRANGE', lane .. 'inbox', 0, BATCH - 1, 'WITHSCORES')
   local ready = {}
   for i = 1, #entries, 2 do
-    local id, due = entries[i], tonumber(entries[i + 1])
-    local payload = redis.pcall('GET', 'arq:job:' .. id)
-    if type(payload) ~= 'string' then payload = '' end
-    redis.call('DEL', 'arq:job:' .. id)
-    redis.call('ZREM', lane .. 'inbox', id)
-    if redis.call('HSETNX', lane .. 'jobs', id, payload) == 1 then
-      if due > now then
-        redis.call('ZADD', lane .. 'delayed', due, id)
-      else
-        ready[#ready + 1] = id
-      end
-    end
+    local id = entries[i]
+    local runs = redis.call('ZSCORE', lane .. 'active', id)
+    if not runs and adopt_job(lane, id, tonumber(entries[i + 1])) then ready[#ready + 1] = id end
   end
   line_up(lane, ready)
 end
