@@ -61,7 +61,7 @@ class SendMessage:
     points_at: PointsAt = _nothing
     fields: tuple[str, ...] = ()
     parallel: int = 5
-    """How many calls a run makes at a time: so many units are in doubt after a kill."""
+    """How many calls a run makes at a time: at most so many units are in doubt after a kill."""
 
 
 Action = UpdateDeal | InsertDocument | SendMessage
