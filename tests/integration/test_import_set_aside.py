@@ -95,7 +95,8 @@ async def test_a_cancelled_import_ends_beside_a_chunk_that_it_cannot_close(
 
     assert world.import_of(queue_id)["status"] == "cancelled"
     state = world.db["import_chunks"].find_one({"_id": chunk}, projection=["state"])
-    assert state and state["state"] == ("open" if spare == 0 else "cancelled")
+    assert state is not None
+    assert state["state"] == ("open" if spare == 0 else "cancelled")
 
 
 async def test_a_chunk_that_no_run_ever_claimed_does_not_keep_an_import_from_being_cancelled(
