@@ -20,7 +20,7 @@ from pipeline_engine.providers.replies import quote_reply
 from pipeline_engine.providers.smtp_pool import BROKEN, SmtpPool
 from pipeline_engine.providers.smtp_server import Sender, SmtpServer, read_sender, read_smtp_url
 
-MAX_CONNECTIONS = 5
+MAX_CONNECTIONS = 10
 ANSWER_TIMEOUT = 20.0
 
 

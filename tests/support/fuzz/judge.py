@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ class Judge:
         return [one for one in mutants if repr(one.id) in ids and not self._set_aside(one)]
 
     def _set_aside(self, mutant: Mutant) -> bool:
-        entry = {"collection": mutant.row.collection, "document_id": mutant.id}
+        entry = {"collection": mutant.row.collection, "document_id": {"$eq": mutant.id}}
         return self._db["quarantine"].count_documents(entry) > 0
 
     async def _found(self) -> set[str]:
@@ -54,7 +55,7 @@ class Judge:
         if self._set_aside(mutant):
             return "quarantined"
         row = mutant.row
-        failed = {"$and": [{"_id": mutant.id}, row.failed]}
+        failed = {"$and": [{"_id": {"$eq": mutant.id}}, row.failed]}
         unit = self._db[row.collection].find_one(failed, projection=list(row.reasons)) if row.failed else None
         if unit is None:
             return "ended"
@@ -64,18 +65,18 @@ class Judge:
     def counts(self, mutant: Mutant) -> Counts:
         """All that would grow if the unit was still tried."""
         row = mutant.row
-        unit = self._db[row.collection].find_one({"_id": mutant.id}, projection=list(row.counts)) or {}
-        letters = self._db["dead_letters"].count_documents({"job_id": {"$regex": f"{mutant.id}$"}})
-        entry = self._db["quarantine"].find_one({"document_id": mutant.id}) or {}
+        unit = self._db[row.collection].find_one({"_id": {"$eq": mutant.id}}, projection=list(row.counts)) or {}
+        letters = self._db["dead_letters"].count_documents({"job_id": {"$regex": re.escape(str(mutant.id)) + "$"}})
+        entry = self._db["quarantine"].find_one({"document_id": {"$eq": mutant.id}}) or {}
         return (*(repr(_at(unit, name)) for name in row.counts), letters, entry.get("count"))
 
     def remove(self, mutant: Mutant) -> None:
         """Remove all that stands in the database because of the mutant, so that its number does not matter."""
         for collection, document in mutant.entries:
-            self._db[collection].delete_one({"_id": document["_id"]})
+            self._db[collection].delete_one({"_id": {"$eq": document["_id"]}})
         for collection in self._db.list_collection_names():
             self._db[collection].delete_many({"account_id": mutant.account})
-        self._db["quarantine"].delete_many({"document_id": mutant.id})
+        self._db["quarantine"].delete_many({"document_id": {"$eq": mutant.id}})
 
 
 def _at(document: Mapping[str, Any], path: str) -> Any:

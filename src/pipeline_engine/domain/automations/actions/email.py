@@ -11,6 +11,7 @@ from pipeline_engine.domain.automations.action import Composed, Deal, SendMessag
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.compose_deals import compose_deals
 from pipeline_engine.domain.messages.compose import compose_emails, email_template
+from pipeline_engine.providers.email import MAX_CONNECTIONS
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 
@@ -23,4 +24,4 @@ def points_at(automation: Automation) -> dict[str, list[ObjectId]]:
     return {"email_templates": [automation.reference("email_template_id")]}
 
 
-ACTION = SendMessage("email", compose, points_at)
+ACTION = SendMessage("email", compose, points_at, parallel=MAX_CONNECTIONS)
