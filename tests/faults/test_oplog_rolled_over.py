@@ -51,7 +51,7 @@ def submit(world: World) -> ObjectId:
 
 
 def is_done(world: World, queue_id: ObjectId) -> bool:
-    return world.import_of(queue_id)["status"] == "completed"
+    return bool(world.import_of(queue_id)["status"] == "completed")
 
 
 def roll_over(world: World) -> None:
@@ -74,7 +74,10 @@ def nothing(_world: World) -> None:
 def kill_cursors(world: World) -> None:
     """The next call of the stream resumes it by its token."""
     admin = world.db.client.admin
-    idle = [{"$currentOp": {"idleCursors": True}}, {"$match": {"type": "idleCursor", "ns": {"$regex": "aggregate$"}}}]
+    idle: list[dict[str, Any]] = [
+        {"$currentOp": {"idleCursors": True}},
+        {"$match": {"type": "idleCursor", "ns": {"$regex": "aggregate$"}}},
+    ]
     for one in admin.aggregate(idle):
         killed = world.db.command("killCursors", "$cmd.aggregate", cursors=[one["cursor"]["cursorId"]])
         assert killed["cursorsKilled"]
@@ -135,6 +138,6 @@ async def calm(daemon: Daemon) -> None:
             return False
         share = (used() - began[1]) / (time.monotonic() - began[0])
         began[:] = time.monotonic(), used()
-        return share < IDLE_SHARE
+        return bool(share < IDLE_SHARE)
 
     await eventually(is_idle, "the daemon is idle", 4 * IDLE_SECONDS, daemon)
