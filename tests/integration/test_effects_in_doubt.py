@@ -11,9 +11,9 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.action import Deal, SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.automations.jobs import PLACES
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.domain.messages.message import Deliver
-from pipeline_engine.providers.email import MAX_CONNECTIONS
 from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import World
@@ -37,8 +37,8 @@ async def test_an_abandoned_run_leaves_at_most_its_places_in_doubt(
     async def compose(_app: App, _automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
         return [deliver for _ in deals]
 
-    monkeypatch.setitem(ACTIONS, "email", SendMessage("email", compose, parallel=MAX_CONNECTIONS))
-    automation, places = world.automation("email"), MAX_CONNECTIONS
+    monkeypatch.setitem(ACTIONS, "email", SendMessage("email", compose))
+    automation, places = world.automation("email"), PLACES["email"]
     for _ in range(3 * SENT):
         world.deal()
     await app.heartbeat.beat()
