@@ -22,6 +22,8 @@ from tests.support.funnels import Original, assert_whole, funnel_of, new_clone
 from tests.support.load import load_factor
 from tests.support.world import World
 
+pytestmark = pytest.mark.slow
+
 OPLOG_MB = 10
 NOISE_BYTES, NOISE_DOCUMENTS = 100_000, 50
 SWEEPS = ("IMPORT", "AUTOMATION", "FUNNEL", "OUTBOX")
