@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import time
 from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.app import App
-from pipeline_engine.domain.automations.action import Deal, SendMessage
+from pipeline_engine import clock
+from pipeline_engine.domain.automations.action import SendMessage
 from pipeline_engine.domain.automations.actions.table import ACTIONS
-from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
 from pipeline_engine.lanes import Done, Snooze
 from pipeline_engine.repos.effects import Begin, End
@@ -22,36 +22,8 @@ from pipeline_engine.settings import Settings
 from tests.integration.test_automations_logs import open_log
 from tests.support.automations import automation_of, deal_of, due, logs_of, run, work_off
 from tests.support.engine_app import EngineApp, open_app
+from tests.support.provider import Provider
 from tests.support.world import World
-
-
-class Provider:
-    """Takes what the automations of one type send; `answers` says by the deal's name what happens to it."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.answers: dict[str, Callable[[], Awaitable[str | None]]] = {}
-
-    def fail(self, name: str, *errors: Exception) -> None:
-        """These, one per call, and then success."""
-        left = list(errors)
-
-        async def answer() -> str | None:
-            if left:
-                raise left.pop(0)
-            return "sent at last"
-
-        self.answers[name] = answer
-
-    async def compose(self, _app: App, _automation: Automation, deals: Sequence[Deal]) -> list[Deliver | Exception]:
-        return [self._deliver(deal["name"]) for deal in deals]
-
-    def _deliver(self, name: str) -> Deliver:
-        async def deliver(key: str) -> str | None:
-            self.calls.append(key)
-            return await self.answers[name]() if name in self.answers else "an id"
-
-        return deliver
 
 
 @pytest.fixture
@@ -68,6 +40,13 @@ def effect_of(world: World, automation: ObjectId, deal: ObjectId, generation: in
     return found
 
 
+@pytest.fixture
+def stopped_clock(app: EngineApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app's time goes on only where `run` moves it, so that a busy machine takes nothing from a rest."""
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=partial(float, time.monotonic())))
+
+
+@pytest.mark.usefixtures("stopped_clock")
 @pytest.mark.covers("DA-14", "DA-16", "DA-20", "DA-X6")
 async def test_a_transient_failure_has_three_attempts_four_seconds_apart(
     world: World, app: EngineApp, provider: Provider

@@ -21,10 +21,15 @@ async def drained(collection: Collection) -> object:
     return [document async for document in collection.stream(ANYBODYS, sort=[("_id", 1)])]
 
 
+async def replied(collection: Collection) -> object:
+    return [reply async for reply in collection.replies(ANYBODYS)]
+
+
 OPERATIONS: dict[str, Operation] = {
     "find_one": lambda collection: collection.find_one(ANYBODYS),
     "find": lambda collection: collection.find(ANYBODYS),
     "stream": drained,
+    "replies": replied,
     "count": lambda collection: collection.count(ANYBODYS),
     "aggregate": lambda collection: collection.aggregate(ANYBODYS),
     "find_one_and_update": lambda collection: collection.find_one_and_update(ANYBODYS, CHANGE),

@@ -97,7 +97,7 @@ async def test_what_a_cancelled_task_asked_for_is_stored_before_it_is_left() -> 
 
 async def test_a_write_waits_until_every_task_asks() -> None:
     store = Store()
-    async with GroupCommit(store.write, tasks=2) as commit:
+    async with GroupCommit(store.write, together=2) as commit:
         await asyncio.gather(commit.ask("a"), commit.ask("b"))
         commit._pause = 60.0  # as if the last write had taken a minute
         first = commit.ask("c")
@@ -111,7 +111,7 @@ async def test_a_write_waits_until_every_task_asks() -> None:
 
 async def test_a_write_waits_for_a_slow_task_no_longer_than_the_last_write_took() -> None:
     store = Store()
-    async with GroupCommit(store.write, tasks=2) as commit:
+    async with GroupCommit(store.write, together=2) as commit:
         assert await commit.ask("a") == "A"
         assert await commit.ask("b") == "B"
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pymongo.errors import OperationFailure
+
 from pipeline_engine.clock import Clock
+from pipeline_engine.errors import Transient
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, PlaceSpec
@@ -37,6 +40,20 @@ def pushed(field: str) -> Document:
 INSERTED: Document = {"operationType": "insert"}
 DROPS = ["drop", "rename", "dropDatabase"]
 """Events that take a collection's indexes with it."""
+
+
+# CappedPositionLost, of a cursor that stood still; ChangeStreamFatalError; ChangeStreamHistoryLost.
+HISTORY_LOST_CODES = frozenset({136, 280, 286})
+
+
+class ChangeStreamHistoryLost(Transient):
+    """The oplog no longer holds what followed the stream's last event; only a new stream and a full look help.
+
+    The text is always the same, unlike the server's, so that it is logged once a minute at most.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the oplog rolled over before this process read it: every sweep looks at all documents once")
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,10 @@ class Changes:
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
-        """Open a stream and yield what becomes due from now on. Raises what motor raises when MongoDB is away."""
+        """Open a stream and yield what becomes due from now on.
+
+        Raises: ChangeStreamHistoryLost, and what motor raises when MongoDB is away.
+        """
         try:
             async with (
                 failpoint("mongo.watch"),
@@ -84,6 +104,10 @@ class Changes:
                 first = await stream.try_next()  # this call opens the stream
                 self._open_since = self._clock.now()
                 yield self._due(stream, first)
+        except OperationFailure as error:
+            if error.code not in HISTORY_LOST_CODES:
+                raise
+            raise ChangeStreamHistoryLost from error
         finally:
             self._open_since = None
 

@@ -94,12 +94,14 @@ class ImportChunks(Leased):
         await self._own.delete(query)
 
     async def count_open(self, account_id: ObjectId, import_id: ObjectId) -> int:
-        """How many chunks have not ended, claimed or not."""
-        return await self._own.count({"account_id": account_id, "queue_id": import_id, "state": "open"})
+        """How many chunks have not ended, claimed or not. One that is set aside does not count, as no run can end
+        it."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": "open"}
+        return await self._own.count({**query, **await self.available()})
 
     async def open_ids(self, account_id: ObjectId, import_id: ObjectId) -> list[str]:
-        """The ids of open chunks that no run holds, in file order."""
-        query = {"account_id": account_id, "queue_id": import_id, "state": "open", **FREE}
+        """The ids of open chunks that no run holds and that are not set aside, in file order."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": "open", **FREE, **await self.available()}
         return [chunk["_id"] for chunk in await self._own.find(query, sort=[("n", 1)], projection=["_id"])]
 
     async def state_counts(self, account_id: ObjectId, import_id: ObjectId) -> list[Document]:
@@ -119,6 +121,12 @@ class ImportChunks(Leased):
         found = await self._own.find(query, limit=1, sort=[("n", 1)], projection=["first_row", "error"])
         return found[0] if found else None
 
+    async def find_first_open(self, account_id: ObjectId, import_id: ObjectId) -> Document | None:
+        """`first_row` and `rows` of the first open chunk in the file, set aside or not; None when all have ended."""
+        query = {"account_id": account_id, "queue_id": import_id, "state": "open"}
+        found = await self._own.find(query, limit=1, sort=[("n", 1)], projection=["first_row", "rows"])
+        return found[0] if found else None
+
     async def end(self, held: Mapping[str, Any], state: str, **result: Any) -> bool:
         """End the chunk in this state with the results of its rows; False when another run has claimed it."""
         return await self.write(held, {**result, **RELEASED, "state": state})
@@ -128,9 +136,11 @@ class ImportChunks(Leased):
         await self.write(held, {**RELEASED, "error": error})
 
     async def cancel_untouched(self, account_id: ObjectId, import_id: ObjectId) -> None:
-        """Close the chunks that no run has ever claimed."""
+        """Close the chunks that no run has ever claimed and that are not set aside."""
         query = {"account_id": account_id, "queue_id": import_id, "state": "open", "token": None}
-        await self._own.update_many(query, [{"$set": {"state": "cancelled", "updatedAt": "$$NOW"}}])
+        await self._own.update_many(
+            {**query, **await self.available()}, [{"$set": {"state": "cancelled", "updatedAt": "$$NOW"}}]
+        )
 
     async def reopen(self, account_id: ObjectId, import_id: ObjectId, *states: str) -> int:
         """Open the chunks in these states again, with all attempts before them, and let no chunk of the import expire.
@@ -194,6 +204,6 @@ class ImportChunks(Leased):
                 yield error
 
     async def expire(self, account_id: ObjectId, import_id: ObjectId, when: datetime) -> None:
-        """Let MongoDB remove the chunks of the import at that time."""
-        query = {"account_id": account_id, "queue_id": import_id}
+        """Let MongoDB remove the chunks of the import at that time, except those that are set aside."""
+        query = {"account_id": account_id, "queue_id": import_id, **await self.available()}
         await self._own.update_many(query, {"$set": {"expires_at": when}})

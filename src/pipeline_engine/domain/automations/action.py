@@ -60,6 +60,8 @@ class SendMessage:
     gone. It has only the deals' `fields`, and reads itself what else the message needs."""
     points_at: PointsAt = _nothing
     fields: tuple[str, ...] = ()
+    parallel: int = 5
+    """How many calls a run makes at a time: at most so many units are in doubt after a kill."""
 
 
 Action = UpdateDeal | InsertDocument | SendMessage

@@ -13,7 +13,6 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.action import Action, InsertDocument, SendMessage, UpdateDeal, needed_fields
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.automations.jobs import SLICE
 from pipeline_engine.domain.automations.limits import MOVED_TOO_OFTEN, count_move, moved_too_often
 from pipeline_engine.domain.automations.marks import done_mark, unit_key
 from pipeline_engine.domain.automations.matching import fresh
@@ -107,13 +106,12 @@ async def _send(
     by_key = {unit_key(automation, deal): deal for deal in deals}
     composed = zip(by_key, await action.compose(app, automation, deals), strict=True)
     units = {key: one for key, one in composed if one is not None}
-    places = SLICE[automation.type].lane.places
 
     async def still_due(keys: Collection[str]) -> set[str]:
         return await _still_due(app, automation, {by_key[key]["_id"]: key for key in keys})
 
     results = await send_all(
-        app, automation.account_id, action.channel, units, still_wanted=still_due, places=places, until=until
+        app, automation.account_id, action.channel, units, still_wanted=still_due, places=action.parallel, until=until
     )
     await _record_outcomes(app, automation, by_key, results)
     return max((result.after for result in results.values() if isinstance(result, Limited)), default=None)

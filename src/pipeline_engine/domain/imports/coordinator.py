@@ -23,8 +23,10 @@ from pipeline_engine.domain.imports.request import ImportRequest, refuse_foreign
 from pipeline_engine.domain.imports.retry_rows import row_place
 from pipeline_engine.domain.imports.source import OpenFile, open_file
 from pipeline_engine.errors import Unreachable
+from pipeline_engine.repos.import_chunks import IMPORT_CHUNKS
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import Imports
+from pipeline_engine.repos.quarantine import entry_id
 
 MAX_CRASHES = 3
 """Processes that may die on an import while none of its rows gets done in between."""
@@ -160,13 +162,24 @@ class Coordinator:
         self._bytes, self._rows = last.end, last.first_row + last.rows - 1
 
     async def _settle(self) -> None:
-        """Wait until no chunk is open. Raises: ImportRefused when a row job gave one up."""
+        """Wait until no chunk is open. Raises: ImportRefused when a row job gave one up, or one is set aside."""
         await self._wait(below=1)
         # A row job cancels its chunk when it saw this import as ended, right before a retry: such a chunk runs again.
         while await self._chunks.recount() or await self._chunks.reopen("cancelled"):
             await self._wait(below=1)
+        await self._refuse_set_aside()
         if broken := await self._app.repos.chunks.find_first_failed(self._account, self._id):
             raise ImportRefused(f"rows from {broken['first_row']} on could not be written: {broken['error']}", "rows")
+
+    async def _refuse_set_aside(self) -> None:
+        # No chunk counted as open just now: one that is open all the same was set aside, also if it is free again.
+        if chunk := await self._app.repos.chunks.find_first_open(self._account, self._id):
+            entry = entry_id(IMPORT_CHUNKS.name, chunk["_id"])
+            rows = f"rows {chunk['first_row']} to {chunk['first_row'] + chunk['rows'] - 1}"
+            mend = (
+                f"`quarantine show {entry}` says why; mend it, `quarantine release {entry}`, `imports retry {self._id}`"
+            )
+            raise ImportRefused(f"{rows} could not be written, their chunk {chunk['_id']} is set aside: {mend}", "rows")
 
     async def _wait(self, below: int) -> None:
         """Return when fewer than `below` chunks are open. Once a second, look and let other imports have the place."""

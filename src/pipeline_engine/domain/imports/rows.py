@@ -96,9 +96,16 @@ async def _numbered(
 
 
 async def close_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> None:
-    """Cancel a chunk that a run began and released. Does nothing when another run holds it."""
-    if held := await app.repos.chunks.claim(chunk_id):
-        await _give_up(app, cache, held, "cancelled")
+    """Cancel a chunk that a run began and released. Does nothing when another run holds it.
+
+    A chunk that cannot be claimed or changed is set aside, so that its import need not wait for it.
+    """
+    run = ClaimedRun("chunk", partial(_cancel, app, cache), partial(_end_failed, app, cache), attempts=1)
+    await run_claimed(app, app.repos.chunks, chunk_id, run, Claim[ImportChunks])
+
+
+async def _cancel(app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportChunks]) -> None:
+    await _give_up(app, cache, claim.document, "cancelled")
 
 
 async def _give_up(

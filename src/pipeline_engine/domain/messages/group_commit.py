@@ -19,19 +19,19 @@ class GroupCommit(Generic[Request, Answer]):
     """`async with GroupCommit(write) as commit`: `write` stores requests and returns the answer or the error of each,
     in their order. What `write` raises is the error of those that it was given, and of no others.
 
-    `tasks` of them wait for their answers: a write goes out when all of them ask, and at the latest after a pause as
-    long as the last write took. So one slow task holds up no other.
+    A write goes out when `together` tasks wait for their answers, and at the latest after a pause as long as the last
+    write took. So one slow task holds up no other.
 
     Leaving waits until everything that was asked for is stored, also what cancelled tasks asked for.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]], tasks: int = 1
+        self, write: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]], together: int = 1
     ) -> None:
         self._write = write
-        self._tasks = tasks
+        self._together = together
         self._asking = 0
-        self._all_ask = asyncio.Event()
+        self._enough_ask = asyncio.Event()
         self._pause = 0.0
         self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -46,8 +46,8 @@ class GroupCommit(Generic[Request, Answer]):
     def ask(self, request: Request) -> asyncio.Future[Answer]:
         """As `add`, for a task that does nothing else until it has the answer."""
         self._asking += 1
-        if self._asking >= self._tasks:
-            self._all_ask.set()
+        if self._asking >= self._together:
+            self._enough_ask.set()
         return self.add(request)
 
     def add(self, request: Request) -> asyncio.Future[Answer]:
@@ -62,10 +62,10 @@ class GroupCommit(Generic[Request, Answer]):
         while self._waiting:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause):
-                    await self._all_ask.wait()
+                    await self._enough_ask.wait()
             carried, self._waiting = self._waiting, []
             self._asking = 0
-            self._all_ask.clear()
+            self._enough_ask.clear()
             began = time.monotonic()
             answers = await self._answers([request for request, _ in carried])
             self._pause = min(time.monotonic() - began, MAX_PAUSE_SECONDS)

@@ -67,7 +67,7 @@ async def send_all(
         return await app.shared.effects.write(account_id, changes)
 
     keys = deque(key for key in senders if key not in results)
-    async with GroupCommit(write, min(places, len(keys))) as commit:
+    async with GroupCommit(write, min((places + 1) // 2, len(keys))) as commit:
         sending = _Sending(app, channel, policy, senders, known, still_wanted, keys, until, commit)
         # When one place breaks, the others end what they began.
         ended = await asyncio.gather(*(sending.work_off() for _ in range(places)), return_exceptions=True)
