@@ -15,6 +15,7 @@ from bson import ObjectId
 
 from pipeline_engine.clock import Clock
 from pipeline_engine.embedded.sink import Sink
+from pipeline_engine.providers.socket_client import SocketClient
 from pipeline_engine.providers.sockets import Delivery, LoggedSockets, Sockets, SocketService
 from pipeline_engine.providers.tokens import ServiceTokens
 from tests.support.eventually import eventually
@@ -201,6 +202,21 @@ async def test_leaving_never_hangs_on_what_is_still_unsent(
         assert await service.emit("import_progress", "e2", [], {"much": "x" * (30 * MB)}) is Delivery.UNHEARD
         started = time.monotonic()
     assert time.monotonic() - started < 4
+    assert [task for task in asyncio.all_tasks() if "engineio" in repr(task)] == []
+
+
+async def test_an_end_that_is_cancelled_leaves_nothing_open(
+    servers: dict[str, str], proxy: Proxy, tokens: ServiceTokens
+) -> None:
+    url = proxy.instead_of(servers["SOCKET_URL"])
+    client = await SocketClient.connect(url, "socket.io", tokens.for_service(), 5.0)
+    proxy.set(Fault(hang=True))
+    closing = asyncio.create_task(client.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert client._session.closed
     assert [task for task in asyncio.all_tasks() if "engineio" in repr(task)] == []
 
 

@@ -79,16 +79,18 @@ class SocketClient:
         await self._client.call(name, argument, timeout=timeout)
 
     async def close(self) -> None:
-        """Disconnect properly, or close the connection if that takes more than 2 s."""
+        """Disconnect properly, or close the connection if that takes more than 2 s, or when this is cancelled."""
         engine = self._client.eio
-        with suppress(Exception):
-            async with asyncio.timeout(DISCONNECT_TIMEOUT):
-                await engine.disconnect(abort=True)
-        loops = [task for task in (engine.read_loop_task, engine.write_loop_task) if task]
-        for task in loops:
-            task.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
-        await self._session.close()
+        try:
+            with suppress(Exception):
+                async with asyncio.timeout(DISCONNECT_TIMEOUT):
+                    await engine.disconnect(abort=True)
+        finally:
+            loops = [task for task in (engine.read_loop_task, engine.write_loop_task) if task]
+            for task in loops:
+                task.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self._session.close()
 
 
 def _library_client(session: aiohttp.ClientSession) -> socketio.AsyncClient:

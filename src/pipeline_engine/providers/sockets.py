@@ -76,6 +76,7 @@ class SocketService:
         self._reconnect_seconds = MIN_RECONNECT_SECONDS
         self._not_before = 0.0
         self._unacknowledged = 0
+        self._left = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,7 +84,9 @@ class SocketService:
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        await self._drop()
+        async with self._connecting:  # what a job is connecting at this moment is closed as well
+            self._left = True
+            await self._drop()
 
     @failpoint("sockets.emit")
     async def emit(self, name: str, event_id: str, user_ids: Iterable[object], data: Mapping[str, Any]) -> Delivery:
@@ -106,7 +109,7 @@ class SocketService:
         async with self._connecting:
             if self._client and self._client.alive:
                 return self._client
-            if time.monotonic() < self._not_before:
+            if self._left or time.monotonic() < self._not_before:
                 return None
             # Only an acknowledgement resets the wait: a service may accept and drop connections all day.
             self._not_before = time.monotonic() + self._reconnect_seconds

@@ -83,7 +83,7 @@ class Copier:
 
     async def _copy_in_parts(self, source_key: str, target_key: str) -> ObjectInfo:
         """Everything is read anew: what a caller knew of so large an object may be old, and HEAD has its metadata."""
-        found, rights = await asyncio.gather(self.head(source_key), self._rights(source_key))
+        found, rights = await self._looked_up(source_key)
         source = ObjectInfo(source_key, found["ContentLength"], found["ETag"], _kept(found, rights))
         metadata = {name: found[name] for name in METADATA if found.get(name)}
         places = list(ranges(source.size, self._part))
@@ -125,8 +125,17 @@ class Copier:
         return ObjectInfo(key, found["ContentLength"], found["ETag"])
 
     async def _examine(self, key: str) -> ObjectInfo:
-        found, rights = await asyncio.gather(self.head(key), self._rights(key))
+        found, rights = await self._looked_up(key)
         return ObjectInfo(key, found["ContentLength"], found["ETag"], _kept(found, rights))
+
+    async def _looked_up(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """The answer to HEAD and the access rights. Neither request goes on when the other has failed."""
+        rights = asyncio.create_task(self._rights(key))
+        try:
+            return await self.head(key), await rights
+        finally:
+            rights.cancel()
+            await asyncio.gather(rights, return_exceptions=True)
 
     async def _rights(self, key: str) -> Mapping[str, str]:
         """The access rights of an object as options of a copy; none where S3 knows or shows none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,7 +65,8 @@ class Judge:
         """All that would grow if the unit was still tried."""
         row = mutant.row
         unit = self._db[row.collection].find_one({"_id": {"$eq": mutant.id}}, projection=list(row.counts)) or {}
-        letters = self._db["dead_letters"].count_documents({"job_id": {"$regex": re.escape(str(mutant.id)) + "$"}})
+        jobs = (str(one["job_id"]) for one in self._db["dead_letters"].find({}, projection=["job_id"]))
+        letters = sum(job.endswith(str(mutant.id)) for job in jobs)
         entry = self._db["quarantine"].find_one({"document_id": {"$eq": mutant.id}}) or {}
         return (*(repr(_at(unit, name)) for name in row.counts), letters, entry.get("count"))
 
