@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.conftest import RunImports
 from tests.support.world import World
 
@@ -35,3 +37,30 @@ async def test_a_stray_quote_costs_no_row(world: World, run_imports: RunImports)
     assert deals[3]["contact_name"] == '"unclosed'
     progress = world.import_of(queue_id)["progress"]
     assert (progress["rows_read"], progress["rows_added"], progress["rows_skipped"]) == (42, 40, 2)
+
+
+@pytest.mark.parametrize(("encoding", "last"), [("cp1252", "Société Générale"), ("utf-8", "Žofie"), ("cp932", "山田商店")])
+async def test_the_first_accent_behind_the_sample_decides_the_encoding(
+    world: World, run_imports: RunImports, encoding: str, last: str
+) -> None:
+    names = [f"Deal number {n} of a long list" for n in range(2_000)]
+    names[1_900] = last
+    body = "".join(f"{name}\twon\tx\n" for name in names)
+    assert len(body) > 64 * 1024
+    queue_id = world.submit((HEAD + body).encode(encoding), MAPPINGS)
+
+    await run_imports(import_chunk_rows=100)
+
+    assert [deal["name"] for deal in world.deals_of(queue_id)] == names
+    queue = world.import_of(queue_id)
+    assert queue["progress"]["rows_failed"] == 0
+    assert queue["dialect"]["encoding"] == encoding
+
+
+async def test_bytes_that_are_no_text_at_all_cost_their_row_alone(world: World, run_imports: RunImports) -> None:
+    queue_id = world.submit(HEAD.encode() + b"Oar\twon\tx\nBolt \xff\xfe\twon\tx\nNut\twon\tx\n", MAPPINGS)
+
+    await run_imports()
+
+    assert [deal["name"] for deal in world.deals_of(queue_id)] == ["Oar", "Nut"]
+    assert world.import_of(queue_id)["progress"]["rows_failed"] == 1

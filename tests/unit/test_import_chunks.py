@@ -134,7 +134,7 @@ def test_a_record_without_end_is_held_neither_in_memory_nor_in_a_chunk() -> None
     pieces = cutter.feed(b'"\nf,g\n') + cutter.close()
     assert [piece.chunk.kind for piece in pieces] == [Kind.TOO_LARGE, Kind.OK]
     assert pieces[0].data == b'c,"'
-    assert pieces[0].chunk == Chunk(1, 2, 4, 1_000_010, 2, 2, 1, Kind.TOO_LARGE)
+    assert pieces[0].chunk == Chunk(1, 2, 4, 1_000_010, 2, 2, 1, Kind.TOO_LARGE, encoding="utf-8")
     assert pieces[1].data == b"f,g\n"
 
 

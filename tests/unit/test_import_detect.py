@@ -33,7 +33,7 @@ def _refused(head: bytes, options: dict[str, Any] | None = None, *, whole: bool 
 
 @pytest.mark.covers("DI-08", "DI-25")
 def test_the_sample_of_the_seed() -> None:
-    assert detect(SAMPLE.encode(), {}, whole=True) == COMMA
+    assert detect(SAMPLE.encode(), {}, whole=True) == COMMA._replace(open=True)
     header = find_header(SAMPLE.encode(), COMMA, whole=True)
     assert header == Header(("Deal Name", "Value", "Stage", "Status", "Contact Name", "Contact Email"), 56, 2)
 

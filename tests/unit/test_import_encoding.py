@@ -54,6 +54,7 @@ def test_plain_ascii_is_utf_8_and_a_few_bad_bytes_do_not_change_it() -> None:
     assert find_encoding(b"Name,Value\n").name == "utf-8"
     assert find_encoding("Größe;Öl\n".encode() * 50 + b"caf\xe9\n").name == "utf-8"
     assert find_encoding(b"Name,Value\nA\0,1\n").name == "utf-8"
+    assert find_encoding(b"Name,Value\nA \xff\xfe,1\n").name == "utf-8", "text in no language"
     assert find_encoding("ä".encode() * 9 + "ä".encode()[:1]).name == "utf-8", "cut in the middle of a character"
 
 

@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim
 from pipeline_engine.domain.imports.csv.chunks import Piece
+from pipeline_engine.domain.imports.csv.late_encoding import decided
 from pipeline_engine.domain.imports.csv.records import Kind
 from pipeline_engine.domain.imports.csv.values import name_key
 from pipeline_engine.domain.imports.ending import Ended, Ending, GoOn
-from pipeline_engine.domain.imports.finish import figures
+from pipeline_engine.domain.imports.finish import figures, settled
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.jobs import IMPORT
 from pipeline_engine.domain.imports.open_chunks import OpenChunks
@@ -22,6 +24,7 @@ from pipeline_engine.domain.imports.refusal import ImportRefused
 from pipeline_engine.domain.imports.request import ImportRequest, refuse_foreign, retry_root
 from pipeline_engine.domain.imports.retry_rows import row_place
 from pipeline_engine.domain.imports.source import OpenFile, open_file
+from pipeline_engine.domain.imports.unclosed import unclosed_refusal
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.repos.import_chunks import IMPORT_CHUNKS
 from pipeline_engine.repos.import_repos import ImportRepos
@@ -44,6 +47,10 @@ class _CancelRequested(Exception):
     """The user has cancelled the import."""
 
 
+class _EncodingDecided(Exception):
+    """Only now is it known how to read the file: its argument is the dialect."""
+
+
 class Coordinator:
     """One run over an import."""
 
@@ -59,7 +66,7 @@ class Coordinator:
         self._started = self._looked = time.monotonic()
         self._size = self._bytes = self._rows = 0
         """Bytes of the file; how many bytes and rows of it are cut."""
-        self._settled_before = _settled(claim.document.get("progress") or {})
+        self._settled_before = settled(claim.document.get("progress") or {})
         """Rows that were settled when an earlier run last stored its progress."""
 
     async def run(self) -> Ending:
@@ -93,7 +100,7 @@ class Coordinator:
         self._size = file.size
         try:
             await self._take_up(file)
-            refusal = await self._cut(file)
+            refusal = await self._cut_all(file)
             await self._settle()
         except _SliceOver:
             return GoOn()
@@ -105,7 +112,7 @@ class Coordinator:
     async def _refuse_poison(self) -> None:
         # The figures are counted anew: a process may die after it settled rows and before it stored its progress.
         crashes = self._claim.document.get("crashes", 0)
-        if crashes >= MAX_CRASHES and _settled(await self._figures()) <= self._settled_before:
+        if crashes >= MAX_CRASHES and settled(await self._figures()) <= self._settled_before:
             raise ImportRefused(f"gave up: {MAX_CRASHES} processes ended while they ran this import", "poison")
 
     async def _take_up(self, file: OpenFile) -> None:
@@ -121,30 +128,44 @@ class Coordinator:
         # The slice begins here: however long it took to open the file, a run settles some of its rows.
         self._started = time.monotonic()
 
-    async def _cut(self, file: OpenFile) -> str | None:
+    async def _cut_all(self, file: OpenFile) -> str | None:
         """Cut what no earlier run has cut. Returns why the rest of the file cannot be imported, or None."""
+        while True:
+            try:
+                return await self._cut(file)
+            except _EncodingDecided as late:
+                (dialect,) = late.args
+                file = replace(file, dialect=dialect)
+                await self._claim.change(dialect=dialect._asdict())
+
+    async def _cut(self, file: OpenFile) -> str | None:
         last = file.last_cut(await self._app.repos.chunks.find_last(self._account, self._id))
         cutter = file.cutter(last, self._app.settings.import_chunk_rows)
         start = last["end"] if last else file.header.start
         self._bytes, self._rows = start, last["first_row"] + last["rows"] - 1 if last else 0
         if last and last["kind"] == Kind.UNCLOSED:
-            return _unclosed(last)
+            return unclosed_refusal(last)
         if start >= file.size:
             return None
         async with aclosing(self._app.storage.stream(file.key, start, etag=file.etag)) as blocks:
             async for block in blocks:
                 for part in _parts(block):
-                    if refusal := await self._add(cutter.feed(part), file.etag):
+                    if refusal := await self._add(cutter.feed(part), file):
                         return refusal
                     await asyncio.sleep(0)
-        return await self._add(cutter.close(), file.etag)
+        return await self._add(cutter.close(), file)
 
-    async def _add(self, pieces: Sequence[Piece], etag: str) -> str | None:
-        """Store and dispatch chunks up to the row limit, and let the row jobs almost catch up. Returns as `_cut`."""
+    async def _add(self, pieces: Sequence[Piece], file: OpenFile) -> str | None:
+        """Store and dispatch chunks up to the row limit, and let the row jobs almost catch up. Returns as `_cut_all`.
+
+        Raises: _EncodingDecided before any of them is stored.
+        """
+        if dialect := decided(file.dialect, pieces):
+            raise _EncodingDecided(dialect)
         max_rows = self._app.settings.import_max_rows
         allowed = [piece for piece in pieces if piece.chunk.first_row + piece.chunk.rows - 1 <= max_rows]
         if allowed:
-            await self._store(allowed, etag)
+            await self._store(allowed, file.etag)
             await self._wait(below=self._app.settings.import_chunks_ahead)
         if len(allowed) < len(pieces):
             return (
@@ -152,7 +173,7 @@ class Coordinator:
                 f"with a file of their own"
             )
         last = pieces[-1].chunk if pieces else None
-        return _unclosed(last._asdict()) if last and last.kind is Kind.UNCLOSED else None
+        return unclosed_refusal(last._asdict()) if last and last.kind is Kind.UNCLOSED else None
 
     async def _store(self, pieces: Sequence[Piece], etag: str) -> None:
         self._claim.check()
@@ -216,27 +237,12 @@ class Coordinator:
         read = {"bytes_read": self._bytes, "bytes_total": self._size, "rows_read": self._rows}
         progress = {**read, **await self._figures()}
         # An import that settles rows is not poison, however many processes died on the way.
-        crashes = {"crashes": 0} if _settled(progress) > self._settled_before else {}
+        crashes = {"crashes": 0} if settled(progress) > self._settled_before else {}
         await self._claim.change(progress=progress, **crashes)
         self._cache.notify_progress(self._app.sockets, self._request, progress)
 
     async def _figures(self) -> dict[str, int]:
         return figures(await self._app.repos.chunks.totals(self._account, self._id))
-
-
-def _settled(progress: Mapping[str, int]) -> int:
-    """Rows whose outcome is known."""
-    return sum(progress.get(f"rows_{outcome}", 0) for outcome in ("added", "updated", "skipped", "failed"))
-
-
-def _unclosed(chunk: Mapping[str, Any]) -> str:
-    row, line = chunk["first_row"], chunk["first_line"]
-    before = f"the rows before it are imported (rows 1 to {row - 1})" if row > 1 else "nothing is imported"
-    return (
-        f"row {row} (line {line}): a quote opens and never closes, so it is unknown where the next row begins; "
-        f"{before}, and nothing from row {row} on. Correct the quote in the file, put it in the place of the old one "
-        f"and retry the import: it goes on with row {row}"
-    )
 
 
 def _parts(block: bytes) -> Iterator[bytes]:

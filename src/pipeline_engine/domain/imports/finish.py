@@ -92,3 +92,8 @@ async def _delete_file(app: App[ImportRepos], held: Mapping[str, Any]) -> None:
         await app.storage.delete(read_key(held))
     except Permanent as refused:
         log.warning("import.file_kept", queue_id=str(held["_id"]), error=refused)
+
+
+def settled(progress: Mapping[str, int]) -> int:
+    """Return how many rows there are whose outcome is known."""
+    return sum(progress.get(f"rows_{outcome}", 0) for outcome in ("added", "updated", "skipped", "failed"))

@@ -27,5 +27,5 @@ def csv_file(rows: int, bad_every: int = 100) -> bytes:
 
 def _line(n: int) -> str:
     # Some cells hold what a careless splitter would trip over.
-    name = f'"Deal {n}, the ""big"" one\non two lines"' if n % 50 == 7 else f"Deal {n}"
+    name = f'"Deal {n}, the ""größte"" one\non two lines"' if n % 50 == 7 else f"Deal {n}"
     return f"{name},{n * 100},Stage {n % STAGES},Closed - Won,deal{n}@example.com"

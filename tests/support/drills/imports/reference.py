@@ -56,7 +56,9 @@ def _deal(header: list[str], cells: list[str], mappings: Mapping[str, str]) -> d
     return {**deal, "additional_info": {target: value for target, value in fields.items() if _is_id(target)}}
 
 
-def _spelled(target: str, value: str) -> str:
+def _spelled(target: str, value: str) -> str | float:
+    if target == "value":
+        return float(value)
     if target in ("status", "contract_type"):
         return value.replace(" ", "_").replace("-", "_").lower()
     return " ".join(value.split()).lower() if target == "stage_id" else value

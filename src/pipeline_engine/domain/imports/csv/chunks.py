@@ -32,6 +32,8 @@ class Chunk(NamedTuple):
     kind: Kind
     odd: tuple[int, ...] = ()
     """Start and end of each odd record, in UTF-8 bytes from the chunk's start: what lies behind the chunk decided."""
+    encoding: str = ""
+    """Of its bytes; "" = the dialect's."""
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Chunk:
@@ -46,7 +48,7 @@ class Chunk(NamedTuple):
 
     def piece(self, raw: bytes, dialect: Dialect) -> Piece:
         """Return the chunk with its records, cut again out of its bytes in the file."""
-        data = recoded(raw, dialect.encoding)
+        data = recoded(raw, self.encoding or dialect.encoding)
         if self.kind is not Kind.OK:
             whole = Record(self.start, self.end, self.first_line, self.last_line - self.first_line + 1, self.kind)
             return Piece(self, [whole], data)
@@ -100,6 +102,7 @@ class ChunkCutter:
         size: int = MAX_BYTES,
         limit: int = MAX_RECORD_BYTES,
     ) -> None:
+        self._encoding = dialect.encoding
         self._recoder = Recoder(dialect.encoding)
         self._records = RecordCutter(Grammar.of(dialect), width=width, start=start, line=line, limit=limit)
         self._rows, self._size, self._limit = rows, size, limit
@@ -177,7 +180,8 @@ class ChunkCutter:
         odd = [edge - first.start for record in records if record.kind is Kind.ODD for edge in record[:2]]
         kind = Kind.OK if first.kind.is_row else first.kind
         last_line = last.line + last.lines - 1
-        chunk = Chunk(self._n, self._row, start, end, first.line, last_line, len(records), kind, tuple(odd))
+        lines = (first.line, last_line)
+        chunk = Chunk(self._n, self._row, start, end, *lines, len(records), kind, tuple(odd), self._encoding)
         self._n += 1
         self._row += len(records)
         return Piece(chunk, _moved(records, start - first.start), data if kind is Kind.OK else data[:MAX_SHOWN_BYTES])

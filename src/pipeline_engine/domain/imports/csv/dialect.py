@@ -68,6 +68,8 @@ class Dialect(NamedTuple):
     """The last line of the table when a footer or another table follows (0 = to the end of the file)."""
     skipped: tuple[str, ...] = ()
     """What of the file is no part of the table: "lines 1-2 before the header", ..."""
+    open: bool = False
+    """Whether all that was read is ASCII: the first row beyond it decides the encoding (`late_encoding.py`)."""
 
     @property
     def separator(self) -> bytes:
@@ -124,6 +126,7 @@ def _dialect(sample: bytes, encoding: Encoding, readings: Sequence[Reading], lay
         line=layout.line,
         end_line=layout.end_line,
         skipped=separator_line + layout.skipped,
+        open=encoding.is_open,
     )
 
 

@@ -2,7 +2,8 @@
 
 UTF-8, or any encoding with a byte order mark, is certain. Otherwise each encoding decodes the lines beyond ASCII, and
 the one whose characters are the letters of one language wins; the names of columns that the import wants count for more
-than any statistics. The plain reading (Windows-1252) stands unless another beats it.
+than any statistics. The plain reading (Windows-1252) stands unless another beats it. What is text in none of them is
+UTF-8, so that its rows become row errors.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ MIN_VALID_SHARE = 0.5
 """Of the characters beyond ASCII; text of another encoding has next to none that are UTF-8."""
 MIN_LEAD = 0.05
 """How much better than the plain reading another must be."""
+MIN_SCORE = 0.5
+"""What is less like text of any language is UTF-8 with broken characters."""
 CASE_CLASH = re.compile("[a-zà-öø-ÿ][À-ÖØ-Þ](?=[a-z])|[\u0430-\u045f][\u0400-\u042f]")
 """A capital inside a word: Cyrillic text of another encoding looks like that."""
 SCRIPT_CLASH = re.compile("[A-Za-z][\u0370-\u04ff\uff61-\uff9f]|[\u0370-\u04ff\uff61-\uff9f][A-Za-z]")
@@ -75,12 +78,16 @@ ASCII = re.compile("[\x00-\x7f]+")
 
 
 class Encoding(NamedTuple):
-    """`name` is Python's, `mark` the length of the byte order mark, `confidence` 0 to 1, `runner_up` '' when sure."""
+    """`name` is Python's, `mark` the length of the byte order mark, `confidence` 0 to 1, `runner_up` '' when sure.
+
+    `is_open`: all bytes are ASCII, so that many encodings read them alike.
+    """
 
     name: str
     mark: int
     confidence: float
     runner_up: str = ""
+    is_open: bool = False
 
 
 def find_encoding(data: bytes, names: Sequence[str] = ()) -> Encoding:
@@ -94,7 +101,7 @@ def find_encoding(data: bytes, names: Sequence[str] = ()) -> Encoding:
     if wide := _wide(data):
         return Encoding(wide, 0, 0.95)
     if data.isascii():
-        return Encoding("utf-8", 0, 1.0)
+        return Encoding("utf-8", 0, 1.0, is_open=True)
     valid, invalid = _utf8_characters(data)
     if valid and valid >= MIN_VALID_SHARE * (valid + invalid):
         return Encoding("utf-8", 0, round(valid / (valid + invalid), 3))
@@ -145,6 +152,8 @@ def _find_legacy(data: bytes, names: Sequence[str]) -> Encoding:
     best = max(scores, key=lambda name: scores[name])
     if scores[best] < scores[plain] + MIN_LEAD:
         best = plain
+    if scores[best] < MIN_SCORE:
+        return Encoding("utf-8", 0, 0.3, best)
     second = max((name for name in scores if not _reads_alike(sample, name, best)), key=lambda name: scores[name])
     lead = scores[best] - scores[second]
     return Encoding(best, 0, round(max(0.1, min(1.0, 0.5 + lead)), 3), second if lead < 1 else "")

@@ -44,7 +44,8 @@ def find_malformed(piece: Piece, dialect: Dialect, width: int) -> dict[int, RowE
         raw = piece.raw(record)
         if code := _fault(record, raw, dialect, width):
             last = record.line + record.lines - 1
-            message = MESSAGES[code].format(encoding=dialect.encoding.upper(), first=record.line, last=last)
+            encoding = (piece.chunk.encoding or dialect.encoding).upper()
+            message = MESSAGES[code].format(encoding=encoding, first=record.line, last=last)
             row = piece.chunk.first_row + place
             found[place] = RowError(row, record.line, None, code, message, _readable_cells(raw, record, dialect, width))
     return found
