@@ -20,7 +20,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
-from pipeline_engine import gc_tuning, ids, logs, settings, workers
+from pipeline_engine import gc_tuning, ids, logs, malloc_tuning, settings, workers
 from pipeline_engine.app import FIRST_ANSWER_TIMEOUT, App
 from pipeline_engine.arq_patches import patch_arq
 from pipeline_engine.cron import cron_jobs, timetable
@@ -79,6 +79,7 @@ class Daemon:
         await self._engine.start()
         self._watch(app, self._engine)
         gc_tuning.collect_less()
+        malloc_tuning.return_large_blocks()
         log.info("daemon.started", daemon=app.owner, sweeps=list(self.wake_ups))
 
     def _watch(self, app: App, engine: Engine) -> None:

@@ -110,10 +110,11 @@ async def test_27_a_burst_of_one_account_does_not_hold_up_its_neighbour(
     body = "".join(f"Burst {n},Inbox,burst{n}@post.example\n" for n in range(1, rows + 1))
     daemon = await start()
     before = psutil.Process(daemon.pid).memory_info().rss
-    burst = submit(world, "Deal Name,Stage,Contact Email\n" + body)
+    burst, submitted = submit(world, "Deal Name,Stage,Contact Email\n" + body), time.monotonic()
     await sink.wait_for(20, 60)
-    if rows > 600:
-        assert world.import_of(burst)["status"] == "processing"  # mails go out while the import goes on
+    # Mails do not wait for the end of the import; a fast machine imports all rows before the stage is looked at.
+    is_on = world.import_of(burst)["status"] == "processing"
+    assert is_on or time.monotonic() - submitted < 4 * load_factor()
 
     entered = time.monotonic()
     move = {"stage_id": oid("c", 0xB), "automation_starts": ago(seconds=0)}

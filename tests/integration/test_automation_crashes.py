@@ -10,6 +10,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.domain.automations.run import MAX_CRASHES, run_slice
+from pipeline_engine.domain.messages.message import Recorded
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.repos.derived_documents import DerivedDocuments
 from tests.support.automations import automation_of, run
@@ -42,8 +43,9 @@ async def test_runs_that_send_before_they_die_do_not_count(
 ) -> None:
     reached, sent, most = asyncio.Event(), 0, 24.0
 
-    async def send(mail: Mail, key: str) -> str | None:
+    async def send(mail: Mail, key: str, ready: Recorded) -> str | None:
         nonlocal sent
+        await ready()
         if sent >= most:
             reached.set()
             await asyncio.Event().wait()

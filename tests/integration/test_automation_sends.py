@@ -100,7 +100,11 @@ async def compose(app: EngineApp, automation: Automation, *deals: Document) -> S
 
 async def deliver(composed: Deliver | Exception, key: str) -> str | None:
     assert not isinstance(composed, Exception), composed
-    return await composed(key)
+    return await composed(key, _at_once)
+
+
+async def _at_once() -> None:
+    """The attempt is recorded."""
 
 
 def reasons(composed: Sequence[Deliver | Exception]) -> list[str]:

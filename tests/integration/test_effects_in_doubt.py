@@ -13,7 +13,7 @@ from pipeline_engine.domain.automations.actions.table import ACTIONS
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.jobs import PLACES
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.domain.messages.message import Deliver
+from pipeline_engine.domain.messages.message import Deliver, Recorded
 from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import World
@@ -27,7 +27,8 @@ async def test_an_abandoned_run_leaves_at_most_its_places_in_doubt(
 ) -> None:
     calls, in_doubt = [], []
 
-    async def deliver(key: str) -> str:
+    async def deliver(key: str, recorded: Recorded) -> str:
+        await recorded()
         calls.append(key)
         in_doubt.append(world.db["effects"].count_documents({"state": "sending"}))
         if len(calls) > SENT:

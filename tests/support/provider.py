@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pipeline_engine.app import App
 from pipeline_engine.domain.automations.action import Deal
 from pipeline_engine.domain.automations.automation import Automation
-from pipeline_engine.domain.messages.message import Deliver
+from pipeline_engine.domain.messages.message import Deliver, Recorded
 
 
 class Provider:
@@ -32,7 +32,8 @@ class Provider:
         return [self._deliver(deal["name"]) for deal in deals]
 
     def _deliver(self, name: str) -> Deliver:
-        async def deliver(key: str) -> str | None:
+        async def deliver(key: str, recorded: Recorded) -> str | None:
+            await recorded()
             self.calls.append(key)
             return await self.answers[name]() if name in self.answers else "an id"
 

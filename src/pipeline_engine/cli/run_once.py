@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline_engine import gc_tuning
+from pipeline_engine import gc_tuning, malloc_tuning
 from pipeline_engine.cli import session
 from pipeline_engine.run_once import Pass, Result, run_once
 
@@ -38,6 +38,7 @@ def command(
 
 async def _work(sweeps: Sequence[str]) -> Pass:
     gc_tuning.collect_less()
+    malloc_tuning.return_large_blocks()
     return await run_once(session.configured(), sweeps)
 
 

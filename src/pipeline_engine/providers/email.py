@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -48,11 +48,13 @@ class Mailer:
     ) -> None:
         await self._open.aclose()
 
-    async def send(self, mail: Mail, key: str) -> str:
+    async def send(self, mail: Mail, key: str, ready: Callable[[], Awaitable[None]] | None = None) -> str:
         """Hand the mail to the server. Returns its Message-ID; equal keys give equal Message-IDs.
 
+        The server learns sender and recipient at once, and the mail itself when `ready` has returned.
+
         Raises: Permanent when the server refuses the mail for good or a setting is missing; Transient when the mail
-        was certainly not sent; Unknown when the connection ended after the server had the mail.
+        was certainly not sent; Unknown when the connection ended after the server had the mail; what `ready` raises.
         """
         pool, sender = self._configured()
         recipient = read_email_address(mail.to)
@@ -62,6 +64,8 @@ class Mailer:
         try:
             async with pool.lend(sender.address) as client:
                 await client.rcpt(recipient)
+                if ready:
+                    await ready()
                 handed_over = True
                 async with failpoint("smtp.data"):
                     await client.data(message)

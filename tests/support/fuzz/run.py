@@ -62,13 +62,19 @@ class Report:
 
     @property
     def growth_mb(self) -> float:
+        """What stays when all mutants have ended."""
+        return (self.rss[-1] - self.rss[0]) / 2**20
+
+    @property
+    def peak_mb(self) -> float:
         return (max(self.rss) - self.rss[0]) / 2**20
 
     def __str__(self) -> str:
         ended = ", ".join(f"{count} {word}" for word, count in self.outcomes.most_common())
         times = ", ".join(f"{what} {self.usual[what]:.2f} / {self.worst[what]:.2f} s" for what in self.usual)
         total = self.outcomes.total()
-        return f"FUZZ_SEED={self.seed}: {total} mutants ({ended}); usual / worst {times}; RSS +{self.growth_mb:.0f} MB"
+        memory = f"RSS +{self.growth_mb:.0f} MB, at most +{self.peak_mb:.0f} MB"
+        return f"FUZZ_SEED={self.seed}: {total} mutants ({ended}); usual / worst {times}; {memory}"
 
 
 class Fuzz:

@@ -13,7 +13,9 @@ from pipeline_engine.providers.claims import Identity
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.providers.renderer import NotRendered
 
-Deliver = Callable[[str], Awaitable[str | None]]
+Recorded = Callable[[], Awaitable[None]]
+"""Returns when the attempt is recorded; what it raises ends the attempt. Nothing may be sent before."""
+Deliver = Callable[[str, Recorded], Awaitable[str | None]]
 """Makes the provider's call for a unit key and returns the provider's id of what was sent.
 
 Raises: Permanent, Transient or RateLimited when nothing was sent, Unknown when it may have been.
@@ -60,11 +62,21 @@ def sender(app: App, message: Message) -> Deliver:
         case Mail():
             return partial(app.mailer.send, message)
         case TextMessage(to, body):
-            return partial(app.sms.send, to, body)
+            return _one_call(partial(app.sms.send, to, body))
         case ReportRequest(on_behalf, deal_id, report_type):
-            return partial(app.crm_api.make_report, on_behalf, deal_id, report_type)
+            return _one_call(partial(app.crm_api.make_report, on_behalf, deal_id, report_type))
         case SiteRequest(on_behalf, deal_id, site_template_id):
-            return partial(app.crm_api.make_site, on_behalf, deal_id, site_template_id)
+            return _one_call(partial(app.crm_api.make_site, on_behalf, deal_id, site_template_id))
+
+
+def _one_call(call: Callable[[str], Awaitable[str | None]]) -> Deliver:
+    """The whole call comes behind the record."""
+
+    async def deliver(key: str, recorded: Recorded) -> str | None:
+        await recorded()
+        return await call(key)
+
+    return deliver
 
 
 async def identity(app: App, account_id: ObjectId, user_id: object) -> Identity:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,14 +24,15 @@ from pipeline_engine.domain.messages.send_result import (
     not_composed,
     settled,
 )
+from pipeline_engine.domain.messages.wanted import StillWanted, Wanted
 from pipeline_engine.errors import LeaseLost
 from pipeline_engine.repos.effects import Begin, End
 
-ASKED_TOGETHER = 20
-"""For how many units it is asked together whether they are still wanted."""
 
-StillWanted = Callable[[Collection[str]], Awaitable[Collection[str]]]
-"""Returns those of the unit keys that are still to be sent; asked shortly before the call."""
+class _Taken(Exception):
+    """Another run has begun the attempt."""
+
+
 Stored = asyncio.Future[bool]
 """Done when a record is stored."""
 
@@ -49,8 +49,8 @@ async def send_all(
 ) -> dict[str, SendResult]:
     """Send what may be sent of {unit key: what sends it, or why there is nothing to send}, `places` calls at a time.
 
-    Each place has its attempt recorded right before the call, together with what other places have to record by then:
-    so a crash leaves at most `places` units of which it is not known whether they were sent.
+    Each place has its attempt recorded right before it hands the message over, together with what other places have to
+    record by then: so a crash leaves at most `places` units of which it is not known whether they were sent.
 
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
     `until` (monotonic) came; each place sends one however late it is.
@@ -66,9 +66,9 @@ async def send_all(
     async def write(changes: Sequence[Begin | End]) -> Sequence[bool | Exception]:
         return await app.shared.effects.write(account_id, changes)
 
-    keys = deque(key for key in senders if key not in results)
-    async with GroupCommit(write, min((places + 1) // 2, len(keys))) as commit:
-        sending = _Sending(app, channel, policy, senders, known, still_wanted, keys, until, commit)
+    keys = [key for key in senders if key not in results]
+    async with GroupCommit(write, min(places, len(keys))) as commit, Wanted(keys, still_wanted, places) as wanted:
+        sending = _Sending(app, channel, policy, senders, known, wanted, until, commit)
         # When one place breaks, the others end what they began.
         ended = await asyncio.gather(*(sending.work_off() for _ in range(places)), return_exceptions=True)
     for failure in filter(None, ended):
@@ -84,58 +84,50 @@ class _Sending:
     senders: Mapping[str, Deliver]
     known: Mapping[str, Mapping[str, Any]]
     """Records of earlier attempts."""
-    still_wanted: StillWanted
-    keys: deque[str]
-    """Not asked about yet."""
+    wanted: Wanted
     until: float
     commit: GroupCommit[Begin | End, bool]
     limited: bool = False
     """A call met a limit, so no further one is begun."""
     results: dict[str, SendResult] = field(default_factory=dict)
-    wanted: deque[str] = field(default_factory=deque)
-    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def work_off(self) -> None:
         """One place: send unit after unit, each as soon as its attempt is recorded."""
         try:
-            key = await self._next()
+            key = await self.wanted.take()
             end = None
             while key:
                 end = await self._send(key, end)
-                key = None if self.limited or time.monotonic() >= self.until else await self._next()
+                key = None if self.limited or time.monotonic() >= self.until else await self.wanted.take()
             if end:
                 await end
         except BaseException:
-            self.keys.clear()
             self.wanted.clear()
             raise
-
-    async def _next(self) -> str | None:
-        """The next unit that is still to be sent; None when there is none."""
-        async with self.asking:
-            while self.keys and not self.wanted:
-                keys = [self.keys.popleft() for _ in range(min(ASKED_TOGETHER, len(self.keys)))]
-                wanted = await self.still_wanted(keys)
-                self.wanted.extend(key for key in keys if key in wanted)
-        return self.wanted.popleft() if self.wanted else None
 
     async def _send(self, key: str, end_before: Stored | None) -> Stored | None:
         """Returns what waits for the record of its end, or of the end before when it is not sent."""
         if not self.app.heartbeat.trusted:
             raise LeaseLost("the lease may have run out")
         begin = Begin(key, self.channel, self.known.get(key))
-        is_ours = await self.commit.ask(begin)
+        is_ours = self.commit.ask(begin)
+        result, change = await self._call(key, begin.attempt, is_ours)
+        taken = not await is_ours  # a refused call ends before its attempt is recorded
         if end_before:
             end_before.result()  # asked for earlier, so it is there
-        if not is_ours:
+        if taken:
             return end_before
-        self.results[key], change = await self._call(key, begin.attempt)
-        self.limited |= isinstance(self.results[key], Limited)
+        self.results[key] = result
+        self.limited |= isinstance(result, Limited)
         return self.commit.add(End(key, begin.attempt, change))
 
-    async def _call(self, key: str, attempt: int) -> tuple[SendResult, Change]:
+    async def _call(self, key: str, attempt: int, is_ours: Stored) -> tuple[SendResult, Change]:
+        async def recorded() -> None:
+            if not await is_ours:
+                raise _Taken
+
         try:
-            return delivered(await self.senders[key](key))
+            return delivered(await self.senders[key](key, recorded))
         except Exception as error:
             return failed(error, attempt, self.policy)
 

@@ -1,0 +1,49 @@
+"""A message leaves only behind its record, and what refuses it before that is recorded too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from pipeline_engine.domain.messages.message import Recorded
+from pipeline_engine.domain.messages.send_all import send_all
+from pipeline_engine.domain.messages.send_result import Delivered, GivenUp
+from pipeline_engine.errors import Permanent
+from pipeline_engine.repos.effects import Begin
+from tests.support.engine_app import EngineApp
+from tests.support.world import World
+
+
+async def all_wanted(keys: Collection[str]) -> Collection[str]:
+    return keys
+
+
+async def test_a_call_refused_before_its_record_is_a_failed_attempt(world: World, app: EngineApp) -> None:
+    async def refuse(_key: str, _recorded: Recorded) -> str | None:
+        raise Permanent("no such mailbox", "smtp_refused")
+
+    results = await send_all(
+        app, world.account, "email", {"a": refuse}, still_wanted=all_wanted, places=5, until=math.inf
+    )
+
+    assert results == {"a": GivenUp("no such mailbox", 1)}
+    (record,) = world.db["effects"].find()
+    assert (record["state"], record["attempts"], record["ambiguous"]) == ("failed", 1, False)
+
+
+async def test_what_another_run_has_begun_is_not_handed_over(world: World, app: EngineApp) -> None:
+    sent = []
+
+    async def send(key: str, recorded: Recorded) -> str | None:
+        await recorded()
+        sent.append(key)
+        return key
+
+    async def hesitate(keys: Collection[str]) -> Collection[str]:
+        await app.shared.effects.write(world.account, [Begin("taken", "email")])
+        return keys
+
+    units = {"taken": send, "free": send}
+    results = await send_all(app, world.account, "email", units, still_wanted=hesitate, places=5, until=math.inf)
+
+    assert (sent, results) == (["free"], {"free": Delivered()})
