@@ -39,7 +39,9 @@ async def test_a_stray_quote_costs_no_row(world: World, run_imports: RunImports)
     assert (progress["rows_read"], progress["rows_added"], progress["rows_skipped"]) == (42, 40, 2)
 
 
-@pytest.mark.parametrize(("encoding", "last"), [("cp1252", "Société Générale"), ("utf-8", "Žofie"), ("cp932", "山田商店")])
+@pytest.mark.parametrize(
+    ("encoding", "last"), [("cp1252", "Société Générale"), ("utf-8", "Žofie"), ("cp932", "山田商店")]
+)
 async def test_the_first_accent_behind_the_sample_decides_the_encoding(
     world: World, run_imports: RunImports, encoding: str, last: str
 ) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim

@@ -51,6 +51,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "euc_jp": JAPANESE,
 }
 """{Python's name: the languages written in it}, the plainest reading first."""
+LATIN = [name for name, languages in CANDIDATES.items() if languages in (WESTERN, LATIN_9, CENTRAL, TURKISH)]
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", *CANDIDATES)
 EQUAL_NAMES = {
     "utf-8-sig": "utf-8",
@@ -68,13 +69,16 @@ MIN_VALID_SHARE = 0.5
 """Of the characters beyond ASCII; text of another encoding has next to none that are UTF-8."""
 MIN_LEAD = 0.05
 """How much better than the plain reading another must be."""
-MIN_SCORE = 0.5
-"""What is less like text of any language is UTF-8 with broken characters."""
+MIN_FOREIGN_BYTES = 4
+"""Bytes beyond ASCII below which no other script is considered: two of them look like a Cyrillic word by chance."""
+MIN_LETTERS = 0.7
+"""The share of letters in use that text has at least; other bytes are UTF-8 with broken characters."""
 CASE_CLASH = re.compile("[a-zà-öø-ÿ][À-ÖØ-Þ](?=[a-z])|[\u0430-\u045f][\u0400-\u042f]")
 """A capital inside a word: Cyrillic text of another encoding looks like that."""
 SCRIPT_CLASH = re.compile("[A-Za-z][\u0370-\u04ff\uff61-\uff9f]|[\u0370-\u04ff\uff61-\uff9f][A-Za-z]")
 """A Latin letter next to one that is Greek, Cyrillic or half of a Japanese syllable."""
 ASCII = re.compile("[\x00-\x7f]+")
+ASCII_BYTES = re.compile(rb"[\x00-\x7f]+")
 
 
 class Encoding(NamedTuple):
@@ -147,12 +151,14 @@ def _utf8_characters(data: bytes) -> tuple[int, int]:
 def _find_legacy(data: bytes, names: Sequence[str]) -> Encoding:
     sample = _sample(data)
     wanted = [key for name in names if not (key := column_name(name)).isascii()]
-    scores = {name: _score(sample, name, languages, wanted) for name, languages in CANDIDATES.items()}
+    is_short = len(ASCII_BYTES.sub(b"", sample)) < MIN_FOREIGN_BYTES and not wanted
+    candidates = {name: CANDIDATES[name] for name in LATIN} if is_short else CANDIDATES
+    scores = {name: _score(sample, name, languages, wanted) for name, languages in candidates.items()}
     plain = "cp1252"
     best = max(scores, key=lambda name: scores[name])
     if scores[best] < scores[plain] + MIN_LEAD:
         best = plain
-    if scores[best] < MIN_SCORE:
+    if _letters(sample, best) < MIN_LETTERS:
         return Encoding("utf-8", 0, 0.3, best)
     second = max((name for name in scores if not _reads_alike(sample, name, best)), key=lambda name: scores[name])
     lead = scores[best] - scores[second]
@@ -183,6 +189,12 @@ def _score(sample: bytes, encoding: str, languages: Sequence[str], wanted: Seque
     faults = counts["\ufffd"] * 2 + clashes + _odd(counts)
     found = sum(name in column_name(text) for name in wanted)
     return best - faults / total + 2.0 * found
+
+
+def _letters(sample: bytes, encoding: str) -> float:
+    """The share of characters beyond ASCII that are common ones in any language of the encoding."""
+    counts = Counter(ASCII.sub("", unicodedata.normalize("NFC", decoded(sample, encoding))))
+    return _share(counts, frozenset("".join(CANDIDATES[encoding])), max(1, sum(counts.values())))
 
 
 def _share(counts: Counter[str], letters: frozenset[str], total: int) -> float:

@@ -28,6 +28,8 @@ OUTSIDE_COST = 0.3
 """What a row before or behind the table costs, against one of another width inside it."""
 EMPTY_COLUMN_WEIGHT = 0.3
 UNFIT_HEADER = 0.5
+MIN_WEAK_SCORE = 0.25
+"""The share of the best score that a delimiter out of ordinary text needs, for the names found by it to count."""
 NEAR = 0.7
 """The share of the best score from which on a second reading makes it doubtful."""
 
@@ -56,7 +58,15 @@ def compare(lines: Sequence[str], delimiter: str | None, wanted: frozenset[str])
 
 
 def _sorted(readings: Iterable[Reading]) -> list[Reading]:
-    return sorted(readings, key=lambda reading: (-reading.names, -reading.score))
+    every = list(readings)
+    enough = MIN_WEAK_SCORE * max(reading.score for reading in every)
+
+    def rank(reading: Reading) -> tuple[int, float]:
+        # "Deal" is also the first word of "Deal Name,Value": a name proves no blank between cells without a table.
+        proves = reading.form.delimiter not in WEAK or reading.score >= enough
+        return (-reading.names if proves else 0, -reading.score)
+
+    return sorted(every, key=rank)
 
 
 def runner_up(readings: Sequence[Reading]) -> Reading | None:
