@@ -142,7 +142,8 @@ def test_options_are_stored_and_a_preview_shows_what_becomes_of_the_rows(
 
 
 def test_a_retry_may_bring_the_corrected_file(engine: CommandLine, world: World, tmp_path: Path) -> None:
-    queue_id = world.submit('Deal Name,Stage\nOne,won\n"Two\n', {"Deal Name": "name", "Stage": "stage_id"})
+    endless = 'Deal Name,Stage\nOne,won\n"Two\n' + "text that is no row\n" * 60_000
+    queue_id = world.submit(endless, {"Deal Name": "name", "Stage": "stage_id"})
     assert engine("run-once", "deals.import").returncode == 1
     assert "it goes on with row 2" in engine("explain", "import", queue_id).stdout
     file = tmp_path / "corrected.csv"
