@@ -80,7 +80,7 @@ def _floor(settings: Mapping[str, str], data: bytes) -> float:
     import_id, batch = ObjectId(), []
     began = time.perf_counter()
     for n, row in enumerate(csv.DictReader(io.StringIO(data.decode()))):
-        deal = {field: row[column] for column, field in fields}
+        deal = {field: row[column] for column, field in fields} | {"value": float(row["Value"])}
         info = {field: row[column] for column, field in custom}
         own = {"stage_id": stages[row["Stage"]], "additional_info": info, "import_id": import_id, "import_row": n}
         batch.append({**deal, **common, **own})

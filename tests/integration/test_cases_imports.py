@@ -18,7 +18,7 @@ from pipeline_engine.run_once import run_once
 from tests.integration.conftest import RunImports
 from tests.support.cases import data, oid, plant, read
 from tests.support.import_cases import check_run
-from tests.support.world import World
+from tests.support.world import SAMPLE, World
 
 CASES = (
     "01-sep-line",
@@ -35,19 +35,15 @@ CASES = (
     "18-trailing-comma",
     "21-dates-kept",
 )
-NOT_BUILT = pytest.mark.xfail(reason="`duplicates` with skip and update is refused: not built yet", strict=True)
-
-
 ANYWHERE = ("02-excel-text-guard", "03-nbsp-amounts", "06-partial-numbers", "17-accounting-signs")
 """Cases that hold as well in an account whose country writes otherwise than the file."""
 
 
 def _runs() -> Iterator[Any]:
     for case in CASES:
-        for place, run in enumerate(read(case)["runs"]):
-            marks = [NOT_BUILT] if "duplicates" in run.get("additional_data", {}) else []
+        for place in range(len(read(case)["runs"])):
             for country in (None, "US") if case in ANYWHERE else (None,):
-                yield pytest.param(case, place, country, id=f"{case}-{place + 1}-{country}", marks=marks)
+                yield pytest.param(case, place, country, id=f"{case}-{place + 1}-{country}")
 
 
 @pytest.mark.covers("DI-20", "DI-X12", "DI-X14")
@@ -78,9 +74,10 @@ async def test_19_an_import_set_back_doubles_nothing(world: World, run_imports: 
     other = world.submit(data("19-same-file-again", repeated["file"]), repeated["mappings"])
     await run_imports()
     check_run(world, other, repeated)
+    (warning,) = (one for one in world.import_of(other)["plan"]["warnings"] if "imported before" in one)
+    assert str(queue_id) in warning
 
 
-@NOT_BUILT
 async def test_19_rows_that_are_in_are_skipped_when_asked(world: World, run_imports: RunImports) -> None:
     first, _, second, _ = read("19-same-file-again")["runs"]
     for run in (first, second):
@@ -140,3 +137,44 @@ async def test_25_a_dry_run_sends_nothing(place: int, world: World, environment:
         assert f"2 deals would get automation {oid('e', 1)}" in outlook
     if "deals_with_automation_starts" in run:
         assert world.db["deals"].count_documents({"automation_starts": {"$exists": True}}) == 0
+
+
+@pytest.mark.parametrize("rows", [1, 500])
+async def test_of_rows_that_equal_each_other_the_first_becomes_the_deal(
+    rows: int, world: World, run_imports: RunImports
+) -> None:
+    mappings = {"Deal": "name", "Stage": "stage_id", "Mail": "contact_email"}
+    body = "Deal,Stage,Mail\n" + "".join(f"Deal {n},won,{'AB'[n % 2]}{n // 3}@x.example\n" for n in range(30))
+    body += "One,won,\nTwo,won,\n" + body.partition("\n")[2].lower()
+    duplicates = {"by": ["contact_email"], "policy": "skip"}
+    queue_id = world.submit(body, mappings, options={"duplicates": duplicates})
+
+    await run_imports(import_chunk_rows=rows)
+
+    firsts = {f"{'AB'[n % 2]}{n // 3}": f"Deal {n}" for n in reversed(range(30))}
+    assert {deal["name"] for deal in world.deals_of(queue_id)} == {*firsts.values(), "One", "Two"}
+    assert world.import_of(queue_id)["progress"]["rows_skipped"] == 62 - len(firsts) - 2
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "named"),
+    [
+        ({"by": ["contact_email"], "policy": "update"}, "update"),
+        ({"by": [], "policy": "skip"}, "by"),
+        ({"by": ["owner"], "policy": "skip"}, "owner"),
+        ({"by": ["contact_phone"], "policy": "skip"}, "contact_phone"),
+        ({"policy": "skip"}, "by"),
+    ],
+)
+async def test_duplicates_that_cannot_be_found_refuse_the_import(
+    duplicates: object, named: str, world: World, run_imports: RunImports
+) -> None:
+    mappings = {"Deal Name": "name", "Stage": "stage_id", "Contact Email": "contact_email"}
+    queue_id = world.submit(SAMPLE, mappings, options={"duplicates": duplicates})
+
+    await run_imports()
+
+    queue = world.import_of(queue_id)
+    assert queue["status"] == "failed"
+    assert "additional_data.duplicates" in queue["error"]
+    assert named in queue["error"]

@@ -19,7 +19,7 @@ FILE = (
 
 
 @pytest.mark.covers("DI-22")
-@pytest.mark.parametrize("typo", [{"delimeter": ";"}, {"duplicates": {"by": ["name"], "policy": "skip"}}], ids=str)
+@pytest.mark.parametrize("typo", [{"delimeter": ";"}, {"duplicates": {"by": ["name"], "policy": "update"}}], ids=str)
 async def test_an_option_that_is_not_understood_refuses_the_import_at_once(
     world: World, run_imports: RunImports, typo: dict[str, Any]
 ) -> None:

@@ -26,7 +26,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"retry_of": "latest"}, "additional_data.retry_of is 'latest'; it must be the id of an import"),
     ({"duplicates": "skip"}, "additional_data.duplicates is 'skip'"),
     ({"duplicates": {"by": ["name"], "policy": "merge"}}, "additional_data.duplicates"),
-    ({"duplicates": {"by": ["name"], "policy": "skip"}}, "the policy 'skip', which is not built yet"),
+    ({"duplicates": {"by": ["name"], "policy": "update"}}, "the policy 'update', which is not built yet"),
     ({"duplicates": {"by": ["name"], "policy": "update"}}, "the policy 'update', which is not built yet"),
     ({"duplicates": {"policy": "create", "on": 1}}, "has 'on', which is not known"),
 ]

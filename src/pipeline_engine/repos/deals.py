@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bson import ObjectId
+from pymongo.collation import Collation
 from pymongo.errors import BulkWriteError
 
+from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.changes import INSERTED, changed, pushed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import DUPLICATE_KEY
@@ -40,6 +42,8 @@ DUE_AT: Document = {
 
 ORIGIN = ("import_id", "import_row", "retry_of", "retry_position")
 """Which row of which import a deal was; the last two only where that was a row of a corrected error CSV."""
+
+WITHOUT_CASE = Collation("en", strength=2)
 
 DEALS = CollectionSpec(
     "deals",
@@ -82,6 +86,16 @@ class Deals:
         """{_id: its `ORIGIN` fields} of the deals of any account with these ids."""
         found = await self._all.find({"_id": {"$in": list(ids)}}, projection=ORIGIN)
         return {deal["_id"]: deal for deal in found}
+
+    async def index_by(self, field: str) -> None:
+        """Have `like` find deals by this field without reading all of the account; a repeat changes nothing."""
+        async with failpoint("mongo.deals.create_index"):
+            await self._own.raw.create_index([("account_id", 1), (field, 1)], collation=WITHOUT_CASE)
+
+    async def like(self, account_id: ObjectId, fields: Sequence[str], values: Sequence[str]) -> list[Document]:
+        """`fields` and `ORIGIN` of the deals whose first of these fields has one of the values, without case."""
+        query = {"account_id": account_id, fields[0]: {"$in": list(values)}}
+        return await self._own.find(query, projection=[*fields, *ORIGIN], collation=WITHOUT_CASE)
 
     async def count(self, account_id: ObjectId, import_id: ObjectId, ids: Sequence[ObjectId]) -> int:
         """How many of these deals exist and come from the import."""

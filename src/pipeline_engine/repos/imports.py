@@ -156,6 +156,14 @@ class Imports(Leased):
         query: Document = {"source": "deals"} | ({"account_id": either(account_id)} if account_id else {})
         return await self._all.find(query, limit=limit, sort=[("_id", -1)])
 
+    async def find_same_file(self, account_id: ObjectId, import_id: ObjectId, etag: str) -> ObjectId | None:
+        """The latest completed import of the account but this one whose file has the ETag."""
+        query = {"account_id": either(account_id), "source": "deals", "status": "completed", "plan.etag": etag}
+        found = await self._own.find(
+            {**query, "_id": {"$ne": import_id}}, limit=1, sort=[("createdAt", -1)], projection=["_id"]
+        )
+        return found[0]["_id"] if found else None
+
     async def request_cancel(self, import_id: ObjectId) -> Document | None:
         """Request the end of an import; the run that holds or next claims it ends it.
 

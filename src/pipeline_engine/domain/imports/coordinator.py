@@ -82,6 +82,8 @@ class Coordinator:
         await self._claim.change(**file.stored, error=None, **({"retry_root": root} if root else {}))
         if not self._request.dry_run:
             await self._app.repos.stages.give_keys(self._account, self._request.pipeline_id, name_key)
+        for field in self._request.unique_by[:1]:
+            await self._app.repos.deals.index_by(field)
         return await self._work(file)
 
     async def _open(self) -> OpenFile:
@@ -163,9 +165,9 @@ class Coordinator:
             raise _EncodingDecided(dialect)
         max_rows = self._app.settings.import_max_rows
         allowed = [piece for piece in pieces if piece.chunk.first_row + piece.chunk.rows - 1 <= max_rows]
-        if allowed:
-            await self._store(allowed, file.etag)
-            await self._wait(below=self._app.settings.import_chunks_ahead)
+        for some in [[piece] for piece in allowed] if self._request.unique_by else [allowed] if allowed else []:
+            await self._store(some, file.etag)
+            await self._wait(below=1 if self._request.unique_by else self._app.settings.import_chunks_ahead)
         if len(allowed) < len(pieces):
             return (
                 f"the file has more than {max_rows} rows; those up to row {self._rows} are imported: import the others "

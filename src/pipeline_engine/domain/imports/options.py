@@ -22,8 +22,10 @@ KNOWN = (
     "delete_csv",
 )
 POLICIES = ("create", "skip", "update")
-NOT_BUILT = ("skip", "update")
+NOT_BUILT = ("update",)
 """Policies of `duplicates` that the contract names and the engine does not have yet."""
+UNIQUE_FIELDS = ("contact_email", "contact_phone", "contact_name", "name")
+"""The fields of a deal by which duplicates may be found."""
 MIN_LIKENESS = 0.6
 MAX_NAME_CHARS = 40
 
@@ -46,6 +48,16 @@ def check_options(options: Mapping[str, Any]) -> None:
     for name, check in CHECKS.items():
         if options.get(name) is not None and (fault := check(options[name])):
             raise ImportRefused(f"additional_data.{name} {fault}", "options")
+
+
+def check_unique_by(options: Mapping[str, Any], mappings: Mapping[str, Any]) -> None:
+    """Return if every field by which duplicates are left out is one that the file fills. Raises: ImportRefused."""
+    duplicates = options.get("duplicates") or {}
+    wanted = duplicates.get("by", []) if duplicates.get("policy") == "skip" else []
+    if unmapped := [name for name in wanted if name not in mappings.values()]:
+        raise ImportRefused(
+            f"additional_data.duplicates has by {quoted(unmapped[0])}, but no column is mapped to it", "options"
+        )
 
 
 def is_dry_run(queue: Mapping[str, Any]) -> bool:
@@ -79,7 +91,16 @@ def _duplicates(value: object) -> str | None:
     if extra := [name for name in value if name not in ("by", "policy")]:
         return f"has {quoted(extra[0])}, which is not known; possible are 'by' and 'policy'"
     if policy in NOT_BUILT:
-        return f"asks for the policy {policy!r}, which is not built yet; only 'create' is, which adds every row"
+        return f"asks for the policy {policy!r}, which is not built yet; possible are 'create' and 'skip'"
+    return None if policy == "create" else _by(value.get("by"))
+
+
+def _by(names: object) -> str | None:
+    possible = ", ".join(UNIQUE_FIELDS)
+    if not isinstance(names, list) or not names:
+        return f"has by {quoted(names)}; it must be a list of fields, of {possible}"
+    if strange := [name for name in names if name not in UNIQUE_FIELDS]:
+        return f"has by {quoted(strange[0])}; possible are {possible}"
     return None
 
 

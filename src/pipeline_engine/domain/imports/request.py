@@ -10,7 +10,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.imports.options import check_options
+from pipeline_engine.domain.imports.options import check_options, check_unique_by
 from pipeline_engine.domain.imports.refusal import ImportRefused, quoted
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
@@ -51,6 +51,12 @@ class ImportRequest:
         return self.options.get("dry_run") is True
 
     @property
+    def unique_by(self) -> tuple[str, ...]:
+        """The fields by which a row is left out when the account has an equal deal; empty when every row is added."""
+        duplicates = self.options.get("duplicates") or {}
+        return tuple(duplicates["by"]) if duplicates.get("policy") == "skip" else ()
+
+    @property
     def retry_of(self) -> ObjectId | None:
         """The import whose corrected error CSV this file is."""
         return object_id(self.options.get("retry_of"))
@@ -65,6 +71,7 @@ def read_request(queue: Mapping[str, Any]) -> ImportRequest:
     mappings = queue.get("mappings") or {}
     if not isinstance(mappings, Mapping):
         raise ImportRefused("mappings must be an object {column: field}", "mapping")
+    check_unique_by(options, mappings)
     tags = options.get("tags")
     if not isinstance(tags, list | None):
         raise ImportRefused(f"additional_data.tags must be a list, not {quoted(tags)}", "bad_request")

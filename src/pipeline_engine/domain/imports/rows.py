@@ -16,6 +16,7 @@ from pipeline_engine.domain.imports.dry_run import stage_rows
 from pipeline_engine.domain.imports.import_cache import ImportCache
 from pipeline_engine.domain.imports.import_context import ImportContext, read_context
 from pipeline_engine.domain.imports.inserting import Inserted, insert
+from pipeline_engine.domain.imports.repeated import find_repeated
 from pipeline_engine.domain.imports.retry_rows import Numbered, renumber
 from pipeline_engine.domain.imports.row_facts import row_facts
 from pipeline_engine.errors import LeaseLost, Permanent
@@ -71,15 +72,18 @@ async def _work(app: App[ImportRepos], cache: ImportCache, claim: Claim[ImportCh
     parsed = await parse(piece, context.file.dialect, context.mapper, guarded=context.file.is_report)
     numbered = await _numbered(context, claim, parsed.rows, parsed.errors)
     claim.check()
+    repeated = await find_repeated(app, context, numbered.rows)
+    rows = [row for row in numbered.rows if row.row not in repeated]
     facts: dict[str, Any] = {}
     if context.request.dry_run:
-        done = Inserted(len(numbered.rows), 0, [], frozenset())
-        facts = {"stage_rows": stage_rows(numbered.rows, context.stage_place)}
+        done = Inserted(len(rows), 0, [], frozenset())
+        facts = {"stage_rows": stage_rows(rows, context.stage_place)}
     else:
-        done = await insert(app, context, numbered.rows, numbered.positions)
+        done = await insert(app, context, rows, numbered.positions)
     errors = sorted([*numbered.errors, *done.refused])
-    facts |= row_facts([row for row in numbered.rows if row.row not in done.left_out])
-    figures = {"created": done.created, "updated": 0, "skipped": parsed.skipped + done.skipped, "failed": len(errors)}
+    facts |= row_facts([row for row in rows if row.row not in done.left_out])
+    skipped = parsed.skipped + len(repeated) + done.skipped
+    figures = {"created": done.created, "updated": 0, "skipped": skipped, "failed": len(errors)}
     await _end(app, cache, held, "done", **figures, **facts, errors=[error._asdict() for error in errors])
 
 

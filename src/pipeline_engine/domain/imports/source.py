@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bson import ObjectId
+
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.column_types import decide_rules, sample_rows
 from pipeline_engine.domain.imports.csv.chunks import ChunkCutter
@@ -48,6 +50,8 @@ class OpenFile:
     resume: Mapping[str, Any] | None = None
     """Where a retry goes on in a file that was replaced: see `reread.resume_behind`."""
     dry_run: bool = False
+    repeats: ObjectId | None = None
+    """An earlier import of the same file."""
 
     @property
     def is_report(self) -> bool:
@@ -58,11 +62,14 @@ class OpenFile:
     def stored(self) -> dict[str, Any]:
         """The fields of the queue document from which `stored_file` makes this object again."""
         facts = {"etag": self.etag, "size": self.size, "resume": self.resume, "dry_run": self.dry_run}
+        facts["repeats"] = self.repeats
         warnings = [f"the file has no column {column!r}; its field stays empty" for column in self.columns.missing]
         if self.resume:
             warnings.append(
                 f"the file was replaced: rows up to {self.resume['first_row'] - 1} are those of the file before it"
             )
+        if self.repeats:
+            warnings.append(f"the same file was imported before, by import {self.repeats}")
         found = {"values": self.rules.stored, "warnings": [*warnings, *self.rules.warnings]}
         return {"plan": {**facts, **self.header._asdict(), **found}, "dialect": self.dialect._asdict()}
 
@@ -106,7 +113,9 @@ async def open_file(app: App[ImportRepos], queue: Mapping[str, Any], request: Im
     if info.size > app.settings.import_max_bytes:
         raise ImportRefused(f"the file has {info.size} bytes; {app.settings.import_max_bytes} are allowed", "too_large")
     file, _ = await inspect_object(app, info, request)
-    return replace(file, resume=await resume_behind(app, request, file, last)) if last else file
+    if last:
+        return replace(file, resume=await resume_behind(app, request, file, last))
+    return replace(file, repeats=await app.repos.imports.find_same_file(request.account_id, request.id, info.etag))
 
 
 async def _head(
@@ -150,6 +159,7 @@ def stored_file(queue: Mapping[str, Any], request: ImportRequest) -> OpenFile:
         ValueRules.of(plan.get("values")),
         plan.get("resume"),
         bool(plan.get("dry_run")),
+        plan.get("repeats"),
     )
 
 
