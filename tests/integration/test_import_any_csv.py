@@ -66,3 +66,15 @@ async def test_bytes_that_are_no_text_at_all_cost_their_row_alone(world: World, 
 
     assert [deal["name"] for deal in world.deals_of(queue_id)] == ["Oar", "Nut"]
     assert world.import_of(queue_id)["progress"]["rows_failed"] == 1
+
+
+async def test_an_import_with_doubtful_rows_says_so_at_its_end(world: World, run_imports: RunImports) -> None:
+    queue_id = world.submit(HEAD + 'A\twon\t"a\nb\tb\tb\nc\tc\tc"\nD\twon\tx\n', MAPPINGS)
+
+    await run_imports()
+
+    queue = world.import_of(queue_id)
+    assert [deal["name"] for deal in world.deals_of(queue_id)] == ["D"]
+    assert queue["status"] == "completed"
+    assert queue["error"].startswith("some rows may be missing: 1 row that a stray quote makes doubtful, line 2: ")
+    assert world.report_of(queue_id)["error"] == queue["error"]

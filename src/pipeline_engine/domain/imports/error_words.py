@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 WHAT = {
@@ -34,3 +34,9 @@ def group_in_words(group: Mapping[str, Any]) -> str:
     code = str(group["code"])
     eg = "e.g. " if group["rows"] > 1 else ""
     return f"{where}{rows} {WHAT.get(code, code.replace('_', ' '))}, {eg}line {group['line']}: {group['message']}"
+
+
+def doubt_in_words(groups: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return what makes it doubtful that all rows were read as they were meant, or None when nothing does."""
+    doubts = [group_in_words(group) for group in groups if group["code"] == "doubtful"]
+    return f"some rows may be missing: {'; '.join(doubts)}" if doubts else None

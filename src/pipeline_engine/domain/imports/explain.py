@@ -15,9 +15,8 @@ from pipeline_engine.domain.imports.control import MAX_RETRY_AGE, look_up
 from pipeline_engine.domain.imports.coordinator import MAX_CRASHES
 from pipeline_engine.domain.imports.csv.in_words import dialect_in_words
 from pipeline_engine.domain.imports.error_words import group_in_words
-from pipeline_engine.domain.imports.finish import figures
+from pipeline_engine.domain.imports.finish import MAX_GROUPS, figures
 from pipeline_engine.domain.imports.refusal import ImportRefused
-from pipeline_engine.domain.imports.report import MAX_GROUPS
 from pipeline_engine.domain.imports.request import read_key, read_request, refuse_foreign
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean

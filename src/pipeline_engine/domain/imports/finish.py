@@ -9,6 +9,7 @@ from typing import Any
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.events import relay
+from pipeline_engine.domain.imports.error_words import doubt_in_words
 from pipeline_engine.domain.imports.options import is_dry_run
 from pipeline_engine.domain.imports.report import write_error_csv, write_report
 from pipeline_engine.domain.imports.request import read_key
@@ -17,6 +18,8 @@ from pipeline_engine.ids import object_id
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import QUEUES
 
+MAX_GROUPS = 100
+"""Kinds of row errors that a report holds."""
 CHUNK_RETENTION = timedelta(days=30)
 
 log = logs.get(__name__)
@@ -36,7 +39,9 @@ async def finish(app: App[ImportRepos], held: Mapping[str, Any], status: str, er
         return
     totals = await app.repos.chunks.totals(account_id, import_id)
     error_csv_key = await write_error_csv(app, held, account_id) if totals["failed"] else None
-    await write_report(app, held, account_id, totals, error=error, error_csv_key=error_csv_key)
+    groups = await app.repos.chunks.error_groups(account_id, import_id, MAX_GROUPS) if totals["failed"] else []
+    error = error or doubt_in_words(groups)
+    await write_report(app, held, account_id, totals, groups, error=error, error_csv_key=error_csv_key)
     if status == "completed" and held["additional_data"].get("delete_csv") and not is_dry_run(held):
         await _delete_file(app, held)
     await app.repos.chunks.expire(account_id, import_id, app.clock.now() + CHUNK_RETENTION)

@@ -21,17 +21,20 @@ from pipeline_engine.repos.import_repos import ImportRepos
 
 MAX_LOG_CELLS, MAX_LOG_CELL_CHARS, MAX_LOG_BYTES = 64, 256, 8 * 1024**2
 """Cells of a row, characters of a cell and bytes in all that `csv_imports.logs` holds; the error CSV has everything."""
-MAX_GROUPS = 100
 SEED_MESSAGE = "Deal Insertion failed."
 
 log = logs.get(__name__)
 
 
 async def write_report(
-    app: App[ImportRepos], held: Mapping[str, Any], account_id: ObjectId, totals: Mapping[str, int], **facts: object
+    app: App[ImportRepos],
+    held: Mapping[str, Any],
+    account_id: ObjectId,
+    totals: Mapping[str, int],
+    groups: Sequence[Mapping[str, Any]],
+    **facts: object,
 ) -> None:
-    """Write `csv_imports`; `facts` are fields of it."""
-    groups = await app.repos.chunks.error_groups(account_id, held["_id"], MAX_GROUPS) if totals["failed"] else []
+    """Write `csv_imports`; `groups` are the errors by code and column, `facts` other fields of it."""
     if is_dry_run(held) and held.get("plan"):
         found = await app.repos.chunks.stage_rows(account_id, held["_id"])
         facts |= {"dry_run": True, "outlook": await outlook(app, read_request(held), found)}
@@ -39,7 +42,7 @@ async def write_report(
         account_id,
         held["_id"],
         await _first_errors(app, account_id, held["_id"]) if totals["failed"] else [],
-        error_groups=groups,
+        error_groups=list(groups),
         user_id=held.get("user_id"),
         total_records_added=totals["created"],
         total_errors=totals["failed"],
