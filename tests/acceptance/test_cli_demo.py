@@ -36,6 +36,8 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     assert ran.stdout.count("the cell is empty but the field is needed") == 2
     assert ran.stdout.count("cells in the row: 10, columns in the file: 9") == 1
     assert "1 import_finished" in figures["socket events"]
+    assert figures["messy file read as"].startswith("Windows-1252 with a semicolon between two cells")
+    assert figures["its deals"] == "Bürobedarf Müller 1,234.50, Straßenbau Größe -250.00, Café Français 12,500.00"
     assert figures["copied"] == "5 steps, 5 components, 12 images, 1 forms"
     assert (figures["left"], figures["warnings"]) == ("0 references", "0")
     assert figures["user events"].endswith("funnel_cloning_completed")

@@ -8,7 +8,7 @@ from pipeline_engine.domain.imports.csv.dialect import detect
 from pipeline_engine.domain.imports.csv.header import find_header
 from pipeline_engine.domain.imports.csv.mapping import compile_mapping
 from tests.support.exports import EXPORTS, Export
-from tests.support.polluted.reference_reader import read_polluted
+from tests.support.polluted.engine_reader import read_polluted
 
 
 @pytest.mark.parametrize("export", EXPORTS, ids=lambda export: export.name)

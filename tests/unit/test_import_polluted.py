@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from tests.support.polluted.engine_reader import read_polluted
 from tests.support.polluted.faults import FAULTS
 from tests.support.polluted.pollute import Polluted, pollute
-from tests.support.polluted.reference_reader import read_polluted
 from tests.support.polluted.score import score
 
 PERFECT = 9.999

@@ -10,8 +10,8 @@ import sys
 import time
 from collections import defaultdict
 
+from tests.support.polluted.engine_reader import read_polluted
 from tests.support.polluted.pollute import Polluted, pollute
-from tests.support.polluted.reference_reader import read_polluted
 from tests.support.polluted.score import score
 
 PERFECT = 9.999

@@ -10,6 +10,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.cli.demo import messy_import
 from pipeline_engine.cli.demo.demo_run import DemoRun, Facts
 from pipeline_engine.cli.demo.sample_crm import sample_deals
 from pipeline_engine.cli.import_progress import follow, rows_done, seconds_taken
@@ -32,7 +33,9 @@ async def run(demo: DemoRun) -> Facts:
         _, queue = await asyncio.gather(run_once(demo.settings, ["deals.import"]), follow(app, import_id, demo.screen))
         if queue["status"] != "completed":
             raise Permanent(f"the import is {queue['status']}: {queue.get('error')}", "demo")
-        return [*await _figures(app, queue), ("socket events", await _events(demo, import_id))]
+        figures = await _figures(app, queue)
+        events = await _events(demo, import_id)
+        return [*figures, ("socket events", events), *await messy_import.run(demo)]
 
 
 def _wanted(demo: DemoRun) -> NewImport:
