@@ -6,6 +6,7 @@ alike.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -168,7 +169,8 @@ async def inspect_object(app: App[ImportRepos], info: ObjectInfo, request: Impor
     size = SAMPLE_BYTES
     while True:
         head = await app.storage.read(info.key, 0, min(size, info.size), info.etag) if info.size else b""
-        found = inspect(head, request.options, request.mappings, whole=len(head) == info.size)
+        # Up to 150 ms for a hostile file, in which other tasks go on.
+        found = await asyncio.to_thread(inspect, head, request.options, request.mappings, whole=len(head) == info.size)
         if found:
             file = OpenFile(info.key, info.etag, info.size, *found, dry_run=request.dry_run)
             return await _with_rules(app, file, request, head), head
