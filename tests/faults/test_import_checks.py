@@ -105,7 +105,7 @@ PLANTS: list[tuple[str, Plant[ImportCase]]] = [
     ("I14: objects x.tmp", lambda case: case.objects.add("x.tmp")),
     ("I14: objects {key} are gone", lambda case: case.objects.remove(case.key)),
     ("I14: unfinished uploads of {key}", lambda case: case.uploads.append(case.key)),
-    ("I16: row 1: value is '1', not '100'", set_deal(value="1")),
+    ("I16: row 1: value is '1', not 100.0", set_deal(value="1")),
     ("I16: row 1: account_id is", set_deal(account_id=ObjectId())),
     ("I16: row 1: stage_id is None, not 'stage 1'", set_deal(stage_id=ObjectId())),
     ("I16: row 1 starts no automations", set_deal(automation_starts=None)),
