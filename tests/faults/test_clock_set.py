@@ -21,7 +21,11 @@ MAX_DELAY_SECONDS = 15.0
 """DEALS_SWEEP_SECONDS and a second, then the import itself on a busy machine."""
 
 
-@pytest.mark.parametrize("shifts", [[-MINUTES_2], [-HOURS_2], [HOURS_2, 0]], ids=str)
+@pytest.mark.parametrize(
+    "shifts",
+    [[-MINUTES_2], *(pytest.param(shifts, marks=pytest.mark.slow) for shifts in ([-HOURS_2], [HOURS_2, 0]))],
+    ids=str,
+)
 async def test_a_delayed_import_runs_after_its_time(
     world: World, environment: dict[str, str], tmp_path: Path, shifts: Sequence[int]
 ) -> None:

@@ -21,6 +21,7 @@ MAX_DELAY = 0.3
 
 
 @pytest.mark.covers("DI-X1", "DI-X3", "DI-X7")
+@pytest.mark.slow
 async def test_three_kills_in_3000_rows(drill: ImportDrill, figure: list[str]) -> None:
     await _kill_imports(drill, figure, rows=3_000, kills=3)
 

@@ -82,7 +82,7 @@ CLONES = Shared(
 @pytest.mark.parametrize(
     "shared",
     [
-        pytest.param(IMPORT, id="imports", marks=pytest.mark.covers("DI-X1", "DI-X3", "R-02")),
+        pytest.param(IMPORT, id="imports", marks=[pytest.mark.slow, pytest.mark.covers("DI-X1", "DI-X3", "R-02")]),
         pytest.param(
             AUTOMATIONS,
             id="automations",
