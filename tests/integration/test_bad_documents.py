@@ -111,6 +111,33 @@ async def test_plans_that_others_wrote_end(world: World, run_clones: RunClones) 
     assert world.db["dead_letters"].count_documents({}) == 0
 
 
+async def test_a_planned_clone_that_is_no_longer_in_progress_begins_anew(world: World, run_clones: RunClones) -> None:
+    originals = [Original(world, steps=1, chat=False) for _ in STRANGERS]
+    numbers: dict[str, Any] = {"steps_total": 1, "steps_done": 0, "attempts": 1}
+    clones = [
+        new_clone(world, one, token=1, clone={"planned": True, "source_steps": one.steps, **numbers})
+        for one in originals
+    ]
+    spread(world, "funnels", clones, "in_progress")
+    world.db["funnels"].update_many({"in_progress": True}, {"$set": {"in_progress": "no stranger"}})
+
+    await run_clones()
+
+    done = {"_id": {"$in": clones}, "pending": False, "in_progress": False, "clone_failed": {"$ne": True}}
+    assert world.db["funnels"].count_documents(done) == len(clones)
+
+
+async def test_the_run_of_an_automation_that_lost_its_type_is_ended(world: World, app: EngineApp) -> None:
+    odd = [world.automation("note", note="x", run={"id": "x", "told": True}) for _ in STRANGERS]
+    spread(world, "automations", odd, "type")
+
+    for unit in await automations.find_abandoned(app):
+        await run(app, ObjectId(unit.id))
+
+    assert world.db["automations"].count_documents({"run": {"$ne": None}}) == 0
+    assert await automations.find_abandoned(app) == []
+
+
 @pytest.mark.parametrize("field", [
     "account_id", "stage_id", "delay", "createdAt", "active_from", "reentry", "tags", "created_by", "type", "module",
     "run", "watermark", "brake", "paused_until", "paused_reason", *OWN,

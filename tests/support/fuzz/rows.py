@@ -123,7 +123,8 @@ ROWS: tuple[Row, ...] = (
         "automations",
         _automation,
         is_open={"run.id": {"$exists": True}},
-        failed={"paused_until": {"$type": "date", "$gt": datetime.now(UTC)}},
+        # A pause of more than a year counts as absent.
+        failed={"paused_until": {"$gt": datetime.now(UTC), "$lt": datetime.now(UTC) + timedelta(days=366)}},
         reasons=("paused_reason",),
         own={"deals": DEAL_FIELDS},
     ),

@@ -38,5 +38,7 @@ SLICE: dict[str, JobKind[ObjectId]] = {
 
 
 def unit_of(automation: Mapping[str, Any]) -> Unit:
-    """The automation as a unit, with the job that runs its next slice."""
-    return Unit.of(SLICE[automation["type"]], automation["_id"], automation.get("account_id"))
+    """The automation as a unit, with the job that runs its next slice; it only ends the run of a type that is not
+    ours."""
+    kind = SLICE.get(str(automation.get("type")), SLICE["note"])
+    return Unit.of(kind, automation["_id"], automation.get("account_id"))

@@ -67,9 +67,9 @@ async def _is_due(app: App[AutomationRepos], document: Mapping[str, Any]) -> boo
 
 
 async def find_abandoned(app: App[AutomationRepos]) -> list[Unit]:
-    """Automations whose run waits for its next slice. Most of their jobs are in their lane already; after a crash they
-    are not."""
-    return [unit_of(one) for one in await app.repos.automations.find_abandoned() if str(one.get("type")) in ACTIONS]
+    """Automations whose run waits for its next slice, whatever became of their type. Most of their jobs are in their
+    lane already; after a crash they are not."""
+    return [unit_of(one) for one in await app.repos.automations.find_abandoned()]
 
 
 async def outcomes(app: App[AutomationRepos], ids: Sequence[str]) -> dict[str, str]:
