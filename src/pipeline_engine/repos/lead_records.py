@@ -54,6 +54,10 @@ class LeadRecords:
         query = {"account_id": _forms(account_id), "lead_id": _forms(lead_id), "received_at": {"$gte": since}}
         return await self._all("lead_responses").find(query, projection={"text": 0}, sort=[("received_at", 1)])
 
+    async def count(self, collection: str, account_id: ObjectId, query: Document) -> int:
+        """How many documents of the account match."""
+        return await self._all(collection).count({"account_id": either(account_id), **query})
+
     async def places(self, account_id: Any, stage_id: ObjectId) -> list[Document]:
         """{_id: {sequence, type}, leads, first} for each place at which active leads of the stage are, in their order;
         `first` is one of the entries there."""
@@ -66,9 +70,10 @@ class LeadRecords:
         """{account_id, type, counts, total, longest}: how many actions that began since then began how late.
 
         `counts` has one number for each edge (seconds; up to it) and one for what was later."""
-        query = {"performed_at": {"$gte": since}, "started_at": {"$type": "date"}, "due_at": {"$type": "date"}}
+        query = {"performed_at": {"$gte": since}, "started_at": {"$type": "date"}, "perform_at": {"$type": "date"}}
         mine = {"account_id": either(account_id)} if account_id else {}
-        late = {"$divide": [{"$subtract": ["$started_at", "$due_at"]}, 1000]}
+        # A reply ends a wait before its time-out, and an action that failed is due later again: neither is late.
+        late = {"$max": [0, {"$divide": [{"$subtract": ["$started_at", "$perform_at"]}, 1000]}]}
         lows = (None, *edges)
         bins = {
             f"c{n}": {"$sum": {"$cond": [_between(low, high), 1, 0]}}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bson import ObjectId
+from pymongo import UpdateOne
 
 from pipeline_engine.ids import derived_id, either
 from pipeline_engine.repos.client import Document
@@ -76,3 +77,31 @@ class LeadStageActions:
             query["sequence_number"] = {"$lt": before}
         update = {"$set": values, "$currentDate": {"updatedAt": True}}
         await self._own.update_many({**query, "account_id": either(account_id)}, update)
+
+    async def replace_ahead(
+        self, account_id: ObjectId, entries: Sequence[Document], first: int, actions: Sequence[Document]
+    ) -> None:
+        """Replace the rows of these lead stages from the number `first` on by rows of these actions, which wait.
+
+        Rows of other numbers go last, so that a crash in between leaves each number with a row, old or new."""
+        by_number = {one["sequence_number"]: one for one in reversed(actions)}
+        if by_number:
+            await self._own.bulk(
+                [_replacement(account_id, entry, action) for entry in entries for action in by_number.values()]
+            )
+        numbers = {"$gte": first, "$nin": list(by_number)}
+        query = {"lead_stage_id": {"$in": [one["_id"] for one in entries]}, "sequence_number": numbers}
+        await self._own.delete({**query, "account_id": either(account_id)})
+
+
+def _replacement(account_id: ObjectId, entry: Document, action: Document) -> UpdateOne:
+    """Makes the row of the entry with the action's number one of this action, which has not begun."""
+    number = action["sequence_number"]
+    own = {name: entry[name] for name in ("account_id", "lead_id", "stage_id")}
+    update = {
+        "$set": {"type": action.get("type"), "config": action.get("config"), "status": "waiting", "attempts": 0},
+        "$unset": dict.fromkeys(("perform_at", "last_error", "performed_at"), ""),
+        "$setOnInsert": {**own, "lead_stage_id": entry["_id"], "sequence_number": number},
+        "$currentDate": {"updatedAt": True},
+    }
+    return UpdateOne({"_id": row_id(entry["_id"], number), "account_id": either(account_id)}, update, upsert=True)
