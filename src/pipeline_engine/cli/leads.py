@@ -14,9 +14,9 @@ from pipeline_engine.cli import lead_views, session
 from pipeline_engine.cli.arguments import Account, Newest, read_account, read_duration, read_id
 from pipeline_engine.cli.daemons import request
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.leads import control, migration, pausing, sla
+from pipeline_engine.domain.leads import control, migration, pause_control, sla
 from pipeline_engine.domain.leads.control import LeadRun
-from pipeline_engine.domain.leads.pausing import Scope
+from pipeline_engine.domain.leads.pause_control import Scope
 from pipeline_engine.domain.leads.schedule import Position, RunEnd
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.repos.client import Document
@@ -121,7 +121,7 @@ def pause(
     """Perform no action of a stage, a pipeline or an account until it is resumed. Leads may still be added."""
     scope, id = _scope(stage, pipeline, account)
     duration = read_duration(lasting, "--for") if lasting else None
-    held = _ask(lambda app: pausing.pause(app, scope, id, waits, duration))
+    held = _ask(lambda app: pause_control.pause(app, scope, id, waits, duration))
     until = f"until {held.until:%Y-%m-%d %H:%M:%S} UTC" if held.until else f"until `leads resume --{scope} {id}`"
     Screen().line(f"{scope} {id} is paused {until}")
 
@@ -130,7 +130,7 @@ def pause(
 def resume(stage: OfStage = None, pipeline: OfPipeline = None, account: OfAccount = None) -> None:
     """End a pause. What is due by then is spread over a minute."""
     scope, id = _scope(stage, pipeline, account)
-    _request(lambda app: pausing.resume(app, scope, id), lambda _: f"{scope} {id} goes on")
+    _request(lambda app: pause_control.resume(app, scope, id), lambda _: f"{scope} {id} goes on")
 
 
 @program.command("migrate")

@@ -24,7 +24,11 @@ OVERLAP = timedelta(seconds=30)
 FIRST_LOOK = timedelta(minutes=10)
 """How far back a source is read that was never read before."""
 EVENT_TYPES = ("email.bounced", "deal.won")
-CLOSED_LEADS: Document = {"status": {"$in": ["won", "lost"]}, "lead_stage_id": {"$exists": True}}
+CLOSED_LEADS: Document = {
+    "status": {"$in": ["won", "lost"]},
+    "lead_stage_id": {"$exists": True, "$ne": None},
+    "exit_seen": None,
+}
 
 LEAD_EXIT_MARKS = CollectionSpec("lead_exit_marks")
 ACTIVITIES = CollectionSpec("activities", wakes=({**INSERTED, "fullDocument.type": "meeting"},))
@@ -86,10 +90,10 @@ class LeadExits:
             CLOSED_LEADS, limit=limit, projection=["account_id", "status", "lead_stage_id"]
         )
 
-    async def forget_run(self, account_id: Any, lead_id: Any, lead_stage_id: Any) -> None:
-        """Take the mark of its run off a lead that was closed."""
-        query = {"_id": lead_id, "account_id": {"$eq": account_id}, "lead_stage_id": lead_stage_id}
-        await self._leads.update_one(query, {"$unset": {"lead_stage_id": ""}})
+    async def mark_seen(self, lead: Document) -> None:
+        """Do not find this closed lead again until it enters another stage."""
+        query = {"_id": lead["_id"], "account_id": {"$eq": lead.get("account_id")}}
+        await self._leads.update_one({**query, "lead_stage_id": lead["lead_stage_id"]}, {"$set": {"exit_seen": True}})
 
     async def lead_of_deal(self, account_id: ObjectId, deal_id: Any) -> Any:
         """The lead that the deal belongs to; None without one."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
+from pymongo import UpdateOne
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import changed
@@ -30,7 +31,7 @@ class LeadPauses:
         self._lead_stages = store.collection("lead_stages")
 
     async def of_account(self, account_id: ObjectId) -> list[Document]:
-        """{scope, id, since, until?, waits?} of everything of the account that is paused, or whose pause has ended and
+        """{scope, _id, automation_paused} of everything of the account that is paused, or whose pause has ended and
         was not made up for."""
         found = await asyncio.gather(*(self._in_scope(scope, account_id) for scope in SCOPES))
         return [pause for pauses in found for pause in pauses]
@@ -42,7 +43,7 @@ class LeadPauses:
         paused = await (collection.everywhere if scope == "account" else collection).find(
             query, projection=["automation_paused"]
         )
-        return [{**one["automation_paused"], "scope": scope, "id": one["_id"]} for one in paused]
+        return [{**one, "scope": scope} for one in paused]
 
     async def set(self, account_id: ObjectId, scope: str, id: Any, pause: Document | None, since: Any = None) -> bool:
         """Store the pause, or remove it; with `since` only while that one stands there. Returns whether it did."""
@@ -52,8 +53,30 @@ class LeadPauses:
         update = {"$set": {"automation_paused": pause}} if pause else {"$unset": {"automation_paused": ""}}
         return await self._collections[scope].everywhere.update_one(query, update) == 1
 
-    async def due_in(self, account_id: ObjectId, where: Document, since: datetime, limit: int) -> Sequence[Document]:
-        """`_id` and `perform_at` of active entries that were due at `since` or later, or are waiting, and that were not
-        made up for this pause."""
+    async def not_made_up_for(
+        self, account_id: ObjectId, where: Document, since: datetime, limit: int
+    ) -> Sequence[Document]:
+        """Active entries whose due time was not yet changed for the pause that began at `since`."""
         query = {"account_id": either(account_id), "status": "active", "pause_ended": {"$ne": since}, **where}
-        return await self._lead_stages.find(query, limit=limit, projection=["perform_at", "current_type"])
+        return await self._lead_stages.find(query, limit=limit, projection=["perform_at", "opened_at"])
+
+    async def make_up_for(
+        self, account_id: ObjectId, since: datetime, times: Sequence[tuple[Document, datetime]]
+    ) -> None:
+        """Set when these entries are due after the pause, unless their due time has changed since it was read."""
+        writes = [
+            UpdateOne(
+                {"_id": one["_id"], "account_id": either(account_id), "perform_at": one.get("perform_at")},
+                {"$set": {"perform_at": at, "pause_ended": since}},
+            )
+            for one, at in times
+        ]
+        if writes:
+            await self._lead_stages.bulk(writes)
+
+    async def stages(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Document]:
+        """{stage id as text: its pipeline and its exits} of those of the account's stages that exist."""
+        both = [form for id in ids for form in ({id, str(id)} | ({ObjectId(id)} if ObjectId.is_valid(id) else set()))]
+        query = {"_id": {"$in": both}, "account_id": either(account_id)}
+        found = await self._collections["stage"].find(query, projection=["pipeline_id", "exits", "name"])
+        return {str(one["_id"]): one for one in found}

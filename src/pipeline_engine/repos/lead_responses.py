@@ -21,7 +21,7 @@ LEAD_RESPONSES = CollectionSpec(
 )
 TASKS = CollectionSpec(
     "tasks",
-    indexes=(index("lead_stage_id", **having("lead_stage_id")),),
+    indexes=(index("status", "handled_at", **having("lead_stage_id")),),
     wakes=(became("status", "done")[1],),
 )
 
@@ -64,3 +64,22 @@ class Tasks:
         """Those of the tasks that are done."""
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "status": "done"}
         return {one["_id"] for one in await self._own.find(query, projection=["_id"])}
+
+    async def waiting_accounts(self) -> list[Any]:
+        """The accounts with tasks that are done and of which the engine has not taken notice."""
+        found = await self._own.everywhere.aggregate(self._unhandled, {"$group": {"_id": "$account_id"}})
+        return [one["_id"] for one in found]
+
+    async def unhandled(self, account_id: ObjectId, limit: int) -> list[Document]:
+        """The account's tasks that are done and of which the engine has not taken notice."""
+        query = {"account_id": either(account_id), **self._unhandled}
+        return await self._own.find(query, limit=limit, projection=["lead_stage_id"])
+
+    async def mark_handled(self, account_id: ObjectId, ids: Sequence[Any], now: datetime) -> None:
+        """Take the tasks out of the sweep's sight."""
+        query = {"_id": {"$in": list(ids)}, "account_id": either(account_id)}
+        await self._own.update_many(query, {"$set": {"handled_at": now}})
+
+    @property
+    def _unhandled(self) -> Document:
+        return {"lead_stage_id": {"$exists": True}, "status": "done", "handled_at": None}

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from pipeline_engine.clock import usable_date
 from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import became
 from pipeline_engine.repos.client import Document
@@ -100,10 +101,14 @@ class LeadStages(Leased):
         return await self._all.find(query, limit=limit, sort=[("perform_at", 1)], projection=fields)
 
     async def next_due_at(self, account_id: ObjectId, lane: str, where: Document) -> datetime | None:
-        """When the account's next action of the lane is due; None without one."""
-        query = self._active(account_id, lane, where) | {"perform_at": {"$type": "date"}}
+        """When the next action of the lane that no run holds is due; None without one."""
+        query = self._active(account_id, lane, where) | {"perform_at": {"$type": "date"}, "$and": [self.unclaimed]}
         found = await self._own.find(query, limit=1, sort=[("perform_at", 1)], projection=["perform_at"])
-        return found[0].get("perform_at") if found else None
+        return usable_date(found[0].get("perform_at")) if found else None
+
+    async def count_later(self, account_id: ObjectId, lane: str, now: datetime) -> int:
+        """How many of the account's actions of the lane are due later."""
+        return await self._own.count(self._active(account_id, lane, {"perform_at": {"$gt": now}}))
 
     async def count_active(self, account_id: ObjectId, most: int) -> int:
         """How many leads of the account are in running automation, counted up to `most`."""
@@ -165,14 +170,22 @@ class LeadStages(Leased):
         mine = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "claim_id": claim_id}
         return await self._own.update_many(mine, {"$set": values, "$currentDate": {"updatedAt": True}})
 
-    async def release_many(self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any]) -> None:
-        """Release those of the entries that this claim still holds."""
-        await self.change_many(account_id, claim_id, ids, {**RELEASED, "claim_id": None, "crashes": 0})
+    async def release_many(
+        self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any], *, unworked: bool = False
+    ) -> None:
+        """Release those of the entries that this claim still holds. `unworked`: their crashes still count."""
+        values = {**RELEASED, "claim_id": None} | ({} if unworked else {"crashes": 0})
+        await self.change_many(account_id, claim_id, ids, values)
 
     async def still_held(self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any]) -> set[Any]:
         """Those of the entries that this claim still holds."""
         mine = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "claim_id": claim_id}
         return {one["_id"] for one in await self._own.find(mine, projection=["_id"])}
+
+    async def states_of(self, ids: Sequence[Any]) -> list[Document]:
+        """What says how far these entries are, of any account."""
+        fields = ["status", "current_status", "perform_at", "lease_owner"]
+        return await self._all.find({"_id": {"$in": list(ids)}}, projection=fields)
 
     async def enter(self, documents: Sequence[Document]) -> None:
         """Insert entries with status `entering`, as the CRM does; one whose `_id` is there already stays as it is."""

@@ -45,11 +45,15 @@ class Leads:
 
     async def set_stage(self, account_id: ObjectId, entries: Sequence[Mapping[str, Any]]) -> None:
         """Write into each lead the stage that it is in now, and the entry that runs."""
-        now = {"$currentDate": {"updatedAt": True}}
+        now, seen = {"$currentDate": {"updatedAt": True}}, {"exit_seen": ""}
         writes = [
             UpdateOne(
                 {"_id": either(one["lead_id"]), "account_id": either(account_id), "lead_stage_id": {"$ne": one["_id"]}},
-                {"$set": {"stage_id": one["stage_id"], "lead_stage_id": one["_id"], "engine_sequence": 0}, **now},
+                {
+                    "$set": {"stage_id": one["stage_id"], "lead_stage_id": one["_id"], "engine_sequence": 0},
+                    "$unset": seen,
+                    **now,
+                },
             )
             for one in entries
         ]
