@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.leads.control import opened_fields
+from pipeline_engine.domain.leads.enter import numbered, rows_of
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, opened
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import either, object_id
@@ -119,8 +120,9 @@ class _Batch:
         repos, ids, claim_id = self.app.repos, [one["_id"] for one in entries], entries[0]["claim_id"]
         first = sequence + (goes_on is None)
         ahead = [one for one in actions if one["sequence_number"] >= first]
-        await repos.lead_stage_actions.replace_ahead(self.account_id, entries, first, ahead)
         now = self.app.clock.now()
+        rows = [row for entry in entries for row in rows_of(entry, ahead, now)]
+        await repos.lead_stage_actions.replace_ahead(self.account_id, ids, first, rows)
         where = goes_on.document(now) if isinstance(goes_on, RunEnd) else {}
         where = opened_fields(goes_on, now) if isinstance(goes_on, Position) else where
         moved = await repos.lead_stages.change_many(self.account_id, claim_id, ids, {**where, **self.mark})
@@ -135,10 +137,10 @@ def _sequence(entry: Document) -> int:
 
 
 async def _stage(app: App[LeadRepos], stage_id: ObjectId) -> tuple[ObjectId, list[Document]]:
-    """The stage's account, and its active actions in their order."""
+    """The stage's account, and its active actions in their order, as `numbered`."""
     stage = await app.repos.lead_records.one("pipeline_stages", stage_id)
     if stage is None:
         raise Permanent(f"there is no stage {stage_id}", "not_found")
     account_id = object_id(stage.get("account_id")) or stage["account_id"]
     found = await app.repos.lead_stage_actions.of_stages(account_id, [stage_id])
-    return account_id, found[str(stage_id)]
+    return account_id, numbered(found[str(stage_id)])
