@@ -82,7 +82,8 @@ async def migrate(app: App[LeadRepos], stage_id: ObjectId) -> Migration:
     """
     account_id, actions = await _stage(app, stage_id)
     account, migration_id = await app.shared.accounts.get(account_id), ObjectId()
-    todo: Document = {"stage_id": either(stage_id), "status": "active", "migration_id": {"$ne": migration_id}}
+    here: Document = {"account_id": either(account_id), "stage_id": either(stage_id), "status": "active"}
+    todo = {**here, "migration_id": {"$ne": migration_id}}
     moved = 0
     while held := await app.repos.lead_stages.claim_many(account_id, todo, BATCH, None):
         batch = _Batch(app, account_id, held, {"migration_id": migration_id})
