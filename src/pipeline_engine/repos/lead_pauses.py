@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -61,7 +61,7 @@ class LeadPauses:
         return await self._lead_stages.find(query, limit=limit, projection=["perform_at", "opened_at"])
 
     async def make_up_for(
-        self, account_id: ObjectId, since: datetime, times: Sequence[tuple[Document, datetime]]
+        self, account_id: ObjectId, since: datetime, times: Sequence[tuple[Mapping[str, Any], datetime]]
     ) -> None:
         """Set when these entries are due after the pause, unless their due time has changed since it was read."""
         writes = [

@@ -138,8 +138,9 @@ class LeadStages(Leased):
         self, account_id: ObjectId, query: Document, limit: int, sort: Sequence[tuple[str, int]] | None
     ) -> list[Document]:
         """Claim up to `limit` free entries that match, in three round trips; they are returned as they are now."""
-        free = {"$and": [query, self.unclaimed, await self.available()]}
-        found = await self._own.find({**query, **free}, limit=limit, sort=sort, projection=["_id"])
+        query = {"account_id": either(account_id), **query}
+        free = {**query, "$and": [self.unclaimed, await self.available()]}
+        found = await self._own.find(free, limit=limit, sort=sort, projection=["_id"])
         return await self._take(account_id, [one["_id"] for one in found], {"$and": [query, self.unclaimed]}, {})
 
     async def seize(self, account_id: ObjectId, query: Document, values: Document) -> list[Document]:

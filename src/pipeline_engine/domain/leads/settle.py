@@ -114,12 +114,14 @@ async def _follow(slice: Slice, write: Write, ids: Sequence[Any], now: datetime)
     rows, account = slice.app.repos.lead_stage_actions, slice.account_id
     if write.ended is None:
         assert isinstance(write.target, Position)  # noqa: S101 - only a run that stays has not ended its action
-        return await rows.change(account, ids, write.sequence, write.target.row())
+        await rows.change(account, ids, write.sequence, write.target.row())
+        return
     ended = {"status": write.ended, "performed_at": now, "started_at": write.since}
     if isinstance(write.target, RunEnd):
         error = {"last_error": write.target.reason} if write.ended == "failed" else {}
         await rows.change(account, ids, write.sequence, {**ended, **error})
-        return await rows.change_open(account, ids, {"status": "cancelled"})
+        await rows.change_open(account, ids, {"status": "cancelled"})
+        return
     await asyncio.gather(
         rows.change(account, ids, write.sequence, ended),
         rows.change(account, ids, write.target.sequence, write.target.row()),
