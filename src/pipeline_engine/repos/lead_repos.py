@@ -10,6 +10,7 @@ from pipeline_engine.repos.derived_documents import DerivedDocuments
 from pipeline_engine.repos.events import CRM_EVENTS
 from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS, LEAD_EXIT_MARKS, LeadExits
 from pipeline_engine.repos.lead_pauses import PIPELINES, LeadPauses
+from pipeline_engine.repos.lead_records import LeadRecords
 from pipeline_engine.repos.lead_responses import LEAD_RESPONSES, TASKS, LeadResponses, Tasks
 from pipeline_engine.repos.lead_stage_actions import LEAD_STAGE_ACTIONS, PIPELINE_STAGE_ACTIONS, LeadStageActions
 from pipeline_engine.repos.lead_stages import LEAD_STAGES, LeadStages
@@ -48,6 +49,7 @@ class LeadRepos:
     lead_tasks: Tasks
     lead_pauses: LeadPauses
     lead_exits: LeadExits
+    lead_records: LeadRecords
     written_for_leads: Callable[[str], DerivedDocuments]
 
     @classmethod
@@ -60,5 +62,6 @@ class LeadRepos:
             lead_tasks=Tasks(store),
             lead_pauses=LeadPauses(store),
             lead_exits=LeadExits(store),
+            lead_records=LeadRecords(store),
             written_for_leads=lambda collection: DerivedDocuments(store, collection, ORIGIN),
         )

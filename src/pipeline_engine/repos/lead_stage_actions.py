@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from bson import ObjectId
+from pymongo import UpdateOne
 
 from pipeline_engine.ids import derived_id, either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
 from pipeline_engine.repos.store import Store
 
+Rows = Sequence[Document]
+IDENTITY = ("_id", "account_id", "lead_id", "lead_stage_id", "sequence_number", "createdAt")
+"""What stays when a row is replaced."""
 OPEN_ROWS = ("waiting", "pending", "running", "waiting_response", "waiting_task")
 """The states of a row whose action has not ended."""
 
@@ -76,3 +80,24 @@ class LeadStageActions:
             query["sequence_number"] = {"$lt": before}
         update = {"$set": values, "$currentDate": {"updatedAt": True}}
         await self._own.update_many({**query, "account_id": either(account_id)}, update)
+
+    async def replace_ahead(self, account_id: ObjectId, lead_stages: Sequence[Any], first: int, rows: Rows) -> None:
+        """Replace the rows of these lead stages from the number `first` on by others.
+
+        Rows of other numbers go last, so that a crash in between leaves each number with a row, old or new."""
+        if rows:
+            await self._own.bulk([_replacement(account_id, row) for row in rows])
+        numbers = {"$gte": first, "$nin": sorted({row["sequence_number"] for row in rows})}
+        query = {"lead_stage_id": {"$in": list(lead_stages)}, "sequence_number": numbers}
+        await self._own.delete({**query, "account_id": either(account_id)})
+
+
+def _replacement(account_id: ObjectId, row: Document) -> UpdateOne:
+    """Makes the row what is given here, and empties what else it said."""
+    own = {name: value for name, value in row.items() if name not in IDENTITY}
+    update = {
+        "$set": own,
+        "$unset": dict.fromkeys(("perform_at", "last_error", "performed_at", "started_at"), ""),
+        "$setOnInsert": {name: row[name] for name in IDENTITY if name != "_id"},
+    }
+    return UpdateOne({"_id": row["_id"], "account_id": either(account_id)}, update, upsert=True)

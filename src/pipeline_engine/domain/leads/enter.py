@@ -76,7 +76,7 @@ async def _let_in(slice: Slice, entering: Sequence[Document]) -> None:
     targets: dict[Position | RunEnd, list[Document]] = defaultdict(list)
     rows: list[dict[str, Any]] = []
     for entry in entering:
-        own = _rows(entry, actions.get(str(entry["stage_id"]), []), now)
+        own = rows_of(entry, numbered(actions.get(str(entry["stage_id"]), [])), now)
         lead = leads.get(str(entry["lead_id"]))
         target = _target(slice, own, lead, now)
         if isinstance(target, Position):
@@ -95,21 +95,25 @@ def _target(slice: Slice, rows: Sequence[Document], lead: Document | None, now: 
     return opened(rows[0], now, lead, slice.account) if rows else RunEnd("completed", "the stage has no active actions")
 
 
-def _rows(entry: Document, actions: Sequence[Document], now: datetime) -> list[dict[str, Any]]:
-    """The stage's actions, pinned. Numbers that repeat or are none are made to grow, so that each names one action."""
-    rows: list[dict[str, Any]] = []
+def numbered(actions: Sequence[Document]) -> list[dict[str, Any]]:
+    """What a row keeps of each action. Numbers that repeat, or are none, are made to grow: each names one. Pure."""
+    found: list[dict[str, Any]] = []
     for action in actions:
-        least = rows[-1]["sequence_number"] + 1 if rows else 1
+        least = found[-1]["sequence_number"] + 1 if found else 1
         given = action.get("sequence_number")
-        sequence = int(given) if isinstance(given, int | float) and given >= least else least if rows else _first(given)
-        common = {name: entry[name] for name in ("account_id", "lead_id", "stage_id")}
-        pinned = {name: action.get(name) for name in ("type", "config", "created_by")}
-        own = {"sequence_number": sequence, "status": "waiting", "attempts": 0, "action_id": action["_id"]}
-        times = {"createdAt": now, "updatedAt": now}
-        rows.append(
-            {"_id": row_id(entry["_id"], sequence), "lead_stage_id": entry["_id"], **common, **pinned, **own, **times}
+        sequence = (
+            int(given) if isinstance(given, int | float) and given >= least else least if found else _first(given)
         )
-    return rows
+        pinned = {name: action.get(name) for name in ("type", "config", "created_by")}
+        found.append({**pinned, "sequence_number": sequence, "action_id": action["_id"]})
+    return found
+
+
+def rows_of(entry: Document, actions: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """Rows for these actions, as `numbered` returns them, none of which has begun."""
+    own = {**{name: entry[name] for name in ("account_id", "lead_id", "stage_id")}, "lead_stage_id": entry["_id"]}
+    state = {"status": "waiting", "attempts": 0, "createdAt": now, "updatedAt": now}
+    return [{"_id": row_id(entry["_id"], one["sequence_number"]), **own, **one, **state} for one in actions]
 
 
 def _first(given: object) -> int:
