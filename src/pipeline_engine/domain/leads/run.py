@@ -78,7 +78,7 @@ async def _enter_once(places: list[int], slice: Slice) -> bool:
     claimed = await slice.app.repos.lead_stages.claim_entering(slice.account_id, limit, where)
     if claimed:
         await let_in(slice, claimed)
-        places[0] -= sum(1 for one in claimed if not one.get("moves"))
+        places[0] -= len(claimed)
     return bool(claimed)
 
 

@@ -56,8 +56,7 @@ async def send_all(
     record by then: so a crash leaves at most `places` units of which it is not known whether they were sent.
 
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
-    `until` (monotonic) came; each place sends one however late it is. A caller that gives `results` finds each end in
-    there as soon as it has come.
+    `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when it comes.
 
     Raises: LeaseLost when the lease may have run out.
     """
