@@ -95,7 +95,7 @@ def clone(id: Annotated[str, typer.Argument(metavar="FUNNEL_ID")], as_json: AsJs
 
 @program.command("lead")
 def lead(id: Annotated[str, typer.Argument(metavar="LEAD_ID")], as_json: AsJson = False) -> None:
-    """Why a lead stands where it stands, and what happens next. Exit code 1: there is no such lead."""
+    """Where a lead stands, why, and what is next. Exit code 1: there is no such lead."""
     lead_id = read_id(id, "LEAD_ID")
     found = ask(lambda app: leads.explain(app.with_repos(LeadRepos.open), lead_id))
     if as_json:

@@ -50,7 +50,7 @@ def list_entries(
     status: Annotated[Status | None, typer.Option(help="Only entries with this status.")] = None,
     limit: Newest = 20,
 ) -> None:
-    """The latest entries of leads into stages, and the action that each is at."""
+    """The latest entries of leads into stages, each with its action."""
     given = {"account_id": read_account(account), "stage_id": read_id(stage, "--stage") if stage else None}
     where = {name: value for name, value in {**given, "status": status}.items() if value}
     found = _ask(lambda app: app.repos.lead_records.latest(limit, **where))
@@ -59,7 +59,7 @@ def list_entries(
 
 @program.command("show")
 def show_lead(id: LeadId) -> None:
-    """The lead's current entry with its actions one by one, and the entries before."""
+    """A lead's current entry with its actions, and the entries before."""
     lead_id = read_id(id, "LEAD")
 
     async def work(app: App[LeadRepos]) -> tuple[LeadRun, list[Document]]:
@@ -85,21 +85,21 @@ def enter_stage(lead: LeadId, stage: StageId) -> None:
 
 @program.command("retry")
 def retry_action(id: LeadId) -> None:
-    """Perform the failed action of a lead once more, with all its attempts, and go on behind it."""
+    """Perform a lead's failed action once more. It has all its attempts again, and the run goes on behind it."""
     lead_id = read_id(id, "LEAD")
     _request(lambda app: control.retry(app, lead_id), lambda position: f"lead {lead_id}: {_goes_on(position)}")
 
 
 @program.command("skip")
 def skip_action(id: LeadId) -> None:
-    """Leave out the action that a lead is at, failed or waiting, and go on with the next one."""
+    """Leave out the action that a lead is at, and go on. It may have failed or may be waiting."""
     lead_id = read_id(id, "LEAD")
     _request(lambda app: control.skip(app, lead_id), lambda target: f"lead {lead_id}: {_goes_on(target)}")
 
 
 @program.command("cancel")
 def cancel_run(id: LeadId) -> None:
-    """End the run of a lead for good; what is scheduled is cancelled. The lead stays in its stage."""
+    """End the run of a lead for good. What is scheduled is cancelled; the lead stays in its stage."""
     lead_id = read_id(id, "LEAD")
     _ask(lambda app: control.cancel(app, lead_id))
     Screen().line(f"lead {lead_id}: its run is cancelled")
@@ -118,7 +118,7 @@ def pause(
         str | None, typer.Option("--for", metavar="TIME", help="Resume by itself after 90s, 30m, 24h or 7d.")
     ] = None,
 ) -> None:
-    """Perform no action of a stage, a pipeline or an account until it is resumed. Leads may still be added."""
+    """Pause a stage, a pipeline or an account. Leads may still be added; no action is performed."""
     scope, id = _scope(stage, pipeline, account)
     duration = read_duration(lasting, "--for") if lasting else None
     held = _ask(lambda app: pause_control.pause(app, scope, id, waits, duration))
@@ -140,7 +140,7 @@ def migrate(
         bool, typer.Option("--yes", help="Do it; without this the command only shows what it would do.")
     ] = False,
 ) -> None:
-    """Bring the edited actions of a stage to the leads that are on their way through it."""
+    """Bring the edited actions of a stage to the leads in it."""
     stage_id = read_id(stage, "STAGE")
     screen = Screen()
     if not yes:
@@ -160,7 +160,7 @@ def show_sla(
     since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 90s, 30m, 24h or 7d.")] = "24h",
     account: Account = None,
 ) -> None:
-    """How long after their due time actions began; the aim is `LEADS_SLA_SECONDS`."""
+    """How late actions began. The aim is `LEADS_SLA_SECONDS` after they are due."""
     period: timedelta = read_duration(since, "--since")
     account_id = read_account(account)
     aim = session.configured().leads_sla_seconds

@@ -32,5 +32,6 @@ SYSTEM = System(
             watches=frozenset(spec.name for spec in LEAD_COLLECTIONS if spec.wakes),
         ),
     ),
+    demo="pipeline_engine.cli.demo.lead_pipeline",
     triggers={"/api/trigger/leads": "leads.actions"},
 )
