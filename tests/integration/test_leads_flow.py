@@ -208,3 +208,28 @@ async def test_what_belongs_to_another_account_is_refused(world: World, app: Eng
     assert entry(world, entry_id)["status"] == "failed"
     assert "another account" in entry(world, entry_id)["reason"]
     other.close()
+
+
+async def test_a_malformed_entry_fails_alone(world: World, app: EngineApp) -> None:
+    here = stage(world, action("add_tag", tag="x"))
+    own = {"account_id": world.account, "status": "entering", "stage_id": here}
+    bad = [own, {**own, "lead_id": "nobody"}, {**own, "lead_id": ObjectId(), "stage_id": 7}]
+    ids = world.db["lead_stages"].insert_many([dict(one) for one in bad]).inserted_ids
+    _, entry_id = entered(world, here)
+
+    await work(app, world)
+
+    assert {entry(world, one)["status"] for one in ids} == {"failed"}
+    assert entry(world, entry_id)["status"] == "completed"
+
+
+@pytest.mark.covers("LP-10")
+async def test_every_type_can_be_limited(world: World, app: EngineApp) -> None:
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"limits": {"add_tag": 2}}})
+    here = stage(world, action("note", note="x"), action("add_tag", tag="x"))
+    entries = enter(world, here, *(lead(world) for _ in range(5)))
+
+    await work(app, world)
+
+    assert sorted(entry(world, one)["status"] for one in entries) == ["active"] * 3 + ["completed"] * 2
+    assert world.db["notes"].count_documents({}) == 5

@@ -106,9 +106,9 @@ class LeadStages(Leased):
         found = await self._own.find(query, limit=1, sort=[("perform_at", 1)], projection=["perform_at"])
         return usable_date(found[0].get("perform_at")) if found else None
 
-    async def count_later(self, account_id: ObjectId, lane: str, now: datetime) -> int:
-        """How many of the account's actions of the lane are due later."""
-        return await self._own.count(self._active(account_id, lane, {"perform_at": {"$gt": now}}))
+    async def count_later(self, account_id: ObjectId, lane: str, type: str, now: datetime) -> int:
+        """How many of the account's actions of the type are due later."""
+        return await self._own.count(self._active(account_id, lane, {"perform_at": {"$gt": now}, "current_type": type}))
 
     async def count_active(self, account_id: ObjectId, most: int) -> int:
         """How many leads of the account are in running automation, counted up to `most`."""

@@ -48,7 +48,11 @@ class Leads:
         now, seen = {"$currentDate": {"updatedAt": True}}, {"exit_seen": ""}
         writes = [
             UpdateOne(
-                {"_id": either(one["lead_id"]), "account_id": either(account_id), "lead_stage_id": {"$ne": one["_id"]}},
+                {
+                    "_id": {"$in": list(_forms(one["lead_id"]))},
+                    "account_id": either(account_id),
+                    "lead_stage_id": {"$ne": one["_id"]},
+                },
                 {
                     "$set": {"stage_id": one["stage_id"], "lead_stage_id": one["_id"], "engine_sequence": 0},
                     "$unset": seen,

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline_engine import logs
 from pipeline_engine.domain.leads.actions.table import ACTIONS
 from pipeline_engine.domain.leads.config import read_config
+from pipeline_engine.domain.leads.limits import within
 from pipeline_engine.domain.leads.repair import follow_truth
 from pipeline_engine.domain.leads.send_to_leads import retried
 from pipeline_engine.domain.leads.settle import settle
@@ -106,11 +107,15 @@ async def _act(slice: Slice, group: Sequence[Entry]) -> AsyncIterator[Results]:
     """As the action; an error ends or puts off those of the group for which it had not ended yet."""
     settled: set[Any] = set()
     try:
-        act = ACTIONS.get(str(group[0].row.get("type"))) or read_config(group[0].row)  # which refuses the type
-        assert callable(act)  # noqa: S101
-        async for results in act(slice, group):
-            settled |= {entry.id for entry, _ in results}
-            yield results
+        read_config(group[0].row)  # which refuses a type that is none
+        act = ACTIONS[str(group[0].row["type"])]
+        granted, late = await within(slice, group, str(group[0].row.get("type")))
+        settled |= {entry.id for entry, _ in late}
+        yield late
+        if granted:
+            async for results in act(slice, granted):
+                settled |= {entry.id for entry, _ in results}
+                yield results
     except LeaseLost:
         raise
     except Exception as error:

@@ -9,11 +9,14 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
+from bson import ObjectId
+
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.leads.ending import close_rows
 from pipeline_engine.domain.leads.jobs import ACTING
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, opened
 from pipeline_engine.domain.leads.work import Slice
+from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.lead_stage_actions import row_id
 from pipeline_engine.repos.lead_stages import LEAD_STAGES, OPEN
 
@@ -25,16 +28,25 @@ async def let_in(slice: Slice, claimed: Sequence[Document]) -> None:
     with ExitStack() as held:
         for entry in claimed:
             held.enter_context(slice.app.heartbeat.holding(LEAD_STAGES, entry["_id"]))
-        newest = {str(entry["lead_id"]): entry for entry in claimed}
+        newest = {str(entry["lead_id"]): entry for entry in await _readable(slice, claimed)}
         entering = list(newest.values())
-        await _close_others(slice, entering)
-        await _let_in(slice, entering)
+        if entering:
+            await _close_others(slice, entering)
+            await _let_in(slice, entering)
+
+
+async def _readable(slice: Slice, claimed: Sequence[Document]) -> list[Document]:
+    """The claimed entries, without those that name no lead or no stage, which are ended."""
+    bad = [one for one in claimed if None in (object_id(one.get("lead_id")), object_id(one.get("stage_id")))]
+    if bad:
+        await _store(slice, RunEnd("failed", "lead_id and stage_id must be ids"), bad, slice.app.clock.now())
+    return [one for one in claimed if one not in bad]
 
 
 async def _close_others(slice: Slice, entering: Sequence[Document]) -> None:
     """Close the open entries that these leads have had until now: `cancelled` in the same stage, `left` in another."""
     stages = slice.app.repos.lead_stages
-    leads = [form for entry in entering for form in {entry["lead_id"], str(entry["lead_id"])}]
+    leads = [form for entry in entering for form in either(ObjectId(entry["lead_id"]))["$in"]]
     fields = ("lead_id", "stage_id", "status", "entered_at", "moves", "current_sequence")
     found = await stages.find_open(slice.account_id, leads, *fields)
     by_lead = {str(entry["lead_id"]): entry for entry in entering}

@@ -17,13 +17,11 @@ from pipeline_engine.domain.leads.jobs import ACTING, RACE_SECONDS, wake_at
 from pipeline_engine.domain.leads.schedule import Position
 from pipeline_engine.domain.leads.work import Entry, Performed, Result, Results, Slice, Stay, failed
 from pipeline_engine.domain.messages.compose import Texts
-from pipeline_engine.domain.messages.limits import limit_of, within_limit
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
 from pipeline_engine.domain.messages.message import Deliver, Message, senders
 from pipeline_engine.domain.messages.send_all import send_all
 from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet, SendResult
 from pipeline_engine.lanes import Backoff
-from pipeline_engine.lanes.rate_limiter import WINDOW_SECONDS
 from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.messages import Channel
 
@@ -39,18 +37,11 @@ Compose = Callable[..., Awaitable[list[AnyMessage | NotRendered]]]
 async def send_to_leads(
     slice: Slice, entries: Sequence[Entry], channel: Channel, template: Texts, compose: Compose[AnyMessage]
 ) -> AsyncIterator[Results]:
-    """Send what `compose` makes of the template to as many of the leads as the account's limit allows."""
-    default = getattr(slice.app.settings, f"leads_{channel}_limit")
-    grant = await within_limit(slice.app, slice.account_id, channel, len(entries), default)
-    granted = entries[: grant.units]
-    if late := entries[grant.units :]:
-        yield await _put_behind(slice, late, channel, grant.after)
-    if not granted:
-        return
-    records: list[MergeRecords] = [{"lead": lead} for lead in await _leads(slice, granted)]
+    """Send to each of the leads what `compose` makes of the template."""
+    records: list[MergeRecords] = [{"lead": lead} for lead in await _leads(slice, entries)]
     messages = senders(slice.app, await compose(slice.app, slice.account_id, template, records))
-    units = dict(zip(map(unit_key, granted), messages, strict=True))
-    async for results in _as_they_end(slice, {unit_key(entry): entry for entry in granted}, channel, units):
+    units = dict(zip(map(unit_key, entries), messages, strict=True))
+    async for results in _as_they_end(slice, {unit_key(entry): entry for entry in entries}, channel, units):
         yield results
 
 
@@ -63,16 +54,6 @@ def unit_key(entry: Entry) -> str:
 async def _leads(slice: Slice, entries: Sequence[Entry]) -> list[dict[str, object]]:
     found = await slice.app.repos.leads.full(slice.account_id, [entry.lead["_id"] for entry in entries])
     return [found.get(str(entry.lead["_id"]), dict(entry.lead)) for entry in entries]
-
-
-async def _put_behind(slice: Slice, entries: Sequence[Entry], channel: Channel, after: float) -> Results:
-    """Over the limit: these are due later, spread over the windows behind those that wait already."""
-    limit = limit_of(slice.account, channel) or getattr(slice.app.settings, f"leads_{channel}_limit") or 1
-    now = slice.app.clock.now()
-    before = await slice.app.repos.lead_stages.count_later(slice.account_id, slice.lane, now)
-    step = WINDOW_SECONDS / limit
-    times = [now + timedelta(seconds=round(after + step * (before + n), 1)) for n in range(len(entries))]
-    return [(entry, Stay(replace(entry.position, perform_at=at))) for entry, at in zip(entries, times, strict=True)]
 
 
 async def _as_they_end(
