@@ -198,6 +198,18 @@ async def test_pipelines_and_accounts_are_paused_for_a_time(app: EngineApp, worl
     assert entry(world, run)["status"] == "completed"
 
 
+async def test_a_pause_that_is_not_well_formed_holds_until_it_is_resumed(app: EngineApp, world: World) -> None:
+    here = stage(world, NOTE)
+    world.db["pipeline_stages"].update_one({"_id": here}, {"$set": {"automation_paused": True}})
+    _, run = entered(world, here)
+    await work(app, world)
+    assert entry(world, run)["status"] in ("entering", "active")
+
+    await pause_control.resume(app, "stage", here)
+    await later(app, world, minutes=2)
+    assert entry(world, run)["status"] == "completed"
+
+
 async def test_a_second_pause_keeps_the_beginning_of_the_first(app: EngineApp, world: World) -> None:
     here = stage(world, NOTE)
     first = await pause_control.pause(app, "stage", here, "extend", None)

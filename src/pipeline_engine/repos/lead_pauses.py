@@ -38,7 +38,7 @@ class LeadPauses:
 
     async def _in_scope(self, scope: str, account_id: ObjectId) -> list[Document]:
         own = {"_id" if scope == "account" else "account_id": either(account_id)}
-        query = {**own, "automation_paused": {"$type": "object"}}
+        query = {**own, "automation_paused": {"$exists": True, "$nin": [None, False]}}
         collection = self._collections[scope]
         paused = await (collection.everywhere if scope == "account" else collection).find(
             query, projection=["automation_paused"]

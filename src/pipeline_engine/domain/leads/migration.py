@@ -20,6 +20,7 @@ from pipeline_engine.repos.lead_repos import LeadRepos
 
 BATCH = 500
 """Entries that are claimed together."""
+BY_ID = [("_id", 1)]
 PINNED = ("sequence_number", "type", "config")
 """What a row has of its action."""
 
@@ -84,10 +85,10 @@ async def migrate(app: App[LeadRepos], stage_id: ObjectId) -> Migration:
     account, migration_id = await app.shared.accounts.get(account_id), ObjectId()
     here: Document = {"account_id": either(account_id), "stage_id": either(stage_id), "status": "active"}
     todo = {**here, "migration_id": {"$ne": migration_id}}
-    moved = 0
-    while held := await app.repos.lead_stages.claim_many(account_id, todo, BATCH, None):
-        batch = _Batch(app, account_id, held, {"migration_id": migration_id})
-        moved += await batch.move(actions, account)
+    moved, last = 0, ObjectId("0" * 24)
+    while held := await app.repos.lead_stages.claim_many(account_id, {**todo, "_id": {"$gt": last}}, BATCH, BY_ID):
+        last = held[-1]["_id"]
+        moved += await _Batch(app, account_id, held, {"migration_id": migration_id}).move(actions, account)
     return Migration(moved, await app.repos.lead_records.count("lead_stages", account_id, todo))
 
 
