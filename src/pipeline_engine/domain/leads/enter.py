@@ -140,7 +140,7 @@ def rows_of(entry: Document, actions: Sequence[dict[str, Any]], now: datetime) -
 
 def _whole(given: object) -> int | None:
     is_number = isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= MAX_NUMBER
-    return int(given) if is_number else None  # type: ignore[call-overload, no-any-return]
+    return int(given) if is_number else None  # type: ignore[call-overload]
 
 
 async def _store(slice: Slice, target: Position | RunEnd, entries: Sequence[Document], now: datetime) -> None:
