@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     leads_slice_seconds: Seconds = Field(2, description="working time of one account before others get its place")
     leads_batch: Count = Field(500, description="leads that one batch of internal actions claims")
     leads_send_batch: Count = Field(100, description="leads that one batch of e-mails or texts claims")
-    leads_active_max: Count = Field(20_000, description="leads of one account in running automation; others queue")
+    leads_active_max: Count = Field(100_000, description="leads of one account in running automation; others queue")
     leads_attempts: Count = Field(5, description="attempts before an action has failed")
     leads_retry_seconds: Seconds = Field(4, description="pause after the first failed attempt; it doubles")
     leads_moves_max: Count = Field(20, description="moves in a row without a wait before a lead is stopped")

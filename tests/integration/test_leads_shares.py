@@ -16,6 +16,7 @@ from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.leads import (
+    Job,
     action,
     enter,
     entered,
@@ -152,9 +153,10 @@ async def test_a_pause_that_has_ended_extends_waits_or_is_caught_up(
     _, entry_id = entered(world, here)
     await work(app, world, rounds=1)
     since = app.clock.now() + timedelta(seconds=30)
-    pause = {"since": since, "until": since + timedelta(seconds=100), "waits": waits}
+    until = since + timedelta(seconds=100)
+    pause = {"since": since, "until": until, "waits": waits}
     world.db["pipeline_stages"].update_one({"_id": here}, {"$set": {"automation_paused": pause}})
-    app.clock.set(pause["until"] + timedelta(seconds=1))  # type: ignore[operator]
+    app.clock.set(until + timedelta(seconds=1))
 
     await app.heartbeat.beat()
     await run.run_internal(app, None, world.account)
@@ -229,7 +231,7 @@ async def test_several_jobs_of_one_account_do_nothing_twice(world: World, app: E
     await app.heartbeat.beat()
 
     for _ in range(3):
-        jobs = [run.run_enter, run.run_enter, run.run_internal, run.run_internal, run.run_internal]
+        jobs: list[Job] = [run.run_enter, run.run_enter, run.run_internal, run.run_internal, run.run_internal]
         await asyncio.gather(*(job(app, None, world.account) for job in jobs))
 
     assert {tuple(statuses(world, one)) for one in entries} == {("done",) * 3}
@@ -271,3 +273,21 @@ async def test_run_once_works_off_everything_that_is_due(world: World, configure
     assert (result.failed, result.busy) == (1, 0)
     assert result.units == result.succeeded + 1
     assert set(ACTING) == {"internal", "email", "sms"}
+
+
+@pytest.mark.parametrize("status", ["entering", "active"])
+@pytest.mark.covers("LP-15")
+async def test_an_entry_with_which_processes_die_is_given_up_alone(world: World, app: EngineApp, status: str) -> None:
+    here = stage(world, action("wait", seconds=1), action("add_tag", tag="x"))
+    _, poison = entered(world, here)
+    _, sound = entered(world, here)
+    if status == "active":
+        await work(app, world, rounds=1)
+    world.abandon("lead_stages", poison, crashes=4)
+
+    await later(app, world, seconds=2)
+    await later(app, world, seconds=2)
+
+    found = entry(world, poison)
+    assert (found["status"], "5 times in a row" in found["reason"]) == ("failed", True)
+    assert entry(world, sound)["status"] == "completed"

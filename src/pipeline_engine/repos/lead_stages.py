@@ -102,7 +102,10 @@ class LeadStages(Leased):
 
     async def next_due_at(self, account_id: ObjectId, lane: str, where: Document) -> datetime | None:
         """When the next action of the lane that no run holds is due; None without one."""
-        query = self._active(account_id, lane, where) | {"perform_at": {"$type": "date"}, "$and": [self.unclaimed]}
+        query = self._active(account_id, lane, where) | {
+            "perform_at": {"$type": "date"},
+            "$and": [self.unclaimed, await self.available()],
+        }
         found = await self._own.find(query, limit=1, sort=[("perform_at", 1)], projection=["perform_at"])
         return usable_date(found[0].get("perform_at")) if found else None
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline_engine import logs
 from pipeline_engine.domain.leads.actions.table import ACTIONS
 from pipeline_engine.domain.leads.config import read_config
+from pipeline_engine.domain.leads.crashes import apart, crashed_too_often
 from pipeline_engine.domain.leads.limits import within
 from pipeline_engine.domain.leads.repair import follow_truth
 from pipeline_engine.domain.leads.send_to_leads import retried
@@ -19,11 +20,6 @@ from pipeline_engine.errors import LeaseLost, Permanent, RateLimited
 from pipeline_engine.lanes.classify_error import brief, expected, where
 from pipeline_engine.repos.client import is_away
 from pipeline_engine.repos.lead_stages import LEAD_STAGES
-
-MAX_CRASHES = 5
-"""Holders in a row that may die with an entry before its action has failed."""
-SUSPICIOUS_CRASHES = 2
-"""From so many on, an entry is worked off alone, so that it takes no others with it."""
 
 log = logs.get(__name__)
 
@@ -36,30 +32,19 @@ async def work_off(slice: Slice, claimed: Sequence[Document]) -> None:
     with ExitStack() as held:
         for document in claimed:
             held.enter_context(slice.app.heartbeat.holding(LEAD_STAGES, document["_id"]))
-        entries = await _load(slice, await _apart(slice, claimed))
+        entries = await _load(slice, await apart(slice, claimed))
         while entries:
             if not slice.app.heartbeat.trusted:
                 raise LeaseLost("the lease may have run out")
             entries = await _step(slice, entries)
 
 
-async def _apart(slice: Slice, claimed: Sequence[Document]) -> Sequence[Document]:
-    """The claimed entries; of those with which several holders have died, only one, and nothing beside it."""
-    suspicious = [one for one in claimed if one.get("crashes", 0) >= SUSPICIOUS_CRASHES]
-    if not suspicious or len(claimed) == 1:
-        return claimed
-    others = [one["_id"] for one in claimed if one is not suspicious[0]]
-    claim_id = claimed[0]["claim_id"]
-    await slice.app.repos.lead_stages.release_many(slice.account_id, claim_id, others, unworked=True)
-    return suspicious[:1]
-
-
 async def _load(slice: Slice, claimed: Sequence[Document]) -> list[Entry]:
     """The entries with rows and leads. Those that cannot be worked off are ended."""
     repos, account = slice.app.repos, slice.account_id
     rows = await repos.lead_stage_actions.of_many(account, [one["_id"] for one in claimed])
-    leads = await repos.leads.brief(account, [one["lead_id"] for one in claimed])
-    entries = [Entry(dict(one), rows[one["_id"]], leads.get(str(one["lead_id"]), {})) for one in claimed]
+    leads = await repos.leads.brief(account, [one.get("lead_id") for one in claimed])
+    entries = [Entry(dict(one), rows[one["_id"]], leads.get(str(one.get("lead_id")), {})) for one in claimed]
     await follow_truth(slice, entries)
     _measure(slice, entries)
     faults = {entry.id: fault for entry in entries if (fault := _fault(entry))}
@@ -72,9 +57,7 @@ def _fault(entry: Entry) -> str | None:
         return "the lead does not exist"
     if not any(row["sequence_number"] == entry.document.get("current_sequence") for row in entry.rows):
         return "the row of its action does not exist"
-    if entry.document.get("crashes", 0) >= MAX_CRASHES:
-        return f"the process ended {MAX_CRASHES} times in a row while this action ran"
-    return None
+    return crashed_too_often(entry.document)
 
 
 def _measure(slice: Slice, entries: Sequence[Entry]) -> None:

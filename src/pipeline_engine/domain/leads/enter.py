@@ -12,6 +12,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.clock import usable_date
+from pipeline_engine.domain.leads.crashes import apart, crashed_too_often
 from pipeline_engine.domain.leads.ending import close_rows
 from pipeline_engine.domain.leads.jobs import ACTING
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, opened
@@ -36,11 +37,19 @@ async def let_in(slice: Slice, claimed: Sequence[Document]) -> None:
 
 
 async def _readable(slice: Slice, claimed: Sequence[Document]) -> list[Document]:
-    """The claimed entries, without those that name no lead or no stage, which are ended."""
-    bad = [one for one in claimed if None in (object_id(one.get("lead_id")), object_id(one.get("stage_id")))]
-    if bad:
-        await _store(slice, RunEnd("failed", "lead_id and stage_id must be ids"), bad, slice.app.clock.now())
-    return [one for one in claimed if one not in bad]
+    """The claimed entries, without those that cannot be let in, which are ended."""
+    entries = await apart(slice, claimed)
+    faults = {one["_id"]: fault for one in entries if (fault := _fault(one))}
+    for one in entries:
+        if one["_id"] in faults:
+            await _store(slice, RunEnd("failed", faults[one["_id"]]), [one], slice.app.clock.now())
+    return [one for one in entries if one["_id"] not in faults]
+
+
+def _fault(entry: Document) -> str | None:
+    if None in (object_id(entry.get("lead_id")), object_id(entry.get("stage_id"))):
+        return "lead_id and stage_id must be ids"
+    return crashed_too_often(entry)
 
 
 async def _close_others(slice: Slice, entering: Sequence[Document]) -> None:
