@@ -242,3 +242,33 @@ async def test_the_reply_of_a_lead_that_waits_for_none_is_handled(world: World, 
 
     assert world.db["lead_responses"].count_documents({"handled_at": None}) == 0
     assert last_entry(world, id)["status"] == "active"
+
+
+async def test_a_reply_without_a_date_counts_from_its_id(world: World, app: EngineApp) -> None:
+    id, entry_id = entered(world, waiting(world))
+    await work(app, world, rounds=1)
+
+    world.db["lead_responses"].insert_one({"account_id": world.account, "lead_id": id, "channel": "email"})
+    await work(app, world, rounds=1)
+
+    assert entry(world, entry_id)["status"] == "completed"
+
+
+async def test_exits_are_found_among_many_documents_and_bad_ones(world: World, app: EngineApp) -> None:
+    here = stage(world, action("wait", seconds=3600))
+    id, entry_id = entered(world, here)
+    await work(app, world, rounds=1)
+    event(world, "deal.won", deal_id="nonsense")
+    world.db["crm_events"].update_many({}, {"$set": {"data": [], "occurred_at": datetime(2500, 1, 1, tzinfo=UTC)}})
+    own = {"account_id": world.account, "channel": "email"}
+    world.db["suppressions"].insert_many([{**own, "address": f"{n}@x.example"} for n in range(1200)] + [{**own}])
+
+    unsubscribe(world, id, "unsubscribed")
+    await work(app, world, rounds=1)
+    assert entry(world, entry_id)["status"] == "cancelled"
+
+    other, second = entered(world, here)
+    await work(app, world, rounds=1)
+    event(world, "email.bounced", lead_id=other)
+    await work(app, world, rounds=1)
+    assert entry(world, second)["status"] == "cancelled"

@@ -15,6 +15,7 @@ from pipeline_engine.domain.leads import actions
 from pipeline_engine.domain.leads.actions.table import ACTIONS
 from pipeline_engine.domain.leads.config import CONTINUE, READERS, Branch, ResponseConfig
 from pipeline_engine.domain.leads.ending import ends_run
+from pipeline_engine.domain.leads.enter import numbered
 from pipeline_engine.domain.leads.moving import moves_after
 from pipeline_engine.domain.leads.responses import ends_wait, first_reply
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, following, opened
@@ -139,3 +140,20 @@ def test_a_wait_before_the_move_begins_the_count_of_moves_anew(
 )
 def test_a_stage_says_which_exits_end_runs(exits: object, exit: str, ends: bool) -> None:
     assert ends_run({"exits": exits}, exit) is ends
+
+
+@pytest.mark.parametrize(
+    ("given", "numbers"),
+    [
+        ([10, 20, 30], [10, 20, 30]),
+        ([0, 1], [0, 1]),
+        ([1, 1, 1, 5], [1, 2, 3, 5]),
+        ([None, "x", 2], [1, 2, 3]),
+        ([float("nan"), 1e300, True], [1, 2, 3]),
+        ([-3, 2.0], [-3, 2]),
+    ],
+)
+@pytest.mark.covers("LP-02")
+def test_pinned_actions_have_numbers_that_grow(given: list[object], numbers: list[int]) -> None:
+    actions = [{"_id": n, "type": "note", "sequence_number": number} for n, number in enumerate(given)]
+    assert [one["sequence_number"] for one in numbered(actions)] == numbers

@@ -5,13 +5,14 @@ Each source is read on from a mark, so that what was read once costs nothing aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine.clock import usable_date
 from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
@@ -19,8 +20,8 @@ from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.store import Store
 
-OVERLAP = timedelta(seconds=30)
-"""Documents that are inserted together do not become visible in the order of their ids: so much is read twice."""
+OVERLAP = timedelta(minutes=2)
+"""So much is read twice: documents do not become visible in the order of their ids, and clocks differ."""
 FIRST_LOOK = timedelta(minutes=10)
 """How far back a source is read that was never read before."""
 EVENT_TYPES = ("email.bounced", "deal.won")
@@ -73,16 +74,29 @@ class LeadExits:
                 return True
         return False
 
-    async def new(self, source: Source, limit: int) -> list[Document]:
-        """Documents of the source behind its mark, and a little before it, oldest first."""
-        query = {**source.query, source.order: {"$gt": _earlier(await self._mark(source))}}
-        return await self._collection(source).find(query, limit=limit, sort=[(source.order, 1)])
+    async def pages(self, source: Source, size: int) -> AsyncIterator[list[Document]]:
+        """Documents of the source behind its mark, and a little before it, oldest first; the mark follows when a page
+        was worked off."""
+        mark = await self._mark(source)
+        after, before = _earlier(mark), [{"_id": None}]
+        while True:
+            query = {**source.query, source.order: {"$gte": after}}
+            page = await self._collection(source).find(query, limit=size, sort=[(source.order, 1), ("_id", 1)])
+            if not page or page[-1]["_id"] == before[-1]["_id"]:
+                return
+            yield page
+            await self._move_mark(source, page[-1][source.order])
+            if len(page) < size:
+                return
+            after, before = page[-1][source.order], page
 
-    async def move_mark(self, source: Source, documents: Sequence[Document]) -> None:
-        """Do not find these documents again."""
-        values = [one[source.order] for one in documents if isinstance(one.get(source.order), ObjectId | datetime)]
-        if values:
-            await self._marks.update_one({"_id": source.collection}, {"$max": {"seen": max(values)}}, upsert=True)
+    async def _move_mark(self, source: Source, last: Any) -> None:
+        # A document that claims to be of a later time must not hide those that come until then.
+        now = self._store.clock.now()
+        latest = ObjectId.from_datetime(now) if isinstance(last, ObjectId) else now
+        if usable_date(last) or isinstance(last, ObjectId):
+            seen = min(last, latest)
+            await self._marks.update_one({"_id": source.collection}, {"$max": {"seen": seen}}, upsert=True)
 
     async def closed_leads(self, limit: int) -> list[Document]:
         """Leads of all accounts with an open run that were won or lost."""

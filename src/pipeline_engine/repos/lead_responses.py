@@ -45,7 +45,9 @@ class LeadResponses:
 
     async def since(self, account_id: ObjectId, leads: Sequence[Any], moment: datetime) -> list[Document]:
         """Responses of these leads that were received at `moment` or later, handled or not."""
-        query = {"account_id": either(account_id), "lead_id": {"$in": list(leads)}, "received_at": {"$gte": moment}}
+        undated = {"received_at": None, "_id": {"$gte": ObjectId.from_datetime(moment)}}
+        came: Document = {"$or": [{"received_at": {"$gte": moment}}, undated]}
+        query = {"account_id": either(account_id), "lead_id": {"$in": list(leads)}, **came}
         return await self._own.find(query, sort=[("received_at", 1)], projection={"text": 0})
 
     async def mark_handled(self, account_id: ObjectId, ids: Sequence[Any], now: datetime) -> None:

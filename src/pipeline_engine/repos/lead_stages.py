@@ -78,14 +78,15 @@ class LeadStages(Leased):
         return {"claim_id": None, "claimed_at": "$$NOW", "attempts": attempts}
 
     async def due_accounts(self, until: datetime) -> list[Document]:
-        """{account_id, lane, due} for every account with entries that are due by `until`; lane None: they enter."""
+        """{account_id, lane, first due time} of every account with entries due by `until`; lane None: they enter."""
         accounts = {"account_id": "$account_id", "lane": "$current_lane"}
-        group = {"$group": {"_id": accounts, "due": {"$sum": 1}, "first": {"$min": "$perform_at"}}}
+        group = {"$group": {"_id": accounts, "first": {"$min": "$perform_at"}}}
         available = await self.available()
         active = {"status": "active", "perform_at": {"$lte": until}, **available}
-        found = await self._all.aggregate(active, group)
-        found += await self._all.aggregate({"status": "entering", **available}, group)
-        return [{**one["_id"], "due": one["due"], "first": one["first"]} for one in found]
+        due = [{**one["_id"], "first": one["first"]} for one in await self._all.aggregate(active, group)]
+        entering = {"$group": {"_id": {"account_id": "$account_id"}}}
+        waiting = await self._all.aggregate({"status": "entering", **available}, entering)
+        return due + [{**one["_id"], "lane": None} for one in waiting]
 
     async def abandoned_accounts(self) -> list[Any]:
         """The accounts of entries whose holder has died, whatever their state."""

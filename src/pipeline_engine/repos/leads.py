@@ -54,7 +54,7 @@ class Leads:
                     "lead_stage_id": {"$ne": one["_id"]},
                 },
                 {
-                    "$set": {"stage_id": one["stage_id"], "lead_stage_id": one["_id"], "engine_sequence": 0},
+                    "$set": {"stage_id": one["stage_id"], "lead_stage_id": one["_id"], "engine_sequence": None},
                     "$unset": seen,
                     **now,
                 },

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from pipeline_engine import logs
+from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.leads.actions.table import ACTIONS
 from pipeline_engine.domain.leads.config import read_config
 from pipeline_engine.domain.leads.crashes import apart, crashed_too_often
@@ -44,7 +45,9 @@ async def _load(slice: Slice, claimed: Sequence[Document]) -> list[Entry]:
     repos, account = slice.app.repos, slice.account_id
     rows = await repos.lead_stage_actions.of_many(account, [one["_id"] for one in claimed])
     leads = await repos.leads.brief(account, [one.get("lead_id") for one in claimed])
-    entries = [Entry(dict(one), rows[one["_id"]], leads.get(str(one.get("lead_id")), {})) for one in claimed]
+    now = slice.app.clock.now()
+    dated = [{**one, "perform_at": usable_date(one.get("perform_at")) or now} for one in claimed]
+    entries = [Entry(one, rows[one["_id"]], leads.get(str(one.get("lead_id")), {})) for one in dated]
     await follow_truth(slice, entries)
     _measure(slice, entries)
     faults = {entry.id: fault for entry in entries if (fault := _fault(entry))}

@@ -23,6 +23,9 @@ from pipeline_engine.repos.lead_stages import LEAD_STAGES, OPEN
 
 Document = Mapping[str, Any]
 
+MAX_NUMBER = 10**9
+"""A larger sequence number is a typing error."""
+
 
 async def let_in(slice: Slice, claimed: Sequence[Document]) -> None:
     """Let the leads of these claimed entries into their stages; each step can be repeated after a crash."""
@@ -120,11 +123,9 @@ def numbered(actions: Sequence[Document]) -> list[dict[str, Any]]:
     """What a row keeps of each action. Numbers that repeat, or are none, are made to grow: each names one. Pure."""
     found: list[dict[str, Any]] = []
     for action in actions:
-        least = found[-1]["sequence_number"] + 1 if found else 1
-        given = action.get("sequence_number")
-        sequence = (
-            int(given) if isinstance(given, int | float) and given >= least else least if found else _first(given)
-        )
+        least = found[-1]["sequence_number"] + 1 if found else -MAX_NUMBER
+        given = _whole(action.get("sequence_number"))
+        sequence = given if given is not None and given >= least else max(least, 1)
         pinned = {name: action.get(name) for name in ("type", "config", "created_by")}
         found.append({**pinned, "sequence_number": sequence, "action_id": action["_id"]})
     return found
@@ -137,8 +138,9 @@ def rows_of(entry: Document, actions: Sequence[dict[str, Any]], now: datetime) -
     return [{"_id": row_id(entry["_id"], one["sequence_number"]), **own, **one, **state} for one in actions]
 
 
-def _first(given: object) -> int:
-    return int(given) if isinstance(given, int | float) else 1
+def _whole(given: object) -> int | None:
+    is_number = isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= MAX_NUMBER
+    return int(given) if is_number else None  # type: ignore[call-overload, no-any-return]
 
 
 async def _store(slice: Slice, target: Position | RunEnd, entries: Sequence[Document], now: datetime) -> None:

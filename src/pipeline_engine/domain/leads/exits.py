@@ -23,14 +23,9 @@ async def run_exits(app: App[LeadRepos], _cache: None, _id: str) -> None:
     """Read every source on from its mark and end the runs that this ends. Doing it twice ends nothing more."""
     await _closed_leads(app)
     for source in SOURCES:
-        before: Sequence[Document] = []
-        while (found := await app.repos.lead_exits.new(source, MAX_READ)) and found != before:
-            for (account_id, exit), leads in (await _exits(app, source.collection, found)).items():
+        async for page in app.repos.lead_exits.pages(source, MAX_READ):
+            for (account_id, exit), leads in (await _exits(app, source.collection, page)).items():
                 await exit_runs(app, account_id, leads, exit)
-            await app.repos.lead_exits.move_mark(source, found)
-            if len(found) < MAX_READ:
-                break
-            before = found
 
 
 async def _closed_leads(app: App[LeadRepos]) -> None:
@@ -58,9 +53,11 @@ async def _exit(
 ) -> tuple[str, list[Any]]:
     match collection:
         case "suppressions":
-            return _suppressed(document), await app.repos.leads.by_address(account_id, _spellings(document["address"]))
+            return _suppressed(document), await app.repos.leads.by_address(
+                account_id, _spellings(document.get("address"))
+            )
         case "crm_events":
-            return EXIT_OF_EVENT[document["type"]], await _leads_of(app, account_id, document.get("data") or {})
+            return EXIT_OF_EVENT[document["type"]], await _leads_of(app, account_id, document.get("data"))
         case "calendar_events":
             attendees = document.get("attendees")
             addresses = (
@@ -80,8 +77,10 @@ def _spellings(address: object) -> list[str]:
     return sorted({str(address), str(address).lower()})
 
 
-async def _leads_of(app: App[LeadRepos], account_id: ObjectId, data: Document) -> list[Any]:
+async def _leads_of(app: App[LeadRepos], account_id: ObjectId, data: object) -> list[Any]:
     """The lead that an event or activity names, itself or by its deal."""
+    if not isinstance(data, Mapping):
+        return []
     if lead := object_id(data.get("lead_id")):
         return [lead]
     deal = object_id(data.get("deal_id"))

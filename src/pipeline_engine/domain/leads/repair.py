@@ -15,13 +15,14 @@ LAST_ROW = {"failed": "failed", "cancelled": "cancelled"}
 
 async def follow_truth(slice: Slice, entries: Sequence[Entry]) -> None:
     """Let the rows of claimed entries say what the entries say, where they do not."""
-    behind: dict[int, list[Entry]] = defaultdict(list)
+    behind: dict[tuple[int, Any], list[Entry]] = defaultdict(list)
     for entry in entries:
         if _is_behind(entry):
-            behind[entry.sequence].append(entry)
+            behind[entry.sequence, entry.document.get("opened_at")].append(entry)
     rows, account = slice.app.repos.lead_stage_actions, slice.account_id
-    for sequence, some in behind.items():
-        await rows.change_open(account, [one.id for one in some], {"status": "done"}, before=sequence)
+    for (sequence, opened_at), some in behind.items():
+        done = {"status": "done", "performed_at": opened_at}  # an action was opened when the one before had ended
+        await rows.change_open(account, [one.id for one in some], done, before=sequence)
         for entry in some:
             await rows.change(account, [entry.id], sequence, entry.position.row())
 
@@ -49,7 +50,7 @@ async def close_ended(slice: Slice, limit: int) -> int:
 async def _close(slice: Slice, entry: Mapping[str, Any]) -> None:
     rows, account = slice.app.repos.lead_stage_actions, slice.account_id
     if (current := entry.get("current_sequence")) is not None:
-        last = LAST_ROW.get(entry["status"], "done")
-        await rows.change_open(account, [entry["_id"]], {"status": "done"}, before=current)
-        await rows.change_open(account, [entry["_id"]], {"status": last}, before=current + 1)
+        last, at = LAST_ROW.get(entry["status"], "done"), {"performed_at": entry.get("left_at")}
+        await rows.change_open(account, [entry["_id"]], {"status": "done", **at}, before=current)
+        await rows.change_open(account, [entry["_id"]], {"status": last, **at}, before=current + 1)
     await rows.change_open(account, [entry["_id"]], {"status": "cancelled"})

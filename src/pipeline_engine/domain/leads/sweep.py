@@ -61,7 +61,7 @@ async def _kinds(app: App[LeadRepos], until: datetime) -> Kinds:
     kinds: Kinds = defaultdict(set)
     for one in sorted(due, key=_first_due):
         if account := object_id(one.get("account_id")):
-            kinds[account].add(ACTING.get(str(one.get("lane")), ENTER) if one.get("first") else ENTER)
+            kinds[account].add(ACTING.get(str(one["lane"]), INTERNAL) if one.get("lane") else ENTER)
     for account in _ids([*replies, *tasks]):
         kinds[account].add(INTERNAL)
     return kinds
