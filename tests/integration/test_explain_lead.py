@@ -109,6 +109,19 @@ async def test_what_happens_next(app: EngineApp, world: World) -> None:
         assert (found.next.what, why in found.next.why) == (what, True), (changes, found.next)
 
 
+async def test_an_action_over_the_limit_says_so(app: EngineApp, world: World) -> None:
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"limits": {"note": 1}}})
+    here = stage(world, NOTE)
+    leads = [entered(world, here)[0] for _ in range(3)]
+    await work(app, world)
+    found = [await explain(app, id) for id in leads]
+    (late, *_) = [one for one in found if one.status == "active"]
+
+    assert failing(late) == ["it is due"]
+    assert "the account's limit of 1 a minute may have put it off" in late.next.why
+    assert "1 actions of its type a minute" in [one.value for one in late.conditions]
+
+
 async def test_a_lead_that_never_entered_and_one_that_was_won(app: EngineApp, world: World) -> None:
     never = await explain(app, lead(world))
     assert (never.status, never.next.what) == ("none", "never")

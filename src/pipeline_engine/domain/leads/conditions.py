@@ -36,6 +36,8 @@ class Surroundings:
     active_leads: int
     """How many leads of the account are in running automation."""
     max_active: int
+    limit: int | None = None
+    """How many actions of the current one's type the account may perform a minute."""
 
 
 def of_lead(entry: Document | None, around: Surroundings) -> list[Condition]:
@@ -87,7 +89,7 @@ def of_entering(around: Surroundings, ahead: int) -> list[Condition]:
     return [Condition("a place is free for it", value, not full, waits)]
 
 
-def of_action(entry: Document, row: Document | None, now: datetime) -> list[Condition]:
+def of_action(entry: Document, row: Document | None, around: Surroundings, now: datetime) -> list[Condition]:
     """The action that the run is at can be performed, is due, and no process performs it."""
     if row is None:
         gone = Next("fails", now, "the row of its action is gone")
@@ -95,14 +97,14 @@ def of_action(entry: Document, row: Document | None, now: datetime) -> list[Cond
     fault = fault_of(row)
     refused = Next("fails", usable_date(entry.get("perform_at")), f"as its action is refused: {fault}")
     readable = Condition("its action can be read", fault or name_of(row), fault is None, refused)
-    return [readable, _due(entry, row, now), *_no_attempt_failed(entry), _free(entry, now)]
+    return [readable, _due(entry, row, around, now), *_no_attempt_failed(entry), _limit(around), _free(entry, now)]
 
 
-def _due(entry: Document, row: Document, now: datetime) -> Condition:
+def _due(entry: Document, row: Document, around: Surroundings, now: datetime) -> Condition:
     at = usable_date(entry.get("perform_at"))
     if at is None:
         return Condition("it is due", "no time", False, Next("waits", None, "for a due time"))
-    return Condition("it is due", at, at <= now, Next(*_when_due(entry, row), why=_why_due(entry, row)))
+    return Condition("it is due", at, at <= now, Next(*_when_due(entry, row), why=_why_due(entry, row, around)))
 
 
 def _when_due(entry: Document, row: Document) -> tuple[Any, datetime]:
@@ -110,7 +112,7 @@ def _when_due(entry: Document, row: Document) -> tuple[Any, datetime]:
     return what, entry["perform_at"]
 
 
-def _why_due(entry: Document, row: Document) -> str:
+def _why_due(entry: Document, row: Document, around: Surroundings) -> str:
     config = None if fault_of(row) else read_config(row)
     if isinstance(config, ResponseConfig) and entry.get("current_status") == "waiting_response":
         channel = "" if config.channel == "any" else f" by {config.channel}"
@@ -124,7 +126,15 @@ def _why_due(entry: Document, row: Document) -> str:
         return "when the wait is over"
     if entry.get("attempts") and entry.get("last_error"):
         return f"attempt {entry['attempts']} failed: {clean(str(entry['last_error']))}"
+    if around.limit is not None:
+        return f"when its due time comes: the account's limit of {around.limit:,} a minute may have put it off"
     return "when its due time comes"
+
+
+def _limit(around: Surroundings) -> Condition:
+    """Shown without effect: what is over the limit gets a later due time."""
+    value = "none" if around.limit is None else f"{around.limit:,} actions of its type a minute"
+    return Condition("limit of the account", value, None)
 
 
 def _no_attempt_failed(entry: Document) -> list[Condition]:

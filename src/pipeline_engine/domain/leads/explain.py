@@ -23,6 +23,7 @@ from pipeline_engine.domain.leads.conditions import (
     of_pauses,
 )
 from pipeline_engine.domain.leads.control import LeadRun, look_up
+from pipeline_engine.domain.leads.limits import limit_for
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.lead_repos import LeadRepos
@@ -89,15 +90,16 @@ async def _surroundings(app: App[LeadRepos], run: LeadRun) -> Surroundings:
         await records.one(name, id) if id else None
         for name, id in zip(("pipeline_stages", "pipelines"), ids, strict=True)
     ]
-    most = app.settings.leads_active_max
+    most, account = app.settings.leads_active_max, await app.shared.accounts.get(run.account_id)
     return Surroundings(
         lead=run.lead,
         stage=stage,
         pipeline=pipeline,
-        account=await app.shared.accounts.get(run.account_id),
+        account=account,
         account_active=await app.shared.references.account_is_active(run.account_id),
         active_leads=await app.repos.lead_stages.count_active(run.account_id, most),
         max_active=most,
+        limit=limit_for(app.settings, account, str(entry.get("current_type"))),
     )
 
 
@@ -111,7 +113,7 @@ async def _of_state(
         ahead = await app.repos.lead_records.count("lead_stages", run.account_id, before)
         return [*of_pauses(around, now), *of_entering(around, ahead)]
     if entry.get("status") == "active":
-        return [*of_pauses(around, now), *of_action(entry, row, now), *of_exits(around.stage)]
+        return [*of_pauses(around, now), *of_action(entry, row, around, now), *of_exits(around.stage)]
     return []
 
 
