@@ -118,10 +118,11 @@ class LeadStages(Leased):
         """How many leads of the account are in running automation, counted up to `most`."""
         return await self._own.count({"account_id": either(account_id), "status": "active"}, limit=most)
 
-    async def any_entering(self, account_id: ObjectId) -> bool:
+    async def any_entering(self, account_id: ObjectId, where: Document) -> bool:
         """Whether a lead of the account waits to be let in."""
-        query = {"account_id": either(account_id), "status": "entering", **self.unclaimed}
-        return await self._own.find_one(query, projection=["_id"]) is not None
+        query = {"account_id": either(account_id), "status": "entering", **where}
+        free = {"$and": [self.unclaimed, await self.available()]}
+        return await self._own.find_one({**query, **free}, projection=["_id"]) is not None
 
     async def claim_due(self, account_id: ObjectId, lane: str, limit: int, where: Document) -> list[Document]:
         """Claim up to `limit` entries of the account whose action of this lane is due, the longest due first."""

@@ -27,10 +27,15 @@ WorkOnce = Callable[[Slice], Awaitable[bool]]
 
 async def run_enter(app: App[LeadRepos], _cache: None, account_id: ObjectId) -> Outcome | None:
     """Let the account's leads into their stages, as far as its places reach."""
-    places = app.settings.leads_active_max
-    places -= await app.repos.lead_stages.count_active(account_id, places)
+    most = app.settings.leads_active_max
+    places = [most - await app.repos.lead_stages.count_active(account_id, most)]
     slice = await _begin(app, account_id, "enter")
-    return await _run(slice, partial(_enter_once, [places])) if slice else None
+    if slice is None:
+        return None
+    outcome = await _run(slice, partial(_enter_once, places))
+    if outcome is None and places[0] > 0 and await app.repos.lead_stages.any_entering(account_id, slice.where):
+        return Snooze()  # one came while this job was ending, when no other could be enqueued
+    return outcome
 
 
 async def run_acting(lane: str, app: App[LeadRepos], _cache: None, account_id: ObjectId) -> Outcome | None:

@@ -25,18 +25,17 @@ Kinds = dict[ObjectId, set[JobKind[ObjectId]]]
 async def find(app: App[LeadRepos]) -> list[Unit]:
     """Accounts of which something is due before the next sweep, the longest due first; their jobs wait for the rest."""
     until = app.clock.now() + timedelta(seconds=app.settings.leads_sweep_seconds)
-    kinds = await _kinds(app, until)
-    units = [
-        Unit(str(account), str(account), tuple((kind, account) for kind in some)) for account, some in kinds.items()
-    ]
-    return [*await _exits(app), *units[:MAX_ACCOUNTS]]
+    return [*await _exits(app), *_units(await _kinds(app, until))[:MAX_ACCOUNTS]]
 
 
 async def find_abandoned(app: App[LeadRepos]) -> list[Unit]:
-    """Accounts with entries whose holder has died."""
-    accounts = _ids(await app.repos.lead_stages.abandoned_accounts())
-    every = (ENTER, *ACTING.values())
-    return [Unit(str(account), str(account), tuple((kind, account) for kind in every)) for account in accounts]
+    """Accounts with entries whose holder has died, and what may not wait for the next sweep when the job that a change
+    woke was just ending: exits, replies and done tasks."""
+    kinds: Kinds = defaultdict(set)
+    for account in _ids(await app.repos.lead_stages.abandoned_accounts()):
+        kinds[account] |= {ENTER, *ACTING.values()}
+    await _add_signals(app, kinds)
+    return [*await _exits(app), *_units(kinds)]
 
 
 async def find_due_now(app: App[LeadRepos]) -> list[Unit]:
@@ -53,18 +52,25 @@ async def find_due_now(app: App[LeadRepos]) -> list[Unit]:
 
 
 async def _kinds(app: App[LeadRepos], until: datetime) -> Kinds:
-    due, replies, tasks = await asyncio.gather(
-        app.repos.lead_stages.due_accounts(until),
-        app.repos.lead_responses.waiting_accounts(),
-        app.repos.lead_tasks.waiting_accounts(),
-    )
     kinds: Kinds = defaultdict(set)
-    for one in sorted(due, key=_first_due):
+    for one in sorted(await app.repos.lead_stages.due_accounts(until), key=_first_due):
         if account := object_id(one.get("account_id")):
             kinds[account].add(ACTING.get(str(one["lane"]), INTERNAL) if one.get("lane") else ENTER)
-    for account in _ids([*replies, *tasks]):
-        kinds[account].add(INTERNAL)
+    await _add_signals(app, kinds)
     return kinds
+
+
+async def _add_signals(app: App[LeadRepos], kinds: Kinds) -> None:
+    """Add the accounts with replies or done tasks of which no run has taken notice."""
+    signals = app.repos.lead_responses.waiting_accounts(), app.repos.lead_tasks.waiting_accounts()
+    for account in _ids([account for accounts in await asyncio.gather(*signals) for account in accounts]):
+        kinds[account].add(INTERNAL)
+
+
+def _units(kinds: Kinds) -> list[Unit]:
+    return [
+        Unit(str(account), str(account), tuple((kind, account) for kind in some)) for account, some in kinds.items()
+    ]
 
 
 def _first_due(one: Mapping[str, Any]) -> float:
