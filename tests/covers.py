@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SYSTEMS = ("DI", "DA", "FC")  # the systems built so far
+SYSTEMS = ("DI", "DA", "FC", "LP")  # the systems built so far
 LATER = {
     "DI-20": "mails at the end of an import",
     "DI-X12": "detection of encodings",

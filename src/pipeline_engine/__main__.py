@@ -20,6 +20,7 @@ from pipeline_engine.cli import (
     funnels,
     imports,
     indexes,
+    leads,
     quarantine,
     queues,
     run_once,
@@ -39,6 +40,7 @@ program.add_typer(dlq.program, name="dlq")
 program.add_typer(quarantine.program, name="quarantine")
 program.add_typer(imports.program, name="imports")
 program.add_typer(funnels.program, name="funnels")
+program.add_typer(leads.program, name="leads")
 program.add_typer(explain.program, name="explain")
 program.add_typer(forecast.program, name="forecast")
 

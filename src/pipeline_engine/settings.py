@@ -104,6 +104,19 @@ class Settings(BaseSettings):
     )
     automation_log_days: Days = Field(90, description="how long automation_logs of ours are kept")
 
+    # Lead pipelines
+    leads_sweep_seconds: Seconds = Field(30, description="how often due actions of leads are looked for")
+    leads_slice_seconds: Seconds = Field(2, description="working time of one account before others get its place")
+    leads_batch: Count = Field(500, description="leads that one batch of internal actions claims")
+    leads_send_batch: Count = Field(100, description="leads that one batch of e-mails or texts claims")
+    leads_active_max: Count = Field(100_000, description="leads of one account in running automation; others queue")
+    leads_attempts: Count = Field(5, description="attempts before an action has failed")
+    leads_retry_seconds: Seconds = Field(4, description="pause after the first failed attempt; it doubles")
+    leads_moves_max: Count = Field(20, description="moves in a row without a wait before a lead is stopped")
+    leads_sla_seconds: Seconds = Field(120, description="an action that starts later after it was due is warned about")
+    leads_email_limit: Count | None = Field(None, description="e-mails of one account per minute, unless it has limits")
+    leads_sms_limit: Count | None = Field(None, description="texts of one account per minute, unless it has limits")
+
     # Funnel cloning
     funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
     funnels_per_run: Count = Field(3, description="the seed's funnels of one look; also of one account at a time")

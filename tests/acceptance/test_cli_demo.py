@@ -47,6 +47,9 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     assert in_stage > 100
     types = ("add_tag", "note", "reminder", "follower", "email", "stage", "mails received")
     assert [int(figures[type]) for type in types] == [in_stage] * len(types)
+    names = ("leads", "introduced by mail", "replied", "in 'responded'", "still waiting")
+    assert [int(figures[name]) for name in names] == [60, 60, 20, 20, 40]
+    assert "when nobody replies by email until then" in figures["one of these"]
     assert ran.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

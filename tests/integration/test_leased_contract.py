@@ -18,6 +18,7 @@ from pipeline_engine.repos.funnel_steps import FunnelSteps
 from pipeline_engine.repos.funnels import Funnels
 from pipeline_engine.repos.import_chunks import ImportChunks
 from pipeline_engine.repos.imports import Imports
+from pipeline_engine.repos.lead_stages import LeadStages
 from pipeline_engine.repos.lease import Lease
 from pipeline_engine.repos.leased import Leased
 from tests.support.engine_app import EngineApp
@@ -41,6 +42,7 @@ KINDS = {
     "automations": Kind(Automations, {"status": "ACTIVE", "module": "DEAL"}),
     "funnels": Kind(Funnels, {"pending": True}),
     "funnel.step": Kind(FunnelSteps, {"clone_state": "open"}),
+    "lead_stages": Kind(LeadStages, {"status": "entering"}),
 }
 
 pytestmark = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())

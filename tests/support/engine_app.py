@@ -12,15 +12,21 @@ from pipeline_engine.app import App
 from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.import_repos import ImportRepos
+from pipeline_engine.repos.lead_repos import LeadRepos
 from pipeline_engine.repos.store import Store
 from pipeline_engine.settings import Settings
 
 
 @dataclass(frozen=True)
-class AllRepos(ImportRepos, AutomationRepos, FunnelRepos):
+class AllRepos(ImportRepos, AutomationRepos, FunnelRepos, LeadRepos):
     @classmethod
     def open(cls, store: Store) -> AllRepos:
-        bundles = (ImportRepos.open(store), AutomationRepos.open(store), FunnelRepos.open(store))
+        bundles = (
+            ImportRepos.open(store),
+            AutomationRepos.open(store),
+            FunnelRepos.open(store),
+            LeadRepos.open(store),
+        )
         return cls(**{name: repo for bundle in bundles for name, repo in vars(bundle).items()})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_engine.domain.automations.limits import limit_of
+from pipeline_engine.domain.messages.limits import limit_of
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 import pipeline_engine
 from pipeline_engine import settings, workers
+from pipeline_engine.repos.shared_repos import SHARED_COLLECTIONS
 from pipeline_engine.workers.system import System
 
 DOMAIN = Path(inspect.getfile(pipeline_engine)).parent / "domain"
@@ -76,5 +77,5 @@ def test_a_system_that_is_switched_off_brings_no_collection_of_its_own(system: S
 
     assert system not in workers.enabled(off)
     others = {spec for other in workers.enabled(off) for spec in other.collections}
-    own = set(system.collections) - others
+    own = set(system.collections) - others - set(SHARED_COLLECTIONS)
     assert not own & set(workers.collections(off))

@@ -15,10 +15,12 @@ from pipeline_engine.domain.automations import explain as automations
 from pipeline_engine.domain.explanation import Condition
 from pipeline_engine.domain.funnels import explain as funnels
 from pipeline_engine.domain.imports import explain as imports
+from pipeline_engine.domain.leads import explain as leads
 from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import ENDED
+from pipeline_engine.repos.lead_repos import LeadRepos
 
 program = typer.Typer(help="Why something happened or did not, and what happens next.")
 
@@ -92,6 +94,25 @@ def clone(id: Annotated[str, typer.Argument(metavar="FUNNEL_ID")], as_json: AsJs
         screen.table(("step", "of", "state", "held by", "until (UTC)", "attempts", "last error"), rows)
     for warning in found.warnings:
         screen.line(f"warning: {warning}")
+
+
+@program.command("lead")
+def lead(id: Annotated[str, typer.Argument(metavar="LEAD_ID")], as_json: AsJson = False) -> None:
+    """Where a lead stands, why, and what is next. Exit code 1: there is no such lead."""
+    lead_id = read_id(id, "LEAD_ID")
+    found = ask(lambda app: leads.explain(app.with_repos(LeadRepos.open), lead_id))
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    screen = Screen()
+    subject = f"Action {found.action} of this lead" if found.action and found.status == "active" else "This lead's run"
+    screen.line(verdict(subject, found.next), "bold")
+    screen.facts([("lead", found.lead), ("stage", found.stage), ("status", found.status), ("action", found.action)])
+    screen.facts([("then", ", ".join(found.ahead))])
+    _findings(screen, found.conditions)
+    if found.history:
+        rows = [(one.at, one.source, one.state, one.detail) for one in found.history]
+        screen.table(("at (UTC)", "of", "state", "detail"), rows)
 
 
 def _findings(screen: Screen, conditions: Sequence[Condition]) -> None:

@@ -50,6 +50,16 @@ LOOKED_AT = {
     "no step is open": "steps",
     "its next run is due": "next run",
     "no process holds it": "held by",
+    "the lead is open": "status of the lead",
+    "has entered a stage": "entry into a stage",
+    "the run has not ended": "status of its run",
+    "stage is not paused": "pause of the stage",
+    "pipeline is not paused": "pause of the pipeline",
+    "account is not paused": "pause of the account",
+    "a place is free for it": "places for leads of the account",
+    "its action is known": "its action",
+    "its action can be read": "its action",
+    "it is due": "due at",
 }
 """By the name of a condition, what it looks at."""
 

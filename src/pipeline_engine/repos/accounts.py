@@ -10,12 +10,13 @@ from bson import ObjectId
 
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import either, object_id
+from pipeline_engine.repos.changes import changed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
 from pipeline_engine.repos.store import Store
 
-ACCOUNTS = CollectionSpec("_accounts")
+ACCOUNTS = CollectionSpec("_accounts", wakes=(changed("automation_paused"),))
 USERS = CollectionSpec("users", indexes=(index("account"),))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import DuplicateKeyError, WriteError
 
 from pipeline_engine.ids import either
+from pipeline_engine.repos.bulk_change import Changed, apply_change
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.deal_change import DealChange
 from pipeline_engine.repos.deals import DEALS
@@ -18,14 +17,6 @@ from pipeline_engine.repos.store import Store
 ORDER_OF_ENTRY = [("automation_starts", 1), ("_id", 1)]
 """The order in which deals entered the stage, which is that of the index."""
 MARKS = ("automation_triggered", "automation_failed", "automation_generation")
-
-
-@dataclass(frozen=True)
-class Changed:
-    """`everything`: all deals that were to be changed certainly are; `refused`: {id: the server's reason}."""
-
-    everything: bool
-    refused: Mapping[ObjectId, str]
 
 
 class AutomationDeals:
@@ -77,28 +68,7 @@ class AutomationDeals:
 
     async def apply_change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange) -> Changed:
         """Change those of `ids` that still match, and no other deal."""
-        # One deal that the server refuses stops the whole update. Those changed before it do not match a second time.
-        for update in change.updates():
-            try:
-                matched = await self._own.update_many({**query, "_id": {"$in": list(ids)}}, update)
-            except WriteError:
-                continue
-            return Changed(everything=matched == len(ids), refused={})
-        return Changed(everything=False, refused=await self._change_apart(query, ids, change))
-
-    async def _change_apart(
-        self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange
-    ) -> dict[ObjectId, str]:
-        """{id: why} of the refused deals, found by halving the ids until each refused deal is alone."""
-        try:
-            await self._own.update_many({**query, "_id": {"$in": list(ids)}}, change.expressions())
-        except WriteError as error:
-            if len(ids) == 1:
-                return {ids[0]: _why(error)}
-            middle = len(ids) // 2
-            first = await self._change_apart(query, ids[:middle], change)
-            return first | await self._change_apart(query, ids[middle:], change)
-        return {}
+        return await apply_change(self._own, query, ids, change)
 
     async def find_marks(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> list[Document]:
         """The marks of these deals: which automations were done, which failed, and their generations."""
@@ -109,11 +79,3 @@ class AutomationDeals:
         """The users who created the matching deals, and how many deals match."""
         found = await self._own.aggregate(query, {"$group": {"_id": "$created_by", "deals": {"$sum": 1}}})
         return [one["_id"] for one in found if one["_id"] is not None], sum(one["deals"] for one in found)
-
-
-def _why(error: WriteError) -> str:
-    if isinstance(error, DuplicateKeyError):
-        # The server's message would quote the other deal.
-        fields = (error.details or {}).get("keyPattern", {})
-        return f"another deal has the same {', '.join(fields)}"
-    return str((error.details or {}).get("errmsg"))

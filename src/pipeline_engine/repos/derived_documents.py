@@ -1,5 +1,5 @@
-"""Documents (notes, reminders) that an automation writes for a deal, under ids that a repeated attempt derives
-again."""
+"""Documents (notes, reminders, tasks) that the engine writes for a deal or a lead, under ids that a repeated attempt
+derives again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from pipeline_engine.repos.store import Store
 
 
 class DerivedDocuments:
-    def __init__(self, store: Store, collection: str) -> None:
+    def __init__(self, store: Store, collection: str, origin: Sequence[str] = ("automation", "deal_id")) -> None:
+        """`origin`: the fields that say for what a document was written."""
         self._own = store.collection(collection)
+        self._origin = list(origin)
 
     async def insert(self, documents: Sequence[Document]) -> dict[int, str]:
         """Insert the documents that are missing.
@@ -39,10 +41,13 @@ class DerivedDocuments:
 
     async def _ours(self, duplicates: Sequence[Document]) -> set[ObjectId]:
         """The ids of those documents that an earlier attempt has written."""
-        origins = {one["_id"]: (one["automation"], one["deal_id"]) for one in duplicates}
+        origins = {one["_id"]: self._origin_of(one) for one in duplicates}
         query = {"_id": {"$in": list(origins)}}
-        found = await self._own.everywhere.find(query, projection=["automation", "deal_id"])
-        return {one["_id"] for one in found if origins[one["_id"]] == (one.get("automation"), one.get("deal_id"))}
+        found = await self._own.everywhere.find(query, projection=self._origin)
+        return {one["_id"] for one in found if origins[one["_id"]] == self._origin_of(one)}
+
+    def _origin_of(self, document: Document) -> list[object]:
+        return [document.get(name) for name in self._origin]
 
     async def existing(self, account_id: ObjectId, automation_id: ObjectId, ids: Sequence[ObjectId]) -> set[ObjectId]:
         """Those of the ids under which this automation has written a document."""

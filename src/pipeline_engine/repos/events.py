@@ -24,7 +24,11 @@ from pipeline_engine.repos.store import Store
 RETENTION = timedelta(days=7)
 """Of socket events that were delivered or given up."""
 
-CRM_EVENTS = CollectionSpec("crm_events", indexes=(index("status", "occurred_at"),))
+CRM_EVENTS = CollectionSpec(
+    "crm_events",
+    indexes=(index("status", "occurred_at"),),
+    wakes=({**INSERTED, "fullDocument.type": {"$in": ["email.bounced", "deal.won"]}},),
+)
 OUTBOX = CollectionSpec("outbox", indexes=(index("state", "next_at"), EXPIRY_INDEX), wakes=(INSERTED,))
 
 

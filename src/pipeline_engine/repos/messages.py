@@ -8,6 +8,7 @@ from typing import Literal
 from bson import ObjectId
 
 from pipeline_engine.ids import either
+from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
 from pipeline_engine.repos.store import Store
@@ -17,6 +18,7 @@ Channel = Literal["email", "sms"]
 SUPPRESSIONS = CollectionSpec(
     "suppressions",
     indexes=(index("account_id", "address", "channel"),),
+    wakes=(INSERTED,),
 )
 
 

@@ -8,6 +8,7 @@ from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from pipeline_engine.ids import derived_id, either
+from pipeline_engine.repos.changes import changed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
 from pipeline_engine.repos.store import Store
@@ -17,7 +18,9 @@ PIPELINE_STAGES = CollectionSpec(
     indexes=(
         index("account_id", "pipeline_id", "name_key", unique=True, **having("name_key")),
         index("pipeline_id", "name_key"),
+        index("account_id", **having("automation_paused"), name="account_id_paused"),
     ),
+    wakes=(changed("automation_paused"),),
 )
 
 

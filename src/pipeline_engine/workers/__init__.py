@@ -14,11 +14,17 @@ from pipeline_engine.lanes import Lane
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.shared_repos import SHARED_COLLECTIONS
 from pipeline_engine.settings import Settings
-from pipeline_engine.workers import automations, events, funnels, imports
+from pipeline_engine.workers import automations, events, funnels, imports, leads
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
 
-SYSTEMS: tuple[System[Any], ...] = (imports.SYSTEM, automations.SYSTEM, funnels.SYSTEM, events.SYSTEM)
+SYSTEMS: tuple[System[Any], ...] = (
+    imports.SYSTEM,
+    automations.SYSTEM,
+    funnels.SYSTEM,
+    leads.SYSTEM,
+    events.SYSTEM,
+)
 
 
 def enabled(settings: Settings) -> list[System[Any]]:

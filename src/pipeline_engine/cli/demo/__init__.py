@@ -3,6 +3,7 @@
 demo_run.py     settings, screen, sinks          sample_crm.py     an account, and a CSV file of its deals
 deal_import.py  the file becomes deals           automations.py    what happens to the deals of one stage
 funnel_clone.py a funnel with pages, pictures and a form is cloned
+lead_pipeline.py  leads get a mail, and go on with or without a reply
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
@@ -15,6 +15,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.messages.group_commit import GroupCommit
 from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.domain.messages.send_result import (
+    MAX_ATTEMPTS,
     Change,
     Limited,
     Policy,
@@ -46,6 +47,8 @@ async def send_all(
     still_wanted: StillWanted,
     places: int,
     until: float,
+    attempts: int = MAX_ATTEMPTS,
+    results: dict[str, SendResult] | None = None,
 ) -> dict[str, SendResult]:
     """Send what may be sent of {unit key: what sends it, or why there is nothing to send}, `places` calls at a time.
 
@@ -53,27 +56,28 @@ async def send_all(
     record by then: so a crash leaves at most `places` units of which it is not known whether they were sent.
 
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
-    `until` (monotonic) came; each place sends one however late it is.
+    `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when it comes.
 
     Raises: LeaseLost when the lease may have run out.
     """
-    results = {key: not_composed(one) for key, one in units.items() if isinstance(one, Exception)}
+    results = {} if results is None else results
+    results |= {key: not_composed(one) for key, one in units.items() if isinstance(one, Exception)}
     senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
     known = await app.shared.effects.records(account_id, list(senders))
     policy = _policy(app, channel)
-    results |= {key: end for key, record in known.items() if (end := settled(record, policy))}
+    results |= {key: end for key, record in known.items() if (end := settled(record, policy, attempts))}
 
     async def write(changes: Sequence[Begin | End]) -> Sequence[bool | Exception]:
         return await app.shared.effects.write(account_id, changes)
 
     keys = [key for key in senders if key not in results]
     async with GroupCommit(write, min(places, len(keys))) as commit, Wanted(keys, still_wanted, places) as wanted:
-        sending = _Sending(app, channel, policy, senders, known, wanted, until, commit)
+        sending = _Sending(app, channel, policy, senders, known, wanted, until, commit, attempts, results)
         # When one place breaks, the others end what they began.
         ended = await asyncio.gather(*(sending.work_off() for _ in range(places)), return_exceptions=True)
     for failure in filter(None, ended):
         raise failure
-    return results | sending.results
+    return results
 
 
 @dataclass
@@ -87,9 +91,10 @@ class _Sending:
     wanted: Wanted
     until: float
     commit: GroupCommit[Begin | End, bool]
+    attempts: int
+    results: dict[str, SendResult]
     limited: bool = False
     """A call met a limit, so no further one is begun."""
-    results: dict[str, SendResult] = field(default_factory=dict)
 
     async def work_off(self) -> None:
         """One place: send unit after unit, each as soon as its attempt is recorded."""
@@ -129,7 +134,7 @@ class _Sending:
         try:
             return delivered(await self.senders[key](key, recorded))
         except Exception as error:
-            return failed(error, attempt, self.policy)
+            return failed(error, attempt, self.policy, self.attempts)
 
 
 def _policy(app: App, channel: str) -> Policy:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
 
 MAX_ATTEMPTS = 3
-"""Calls to the provider over all crashes."""
+"""Calls to the provider over all crashes, where a system does not allow more."""
 MAX_DOUBTS = 2
 """Calls that may have sent it without the engine knowing; one more would make a third copy possible."""
 UNKNOWN = "it may have gone out: the call was not confirmed, so it is not sent again by itself"
@@ -61,7 +61,7 @@ def not_composed(reason: Exception) -> SendResult:
     return Limited(reason.retry_after) if isinstance(reason, RateLimited) else GivenUp(str(reason), 0)
 
 
-def settled(record: Mapping[str, Any], policy: Policy) -> SendResult | None:
+def settled(record: Mapping[str, Any], policy: Policy, most: int = MAX_ATTEMPTS) -> SendResult | None:
     """The end that the record of earlier attempts stands for; None when another attempt is due."""
     attempts = record["attempts"]
     if record["state"] == "sent":
@@ -71,8 +71,8 @@ def settled(record: Mapping[str, Any], policy: Policy) -> SendResult | None:
     doubts = record.get("doubts", 0) + (record["state"] in ("sending", "unknown"))
     if doubts >= (MAX_DOUBTS if policy == "resend" else 1):
         return GivenUp(UNKNOWN, attempts)
-    if attempts >= MAX_ATTEMPTS:
-        return GivenUp(record.get("error") or f"{MAX_ATTEMPTS} attempts without an answer", attempts)
+    if attempts >= most:
+        return GivenUp(record.get("error") or f"{most} attempts without an answer", attempts)
     return None
 
 
@@ -81,7 +81,7 @@ def delivered(provider_id: str | None) -> tuple[SendResult, Change]:
     return Delivered(), {"state": "sent", "provider_id": provider_id, "error": None}
 
 
-def failed(error: Exception, attempt: int, policy: Policy) -> tuple[SendResult, Change]:
+def failed(error: Exception, attempt: int, policy: Policy, most: int = MAX_ATTEMPTS) -> tuple[SendResult, Change]:
     """The end of a call that raised `error` as the unit's `attempt`th, and the change of its record."""
     match error:
         case RateLimited():
@@ -90,13 +90,13 @@ def failed(error: Exception, attempt: int, policy: Policy) -> tuple[SendResult, 
         case Permanent():
             return GivenUp(str(error), attempt), {"state": "failed", "error": str(error)}
         case Transient():
-            state = "planned" if attempt < MAX_ATTEMPTS else "failed"
-            return _retried(str(error), attempt), {"state": state, "error": str(error)}
+            state = "planned" if attempt < most else "failed"
+            return _retried(str(error), attempt, most), {"state": state, "error": str(error)}
     # Unknown, a time-out or a fault of the engine's own: the message may have gone out.
     reason = str(error) if isinstance(error, Unknown) else type(error).__name__
     change = {"state": "unknown", "ambiguous": True, "error": reason}
-    return GivenUp(UNKNOWN, attempt) if policy == "park" else _retried(reason, attempt), change
+    return GivenUp(UNKNOWN, attempt) if policy == "park" else _retried(reason, attempt, most), change
 
 
-def _retried(error: str, attempts: int) -> SendResult:
-    return NotYet(error, attempts) if attempts < MAX_ATTEMPTS else GivenUp(error, attempts)
+def _retried(error: str, attempts: int, most: int) -> SendResult:
+    return NotYet(error, attempts) if attempts < most else GivenUp(error, attempts)

@@ -1,0 +1,1 @@
+"""Lead pipelines: the actions of a stage, one after the other, on every lead that enters it."""

@@ -1,0 +1,1 @@
+"""The actions of lead pipelines: one file and one row of `table.py` per type."""

@@ -1,0 +1,58 @@
+"""Ends runs from outside, whatever action they are at and whoever holds them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.leads.jobs import ENTER, wake
+from pipeline_engine.domain.leads.schedule import RunEnd
+from pipeline_engine.repos.lead_repos import LeadRepos
+from pipeline_engine.repos.lead_stages import OPEN
+
+EXITS: Mapping[str, bool] = {"reply": False, "unsubscribed": True, "bounced": True, "won": True, "meeting": True}
+"""What can end a lead's run, and whether it does where the stage says nothing."""
+REASONS = {"reply": "replied", "meeting": "a meeting was made"}
+
+
+async def end_runs(app: App[LeadRepos], account_id: ObjectId, ids: Sequence[Any], end: RunEnd) -> int:
+    """End those of these entries that are open; what a run that holds one still does changes nothing in it. Returns
+    how many were ended."""
+    query = {"_id": {"$in": list(ids)}, "status": {"$in": list(OPEN)}}
+    seized = await app.repos.lead_stages.seize(account_id, query, end.document(app.clock.now()))
+    if seized:
+        await close_rows(app, account_id, seized)
+        await wake(app, [ENTER], account_id)
+    return len(seized)
+
+
+async def close_rows(app: App[LeadRepos], account_id: ObjectId, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write into the rows of claimed entries whose run has ended that nothing more happens, and release the entries."""
+    by_claim: dict[Any, list[Any]] = defaultdict(list)
+    for entry in entries:
+        by_claim[entry["claim_id"]].append(entry["_id"])
+    for claim_id, ids in by_claim.items():
+        await app.repos.lead_stage_actions.change_open(account_id, ids, {"status": "cancelled"})
+        await app.repos.lead_stages.release_many(account_id, claim_id, ids)
+
+
+async def exit_runs(app: App[LeadRepos], account_id: ObjectId, leads: Sequence[Any], exit: str) -> int:
+    """End the runs of these leads whose stage lets this exit end them; `lost` always does. Returns how many."""
+    both = [
+        form for lead in leads for form in {lead, str(lead), *([ObjectId(lead)] if ObjectId.is_valid(lead) else [])}
+    ]
+    found = await app.repos.lead_stages.find_open(account_id, both, "stage_id")
+    stages = await app.repos.lead_pauses.stages(account_id, [one["stage_id"] for one in found])
+    ids = [one["_id"] for one in found if ends_run(stages.get(str(one["stage_id"]), {}), exit)]
+    return await end_runs(app, account_id, ids, RunEnd("cancelled", REASONS.get(exit, exit))) if ids else 0
+
+
+def ends_run(stage: Mapping[str, Any], exit: str) -> bool:
+    """Whether this exit ends the runs of leads in the stage."""
+    exits = stage.get("exits")
+    value = exits.get(exit) if isinstance(exits, Mapping) else None
+    return value if isinstance(value, bool) else EXITS.get(exit, True)

@@ -1,0 +1,142 @@
+"""Sends one message to each of many leads; how each send ended is known as soon as it has ended, so that one slow
+call does not hold up the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import random
+from typing import TypeVar
+
+from bson import ObjectId
+
+from pipeline_engine.domain.leads.jobs import ACTING, RACE_SECONDS, wake_at
+from pipeline_engine.domain.leads.schedule import Position
+from pipeline_engine.domain.leads.work import Entry, Performed, Result, Results, Slice, Stay, failed
+from pipeline_engine.domain.messages.compose import Texts
+from pipeline_engine.domain.messages.merge_fields import MergeRecords
+from pipeline_engine.domain.messages.message import Deliver, Message, senders
+from pipeline_engine.domain.messages.send_all import send_all
+from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet, SendResult
+from pipeline_engine.lanes import Backoff
+from pipeline_engine.providers.renderer import NotRendered
+from pipeline_engine.repos.messages import Channel
+
+PLACES = 5
+"""Calls of one job at a time: at most so many sends are in doubt after a kill."""
+LOOK_SECONDS = 0.05
+"""How often the ends of sends are taken up while others are under way."""
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+Compose = Callable[..., Awaitable[list[AnyMessage | NotRendered]]]
+
+
+async def send_to_leads(
+    slice: Slice, entries: Sequence[Entry], channel: Channel, template: Texts, compose: Compose[AnyMessage]
+) -> AsyncIterator[Results]:
+    """Send to each of the leads what `compose` makes of the template."""
+    records: list[MergeRecords] = [{"lead": lead} for lead in await _leads(slice, entries)]
+    messages = senders(slice.app, await compose(slice.app, slice.account_id, template, records))
+    units = dict(zip(map(unit_key, entries), messages, strict=True))
+    async for results in _as_they_end(slice, {unit_key(entry): entry for entry in entries}, channel, units):
+        yield results
+
+
+def unit_key(entry: Entry) -> str:
+    """The key under which `effects` has the send; `leads retry` makes it another one."""
+    repeats = entry.document.get("repeats")
+    return f"lead:{entry.id}:{entry.sequence}" + (f".{repeats}" if repeats else "")
+
+
+async def _leads(slice: Slice, entries: Sequence[Entry]) -> list[dict[str, object]]:
+    found = await slice.app.repos.leads.full(slice.account_id, [entry.lead["_id"] for entry in entries])
+    return [found.get(str(entry.lead["_id"]), dict(entry.lead)) for entry in entries]
+
+
+async def _as_they_end(
+    slice: Slice, entries: dict[str, Entry], channel: Channel, units: dict[str, Deliver | Exception]
+) -> AsyncIterator[Results]:
+    ended: dict[str, SendResult] = {}
+    sending = asyncio.create_task(
+        send_all(
+            slice.app,
+            slice.account_id,
+            channel,
+            units,
+            still_wanted=_still_held(slice, entries),
+            places=PLACES,
+            until=slice.until,
+            attempts=slice.app.settings.leads_attempts,
+            results=ended,
+        )
+    )
+    try:
+        taken: set[str] = set()
+        hanging = False
+        while not sending.done():
+            await asyncio.wait([sending], timeout=LOOK_SECONDS)
+            if new := {key: ended[key] for key in ended.keys() - taken}:
+                taken |= new.keys()
+                yield [(entries[key], _result(slice, entries[key], result)) for key, result in new.items()]
+            if not hanging and time.monotonic() > slice.until + 1:
+                hanging = True
+                await _let_others_go_on(slice)
+        await sending
+        yield _left_over(slice, [entry for key, entry in entries.items() if key not in taken], ended)
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def _let_others_go_on(slice: Slice) -> None:
+    """A call hangs: another job of the account takes what else is due."""
+    now = slice.app.clock.now()
+    at = now + timedelta(seconds=RACE_SECONDS)
+    await wake_at(slice.app, ACTING[slice.lane], slice.account_id, at, now)
+
+
+def _still_held(slice: Slice, entries: dict[str, Entry]) -> Callable[[Collection[str]], Awaitable[Collection[str]]]:
+    async def still_held(keys: Collection[str]) -> Collection[str]:
+        by_claim: dict[ObjectId, list[str]] = {}
+        for key in keys:
+            by_claim.setdefault(entries[key].document["claim_id"], []).append(key)
+        held: set[str] = set()
+        for claim_id, some in by_claim.items():
+            ids = {entries[key].id: key for key in some}
+            mine = await slice.app.repos.lead_stages.still_held(slice.account_id, claim_id, list(ids))
+            held |= {ids[id] for id in mine}
+        return held
+
+    return still_held
+
+
+def _result(slice: Slice, entry: Entry, result: SendResult) -> Result:
+    match result:
+        case Delivered():
+            return Performed()
+        case GivenUp(error):
+            return failed(error)
+        case Limited(after):
+            return Stay(replace(entry.position, perform_at=slice.app.clock.now() + timedelta(seconds=after)))
+        case NotYet(error, attempts):
+            return Stay(retried(slice, entry, attempts, error))
+
+
+def _left_over(slice: Slice, entries: Sequence[Entry], ended: dict[str, SendResult]) -> Results:
+    """What ended last, and what was not begun: behind a provider's limit it is due when that allows it."""
+    rest = max((result.after for result in ended.values() if isinstance(result, Limited)), default=None)
+    results: list[tuple[Entry, Result]] = []
+    for entry in entries:
+        result = ended.get(unit_key(entry), Limited(rest) if rest is not None else None)
+        results.append((entry, _result(slice, entry, result) if result else Stay()))
+    return results
+
+
+def retried(slice: Slice, entry: Entry, attempts: int, error: str) -> Position:
+    """The position after a failed attempt: due again after a pause that doubles, with jitter."""
+    pause = Backoff.doubling(slice.app.settings.leads_retry_seconds).delay(max(1, attempts), random)
+    at: datetime = slice.app.clock.now() + timedelta(seconds=pause)
+    return replace(entry.position, perform_at=at, attempts=attempts, error=error, current_status="pending")
