@@ -158,12 +158,8 @@ class Funnels(Leased):
 
     async def find_abandoned(self) -> list[Document]:
         """Clones whose process died while it planned them or cleared them away, oldest first."""
-        query = {
-            "in_progress": True,
-            **NOT_PLANNED,
-            "lease_until": {"$ne": None},
-            "$and": [FREE, await self.available()],
-        }
+        begun = {"in_progress": True, "lease_until": {"$ne": None}, **NOT_PLANNED}
+        query = {**begun, "$and": [FREE, await self.available()]}
         return await self._all.find(query, sort=[("_id", 1)], projection=["account_id"])
 
     async def hand_to_steps(self, held: Mapping[str, Any]) -> Document | None:
