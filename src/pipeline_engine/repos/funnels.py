@@ -42,12 +42,7 @@ HAS_PLAN: Document = {
 }
 NOT_PLANNED: Document = {"$expr": {"$not": [HAS_PLAN]}}
 # Steps of a plan are worked off only while the clone is in progress, so without that the plan counts for nothing.
-IS_DUE: Document = {
-    "$or": [
-        {"pending": True, "in_progress": {"$ne": True}},
-        {"$or": [{"pending": True}, {"in_progress": True}], **NOT_PLANNED},
-    ]
-}
+IS_DUE: Document = {"$or": [{"pending": True, "in_progress": {"$ne": True}}, {"in_progress": True, **NOT_PLANNED}]}
 PLANNED: Document = {"in_progress": True, "clone.planned": True, "$expr": HAS_PLAN}
 IS_OVER: Document = {"$eq": [{"$type": "$clone.finished_at"}, "date"]}
 NO_FAILURES: Document = {"clone.failures": 0, "clone.crashes": 0}
@@ -163,12 +158,8 @@ class Funnels(Leased):
 
     async def find_abandoned(self) -> list[Document]:
         """Clones whose process died while it planned them or cleared them away, oldest first."""
-        query = {
-            "in_progress": True,
-            **NOT_PLANNED,
-            "lease_until": {"$ne": None},
-            "$and": [FREE, await self.available()],
-        }
+        begun = {"in_progress": True, "lease_until": {"$ne": None}, **NOT_PLANNED}
+        query = {**begun, "$and": [FREE, await self.available()]}
         return await self._all.find(query, sort=[("_id", 1)], projection=["account_id"])
 
     async def hand_to_steps(self, held: Mapping[str, Any]) -> Document | None:
