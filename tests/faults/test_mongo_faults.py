@@ -104,6 +104,7 @@ async def test_an_import_goes_on_after_an_outage(
     assert attempts == 1
 
 
+@pytest.mark.slow
 async def test_a_daemon_drains_unready_and_ends_in_time_while_mongodb_hangs(
     mongo_drill: ImportDrill, own_mongo: Mongo, figure: list[str]
 ) -> None:

@@ -107,7 +107,7 @@ async def slow_s3(servers: dict[str, str]) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [pytest.param(kills, marks=pytest.mark.slow) for kills in (3, 20)])
 @pytest.mark.covers("FC-12", "FC-X2", "FC-X8")
 async def test_kills_in_a_clone_of_ten_steps(
     clone_drill: CloneDrill, slow_s3: Proxy, figure: list[str], kills: int

@@ -33,6 +33,7 @@ def as_engine(environment: dict[str, str], own_redis: Redis) -> dict[str, str]:
     return {**environment, "REDIS_URL": url, "REDIS_PREFIX": "pe:"}
 
 
+@pytest.mark.slow
 async def test_daemon_and_commands_need_no_other_rights(
     as_engine: dict[str, str], own_redis: Redis, world: World, tmp_path: Path
 ) -> None:

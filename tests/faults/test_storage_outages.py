@@ -41,6 +41,7 @@ async def busy_server() -> AsyncIterator[tuple[str, int]]:
         yield server.sockets[0].getsockname()
 
 
+@pytest.mark.slow
 async def test_a_body_that_breaks_off_again_and_again(drill: ImportDrill, proxy: Proxy, figure: list[str]) -> None:
     proxy.set(Fault(cut_after=100_000))
     drill.plan.plant(FILE)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.leads.config import ResponseConfig
 
 Document = Mapping[str, Any]
+ID_PRECISION = timedelta(seconds=1)
 
 
 def received_at(response: Document) -> datetime:
-    """When the reply came: `received_at`, or when its document was made."""
+    """When the reply came: `received_at`, or when its document was made, at the latest (an id has whole seconds)."""
     moment = usable_date(response.get("received_at")) or usable_date(response.get("createdAt"))
-    return moment or response["_id"].generation_time
+    return moment or response["_id"].generation_time + ID_PRECISION
 
 
 def is_reply(response: Document) -> bool:
