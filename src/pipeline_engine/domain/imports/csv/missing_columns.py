@@ -18,6 +18,8 @@ def missing_columns(missing: Mapping[str, str], columns: Sequence[str]) -> str:
     """Return what a person needs to mend the mapping: `missing` is {column: target}, `columns` are the file's."""
     names = [name for name in columns if name.strip()]
     found = f"its {len(names)} columns are {listed(names)}" if len(names) != 1 else f"its one column is {listed(names)}"
+    if not names:
+        found = "none of its columns has a name"
     asked = list(missing)[:MAX_HINTS]
     hints = [f"{quoted(near)} may be meant by {quoted(one)}" for one in asked if (near := nearest_name(one, names))]
     many = "s" if len(missing) > 1 else ""
