@@ -49,7 +49,7 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     assert [int(figures[type]) for type in types] == [in_stage] * len(types)
     names = ("leads", "introduced by mail", "replied", "in 'responded'", "still waiting")
     assert [int(figures[name]) for name in names] == [60, 60, 20, 20, 40]
-    assert "when nobody replies by email until then" in figures["one of these"]
+    assert "when the lead has not replied by email until then" in figures["one of these"]
     assert ran.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

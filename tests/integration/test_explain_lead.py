@@ -45,7 +45,7 @@ async def test_a_wait_for_a_reply_says_both_ways(app: EngineApp, world: World) -
     reply(world, id, "email", auto=True)
     found = await explain(app, id)
 
-    assert "when nobody replies by sms until then: the run then is completed" in found.next.why
+    assert "when the lead has not replied by sms until then: the run then is completed" in found.next.why
     assert f"with a reply it moves to stage {there} at once" in found.next.why
     assert [one.state for one in found.history if one.source == "reply"] == ["automatic"]
 

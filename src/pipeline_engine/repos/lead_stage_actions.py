@@ -31,7 +31,7 @@ PIPELINE_STAGE_ACTIONS = CollectionSpec("pipeline_stage_actions", indexes=(index
 
 
 def row_id(lead_stage_id: Any, sequence: int) -> ObjectId:
-    """The `_id` of a row, the same whoever inserts it."""
+    """The `_id` of a row, the same in every daemon and attempt that inserts it."""
     return derived_id("lead_stage_action", lead_stage_id, sequence)
 
 

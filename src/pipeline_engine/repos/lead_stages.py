@@ -64,7 +64,7 @@ LEAD_STAGES = CollectionSpec(
 
 class LeadStages(Leased):
     """Claimed one at a time or, as jobs do, many together. Each claim of many has a `claim_id` of its own, so a write
-    with the `claim_id` in its filter changes only what nobody has claimed since."""
+    with the `claim_id` in its filter changes only what no other run has claimed since."""
 
     spec = LEAD_STAGES
     due: ClassVar[Document] = {"status": {"$in": list(OPEN)}}

@@ -123,7 +123,7 @@ ROWS: tuple[Row, ...] = (
         "automations",
         _automation,
         is_open={"run.id": {"$exists": True}},
-        # A pause of more than a year counts as absent.
+        # To the engine, a pause of more than a year counts as absent.
         failed={"paused_until": {"$gt": datetime.now(UTC), "$lt": datetime.now(UTC) + timedelta(days=366)}},
         reasons=("paused_reason",),
         own={"deals": DEAL_FIELDS},

@@ -1,6 +1,6 @@
 """Leaves out rows whose deal the account already has, where `additional_data.duplicates` asks for it.
 
-Chunks of such an import run one after the other, so of two equal rows the first becomes the deal, whatever happens.
+Chunks of such an import run one after the other, so of two equal rows the first becomes the deal, also after a crash.
 """
 
 from __future__ import annotations

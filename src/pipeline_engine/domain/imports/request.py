@@ -121,7 +121,7 @@ async def refuse_foreign(app: App[ImportRepos], request: ImportRequest) -> None:
 async def refuse_unknown(app: App[ImportRepos], request: ImportRequest) -> None:
     """Return if account, user and pipeline exist, as far as the CRM keeps such documents here.
 
-    A run does not ask this: the CRM may keep them elsewhere. Whoever submits a file by hand may have mistyped an id.
+    A run does not ask this: the CRM may keep them elsewhere. An operator who submits a file may have mistyped an id.
     Raises: ImportRefused `unknown` naming what does not exist.
     """
     named = {"_accounts": request.account_id, "users": request.user_id, "pipelines": request.pipeline_id}

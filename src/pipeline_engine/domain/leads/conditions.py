@@ -117,7 +117,7 @@ def _why_due(entry: Document, row: Document, around: Surroundings) -> str:
     if isinstance(config, ResponseConfig) and entry.get("current_status") == "waiting_response":
         channel = "" if config.channel == "any" else f" by {config.channel}"
         return (
-            f"when nobody replies{channel} until then: the run then {_branch(config.on_timeout)}, "
+            f"when the lead has not replied{channel} until then: the run then {_branch(config.on_timeout)}, "
             f"and with a reply it {_branch(config.on_response)} at once"
         )
     if isinstance(config, TaskConfig) and entry.get("current_status") == "waiting_task":

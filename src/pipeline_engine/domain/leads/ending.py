@@ -1,4 +1,4 @@
-"""Ends runs from outside, whatever action they are at and whoever holds them."""
+"""Ends the runs of leads from outside, at any action, also those that a daemon is working on."""
 
 from __future__ import annotations
 

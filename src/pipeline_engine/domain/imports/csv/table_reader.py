@@ -20,7 +20,7 @@ LINE_END = re.compile("\r\n?|\n")
 
 
 class Format(NamedTuple):
-    """How cells are told apart; `delimiter` '' = a single column, `escape` 'double', 'backslash' or ''."""
+    """How a reader tells cells apart: `delimiter` '' = a single column, `escape` 'double', 'backslash' or ''."""
 
     delimiter: str
     quote: str = '"'
