@@ -118,9 +118,8 @@ async def test_malformed_events_do_not_stop_the_relay(world: World, app: EngineA
     for number, events in enumerate([*MALFORMED, [sent]]):
         world.db["queues"].insert_one({"source": "deals", "status": "failed", "n": number, "events_due": events})
     world.db["queues"].insert_one({"_id": str(ObjectId()), "source": "deals", "status": "failed", "events_due": [sent]})
-    world.db["outbox"].insert_many(
-        [{"_id": id, "state": "waiting", "next_at": app.clock.now()} for id in ("no account", 5, ObjectId())]
-    )
+    odd: list[Any] = ["no account", 5, ObjectId(), {"an": "object"}]
+    world.db["outbox"].insert_many([{"_id": id, "state": "waiting", "next_at": app.clock.now()} for id in odd])
 
     await run_once(configured, ["events.outbox"])
 

@@ -84,7 +84,7 @@ async def find(app: App) -> list[Unit]:
     left = [unit for spec in _sources(app).values() for unit in await _left_behind(app, spec)]
     waiting = await app.shared.events.find_due(MAX_FOUND)
     job = tuple((DELIVER, message["_id"]) for message in waiting[:1])
-    return [*left, *(Unit(message["_id"], str(message.get("account_id")), job) for message in waiting)]
+    return [*left, *(Unit(str(message["_id"]), str(message.get("account_id")), job) for message in waiting)]
 
 
 def _sources(app: App) -> dict[str, CollectionSpec]:
