@@ -38,7 +38,7 @@ class Engine:
         self.scopes = {system.name: app.with_repos(system.open_repos) for system in workers.SYSTEMS}
         """{name of a system: the app with that system's repos}, also of systems that are switched off."""
         systems = workers.enabled(app.settings)
-        lanes = [lane for system in systems for lane in system.lanes]
+        lanes = [system.tune(lane, app.settings) for system in systems for lane in system.lanes]
         self.lanes = [lane.name for lane in lanes]
         self.worker_pool = WorkerPool(
             app.settings.redis,

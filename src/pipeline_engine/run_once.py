@@ -27,6 +27,9 @@ POLL_SECONDS = 0.1
 EVENTS_TIMEOUT = 10.0
 """Seconds for delivering the events of this pass; what was not delivered by then waits for a daemon."""
 
+Scoped = tuple[Sweep[Any], App[Any]]
+"""A sweep with the app that it takes."""
+
 log = logs.get(__name__)
 
 
@@ -60,7 +63,8 @@ def chosen(names: Sequence[str], settings: Settings) -> list[str]:
     known = workers.sweeps()
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"no such sweep: {', '.join(map(logs.visible, unknown))}; there are {', '.join(known)}")
-    return list(names) or [name for name, (system, _) in known.items() if system.enabled(settings)]
+    switched_on = [name for name, (system, sweep) in known.items() if system.enabled(settings) and not sweep.joins]
+    return list(names) or switched_on
 
 
 async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
@@ -89,35 +93,44 @@ async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
 
 
 async def _run(engine: Engine, name: str, ran: Counter[str]) -> Result:
-    system, sweep = workers.sweeps()[name]
-    app = engine.scopes[system.name]
-    if not system.enabled(app.settings):
+    settings = engine.app.settings
+    system, _ = workers.sweeps()[name]
+    if not system.enabled(settings):
         return Result(name, skipped="switched off")
     started, before = time.monotonic(), ran.total()
-    claimed = await sweep.count_claimed(app)
-    units = await _work_off(engine, app, sweep)
-    outcomes = Counter((await sweep.outcomes(app, units)).values())
+    group = [(sweep, engine.scopes[system.name]) for system, sweep in workers.group(name, settings)]
+    claimed = sum([await sweep.count_claimed(app) for sweep, app in group])
+    found = await _work_off(engine, group)
+    words = [word for (sweep, app), ids in found for word in (await sweep.outcomes(app, ids)).values()]
+    units, outcomes = claimed + sum(len(ids) for _, ids in found), Counter(words)
     return Result(
         name=name,
-        units=len(units) + claimed,
+        units=units,
         jobs=ran.total() - before,
         succeeded=outcomes["succeeded"],
         failed=outcomes["failed"],
-        busy=len(units) + claimed - outcomes["succeeded"] - outcomes["failed"],
+        busy=units - outcomes["succeeded"] - outcomes["failed"],
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-async def _work_off(engine: Engine, app: App[Any], sweep: Sweep[Any]) -> list[str]:
-    """Sweep until it finds no new unit, each time waiting for the dispatched jobs. Returns the ids of all units."""
-    units: set[str] = set()
-    # A sweep finds a limited number of units at a time. A unit found for the second time has been run.
-    find = sweep.find_due_now or sweep.find
-    while fresh := [unit for unit in await look(app, partial(find, app)) if unit.id not in units]:
-        units.update(unit.id for unit in fresh)
-        await dispatch(app, fresh)
-        await _until_empty(engine, app)
-    return list(units)
+async def _work_off(engine: Engine, group: Sequence[Scoped]) -> list[tuple[Scoped, list[str]]]:
+    """Sweep until no sweep of the group finds a new unit, each time waiting for the dispatched jobs, which may make
+    work for another sweep of the group. Returns the ids of all units, by sweep."""
+    units: list[set[str]] = [set() for _ in group]
+    found_any = True
+    while found_any:
+        found_any = False
+        for (sweep, app), known in zip(group, units, strict=True):
+            # A sweep finds a limited number of units at a time. A unit found for the second time has been run.
+            find = sweep.find_due_now or sweep.find
+            fresh = [unit for unit in await look(app, partial(find, app)) if unit.id not in known]
+            if fresh:
+                found_any = True
+                known.update(unit.id for unit in fresh)
+                await dispatch(app, fresh)
+                await _until_empty(engine, app)
+    return [(scoped, list(ids)) for scoped, ids in zip(group, units, strict=True)]
 
 
 async def _deliver_events(engine: Engine) -> int:
@@ -127,7 +140,7 @@ async def _deliver_events(engine: Engine) -> int:
         async with asyncio.timeout(EVENTS_TIMEOUT):
             for sweep, scope in engine.sweeps():
                 if sweep.carries_events:
-                    await _work_off(engine, scope, sweep)
+                    await _work_off(engine, [(sweep, scope)])
     except TimeoutError:
         log.warning("events.not_delivered_in_time", seconds=EVENTS_TIMEOUT)
     return await app.shared.events.count_waiting()

@@ -42,6 +42,12 @@ def sweeps() -> dict[str, tuple[System[Any], Sweep[Any]]]:
     return {sweep.name: (system, sweep) for system in SYSTEMS for sweep in system.sweeps}
 
 
+def group(name: str, settings: Settings) -> list[tuple[System[Any], Sweep[Any]]]:
+    """The sweep of this name and those of enabled systems that join it: what `run-once` runs under the name."""
+    joined = [one for one in sweeps().values() if one[1].joins == name and one[0].enabled(settings)]
+    return [sweeps()[name], *joined]
+
+
 def collections(settings: Settings) -> tuple[CollectionSpec, ...]:
     """The collections of the systems that are switched on, and those that systems share, each once."""
     own = [spec for system in enabled(settings) for spec in system.collections]

@@ -41,5 +41,7 @@ class Sweep(Generic[Repos]):
     """
     find_due_now: Callable[[App[Repos]], Awaitable[Sequence[Unit]]] | None = None
     """Used by `run-once` instead of `find`, where `find` leaves out units at rest: the operator wants those now."""
+    joins: str = ""
+    """The name of another sweep with which `run-once` runs this one; their units are counted together."""
     carries_events: bool = False
     """Its units are events that units of other sweeps caused: `run-once` runs it once more before it exits."""

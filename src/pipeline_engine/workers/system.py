@@ -21,6 +21,11 @@ def no_cache(_settings: Settings) -> None:
     """The cache of a system that keeps nothing between jobs."""
 
 
+def as_declared(lane: Lane, _settings: Settings) -> Lane:
+    """The lane as it is: no setting changes it."""
+    return lane
+
+
 @dataclass(frozen=True)
 class System(Generic[Repos]):
     """A system of the CRM. Timetable, engine, watcher, run-once, queues, triggers, doctor and demo loop over these."""
@@ -38,6 +43,8 @@ class System(Generic[Repos]):
     """Makes the cache that one process keeps between jobs."""
     triggers: Mapping[str, str] = field(default_factory=dict)
     """{HTTP path: name of the sweep that a POST wakes}."""
+    tune: Callable[[Lane, Settings], Lane] = as_declared
+    """Gives a lane the places and the rate that the settings name."""
     scheduled: tuple[ScheduledJob, ...] = ()
     demo: str = ""
     """The module of its part in the demo; only the demo imports it."""

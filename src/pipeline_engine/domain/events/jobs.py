@@ -1,6 +1,8 @@
-"""The jobs that publish and deliver events, and their lane."""
+"""The jobs of events, and their lanes."""
 
 from __future__ import annotations
+
+from bson import ObjectId
 
 from pipeline_engine.lanes import Backoff, JobKind, Lane
 
@@ -11,3 +13,33 @@ RELAY = JobKind("event.relay", LANE, str)
 DELIVER = JobKind("event.deliver", LANE, str, "outbox")
 """Delivers all socket events that are due. Its id is that of the first one, so that a job exists for what becomes due
 while another job ends."""
+
+
+def _lane(name: str, timeout: float = 300.0) -> Lane:
+    # QUEUE_CONCURRENCY and QUEUE_MAX_JOBS_PER_SECOND give it places and rate. Documents count attempts and crashes; a
+    # job that failed is only a way to look again.
+    return Lane(name, 3, Backoff.steps(1, 5, 30), attempts=4, timeout=timeout, crashes=None)
+
+
+CRM_EVENTS = _lane("crm-events")
+WORKFLOW_BRIDGE = _lane("crm-workflow-bridge")
+ACTIVITY_LOG = _lane("crm-activity-log")
+WEBHOOKS = Lane("crm-webhooks", 10, Backoff.steps(1, 5, 30), attempts=4, timeout=120, crashes=None)
+
+CONSUME = JobKind("event.consume", CRM_EVENTS, ObjectId, "_accounts")
+"""Consumes a slice of the account's due events."""
+RETRY = JobKind("event.retry", CRM_EVENTS, str, "crm_events")
+"""Makes an event whose dead letter an operator retries due again."""
+LOG = JobKind("activity.log", ACTIVITY_LOG, ObjectId, "_accounts")
+"""Writes the activity log of the account's consumed events."""
+ENROLL = JobKind("workflow.enroll", WORKFLOW_BRIDGE, ObjectId, "_accounts")
+"""Lets the account's consumed events start workflows and end their waits."""
+STEP = JobKind("workflow.step", WORKFLOW_BRIDGE, ObjectId, "_accounts")
+"""Performs the due workflow steps of the account."""
+FAN_OUT = JobKind("webhook.fan_out", WEBHOOKS, ObjectId, "_accounts")
+"""Makes a delivery of every consumed event of the account for every endpoint that wants it."""
+POST = JobKind("webhook.post", WEBHOOKS, ObjectId, "webhooks")
+"""Makes the due deliveries of one endpoint."""
+
+ONWARD: dict[str, JobKind[ObjectId]] = {"activity": LOG, "workflows": ENROLL, "webhooks": FAN_OUT}
+"""Who takes a consumed event next, by the name in its field `onward`; each removes its own name when it is done."""
