@@ -191,6 +191,32 @@ async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(world: World
     assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(STRANGERS)
 
 
+@pytest.mark.parametrize("lists", [{"module": ["DEAL"]}, {"status": ["ACTIVE"]}, {"status": ["ACTIVE", "INACTIVE"]}])
+async def test_a_list_that_contains_the_word_switches_no_automation_on(
+    world: World, app: EngineApp, lists: dict[str, Any]
+) -> None:
+    tag, healthy = ObjectId(), world.automation("add_tag", tag=ObjectId())
+    odd = world.automation("add_tag", tag=tag)
+    world.deal()
+    world.db["automations"].update_one({"_id": odd}, {"$set": lists})
+
+    assert await work_off(app) == {healthy}
+    assert await work_off(app) == set()
+    assert world.db["deals"].count_documents({"tags": tag}) == 0
+
+
+async def test_a_socket_event_without_a_name_is_set_aside_at_once(world: World, configured: Settings) -> None:
+    for name in (["e"], None, {"e": 1}):
+        world.db["outbox"].update_one({"_id": socket_event(world)}, {"$set": {"event": name}})
+    good = socket_event(world)
+
+    await run_once(configured, ["events.outbox"])
+
+    assert world.db["quarantine"].count_documents({"collection": "outbox"}) == 3
+    assert [one["_id"] for one in world.db["outbox"].find({"state": "delivered"})] == [good]
+    assert world.db["outbox"].count_documents({"attempts": {"$gt": 0}}) == 1
+
+
 async def test_socket_events_with_strangers_for_their_next_attempt_are_delivered(
     world: World, configured: Settings
 ) -> None:
