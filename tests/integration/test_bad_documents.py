@@ -177,18 +177,22 @@ async def test_deals_with_strangers_leave_others_of_their_batch_alone(
     assert world.db["automations"].find_one({"_id": automation, "paused_reason": {"$exists": True}}) is None
 
 
-async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(world: World, app: EngineApp) -> None:
-    automation = world.automation("add_tag", tag=ObjectId())
-    odd = [world.deal(retry_automations=[automation]) for _ in STRANGERS]
-    spread(world, "deals", odd, "automation_generation")
-    for id, stranger in zip([world.deal(retry_automations=[automation]) for _ in STRANGERS], STRANGERS, strict=True):
+@pytest.mark.parametrize("reentry", ["once", "per_entry"])
+async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(reentry: str, world: World, app: EngineApp) -> None:
+    automation = world.automation("add_tag", reentry=reentry, tag=ObjectId())
+    strangers = [*STRANGERS, [None], [{"x": 1}, {"x": 2}]]
+    for id, stranger in zip([world.deal(retry_automations=[automation]) for _ in strangers], strangers, strict=True):
+        change = [{"$set": {"automation_generation": {"$literal": stranger}}}]
+        world.db["deals"].update_one({"_id": id}, change)
+    for id, stranger in zip([world.deal(retry_automations=[automation]) for _ in strangers], strangers, strict=True):
         values = {f"{automation}": {"$literal": stranger}}
         world.db["deals"].update_one({"_id": id}, [{"$set": {"automation_generation": values}}])
 
     await run(app, automation)
 
     assert world.db["deals"].count_documents({"retry_automations": automation}) == 0
-    assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(STRANGERS)
+    assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(strangers)
+    assert world.db["automations"].count_documents({"run.id": {"$exists": True}}) == 0
 
 
 @pytest.mark.parametrize("lists", [{"module": ["DEAL"]}, {"status": ["ACTIVE"]}, {"status": ["ACTIVE", "INACTIVE"]}])
