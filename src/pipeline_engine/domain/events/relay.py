@@ -103,8 +103,9 @@ def _sources(app: App) -> dict[str, CollectionSpec]:
 async def _left_behind(app: App, spec: CollectionSpec) -> list[Unit]:
     units = []
     for one in await EventsDue(app.store, spec).ids(MAX_FOUND):
-        if _document_id(str(one["_id"])) == one["_id"]:
-            units.append(Unit.of(RELAY, f"{spec.name}:{one['_id']}", one.get("account_id")))
+        id = f"{spec.name}:{one['_id']}"
+        if _document_id(str(one["_id"])) == one["_id"] and RELAY.can_name(id):
+            units.append(Unit.of(RELAY, id, one.get("account_id")))
         else:
             await app.shared.quarantine.add(spec.name, one["_id"], "its events cannot be published: no job can name it")
     return units
