@@ -61,12 +61,19 @@ def connect(url: str) -> Redis:
     )
 
 
-def connect_once(url: str) -> Redis:
-    """A client for workers: it never repeats a command, because a claim whose answer was lost must not be repeated."""
+def connect_once(url: str, checks: bool = True) -> Redis:
+    """A client for workers: it never repeats a command, because a claim whose answer was lost must not be repeated.
+
+    With `checks` it sends a PING before a command when the connection was idle for 30 s.
+    """
     # "Retry on error" with no retry: after READONLY the connection is closed, and the next one resolves the name anew.
     once = Retry(NoBackoff(), 0)
     return _client(
-        url, socket_timeout=ANSWER_TIMEOUT, health_check_interval=30, retry=once, retry_on_error=[ReadOnlyError]
+        url,
+        socket_timeout=ANSWER_TIMEOUT,
+        health_check_interval=30 if checks else 0,
+        retry=once,
+        retry_on_error=[ReadOnlyError],
     )
 
 

@@ -14,6 +14,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 from pipeline_engine import logs
 from pipeline_engine.lanes.connection import call_timeout
 from pipeline_engine.lanes.history import History
+from pipeline_engine.lanes.progress import ProgressBoard
 from pipeline_engine.lanes.queue import LaneQueue
 from pipeline_engine.lanes.redis_health import RedisHealth
 from pipeline_engine.lanes.script import Script, set_aside
@@ -24,6 +25,7 @@ FLUSH_SECONDS = 1.0
 log = logs.get(__name__)
 
 _look = Script("look")
+_progress = Script("progress")
 _renew = Script("renew")
 
 
@@ -38,6 +40,7 @@ class Maintenance:
         workers: Mapping[str, Worker[Any]],
         functions: list[str],
         history: History,
+        board: ProgressBoard,
         health: RedisHealth,
         lease: float,
         look_every: float,
@@ -49,6 +52,7 @@ class Maintenance:
         self._workers = workers
         self._functions = functions
         self._history = history
+        self._board = board
         self._health = health
         self._lease = lease
         self._look_every = look_every
@@ -141,4 +145,18 @@ class Maintenance:
     async def _flush(self) -> bool:
         await asyncio.sleep(FLUSH_SECONDS)
         await self._history.flush()
+        await self._report()
         return True
+
+    async def _report(self) -> None:
+        """Keep in Redis what running jobs noted about their progress."""
+        running = {
+            (name, id_): job.token for name, worker in self._workers.items() for id_, job in worker.running.items()
+        }
+        reports = [
+            (self._queue.keys.stem(job[0]), job[1], running[job], str(progress))
+            for job, progress in self._board.take().items()
+            if job in running
+        ]
+        if reports:
+            await _progress(self._redis, [], {"reports": reports})
