@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import Any
 
 from bson import ObjectId
 
@@ -62,11 +63,12 @@ async def retry_all(app: App, letters: Sequence[Letter], pace: Pace) -> BulkResu
     Raises: Unreachable when Redis is away; the letters that are still dead can be retried again.
     """
     bulk = _Bulk(app, pace)
-    for place, letter in enumerate(letters):
-        await bulk.send(letter)
-        if pace.checks and place + 1 < len(letters) and place in (0, SAMPLE_SIZE) and (why := await bulk.doubts()):
-            log.warning("dead_letters.retry_stopped", retried=len(bulk.sent), left=len(letters) - place - 1, reason=why)
-            return BulkResult(len(bulk.sent), len(letters) - place - 1, why)
+    for place, letter in enumerate(letters, 1):
+        sent = await bulk.send(letter)
+        is_check = sent and pace.checks and len(bulk.sent) in (1, 1 + SAMPLE_SIZE)
+        if is_check and place < len(letters) and (why := await bulk.doubts()):
+            log.warning("dead_letters.retry_stopped", retried=len(bulk.sent), left=len(letters) - place, reason=why)
+            return BulkResult(len(bulk.sent), len(letters) - place, why)
     return BulkResult(len(bulk.sent), 0)
 
 
@@ -80,16 +82,17 @@ class _Bulk:
         self._since = app.clock.now()
         self._next = monotonic()
 
-    async def send(self, letter: Letter) -> None:
-        """Retry the letter when its turn has come."""
+    async def send(self, letter: Letter) -> bool:
+        """Retry the letter when its turn has come. Returns False when it was settled meanwhile."""
         await asyncio.sleep(max(0.0, self._next - monotonic()))
         self._next = max(self._next, monotonic() - 1.0) + 1.0 / self._pace.per_second
         try:
             await dead_letters.retry(self._app, letter["_id"])
         except Permanent as error:
             log.info("dead_letter.passed_over", id=str(letter["_id"]), reason=str(error))
-        else:
-            self.sent.append(letter)
+            return False
+        self.sent.append(letter)
+        return True
 
     async def doubts(self) -> str:
         """Why the rest must not be retried now; empty when nothing speaks against it."""
@@ -99,14 +102,16 @@ class _Bulk:
         if len(found.failed) * 2 > len(sample):
             return "it failed again" if len(sample) == 1 else f"{len(found.failed)} of {len(sample)} failed again"
         if len(found.succeeded) * 2 < len(sample):
-            return f"{found.decided} of {len(sample)} had ended after {self._pace.wait:g} s: does a daemon run this lane?"
+            return (
+                f"{found.decided} of {len(sample)} had ended after {self._pace.wait:g} s: does a daemon run this lane?"
+            )
         return ""
 
     async def _wait_for(self, sample: Sequence[Letter]) -> Verdicts:
         """The verdicts as soon as they show what most of the sample does, or when the time is over."""
         deadline = monotonic() + self._pace.wait
         while True:
-            found = await judge(self._app, sample, self._since - CLOCK_SKEW)
+            found = await judge(self._app, sample, self._since)
             clear = len(found.failed) * 2 > len(sample) or len(found.succeeded) * 2 >= len(sample)
             if clear or found.decided == len(sample) or monotonic() >= deadline:
                 return found
@@ -116,12 +121,16 @@ class _Bulk:
 async def judge(app: App, letters: Sequence[Letter], since: datetime) -> Verdicts:
     """What became of the jobs of retried letters. A job whose first attempt failed has failed again, though its lane
     may try it once more: the cause is still there. A retried event counts when it was consumed."""
-    attempts = await app.shared.job_store.attempts_since(letters, since)
+    attempts = await app.shared.job_store.attempts_since(letters, since - CLOCK_SKEW)
     failed = {id for id, outcomes in attempts.items() if "retried" in outcomes}
-    failed |= await app.shared.job_store.died_again(letters, since + CLOCK_SKEW)
+    failed |= await app.shared.job_store.died_again(letters, since)
     done = {id for id, outcomes in attempts.items() if "done" in outcomes} - failed
-    events = {letter["args"][0]: letter["_id"] for letter in letters if letter["function"] == RETRY.name}
-    states = await app.shared.events.consumed_states([id for id, letter in events.items() if letter in done])
-    failed |= {events[id] for id, state in states.items() if state == "failing"}
-    waiting = {events[id] for id, state in states.items() if state == "waiting"}
+    events = {letter["job_id"]: letter["_id"] for letter in letters if letter["function"] == RETRY.name}
+    states = await app.shared.crm_events.states(list(events)) if events else {}
+    failed |= {events[id] for id, event in states.items() if events[id] in done and _is_failing(event)}
+    waiting = {events[id] for id, event in states.items() if event["status"] == "new"}
     return Verdicts(done - failed - waiting, failed)
+
+
+def _is_failing(event: Mapping[str, Any]) -> bool:
+    return event["status"] == "dead" or (event["status"] == "new" and event.get("failing_key") is not None)

@@ -8,6 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.events.jobs import RETRY
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import JobKind, NewJob
 from pipeline_engine.repos.job_store import EVERY_LETTER, LetterFilter
@@ -54,21 +55,33 @@ def _id_of(kind: JobKind[Any], text: str) -> Any:
         return None  # a letter of a newer engine, or one that was edited
 
 
-async def retry(app: App, letter_id: ObjectId, args: Sequence[Any] | None = None) -> None:
-    """Put the job back into its lane under its own id, with its attempts at zero; with `args` in place of its own.
+async def retry(app: App, letter_id: ObjectId, edited: object = None) -> None:
+    """Put the job back into its lane under its own id, with its attempts at zero.
 
     The same id means the same unit: effects that it had before are recognised, and what waits for the job (a chain, a
-    group) goes on. A job of that id that a sweep has brought back already stays as it is, unless `args` are given.
+    group) goes on. A job of that id that a sweep has brought back already stays as it is.
+    `edited` is a list of arguments in place of the job's own or, for an event, its new `data`.
     The job is enqueued before the letter is marked. A crash in between leaves a letter that can be retried again.
 
-    Raises: Permanent `not_found` or `settled`; Unreachable when Redis is away.
+    Raises: Permanent `not_found`, `settled` or `data`; Unreachable when Redis is away.
     """
     letter = await _dead(app, letter_id)
-    chosen = letter["args"] if args is None else args
-    job = NewJob(letter["function"], tuple(chosen), letter.get("kwargs") or {}, id=letter["job_id"])
-    await app.queue.enqueue_many(letter["lane"], [job], duplicates="skip" if args is None else "latest")
-    edited = {} if args is None else {"retried_with": list(args)}
-    await app.shared.job_store.mark(letter_id, "retried", **edited)
+    args = letter["args"] if edited is None else await _edit(app, letter, edited)
+    job = NewJob(letter["function"], tuple(args), letter.get("kwargs") or {}, id=letter["job_id"])
+    await app.queue.enqueue_many(letter["lane"], [job], duplicates="skip" if edited is None else "latest")
+    facts = {} if edited is None else {"retried_with": edited}
+    await app.shared.job_store.mark(letter_id, "retried", **facts)
+
+
+async def _edit(app: App, letter: Letter, edited: object) -> list[Any]:
+    """The arguments for the retry. Raises: Permanent."""
+    if isinstance(edited, list):
+        return edited
+    if not isinstance(edited, dict) or letter["function"] != RETRY.name:
+        raise Permanent("a list of arguments is wanted; an object is the new data of an event", "data")
+    if not await app.shared.crm_events.edit(letter["job_id"], edited):
+        raise Permanent(f"the event {letter['job_id']} is gone, or not dead any more", "not_found")
+    return list(letter["args"])
 
 
 async def discard(app: App, letter_id: ObjectId) -> None:

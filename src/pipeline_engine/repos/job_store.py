@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -98,14 +98,14 @@ class MongoJobStore:
         query = {"_id": {"$in": list(ids)}, "account_id": {"$in": [account_id, str(account_id)]}}
         return {one["_id"] async for one in self._database[collection].find(query, ["_id"])}
 
-    async def died_again(self, letters: Sequence[Document], since: datetime) -> set[ObjectId]:
+    async def died_again(self, letters: Sequence[Mapping[str, Any]], since: datetime) -> set[ObjectId]:
         """The ids of those letters whose jobs became dead letters once more since then."""
         jobs = {(one["lane"], one["job_id"]): one["_id"] for one in letters}
         query = {**_of_jobs(letters), "createdAt": {"$gte": since}, "_id": {"$nin": list(jobs.values())}}
         found = self._letters.find(query, ["lane", "job_id"])
         return {jobs[place] async for one in found if (place := (one["lane"], one["job_id"])) in jobs}
 
-    async def attempts_since(self, letters: Sequence[Document], since: datetime) -> dict[ObjectId, set[str]]:
+    async def attempts_since(self, letters: Sequence[Mapping[str, Any]], since: datetime) -> dict[ObjectId, set[str]]:
         """{id of a letter: outcomes (done, retried) of its job's attempts since then}; both by the daemons' clocks."""
         jobs = {(one["lane"], one["job_id"]): one for one in letters}
         query = {**_of_jobs(letters), "outcome": {"$in": ["done", "retried"]}, "at": {"$gte": since}}
@@ -159,7 +159,7 @@ MAX_FAILED_ROWS = 5000
 RETENTION = {"done": timedelta(days=1), "retried": timedelta(days=7), "dead": timedelta(days=7)}
 
 
-def _of_jobs(letters: Sequence[Document]) -> Document:
+def _of_jobs(letters: Sequence[Mapping[str, Any]]) -> Document:
     """A filter for what belongs to the jobs of these letters; jobs of two lanes may have one id."""
     lanes, ids = {one["lane"] for one in letters}, {one["job_id"] for one in letters}
     return {"lane": {"$in": list(lanes)}, "job_id": {"$in": list(ids)}}
