@@ -20,7 +20,7 @@ REPORTED = "pipeline_engine_reported"
 
 log = logs.get(__name__)
 
-_client: Client[Any] | None = None
+_client: Client | None = None
 
 
 def start(dsn: str | None) -> None:
@@ -37,7 +37,6 @@ def start(dsn: str | None) -> None:
             auto_enabling_integrations=False,
             auto_session_tracking=False,
             send_client_reports=False,
-            send_default_pii=False,
             include_local_variables=False,
             include_source_context=False,
             max_breadcrumbs=0,
@@ -66,7 +65,7 @@ def add(error: BaseException | None, job: str, text: str = "", **tags: object) -
         log.warning("error_report.failed", error=type(failure).__name__)
 
 
-def _event(client: Client[Any], error: BaseException | None, text: str, tags: dict[str, object]) -> dict[str, Any]:
+def _event(client: Client, error: BaseException | None, text: str, tags: dict[str, object]) -> dict[str, Any]:
     event: dict[str, Any] = {"message": logs.clean(text)}
     if error is not None:
         from sentry_sdk.utils import event_from_exception
