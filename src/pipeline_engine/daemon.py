@@ -39,8 +39,9 @@ from pipeline_engine.watcher import watch
 CONFIG_ERROR, UNREACHABLE = 2, 3
 EXIT_SECONDS = 4.5
 """The process exits this long after SHUTDOWN_GRACE, whatever still runs, so that a grace of 20 s ends within 25 s."""
-FRUGAL_POLL_SECONDS = 300.0
 POLL_SECONDS = 0.5
+FRUGAL_POLL_SECONDS = 6 * 3600.0
+"""In the frugal profile arq has no cron and polls for nothing: sweeps wake by the monotonic clock (`sweeper.py`)."""
 REDIS_TIMEOUTS: dict[str, Any] = {
     "socket_timeout": FIRST_ANSWER_TIMEOUT,
     "socket_connect_timeout": FIRST_ANSWER_TIMEOUT,
@@ -153,9 +154,10 @@ def worker_settings() -> type:
     # No other process reads or writes this queue, so its key need not outlive this one.
     codec = Codec(secrets.token_bytes(32))
     pool = ConnectionPool.from_url(configured.redis, **REDIS_TIMEOUTS)
+    frugal = configured.profile == "frugal"
     names = {
-        "functions": [],
-        "cron_jobs": cron_jobs(daemon.timetable, daemon.wake_ups),
+        "functions": [_nothing],  # arq wants one
+        "cron_jobs": [] if frugal else cron_jobs(daemon.timetable, daemon.wake_ups),
         "queue_name": queue_name,
         "redis_pool": ArqRedis(pool, codec.serialize, codec.deserialize, queue_name),
         "job_serializer": codec.serialize,
@@ -166,9 +168,13 @@ def worker_settings() -> type:
         "keep_result": 0,
         "log_results": False,
         "max_jobs": 100,
-        "poll_delay": FRUGAL_POLL_SECONDS if configured.profile == "frugal" else POLL_SECONDS,
+        "poll_delay": FRUGAL_POLL_SECONDS if frugal else POLL_SECONDS,
     }
     return type("WorkerSettings", (), names)
+
+
+async def _nothing(_context: dict[Any, Any]) -> None:
+    return
 
 
 def _ping(url: str) -> None:

@@ -13,7 +13,7 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
 from pipeline_engine.cli.arguments import Account, Newest, read_account, read_duration, read_id
-from pipeline_engine.cli.dlq_bulk import Wanted, retry_many
+from pipeline_engine.cli.dlq_bulk import ChosenLetters, retry_many
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain import dead_letters
 from pipeline_engine.domain.bulk_retry import Pace
@@ -32,9 +32,11 @@ Error = Annotated[str | None, typer.Option(metavar="TEXT", help="Only with this 
 OlderThan = Annotated[str | None, typer.Option(metavar="AGE", help="Only if they failed before that, as in 30m, 24h.")]
 
 
-def _wanted(lane: str | None, type: str | None, account: str | None, error: str | None, age: str | None) -> Wanted:
+def _wanted(
+    lane: str | None, type: str | None, account: str | None, error: str | None, age: str | None
+) -> ChosenLetters:
     older_than = read_duration(age, "--older-than") if age else None
-    return Wanted(LetterFilter(lane, type, error, older_than), read_account(account))
+    return ChosenLetters(LetterFilter(lane, type, error, older_than), read_account(account))
 
 
 @program.callback()

@@ -19,7 +19,7 @@ from pipeline_engine.repos.job_store import EVERY_LETTER, LetterFilter
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ChosenLetters:
     """The dead letters that the options of a command mean."""
 
     letters: LetterFilter
@@ -36,7 +36,7 @@ class Wanted:
         return await dead_letters.find(app, kinds, self.letters, self.account_id)
 
 
-def retry_many(wanted: Wanted, pace: Pace, dry_run: bool) -> bool:
+def retry_many(wanted: ChosenLetters, pace: Pace, dry_run: bool) -> bool:
     """Retry the letters, the oldest first, and print what became of them. Returns False when the retry stopped."""
     screen = Screen()
 

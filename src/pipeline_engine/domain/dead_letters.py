@@ -79,7 +79,7 @@ async def _edit(app: App, letter: Letter, edited: object) -> list[Any]:
         return edited
     if not isinstance(edited, dict) or letter["function"] != RETRY.name:
         raise Permanent("a list of arguments is wanted; an object is the new data of an event", "data")
-    if not await app.shared.crm_events.edit(letter["job_id"], edited):
+    if not await app.shared.events.edit_dead(letter["job_id"], edited):
         raise Permanent(f"the event {letter['job_id']} is gone, or not dead any more", "not_found")
     return list(letter["args"])
 

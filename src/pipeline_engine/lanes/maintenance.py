@@ -16,7 +16,6 @@ from pipeline_engine.lanes.connection import call_timeout
 from pipeline_engine.lanes.history import History
 from pipeline_engine.lanes.progress import ProgressBoard
 from pipeline_engine.lanes.queue import LaneQueue
-from pipeline_engine.lanes.redis_health import RedisHealth
 from pipeline_engine.lanes.script import Script, set_aside
 from pipeline_engine.lanes.worker import Worker
 
@@ -41,7 +40,6 @@ class Maintenance:
         functions: list[str],
         history: History,
         board: ProgressBoard,
-        health: RedisHealth,
         lease: float,
         look_every: float,
     ) -> None:
@@ -53,7 +51,7 @@ class Maintenance:
         self._functions = functions
         self._history = history
         self._board = board
-        self._health = health
+        self._health = queue.health
         self._lease = lease
         self._look_every = look_every
         self._renewed_at = monotonic()

@@ -70,8 +70,7 @@ class WorkerPool(Generic[App]):
         self._queue = queue
         self._health = queue.health
         self._history = History(lanes, store, self._redis, queue.keys)
-        board = ProgressBoard()
-        owner = daemon_id()
+        board, owner = ProgressBoard(), daemon_id()
         self._runners = {
             lane.name: Runner(lane, handlers, app, queue.codec, store, self._history, board, hooks) for lane in lanes
         }
@@ -86,7 +85,6 @@ class WorkerPool(Generic[App]):
             sorted(handlers),
             self._history,
             board,
-            self._health,
             lease,
             look_every,
         )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from pipeline_engine.repos.changes import INSERTED
@@ -49,6 +50,20 @@ class Events:
         """Insert a CRM event, unless one with its `_id` exists."""
         now = self._clock.now()
         await _insert(self._crm_events, {**event, "status": "new", "attempts": 0, "createdAt": now, "updatedAt": now})
+
+    async def edit_dead(self, id: str, data: Mapping[str, Any]) -> bool:
+        """Replace the data of a dead CRM event, and keep what it was before as `data_before`. False when it is not
+        dead."""
+        spellings = [id, ObjectId(id)] if ObjectId.is_valid(id) else [id]
+        query = {"_id": {"$in": spellings}, "status": "dead"}
+        literal = {"$literal": dict(data)}
+        # A literal over a document would be merged into it, so the old one goes first.
+        stages = [
+            {"$set": {"data_before": "$data"}},
+            {"$unset": "data"},
+            {"$set": {"data": literal, "updatedAt": "$$NOW"}},
+        ]
+        return await self._crm_events.everywhere.update_one(query, stages) == 1
 
     async def add_to_outbox(self, message: Document) -> None:
         """Put a socket event `{_id, account_id, event, user_ids, data}` into the outbox, unless its `_id` is there."""
