@@ -17,6 +17,7 @@ from pipeline_engine.lanes import Backoff, JobKind, Lane, LaneQueue
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from pipeline_engine.workers.system import System
+from tests.support.crm_events import Spy, contact, created, work
 from tests.support.engine_app import open_app
 from tests.support.eventually import eventually
 from tests.support.stand_ins.sentry import Sentry
@@ -124,6 +125,21 @@ async def test_an_error_inside_a_claimed_run_is_reported_once(
     await run_once(settings.load(**{**configured.model_dump(), **changes}), ["deals.import"])
 
     assert [event["tags"]["job"] for event in sentry.events] == ["import"]
+    assert PERSON not in sentry.text
+
+
+async def test_an_error_of_a_consumer_is_reported(
+    configured: Settings, world: World, sentry: Sentry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spy = Spy()
+    monkeypatch.setattr("pipeline_engine.domain.consumers.attempt.CONSUMERS", (spy.consumer,))
+    spy.failing = {created(world, contact(world, name=PERSON))}
+    error_reports.start(sentry.dsn)
+    async with open_app(configured) as app:
+        await work(app, world)
+    await error_reports.stop()
+
+    assert [event["tags"] for event in sentry.events] == [{"job": "event spy", "attempt": "1"}]
     assert PERSON not in sentry.text
 
 
