@@ -58,7 +58,7 @@ class Events:
         query = {"_id": {"$in": spellings}, "status": "dead"}
         literal = {"$literal": dict(data)}
         # A literal over a document would be merged into it, so the old one goes first.
-        stages = [
+        stages: list[Document] = [
             {"$set": {"data_before": "$data"}},
             {"$unset": "data"},
             {"$set": {"data": literal, "updatedAt": "$$NOW"}},
