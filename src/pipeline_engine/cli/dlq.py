@@ -27,7 +27,7 @@ program = typer.Typer(help="Dead letters: list, show, retry, discard.", invoke_w
 Change = Callable[[App, ObjectId], Awaitable[None]]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...")]
 Lane = Annotated[str | None, typer.Option(metavar="LANE", help="Only of this lane.")]
-Type = Annotated[str | None, typer.Option(metavar="KIND", help="Only of this kind of job, as import.plan.")]
+Type = Annotated[str | None, typer.Option(metavar="TYPE", help="Only this kind of job (import.plan) or type of event.")]
 Error = Annotated[str | None, typer.Option(metavar="TEXT", help="Only with this in their error.")]
 OlderThan = Annotated[str | None, typer.Option(metavar="AGE", help="Only if they failed before that, as in 30m, 24h.")]
 
@@ -36,7 +36,7 @@ def _wanted(
     lane: str | None, type: str | None, account: str | None, error: str | None, age: str | None
 ) -> ChosenLetters:
     older_than = read_duration(age, "--older-than") if age else None
-    return ChosenLetters(LetterFilter(lane, type, error, older_than), read_account(account))
+    return ChosenLetters(LetterFilter(lane, None, error, older_than), read_account(account), type)
 
 
 @program.callback()

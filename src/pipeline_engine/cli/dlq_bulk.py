@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import typer
 from bson import ObjectId
@@ -24,16 +24,20 @@ class ChosenLetters:
 
     letters: LetterFilter
     account_id: ObjectId | None = None
+    type: str | None = None
+    """A kind of job, or a type of event."""
 
     @property
     def chooses(self) -> bool:
         """Whether any option was given."""
-        return self.letters != EVERY_LETTER or self.account_id is not None
+        return self.letters != EVERY_LETTER or self.account_id is not None or self.type is not None
 
     async def find(self, app: App) -> list[Letter]:
         """The letters, the newest first."""
         kinds = {kind.name: kind for system in workers.SYSTEMS for kind in system.handlers}
-        return await dead_letters.find(app, kinds, self.letters, self.account_id)
+        if self.type is None or self.type in kinds:
+            return await dead_letters.find(app, kinds, replace(self.letters, function=self.type), self.account_id)
+        return await dead_letters.find(app, kinds, self.letters, self.account_id, self.type)
 
 
 def retry_many(wanted: ChosenLetters, pace: Pace, dry_run: bool) -> bool:

@@ -19,15 +19,30 @@ Kinds = Mapping[str, JobKind[Any]]
 
 
 async def find(
-    app: App, kinds: Kinds, wanted: LetterFilter = EVERY_LETTER, account_id: ObjectId | None = None
+    app: App,
+    kinds: Kinds,
+    wanted: LetterFilter = EVERY_LETTER,
+    account_id: ObjectId | None = None,
+    event_type: str | None = None,
 ) -> list[Letter]:
     """The dead letters that are meant, neither retried nor discarded, the newest first.
 
-    A letter belongs to the account that its job names or that owns the document of the job's unit.
+    A letter belongs to the account that its job names or that owns the document of the job's unit. With `event_type`,
+    only letters of events of that type are meant.
     """
-    letters = await app.shared.job_store.letters("dead", wanted)
-    if account_id is None:
-        return list(letters)
+    letters: Sequence[Letter] = await app.shared.job_store.letters("dead", wanted)
+    if event_type is not None:
+        letters = await _of_type(app, letters, event_type)
+    return list(letters) if account_id is None else await _of_account(app, kinds, letters, account_id)
+
+
+async def _of_type(app: App, letters: Sequence[Letter], event_type: str) -> list[Letter]:
+    events = [letter for letter in letters if letter["function"] == RETRY.name]
+    types = await app.shared.events.types([letter["job_id"] for letter in events])
+    return [letter for letter in events if types.get(letter["job_id"]) == event_type]
+
+
+async def _of_account(app: App, kinds: Kinds, letters: Sequence[Letter], account_id: ObjectId) -> list[Letter]:
     owned: set[str] = {str(account_id)}
     for name in {letter["function"] for letter in letters} & kinds.keys():
         owned |= await _owned(app, kinds[name], [one for one in letters if one["function"] == name], account_id)

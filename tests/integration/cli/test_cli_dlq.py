@@ -94,10 +94,14 @@ def test_letters_are_listed_and_retried_by_what_they_are(engine: CommandLine, wo
     import_id = world.db["queues"].insert_one({"account_id": account, "status": "completed"}).inserted_id
     mine = save_dead_letter(world, args=[str(import_id)])
     other = save_dead_letter(world, lane="crm-events", function="event.consume", args=[str(account)])
+    event = save_dead_letter(world, lane="crm-events", function="event.retry", job_id="e1", args=["e1"])
+    world.db["crm_events"].insert_one({"_id": "e1", "type": "deal.won", "account_id": ObjectId(), "status": "dead"})
     late = save_dead_letter(world, hours=30, error="TimeoutError: ran longer than 300 s")
     filters: dict[tuple[str, ...], set[ObjectId]] = {
-        ("--lane", "crm-events"): {other},
+        ("--lane", "crm-events"): {other, event},
         ("--type", "import.plan"): {mine, late},
+        ("--type", "deal.won"): {event},
+        ("--type", "deal.lost"): set(),
         ("--account", str(account)): {mine, other},
         ("--account", str(account), "--lane", "deals.import"): {mine},
         ("--error", "LONGER than"): {late},
@@ -107,7 +111,7 @@ def test_letters_are_listed_and_retried_by_what_they_are(engine: CommandLine, wo
 
     for words, expected in filters.items():
         listed = engine("dlq", "list", *words).stdout
-        assert {id for id in (mine, other, late) if str(id) in listed} == expected, words
+        assert {id for id in (mine, other, event, late) if str(id) in listed} == expected, words
     counted = engine("dlq", "retry", "--account", str(account), "--dry-run")
     assert counted.stdout == "2 dead letters would go back into their lanes\n"
     assert set(statuses(world).values()) == {"dead"}
@@ -115,7 +119,7 @@ def test_letters_are_listed_and_retried_by_what_they_are(engine: CommandLine, wo
     ran = engine("dlq", "retry", "--error", "longer", "--no-canary")
 
     assert (ran.returncode, ran.stdout) == (0, "1 back in their lanes\n")
-    assert statuses(world) == {mine: "dead", other: "dead", late: "retried"}
+    assert statuses(world) == {mine: "dead", other: "dead", event: "dead", late: "retried"}
 
 
 @pytest.mark.covers("CL-09")
