@@ -97,7 +97,7 @@ def retry(
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Only count them.")] = False,
 ) -> None:
-    """Put jobs back into their lanes, those with ids at once, those that match at a pace. Their attempts start anew."""
+    """Put jobs back into their lanes. Their attempts start anew."""
     wanted = _wanted(lane, type, account, error, older_than)
     if bool(ids) == (everything or wanted.chooses):
         session.leave("give either ids or --all or filters", session.USAGE)
