@@ -167,7 +167,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: str | None) -> str | None:
-        return url and _with_scheme(url, "redis", "rediss", "unix")
+        return url and _with_scheme(url, "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 
     @field_validator("sentry_dsn")
     @classmethod

@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 
 from pipeline_engine.errors import ConfigError, Unreachable
+from pipeline_engine.lanes import sentinel
 from pipeline_engine.lanes.redis_problem import problem_of
 
 CONNECT_TIMEOUT = 2.0
@@ -84,7 +85,7 @@ def connect_for_listening(url: str) -> Redis:
 
 def _client(url: str, **options: Any) -> Redis:
     try:
-        client: Redis = Redis.from_url(
+        return sentinel.client(
             url,
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_keepalive=True,
@@ -93,7 +94,6 @@ def _client(url: str, **options: Any) -> Redis:
         )
     except ValueError as error:
         raise ConfigError(f"REDIS_URL: given (not shown): {error}") from None
-    return client
 
 
 def _keepalive(idle: int, interval: int, count: int) -> dict[int, int]:

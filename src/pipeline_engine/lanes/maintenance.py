@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 
 from pipeline_engine import logs
@@ -91,7 +92,7 @@ class Maintenance:
         }
         try:
             first_lease_end_ms, ready, tampered = await _look(self._redis, [], ask)
-        except ReadOnlyError:
+        except (ReadOnlyError, RedisConnectionError):  # behind Sentinels, a replica's refusal is a broken connection
             await self._reconnect()
             raise
         for stem in tampered:
