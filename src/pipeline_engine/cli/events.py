@@ -16,7 +16,7 @@ from pipeline_engine.cli.daemons import request
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain.consumers import replay as replays
 from pipeline_engine.domain.consumers.order import key_of
-from pipeline_engine.domain.consumers.replay import Replayed, Selection, Target
+from pipeline_engine.domain.consumers.replay import EventRange, Replayed, Target
 from pipeline_engine.domain.events.publisher import EventPublisher
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.ids import object_id
@@ -58,13 +58,13 @@ def list_events(
     account_id = read_account(account)
     accounts = {"account_id": {"$in": [account_id, str(account_id)]}} if account_id else {}
     query = {**accounts, **({"type": type} if type else {}), **({"status": status} if status else {})}
-    found = _ask(lambda app: app.repos.crm_events.find(query, limit))
+    found = _ask(lambda app: app.repos.past_events.latest(query, limit))
     Screen().table(COLUMNS, map(_row, found), unbroken=("id",))
 
 
 @program.command("show")
 def show(id: EventId) -> None:
-    """One event: its state, its data, what it was caused by, and how attempts failed."""
+    """One event: state, data, cause, and how attempts failed."""
     event = _ask(lambda app: app.repos.crm_events.get(id))
     if event is None:
         session.leave(f"there is no event {id}", session.FAILED)
@@ -109,7 +109,7 @@ def replay(
     done twice. Exit code 1: some failed."""
     target = _target(consumer, workflow, webhook)
     times = {"since": _moment(since, "--since"), "until": _moment(until, "--until")}
-    selection = Selection(read_account(account), type, **times)
+    selection = EventRange(read_account(account), type, **times)
     if not go:
         many = _ask(lambda app: replays.count(app, target, selection))
         Screen().line(f"{many} events would go to {_named(target)}; with --go they do")

@@ -1,4 +1,4 @@
-"""CRM events that have ended, for operators: counted, read in order, and sent to one workflow or webhook again."""
+"""CRM events for operators: listed; and, when they have ended, counted, read in order, sent to one taker again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from bson import ObjectId
 
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.crm_events import CRM_EVENTS, ORDER
+from pipeline_engine.repos.crm_events import CRM_EVENTS
+from pipeline_engine.repos.event_order import ORDER
 from pipeline_engine.repos.store import Store
 
 ENDED = ["done", "dead"]
@@ -18,6 +19,10 @@ class PastEvents:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._all = store.collection(CRM_EVENTS).everywhere
+
+    async def latest(self, query: Document, limit: int) -> list[Document]:
+        """Events in any state that match, the newest first."""
+        return await self._all.find(query, limit=limit, sort=[("occurred_at", -1), ("_id", -1)])
 
     async def count(self, account_id: ObjectId | None, query: Document) -> int:
         """How many events match."""

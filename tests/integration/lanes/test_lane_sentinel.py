@@ -27,7 +27,7 @@ async def successor(tmp_path: Path, own_redis: Server) -> AsyncIterator[Server]:
     server = Server(tmp_path / "successor")
     await server.start()
     async with Redis.from_url(server.url) as admin:
-        await admin.execute_command("REPLICAOF", "127.0.0.1", str(own_redis.port))  # type: ignore[no-untyped-call]
+        await admin.execute_command("REPLICAOF", "127.0.0.1", str(own_redis.port))
     yield server
     await server.stop(patience=0)
 

@@ -23,7 +23,6 @@ from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
-from pipeline_engine.repos.past_events import PastEvents
 
 BATCH_EVENTS = 100
 LINE_TIMEOUT = 60.0
@@ -42,7 +41,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Selection:
+class EventRange:
     """Which past events; None: any."""
 
     account_id: ObjectId | None = None
@@ -65,37 +64,38 @@ class Replayed:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-async def count(app: App[ConsumerRepos], target: Target, selection: Selection) -> int:
+async def count(app: App[ConsumerRepos], target: Target, selection: EventRange) -> int:
     """How many past events would go to the target. Raises: Permanent when there is no such target."""
     account_id, query = await _of_target(app, target, selection)
-    return await PastEvents(app.store).count(account_id, query)
+    return await app.repos.past_events.count(account_id, query)
 
 
-async def replay(app: App[ConsumerRepos], target: Target, selection: Selection) -> Replayed:
+async def replay(app: App[ConsumerRepos], target: Target, selection: EventRange) -> Replayed:
     """Send them. A consumer has had them when this returns; a workflow or webhook gets them by its own job.
 
     What a consumer has done for an event it does not do a second time. Raises: as `count`.
     """
     account_id, query = await _of_target(app, target, selection)
-    past = PastEvents(app.store)
     if target.kind != "consumer":
-        sent = await past.restrict(account_id, query, target.kind, target.name)
+        sent = await app.repos.past_events.restrict(account_id, query, target.kind, target.name)
         if account_id:
             await wake(app, ONWARD[target.kind], account_id)
         return Replayed(sent)
     result = Replayed()
-    for account in [account_id] if account_id else await past.accounts(query):
-        async for batch in past.batches(account, query, BATCH_EVENTS):
+    for account in [account_id] if account_id else await app.repos.past_events.accounts(query):
+        async for batch in app.repos.past_events.batches(account, query, BATCH_EVENTS):
             await _consume(app, account, _consumer(target.name), batch, result)
     return result
 
 
-async def _of_target(app: App[ConsumerRepos], target: Target, selection: Selection) -> tuple[ObjectId | None, Document]:
+async def _of_target(
+    app: App[ConsumerRepos], target: Target, selection: EventRange
+) -> tuple[ObjectId | None, Document]:
     """The account and the filter of the events that the target may get: those of its own account and types."""
     if target.kind == "consumer":
         types = {"$and": [selection.query(), {"type": {"$in": sorted(_consumer(target.name).types)}}]}
         return selection.account_id, types
-    owner = await PastEvents(app.store).account_of(target.kind, target.name)
+    owner = await app.repos.past_events.account_of(target.kind, target.name)
     if owner is None or selection.account_id not in (None, owner):
         raise Permanent(f"there is no document {target.name} in {target.kind} of this account", "not_found")
     return owner, selection.query()
