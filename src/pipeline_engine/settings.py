@@ -79,6 +79,13 @@ class Settings(BaseSettings):
     queue_concurrency: Count = Field(3, description="places of each CRM event lane")
     queue_max_jobs_per_second: Count = Field(5, description="rate of the CRM event lanes over all daemons")
     outbox_sweep_seconds: Seconds = Field(5, description="how often waiting socket events are looked for")
+    webhooks_sweep_seconds: Seconds = Field(30, description="how often due webhook deliveries are looked for")
+    webhook_timeout: CallSeconds = Field(10, le=15, description="seconds that an endpoint has for its answer")
+    webhook_delivery_days: Days = Field(30, le=366, description="how long webhook_deliveries are kept")
+    allow_private_hosts: bool = Field(
+        False, description="hosts that a tenant sets may be private, webhooks plain http: for tests and intranets"
+    )
+    public_url: str | None = Field(None, description="base of links into the CRM that leave the engine")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] | None = Field(None, description="default: console on a terminal, else json")
     sentry_dsn: SecretStr | None = None
