@@ -23,7 +23,7 @@ from yarl import URL
 
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.failpoints import failpoint
-from pipeline_engine.providers.public_host import PublicHosts
+from pipeline_engine.providers.public_host import Lookup, PublicHosts
 from pipeline_engine.providers.replies import quote_reply
 
 MAX_URL_CHARS = 2048
@@ -32,7 +32,11 @@ BODY_SECONDS = 2.0
 """For the body of an answer. The status decides, and has come by then."""
 MAX_RETRY_SECONDS = 86400.0
 """The longest wait that an endpoint can ask for by Retry-After."""
-HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "pipeline-engine-webhooks/1"}
+HEADERS = {
+    "Content-Type": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "pipeline-engine-webhooks/1",
+}
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,12 @@ class Reply:
 
 
 class WebhookClient:
-    """`async with WebhookClient(PublicHosts(...)) as client`."""
+    """`async with WebhookClient(...) as client`."""
 
-    def __init__(self, hosts: PublicHosts, timeout: float) -> None:
-        """`timeout`: the seconds an attempt may take, the lookup of the host's name included."""
-        self._hosts = hosts
+    def __init__(self, allow_private: bool, timeout: float, lookup: Lookup = socket.getaddrinfo) -> None:
+        """`allow_private`: private hosts and plain http as well. `timeout`: the seconds that an endpoint has for its
+        answer, the lookup of its name included."""
+        self._hosts = PublicHosts(allow_private, lookup)
         self._timeout = timeout
         self._session: ClientSession | None = None
 

@@ -18,7 +18,7 @@ from pipeline_engine.clock import usable_date
 from pipeline_engine.ids import derived_id, either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, index
-from pipeline_engine.repos.own_fields import MAX_AHEAD, date, listing, text
+from pipeline_engine.repos.own_fields import MAX_AHEAD, date, listing
 from pipeline_engine.repos.quarantine import Quarantine
 from pipeline_engine.repos.store import Store
 
@@ -37,16 +37,15 @@ WEBHOOK_DELIVERIES = CollectionSpec(
     ),
     # The engine's own fan-out dispatches what it inserts; a delivery with a payload of its own comes from elsewhere.
     wakes=({"operationType": "insert", "fullDocument.payload": {"$exists": True}},),
-    own={"attempts": listing, "next_at": date, "expires_at": date, "message_id": text},
+    own={"attempts": listing, "next_at": date, "expires_at": date},
 )
 
 
 @dataclass(frozen=True)
 class NewDelivery:
-    """An event for an endpoint. The same event, endpoint and `again` make one delivery, however often it is added.
+    """An event for an endpoint. The same event and endpoint make one delivery, however often it is added.
 
-    `payload` ({type, timestamp, data}) is for what is no event of `crm_events`; else the event is read when it is sent.
-    `again` names a repeat: a replay is another delivery, with the same `webhook-id`, by which receivers know it.
+    `payload` ({timestamp, data}) is for what is no event of `crm_events`; else the event is read when it is sent.
     """
 
     account_id: ObjectId
@@ -54,23 +53,20 @@ class NewDelivery:
     event_id: str
     type: str
     payload: Mapping[str, Any] | None = None
-    again: str = ""
 
     @property
     def id(self) -> ObjectId:
-        """The `_id` of the delivery."""
-        return derived_id("webhook delivery", self.webhook_id, self.event_id, self.again)
+        """The `_id` of the delivery, of which `webhook-id` is made."""
+        return derived_id("webhook delivery", self.webhook_id, self.event_id)
 
     def document(self, now: datetime, days: float) -> Document:
         """The delivery as it is stored: due now, removed after so many days."""
-        message = derived_id("webhook delivery", self.webhook_id, self.event_id, "")
         return {
             "_id": self.id,
             "account_id": self.account_id,
             "webhook_id": self.webhook_id,
             "event_id": self.event_id,
             "type": self.type,
-            "message_id": f"msg_{message}",
             **({} if self.payload is None else {"payload": dict(self.payload)}),
             "state": "pending",
             "attempts": [],
@@ -104,6 +100,21 @@ class WebhookDeliveries:
         now = self._clock.now()
         await self._own.insert_missing([one.document(now, self._days) for one in deliveries])
 
+    async def repeat(self, deliveries: Sequence[NewDelivery]) -> None:
+        """As `add`; those that have ended are due once more, with all their attempts."""
+        await self.add(deliveries)
+        now = self._clock.now()
+        change = {"state": "pending", "attempts": [], "next_at": now, "updatedAt": now}
+        writes = [
+            UpdateOne(
+                {"_id": one.id, "account_id": one.account_id, "state": {"$ne": "pending"}},
+                {"$set": {**change, "expires_at": now + timedelta(days=self._days)}, "$inc": {"repeats": 1}},
+            )
+            for one in deliveries
+        ]
+        if writes:
+            await self._own.bulk(writes)
+
     async def record(self, new: NewDelivery, attempt: Mapping[str, Any], state: str) -> None:
         """Insert a delivery whose only attempt has been made."""
         document = new.document(self._clock.now(), self._days)
@@ -111,7 +122,9 @@ class WebhookDeliveries:
 
     async def due_endpoints(self, until: datetime) -> list[Document]:
         """{_id: webhook id, account_id, first due time} of all endpoints with deliveries due by `until`."""
-        group = {"$group": {"_id": "$webhook_id", "account_id": {"$first": "$account_id"}, "first": {"$min": "$next_at"}}}
+        group = {
+            "$group": {"_id": "$webhook_id", "account_id": {"$first": "$account_id"}, "first": {"$min": "$next_at"}}
+        }
         return await self._all.aggregate(await self._due(until), group)
 
     async def find_due(self, account_id: ObjectId, webhook_id: ObjectId, limit: int) -> list[Any]:

@@ -16,10 +16,14 @@ class WebhookRecords:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def by_id(self, account_id: ObjectId, collection: str, ids: Sequence[ObjectId]) -> dict[str, Document]:
+    async def by_id(self, account_id: ObjectId, collection: str, ids: Sequence[Any]) -> dict[str, Document]:
         """{id as text: document} of the account's documents."""
-        query = {"_id": {"$in": [*ids, *map(str, ids)]}, "account_id": either(account_id)}
+        query = {"_id": {"$in": list(ids)}, "account_id": either(account_id)}
         return {str(one["_id"]): one for one in await self._store.collection(collection).find(query)}
+
+    async def events(self, account_id: ObjectId, ids: Sequence[str]) -> dict[str, Document]:
+        """{id as text: event} of the account's CRM events."""
+        return await self.by_id(account_id, "crm_events", [*ids, *(id for one in ids if (id := object_id(one)))])
 
     async def admins(self, account_id: ObjectId) -> list[ObjectId]:
         """The users who administer the account; all its active users where the CRM names no administrator."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.crm_events import CRM_EVENTS
 from pipeline_engine.repos.derived_documents import DerivedDocuments
-from pipeline_engine.repos.events import CRM_EVENTS
 from pipeline_engine.repos.store import Store
 from pipeline_engine.repos.webhook_deliveries import WEBHOOK_DELIVERIES, WebhookDeliveries
 from pipeline_engine.repos.webhook_records import WebhookRecords

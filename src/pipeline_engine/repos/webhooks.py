@@ -27,7 +27,11 @@ HEALTHY: Document = {"failures": 0, "failing_since": None, "rest_until": None}
 
 WEBHOOKS = CollectionSpec(
     "webhooks",
-    indexes=(index("account_id", "active"), LEASE_OWNER_INDEX),
+    indexes=(
+        index("account_id", "active"),
+        index("holds", partialFilterExpression={"holds": True}),
+        LEASE_OWNER_INDEX,
+    ),
     lease=LeaseSpec(),
     wakes=became("active", True),
     stuck=(
@@ -62,10 +66,20 @@ class Webhooks(Leased):
         query = {"account_id": either(account_id), "active": {"$ne": False}, **await self.available()}
         return await self._own.find(query, sort=[("_id", 1)])
 
-    async def claimable_ids(self, ids: list[Any]) -> set[Any]:
-        """Those of the endpoints that exist and are not set aside."""
-        query = {"$and": [{"_id": {"$in": ids}}, await self.available()]}
-        return {one["_id"] for one in await self._all.find(query, projection=["_id"])}
+    async def enabled_again(self) -> list[Document]:
+        """`{_id, account_id}` of endpoints that were disabled, are not any more, and of which deliveries are held."""
+        query = {"holds": True, "active": {"$ne": False}, **await self.available()}
+        return await self._all.find(query, projection=["account_id"])
+
+    async def is_held(self, id: ObjectId) -> bool:
+        """Whether a run holds the endpoint, and it is not set aside."""
+        query = {"$and": [{"_id": id, "lease_owner": {"$gt": ""}}, await self.available()]}
+        return await self._all.find_one(query, projection=["_id"]) is not None
+
+    async def abandoned(self) -> list[Document]:
+        """`{_id, account_id}` of the endpoints whose holder has died."""
+        query = {"lease_owner": {"$gt": ""}, **self.unclaimed, **await self.available()}
+        return await self._all.find(query, projection=["account_id"])
 
     async def latest(self, limit: int, account_id: ObjectId | None = None) -> list[Document]:
         """Endpoints of one account, or of all, the newest first."""

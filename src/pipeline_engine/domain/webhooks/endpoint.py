@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,14 +45,15 @@ def is_active(webhook: Mapping[str, Any]) -> bool:
 
 
 def signing_keys(webhook: Mapping[str, Any], now: datetime) -> Sequence[bytes]:
-    """The keys that sign a message now: the secret's, and the one before it while it counts.
+    """The keys that sign a message now: the secret's, and the one before it while it counts, if it can be read.
 
     Raises: Permanent `secret`.
     """
     keys = [read_secret(webhook.get("secret"))]
     until = usable_date(webhook.get("previous_until"))
-    if until and until > now and webhook.get("previous_secret"):
-        keys.append(read_secret(webhook["previous_secret"]))
+    if until and until > now:
+        with suppress(Permanent):
+            keys.append(read_secret(webhook.get("previous_secret")))
     return keys
 
 
