@@ -17,9 +17,9 @@ from tests.support.world import World
 Document = dict[str, Any]
 
 
-def webhook(world: World, url: str, *events: str, **fields: Any) -> ObjectId:
+def webhook(world: World, where: str, *events: str, **fields: Any) -> ObjectId:
     """An endpoint that wants these types, all of them without any."""
-    own = {"account_id": world.account, "url": url, "secret": new_secret(), "events": list(events) or ["*"]}
+    own = {"account_id": world.account, "url": where, "secret": new_secret(), "events": list(events) or ["*"]}
     return ObjectId(world.db["webhooks"].insert_one({**own, "active": True, **fields}).inserted_id)
 
 

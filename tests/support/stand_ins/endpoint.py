@@ -20,11 +20,12 @@ MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer so."""
+    """Answer so, `after` seconds."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    after: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Endpoint:
 
     async def _behave(self, request: web.Request, manner: Manner) -> web.StreamResponse:
         if isinstance(manner, Answer):
+            await asyncio.sleep(manner.after)
             return web.Response(status=manner.status, headers=manner.headers, body=manner.body)
         if isinstance(manner, Hang):
             await self._closing.wait()

@@ -127,7 +127,7 @@ async def _attempt(
         after = batch.health
         await claim.change(failures=after.failures, failing_since=after.failing_since, rest_until=after.rest_until)
     if batch.disabling:
-        await disable(app, account_id, claim.document, batch.disabling, batch.health.failing_since)
+        await disable(app, account_id, claim.document, batch.disabling, claim.document.get("failing_since"))
         await claim.change(holds=True)
 
 
