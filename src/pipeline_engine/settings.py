@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     queue_concurrency: Count = Field(3, description="places of each CRM event lane")
     queue_max_jobs_per_second: Count = Field(5, description="rate of the CRM event lanes over all daemons")
     outbox_sweep_seconds: Seconds = Field(5, description="how often waiting socket events are looked for")
+    event_sweep_seconds: Seconds = Field(30, description="how often due CRM events are looked for")
+    activity_log_days: Days = Field(365, description="how long activity_log is kept")
     webhooks_sweep_seconds: Seconds = Field(30, description="how often due webhook deliveries are looked for")
     webhook_timeout: CallSeconds = Field(10, le=15, description="seconds that an endpoint has for its answer")
     webhook_delivery_days: Days = Field(30, le=366, description="how long webhook_deliveries are kept")

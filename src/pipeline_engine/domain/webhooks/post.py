@@ -11,11 +11,11 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.domain.events.jobs import POST, wake_at
 from pipeline_engine.domain.webhooks.delivery_batch import DeliveryBatch
 from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import is_active, rate_of
 from pipeline_engine.domain.webhooks.health import FREE_FAILURES, Health
-from pipeline_engine.domain.webhooks.wake import wake_at
 from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Dead, Outcome, Snooze
 from pipeline_engine.repos.webhook_repos import WebhookRepos
@@ -143,7 +143,7 @@ async def _until_next(
     if moment <= now:
         return Snooze()
     if moment <= now + timedelta(seconds=app.settings.webhooks_sweep_seconds):
-        await wake_at(app, claim.document["_id"], moment)
+        await wake_at(app, POST, claim.document["_id"], moment)
     return None
 
 
