@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -11,8 +10,7 @@ import pytest
 from pipeline_engine import failpoints
 from pipeline_engine.domain.webhooks.retries import MAX_ATTEMPTS
 from pipeline_engine.failpoints import FaultPlan
-from pipeline_engine.settings import Settings
-from tests.support.engine_app import EngineApp, open_app
+from tests.support.engine_app import EngineApp
 from tests.support.stand_ins.endpoint import Answer, Endpoint
 from tests.support.webhooks import consumed, deliver, deliveries, later, states, webhook, webhook_of
 from tests.support.world import World
@@ -36,18 +34,6 @@ EVENTS = 3
 
 class Died(BaseException):
     """Stands for the end of the process: no handler of the engine catches it."""
-
-
-@pytest.fixture
-async def app(configured: Settings) -> AsyncIterator[EngineApp]:
-    async with open_app(configured.model_copy(update={"allow_private_hosts": True})) as app:
-        yield app
-
-
-@pytest.fixture
-async def endpoint() -> AsyncIterator[Endpoint]:
-    async with Endpoint() as endpoint:
-        yield endpoint
 
 
 async def died(app: EngineApp, world: World, monkeypatch: pytest.MonkeyPatch, point: str, nth: int, when: str) -> None:
@@ -111,7 +97,7 @@ async def test_a_disabling_that_a_crash_cuts_is_completed(
 ) -> None:
     id = webhook(world, endpoint.url)
     endpoint.manner = Answer(410)
-    for _ in range(4):
+    for _ in range(6):
         consumed(world)
 
     await died(app, world, monkeypatch, "mongo.webhooks.update_one", 1, "before")
