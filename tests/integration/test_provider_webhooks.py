@@ -20,7 +20,6 @@ from tests.support.stand_ins.endpoint import BOMB, ENDLESS, Answer, Drip, Endpoi
 from tests.support.webhook_client import BODY, opened, posted
 
 TIMEOUT = 0.5
-BODY = b'{"type":"contact.created"}'
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

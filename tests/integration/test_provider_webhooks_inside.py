@@ -15,9 +15,6 @@ from pipeline_engine.providers.webhooks import Reply, WebhookClient
 from tests.support.stand_ins.endpoint import Endpoint
 from tests.support.webhook_client import BODY, opened, posted
 
-BODY = b'{"type":"contact.created"}'
-
-
 SPELLINGS = [
     *(
         "127.0.0.1",

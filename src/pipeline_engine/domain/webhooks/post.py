@@ -72,7 +72,7 @@ async def _give_up(claim: WebhookClaim, failure: RunFailure) -> Outcome:
 
 
 async def _deliver(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim) -> Outcome | None:
-    until, wait = monotonic() + SLICE_SECONDS, None
+    until, wait, is_limited = monotonic() + SLICE_SECONDS, None, False
     await _keep_to_switch(app, account_id, claim)
     while is_active(claim.document) and monotonic() < until and not app.stopping.is_set():
         health = Health.of(claim.document)
@@ -82,10 +82,13 @@ async def _deliver(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookC
         ids = await app.repos.webhook_deliveries.find_due(account_id, claim.document["_id"], _batch_size(health))
         granted, wait = await _within_rate(app, account_id, claim, len(ids))
         if not granted:
+            is_limited = wait is not None
             break
         await _attempt(app, account_id, claim, health, ids[:granted])
     await claim.release()
-    return await _until_next(app, account_id, claim, wait) if is_active(claim.document) else None
+    if not is_active(claim.document) or (is_limited and app.queue.keys.ttl):  # `run-once` waits for no limit
+        return None
+    return await _until_next(app, account_id, claim, wait)
 
 
 def _batch_size(health: Health) -> int:
@@ -135,9 +138,9 @@ async def _until_next(
     app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim, wait: datetime | None
 ) -> Outcome | None:
     """Have the lane look again when the next delivery is due and may be attempted, if that is before the next sweep."""
-    now, is_pass = app.clock.now(), app.queue.keys.ttl is not None
+    now = app.clock.now()
     due = await app.repos.webhook_deliveries.next_due_at(account_id, claim.document["_id"])
-    if due is None or (is_pass and wait is not None):  # `run-once` waits for retries only
+    if due is None:
         return None
     moment = max(due, wait or due)
     if moment <= now:
