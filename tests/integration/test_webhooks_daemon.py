@@ -78,7 +78,7 @@ async def test_run_once_counts_deliveries_and_waits_for_the_first_retry_only(
     assert {one["state"] for one in deliveries(world, webhook_id=broken)} == {"pending"}
     assert (result.units, result.succeeded, result.failed, result.busy) == (9, 6, 0, 3)
     (again,) = (await run_once(configured, ["events.outbox"])).results
-    assert (again.units, len(endpoint.received)) == (0, 4)
+    assert (again.units - again.busy, len(endpoint.received)) == (0, 4)
 
 
 async def test_what_an_operator_enabled_is_delivered_by_run_once(

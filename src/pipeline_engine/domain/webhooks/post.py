@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -27,8 +28,9 @@ MAX_BATCH = 20
 MAX_ACCOUNT_PLACES = 4
 """Endpoints of one account that a daemon delivers to at once, so that one tenant's hanging servers leave places to
 others."""
-HELD_SECONDS = 1.0
 CROWDED_SECONDS = 0.5
+FIRST_RETRY_SECONDS = 6.0
+"""`run-once` waits so long for what is due next: for a first retry."""
 
 WebhookClaim = Claim[Webhooks]
 
@@ -52,18 +54,10 @@ async def run_post(app: App[WebhookRepos], places: Counter[ObjectId], webhook_id
 
 
 async def _run(app: App[WebhookRepos], account_id: ObjectId, webhook_id: ObjectId) -> Outcome | None:
-    claimed = False
-
-    async def work(claim: WebhookClaim) -> Outcome | None:
-        nonlocal claimed
-        claimed = True
-        return await _deliver(app, account_id, claim)
-
-    run = ClaimedRun("webhook", work, _give_up, attempts=None)
-    outcome = await run_claimed(app, app.repos.webhooks, webhook_id, run, WebhookClaim)
-    if not claimed and await app.repos.webhooks.is_held(webhook_id):
-        return Snooze(HELD_SECONDS)  # its holder may not see what made this job necessary
-    return outcome
+    """Claim the endpoint and deliver to it. When another run holds it, nothing is done: that run looks after its end
+    whether anything became due meanwhile."""
+    run = ClaimedRun("webhook", partial(_deliver, app, account_id), _give_up, attempts=None)
+    return await run_claimed(app, app.repos.webhooks, webhook_id, run, WebhookClaim)
 
 
 async def _give_up(claim: WebhookClaim, failure: RunFailure) -> Outcome:
@@ -137,7 +131,7 @@ async def _attempt(
 async def _until_next(
     app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim, wait: datetime | None
 ) -> Outcome | None:
-    """Have the lane look again when the next delivery is due and may be attempted, if that is before the next sweep."""
+    """Have the lane look again when the next delivery is due and may be attempted, if that is soon."""
     now = app.clock.now()
     due = await app.repos.webhook_deliveries.next_due_at(account_id, claim.document["_id"])
     if due is None:
@@ -145,7 +139,8 @@ async def _until_next(
     moment = max(due, wait or due)
     if moment <= now:
         return Snooze()
-    if moment <= now + timedelta(seconds=app.settings.webhooks_sweep_seconds):
+    most = FIRST_RETRY_SECONDS if app.queue.keys.ttl else app.settings.webhooks_sweep_seconds
+    if moment <= now + timedelta(seconds=most):
         await wake_at(app, POST, claim.document["_id"], moment)
     return None
 
