@@ -198,3 +198,33 @@ async def test_odd_values_in_deliveries_harm_no_other(
     await deliver(app, world)
 
     assert states(world) == {"delivered": 3}
+
+
+async def test_a_delivery_that_is_set_aside_stays_there_and_keeps_no_other(
+    world: World, app: EngineApp, endpoint: Endpoint
+) -> None:
+    webhook(world, endpoint.url)
+    for _ in range(25):
+        consumed(world)
+    await run_fan_out(app, None, world.account)
+    aside = deliveries(world)[0]["_id"]
+    await app.shared.quarantine.add("webhook_deliveries", aside, "on purpose")
+
+    await deliver(app, world)
+
+    assert states(world) == {"delivered": 24, "pending": 1}
+    assert {len(one["attempts"]) for one in deliveries(world, state="delivered")} == {1}
+    assert deliveries(world, _id=aside)[0]["attempts"] == []
+
+
+async def test_large_events_are_posted_as_their_ids(world: World, app: EngineApp, endpoint: Endpoint) -> None:
+    webhook(world, endpoint.url)
+    contact = ObjectId()
+    for size in (30_000, 15_000_000, 15_000_000):
+        consumed(world, data={"contact_id": contact, "text": "x" * size})
+
+    await deliver(app, world)
+
+    assert [one.content["data"] for one in endpoint.received] == [{"contact_id": str(contact)}] * 3
+    assert all(one.content["truncated"] for one in endpoint.received)
+    assert max(len(one.body) for one in endpoint.received) < 1000
