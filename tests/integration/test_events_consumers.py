@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import bson
 import pytest
 from bson import ObjectId
 
@@ -14,6 +15,7 @@ from pipeline_engine.repos.consumer_repos import ConsumerRepos
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.support.crm_events import (
+    consumers_find,
     contact,
     contact_of,
     created,
@@ -138,6 +140,41 @@ async def test_a_turn_that_a_crash_left_is_finished_first(world: World, app: Eng
     await work(app, world)
 
     assert (contact_of(world, left)["owner"], contact_of(world, new)["owner"]) == (users[0], users[1])
+
+
+async def test_a_contact_that_cannot_be_changed_keeps_no_other_from_its_owner(world: World, app: EngineApp) -> None:
+    users = members(world, 2)
+    good, bad = [contact(world) for _ in range(3)], contact(world, name="closed")
+    world.demand("contacts", {"$or": [{"name": {"$ne": "closed"}}, {"owner": {"$exists": False}}]})
+    event = created(world, bad, at=0)
+    for n, id in enumerate(good):
+        created(world, id, at=1 + n)
+
+    await work(app, world)
+
+    assert [contact_of(world, id)["owner"] for id in good] == [users[1], users[0], users[1]]
+    stored = event_of(world, event)
+    assert (stored["status"], "owner: MongoDB refuses" in stored["errors"][0]["error"]) == ("new", True)
+    assert "round_robin_allotted" not in (world.db["business_profiles"].find_one() or {})
+
+
+async def test_an_event_too_large_to_be_changed_is_set_aside_alone(world: World, app: EngineApp) -> None:
+    contacts = [contact(world) for _ in range(4)]
+    large = []
+    for type in ("my.own", "contact.created"):  # the second cannot be read either
+        id = insert(world, type, {"text": ""}, status="done")
+        room = 16 * 2**20 - len(bson.encode(event_of(world, id)))
+        change = {"data.text": "x" * room, "status": "new"}
+        world.db["crm_events"].update_one({"_id": id}, {"$set": change})
+        large.append(id)
+    ids = [created(world, id, at=1 + n) for n, id in enumerate(contacts)]
+
+    await work(app, world)
+
+    assert {event_of(world, id)["status"] for id in ids} == {"done"}
+    aside = {one["document_id"] for one in world.db["quarantine"].find({"collection": "crm_events"})}
+    assert aside == set(large)
+    assert await consumers_find(app) == []
 
 
 async def test_signals_raise_the_scores_and_a_crossed_level_is_published_once(world: World, app: EngineApp) -> None:

@@ -105,9 +105,7 @@ async def test_events_are_consumed_once_after_a_crash_at_any_call(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(
-    "point", ["mongo.crm_events.bulk", "mongo.dead_letters.save_dead_letter", "mongo.crm_events.update_many"]
-)
+@pytest.mark.parametrize("call", ["crm_events.bulk", "dead_letters.save_dead_letter", "crm_events.update_many"])
 @pytest.mark.covers("CL-09")
 async def test_a_dead_letter_is_written_once_after_a_crash(
     world: World, app: EngineApp, monkeypatch: pytest.MonkeyPatch, call: str, when: str

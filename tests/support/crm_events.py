@@ -10,9 +10,10 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.activity_log import write
-from pipeline_engine.domain.consumers import consume
+from pipeline_engine.domain.consumers import consume, sweep
 from pipeline_engine.domain.consumers.event import Event
 from pipeline_engine.domain.consumers.table import Consumer
+from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.repos.activity_log import ActivityRepos
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
@@ -76,6 +77,11 @@ async def work(app: App, world: World) -> None:
     scope = app.with_repos(ConsumerRepos.open)
     while isinstance(await consume.run_consume(scope, None, world.account), Snooze):
         pass
+
+
+async def consumers_find(app: App) -> list[Unit]:
+    """What a sweep would dispatch now."""
+    return await sweep.find(app.with_repos(ConsumerRepos.open))
 
 
 async def write_log(app: App, world: World) -> None:

@@ -21,7 +21,8 @@ from pipeline_engine.domain.events.publisher import MAX_CAUSE_DEPTH, caused_by, 
 from pipeline_engine.domain.events.units import account_units, event_units
 from pipeline_engine.domain.scoring import intent_level, intent_score
 from pipeline_engine.errors import Permanent
-from pipeline_engine.repos.crm_events import place_of, restricted_to
+from pipeline_engine.repos.crm_events import restricted_to
+from pipeline_engine.repos.event_order import place_of
 from pipeline_engine.settings import load
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)

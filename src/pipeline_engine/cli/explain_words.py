@@ -60,6 +60,13 @@ LOOKED_AT = {
     "its action is known": "its action",
     "its action can be read": "its action",
     "it is due": "due at",
+    "the event is new": "status",
+    "CRM events are switched on": "QM_EVENTS",
+    "names an account": "account",
+    "is not set aside": "set aside",
+    "can be read": "readable",
+    "no earlier event of its key waits": "earlier events of its key that wait",
+    "no run has its account": "events of its account held by",
 }
 """By the name of a condition, what it looks at."""
 

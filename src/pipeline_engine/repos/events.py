@@ -56,9 +56,15 @@ class Events:
         state = {"state": "waiting", "attempts": 0, "next_at": now, "createdAt": now, "updatedAt": now}
         await _insert(self._outbox, {**message, **state})
 
-    async def find_due(self, limit: int) -> list[Document]:
-        """Socket events of all accounts whose next attempt is due, the longest due first."""
+    async def message(self, id: str) -> Document | None:
+        """The socket event; None when there is none with this id."""
+        return await self._outbox.everywhere.find_one({"_id": id})
+
+    async def find_due(self, limit: int, like: Mapping[str, Any] | None = None) -> list[Document]:
+        """Socket events whose next attempt is due, the longest due first: of all accounts, or of that of `like`."""
         due = {**due_for_attempt(self._clock.now()), **await self._quarantine.others(OUTBOX.name)}
+        if like is not None:
+            due |= {"account_id": {"$eq": like.get("account_id")}}
         return await self._outbox.everywhere.find(due, limit=limit, sort=[("next_at", 1)])
 
     async def delivery_states(self, ids: Sequence[str]) -> dict[str, str]:

@@ -23,6 +23,12 @@ local function is_nowhere(id)
 end
 
 if #aside > 0 then
+  for _, id in ipairs(redis.call('ZRANGE', lane .. 'active', 0, -1)) do
+    if redis.call('HEXISTS', lane .. 'owners', id) == 0 then
+      redis.call('ZREM', lane .. 'active', id)
+      put_first(lane, id)
+    end
+  end
   for _, id in ipairs(redis.call('HKEYS', lane .. 'jobs')) do
     if is_nowhere(id) then line_up(lane, {id}) end
   end
