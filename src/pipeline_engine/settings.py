@@ -81,9 +81,16 @@ class Settings(BaseSettings):
     outbox_sweep_seconds: Seconds = Field(5, description="how often waiting socket events are looked for")
     event_sweep_seconds: Seconds = Field(30, description="how often due CRM events are looked for")
     activity_log_days: Days = Field(365, description="how long activity_log is kept")
+    webhooks_sweep_seconds: Seconds = Field(30, description="how often due webhook deliveries are looked for")
+    webhook_timeout: CallSeconds = Field(10, le=15, description="seconds that an endpoint has for its answer")
+    webhook_delivery_days: Days = Field(30, le=366, description="how long webhook_deliveries are kept")
+    allow_private_hosts: bool = Field(
+        False, description="hosts that a tenant sets may be private, webhooks plain http: for tests and intranets"
+    )
+    public_url: str | None = Field(None, description="base of links into the CRM that leave the engine")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] | None = Field(None, description="default: console on a terminal, else json")
-    sentry_dsn: SecretStr | None = None
+    sentry_dsn: SecretStr | None = Field(None, description="errors of jobs are reported there")
 
     # Deal import
     import_sweep_seconds: Seconds = Field(5, description="the seed's cron: every 5 seconds")
@@ -167,7 +174,15 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: str | None) -> str | None:
-        return url and _with_scheme(url, "redis", "rediss", "unix")
+        return url and _with_scheme(url, "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _dsn(cls, dsn: SecretStr | None) -> SecretStr | None:
+        url = urlsplit(dsn.get_secret_value()) if dsn else None
+        if url and not (url.scheme in ("http", "https") and url.username and url.path.rpartition("/")[2].isdigit()):
+            raise ValueError("must be a DSN of Sentry, as https://KEY@HOST/NUMBER")
+        return dsn
 
     @property
     def redis(self) -> str:
