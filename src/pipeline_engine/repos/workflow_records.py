@@ -1,0 +1,71 @@
+"""The contacts, deals and leads that workflows read and change, and the events for which they wait."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.ids import either
+from pipeline_engine.repos.bulk_change import apply_change
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.deal_change import DealChange
+from pipeline_engine.repos.store import Store
+from pipeline_engine.repos.workflows import forms
+
+SEQUENCES = CollectionSpec("sequences", indexes=(index("account_id", "active"),))
+
+
+class WorkflowRecords:
+    """Every query is of one account."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def read(
+        self, collection: str, account_id: ObjectId, ids: Sequence[Any], fields: Sequence[str] | None = None
+    ) -> dict[str, Document]:
+        """{id as text: document} of those that exist, with all fields unless some are named."""
+        query = {"_id": {"$in": [form for id in ids for form in forms(id)]}, "account_id": either(account_id)}
+        options = {} if fields is None else {"projection": list(fields)}
+        found = await self._store.collection(collection).find(query, **options) if ids else []
+        return {str(one["_id"]): one for one in found}
+
+    async def change(
+        self, collection: str, account_id: ObjectId, id: Any, change: DealChange, unless: Document
+    ) -> tuple[bool, str | None]:
+        """Change a record unless it matches `unless`, as it then stands as it should.
+
+        Returns whether it was changed, and why the server refuses the change, if it does.
+        """
+        own = self._store.collection(collection)
+        query = {"account_id": either(account_id), "$nor": [unless]}
+        done = await apply_change(own, query, [id], change)
+        return done.everything, next(iter(done.refused.values()), None)
+
+    async def happened(
+        self, account_id: ObjectId, type: str, since: datetime, until: datetime
+    ) -> AsyncIterator[Document]:
+        """The account's events of the type in this time, both ends included, in their order."""
+        query = {"account_id": either(account_id), "type": type, "occurred_at": {"$gte": since, "$lte": until}}
+        async for event in self._store.collection("crm_events").stream(query, [("occurred_at", 1), ("_id", 1)]):
+            yield event
+
+    async def event(self, account_id: ObjectId, id: Any) -> Document | None:
+        """One event."""
+        return await self._store.collection("crm_events").find_one({"_id": id, "account_id": either(account_id)})
+
+    async def in_sequence(self, account_id: ObjectId, sequence_id: ObjectId, contact_id: Any) -> bool:
+        """Whether the contact is under way in the sequence."""
+        query = {"sequence_id": {"$in": forms(sequence_id)}, "contact_id": {"$in": forms(contact_id)}}
+        open = {"account_id": either(account_id), **query, "status": {"$in": ["active", "paused"]}}
+        found = await self._store.collection("workflow_enrollments").find_one(open, projection=["_id"])
+        return found is not None
+
+    async def effects(self, account_id: Any, keys: Sequence[str]) -> list[Document]:
+        """The records of what was sent under these keys."""
+        query = {"_id": {"$in": list(keys)}, "account_id": {"$in": forms(account_id)}}
+        return await self._store.collection("effects").find(query)
