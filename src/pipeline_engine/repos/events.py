@@ -17,6 +17,7 @@ from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.collection_spec import EVENTS_DUE, EXPIRY_INDEX, CollectionSpec, index
+from pipeline_engine.repos.crm_events import CRM_EVENTS
 from pipeline_engine.repos.own_fields import MAX_AHEAD
 from pipeline_engine.repos.quarantine import Quarantine
 from pipeline_engine.repos.store import Store
@@ -24,11 +25,6 @@ from pipeline_engine.repos.store import Store
 RETENTION = timedelta(days=7)
 """Of socket events that were delivered or given up."""
 
-CRM_EVENTS = CollectionSpec(
-    "crm_events",
-    indexes=(index("status", "occurred_at"),),
-    wakes=({**INSERTED, "fullDocument.type": {"$in": ["email.bounced", "deal.won"]}},),
-)
 OUTBOX = CollectionSpec("outbox", indexes=(index("state", "next_at"), EXPIRY_INDEX), wakes=(INSERTED,))
 
 

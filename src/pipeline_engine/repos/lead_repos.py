@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.crm_events import CRM_EVENTS
 from pipeline_engine.repos.derived_documents import DerivedDocuments
-from pipeline_engine.repos.events import CRM_EVENTS
 from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS, LEAD_EXIT_MARKS, LeadExits
 from pipeline_engine.repos.lead_pauses import PIPELINES, LeadPauses
 from pipeline_engine.repos.lead_records import LeadRecords

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from pipeline_engine.repos.accounts import ACCOUNTS, USERS, Accounts, References, Users
 from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.crm_events import CRM_EVENTS, CrmEvents
 from pipeline_engine.repos.effects import EFFECTS, Effects
-from pipeline_engine.repos.events import CRM_EVENTS, OUTBOX, Events
+from pipeline_engine.repos.events import OUTBOX, Events
 from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
 from pipeline_engine.repos.messages import SUPPRESSIONS, Suppressions, Templates
 from pipeline_engine.repos.quarantine import QUARANTINE, Quarantine
@@ -37,6 +38,7 @@ class SharedRepos:
     references: References
     effects: Effects
     events: Events
+    crm_events: CrmEvents
     job_store: MongoJobStore
     quarantine: Quarantine
 
@@ -50,6 +52,7 @@ class SharedRepos:
             references=References(store),
             effects=Effects(store),
             events=Events(store),
+            crm_events=CrmEvents(store),
             job_store=MongoJobStore(store.database, store.clock),
             quarantine=Quarantine(store),
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipeline_engine.domain.events import relay
 from pipeline_engine.domain.events.jobs import DELIVER, RELAY
-from pipeline_engine.repos.events import CRM_EVENTS, OUTBOX
+from pipeline_engine.repos.crm_events import CRM_EVENTS
+from pipeline_engine.repos.events import OUTBOX
 from pipeline_engine.repos.shared_repos import SharedRepos
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
