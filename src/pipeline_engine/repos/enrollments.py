@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 from bson import ObjectId
 
 from pipeline_engine.ids import either
-from pipeline_engine.lanes.backoff import Backoff
 from pipeline_engine.repos.changes import became, changed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import (
@@ -36,7 +35,10 @@ from pipeline_engine.repos.workflows import forms
 IN_WORKFLOW: Document = {"workflow_id": {"$exists": True}}
 OPEN = ("active", "paused")
 """The states of an enrolment that has not ended."""
-RETRY_SECONDS = Backoff.steps(1, 5, 30)
+RETRY_SECONDS = (1, 5, 30)
+"""After the first, second and third failed attempt at a step."""
+JITTER = 0.25
+"""Only adds."""
 HOUR_SECONDS = 3600
 BY_WORKFLOW = "workflow"
 """`paused_by` of an enrolment that waits because its workflow is paused."""
@@ -87,7 +89,7 @@ class Enrollments(Leased):
 
     @property
     def claimable(self) -> Document:
-        return {"$and": [self.due, self._time_has_come(self._clock.now()), self.unclaimed]}
+        return {"$and": [self.due, self._has_something_to_do(self._clock.now()), self.unclaimed]}
 
     def claim_changes(self) -> Document:
         attempts = {"$add": [whole("$attempts"), {"$cond": [LEASE_EXPIRED, 0, 1]}]}
@@ -95,7 +97,8 @@ class Enrollments(Leased):
 
     async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
         """Release the enrolment; its step is tried again 1, 5 and 30 s after failed attempts."""
-        pause = RETRY_SECONDS.delay(max(1, self.attempt_of(held)), random)
+        failures = min(max(1, self.attempt_of(held)), len(RETRY_SECONDS))
+        pause = RETRY_SECONDS[failures - 1] * (1 + JITTER * random())
         await self.release(held, {"next_at": self._clock.now() + timedelta(seconds=pause), "error": error})
 
     # --- finding
@@ -118,7 +121,8 @@ class Enrollments(Leased):
     async def due_ids(self, account_id: ObjectId, limit: int) -> list[Any]:
         """The account's enrolments that are due and free, the longest due first."""
         mine = {"account_id": either(account_id), **self.due}
-        query = {"$and": [mine, self._time_has_come(self._clock.now()), self.unclaimed, await self.available()]}
+        due = self._has_something_to_do(self._clock.now())
+        query = {"$and": [mine, due, self.unclaimed, await self.available()]}
         return [one["_id"] for one in await self._own.find(query, limit=limit, sort=[("next_at", 1)], projection=[])]
 
     async def next_due_at(self, account_id: ObjectId, *, only_retries: bool = False) -> datetime | None:
@@ -129,6 +133,14 @@ class Enrollments(Leased):
         found = await self._own.find(query, limit=1, sort=[("next_at", 1)], projection=["next_at"])
         at = found[0]["next_at"] if found else None
         return at if isinstance(at, datetime) else None
+
+    async def holds(self, held: Mapping[str, Any]) -> bool:
+        """Whether this run still holds the enrolment, and it is neither paused nor ended."""
+        return await self._own.find_one(self._held(held), projection=["_id"]) is not None
+
+    def _has_something_to_do(self, until: datetime) -> Document:
+        """Due, or left by a holder that died: that one may not have looked for what it noted to wait for."""
+        return {"$or": [self._time_has_come(until), {"lease_owner": {"$gt": ""}}]}
 
     @staticmethod
     def _time_has_come(until: datetime) -> Document:
@@ -177,10 +189,16 @@ class Enrollments(Leased):
         update = [{"$set": change}, {"$unset": ["paused_by", "paused_at"]}]
         return await self._own.update_many({**query, "status": "paused", "paused_by": BY_WORKFLOW}, update)
 
-    async def held_by_pauses(self) -> list[Document]:
-        """`{_id: {account_id, workflow_id}}` of the workflows of all accounts that hold enrolments by a pause."""
+    async def held_by_pauses(self, account_id: ObjectId) -> list[Any]:
+        """The account's workflows that hold enrolments by a pause."""
+        held = {"paused_by": BY_WORKFLOW, "status": "paused", "account_id": either(account_id)}
+        return [one["_id"] for one in await self._own.aggregate(held, {"$group": {"_id": "$workflow_id"}})]
+
+    async def all_held_by_pauses(self) -> list[Document]:
+        """`{account_id, workflow_id}` of the workflows of all accounts that hold enrolments by a pause."""
         group = {"$group": {"_id": {"account_id": "$account_id", "workflow_id": "$workflow_id"}}}
-        return await self._all.aggregate({"paused_by": BY_WORKFLOW, "status": "paused"}, group)
+        found = await self._all.aggregate({"paused_by": BY_WORKFLOW, "status": "paused"}, group)
+        return [one["_id"] for one in found]
 
     async def active_in(self, workflows: Sequence[Any]) -> list[Any]:
         """The accounts with active enrolments in one of these workflows."""
@@ -227,6 +245,7 @@ class Enrollments(Leased):
 
 def _later(name: str, now: datetime) -> Document:
     """An expression: the time in the field, put off by how long the enrolment was paused."""
-    paused = {"$max": [0, {"$subtract": [now, {"$ifNull": ["$paused_at", now]}]}]}
+    since = {"$cond": [{"$eq": [{"$type": "$paused_at"}, "date"]}, "$paused_at", now]}
+    paused = {"$max": [0, {"$subtract": [now, since]}]}
     is_date = {"$eq": [{"$type": f"${name}"}, "date"]}
     return {"$cond": [is_date, {"$add": [f"${name}", paused]}, {"$ifNull": [f"${name}", "$$REMOVE"]}]}

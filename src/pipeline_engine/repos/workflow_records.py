@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,8 @@ from pipeline_engine.repos.store import Store
 from pipeline_engine.repos.workflows import forms
 
 SEQUENCES = CollectionSpec("sequences", indexes=(index("account_id", "active"),))
+MAX_DEALS = 1000
+"""Of one contact, when an event of a deal is looked for."""
 
 
 class WorkflowRecords:
@@ -47,12 +49,20 @@ class WorkflowRecords:
         return done.everything, next(iter(done.refused.values()), None)
 
     async def happened(
-        self, account_id: ObjectId, type: str, since: datetime, until: datetime
+        self, account_id: ObjectId, type: str, about: Mapping[str, Any], since: datetime, until: datetime
     ) -> AsyncIterator[Document]:
-        """The account's events of the type in this time, both ends included, in their order."""
-        query = {"account_id": either(account_id), "type": type, "occurred_at": {"$gte": since, "$lte": until}}
+        """Events of the type in this time, both ends included, in their order. `about`: the records `contact`, `deal`
+        and `lead`, and a list of `deals`, any of which an event may name."""
+        when = {"account_id": either(account_id), "type": type, "occurred_at": {"$gte": since, "$lte": until}}
+        query = {**when, "$or": [{f"data.{name}": {"$in": ids}} for name, ids in _names(about)]}
         async for event in self._store.collection("crm_events").stream(query, [("occurred_at", 1), ("_id", 1)]):
             yield event
+
+    async def deals_of(self, account_id: ObjectId, contact_id: Any) -> list[Any]:
+        """The ids of the contact's deals."""
+        query = {"account_id": either(account_id), "contact_id": {"$in": forms(contact_id)}}
+        found = await self._store.collection("deals").find(query, projection=["_id"], limit=MAX_DEALS)
+        return [one["_id"] for one in found]
 
     async def event(self, account_id: ObjectId, id: Any) -> Document | None:
         """One event."""
@@ -69,3 +79,13 @@ class WorkflowRecords:
         """The records of what was sent under these keys."""
         query = {"_id": {"$in": list(keys)}, "account_id": {"$in": forms(account_id)}}
         return await self._store.collection("effects").find(query)
+
+
+def _names(about: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """(field of an event's data, ids in both forms) by which an event may name the records."""
+    deals = [form for id in [about.get("deal"), *about.get("deals", ())] if id is not None for form in forms(id)]
+    for name, ids in (("contact", forms(about["contact"])), ("deal", deals), ("lead", forms(about.get("lead")))):
+        if about.get(name) is not None or (name == "deal" and ids):
+            yield from ((f"{name}_id", ids), (f"{name}Id", ids))
+    if deals:
+        yield "deals", deals

@@ -1,0 +1,161 @@
+"""Takes one claimed enrolment from step to step: an effect, then one guarded write that says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.clock import usable_date
+from pipeline_engine.domain.claimed import Claim, RunFailure
+from pipeline_engine.domain.events.publisher import wake_consumers
+from pipeline_engine.domain.events.relay import publish_due
+from pipeline_engine.domain.workflows.dead_letter import dead_letter
+from pipeline_engine.domain.workflows.program import read_program, step_at
+from pipeline_engine.domain.workflows.step import (
+    RunOver,
+    StepPassed,
+    StepResult,
+    StepRun,
+    StepWaits,
+    WorkflowStep,
+)
+from pipeline_engine.domain.workflows.steps.table import STEP_TYPES
+from pipeline_engine.domain.workflows.workflow import read_workflow
+from pipeline_engine.errors import Permanent
+from pipeline_engine.repos.enrollments import ENROLLMENTS, Enrollments
+from pipeline_engine.repos.workflow_repos import WorkflowRepos
+
+MAX_ATTEMPTS = 4
+"""Calls of one step: the first, and three more after 1, 5 and 30 s."""
+MAX_CRASHES = 5
+"""Processes in a row that may die with an enrolment."""
+ZERO_TIME = frozenset({"branch"})
+"""Types of steps that take no time: what ends a wait behind them may have come since the step before began."""
+
+EnrollmentClaim = Claim[Enrollments]
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class StepSlice:
+    """One job of one account, until a time of the monotonic clock."""
+
+    app: App[WorkflowRepos]
+    account_id: ObjectId
+    until: float
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.until or self.app.stopping.is_set()
+
+
+async def perform_due(slice: StepSlice, claim: EnrollmentClaim) -> None:
+    """Perform the enrolment's steps until it waits, ends, or the slice is over; then release it.
+
+    Raises: Permanent when a step cannot be performed, other errors when it cannot be now; LeaseLost when the enrolment
+    was paused or ended meanwhile.
+    """
+    program = read_program((await _pinned(slice, claim))["steps"])
+    while step := step_at(program, claim.document):
+        run = StepRun(slice.app, slice.account_id, claim.document, step, slice.until, claim)
+        result = await STEP_TYPES[step.type].perform(run, step.config)
+        if not await _store(slice, claim, step, result):
+            return
+        if slice.is_over:
+            await claim.release(attempts=0)
+            return
+    await _end(slice, claim, RunOver("completed"))
+
+
+async def _pinned(slice: StepSlice, claim: EnrollmentClaim) -> Mapping[str, Any]:
+    """The enrolment with its copy of the steps; one that the CRM inserted gets it now, from the workflow."""
+    one = claim.document
+    if isinstance(one.get("steps"), list):
+        return one
+    workflow = await slice.app.repos.workflows.of_account(slice.account_id, one["workflow_id"])
+    if workflow is None:
+        raise Permanent(f"this account has no workflow {one['workflow_id']}", "missing_workflow")
+    read_workflow(workflow)
+    now = slice.app.clock.now()
+    begins = {"enrolled_at": now, "arrived_at": now, "since": now, "step": one.get("step") or 0}
+    await claim.change(steps=workflow.get("steps") or [], workflow_version=workflow.get("version"), **begins)
+    return claim.document
+
+
+async def _store(slice: StepSlice, claim: EnrollmentClaim, step: WorkflowStep, result: StepResult) -> bool:
+    """Store how the step ended. Returns whether the next one can be performed now; if not, the claim is released."""
+    match result:
+        case StepPassed():
+            await _pass(slice, claim, step, result)
+            return True
+        case StepWaits(until, deadline):
+            # Waiting is no attempt.
+            times = {"next_at": until} if until else {}
+            await claim.release(attempts=0, crashes=0, **times, **({"deadline": deadline} if deadline else {}))
+            return False
+        case RunOver():
+            await _end(slice, claim, result)
+            return False
+
+
+async def _pass(slice: StepSlice, claim: EnrollmentClaim, step: WorkflowStep, passed: StepPassed) -> None:
+    one, now = claim.document, slice.app.clock.now()
+    arrived = usable_date(one.get("arrived_at")) or now
+    since = passed.since or (one.get("since") if step.type in ZERO_TIME else arrived)
+    due = [*_events_due(one), *passed.events]
+    await claim.change(
+        step=step.otherwise if passed.otherwise else step.then,
+        arrived_at=now,
+        since=since,
+        seen=passed.seen if passed.seen is not None else one.get("seen"),
+        next_at=now,
+        deadline=None,
+        waiting_for=None,
+        attempts=1,
+        crashes=0,
+        error=None,
+        log=[*one.get("log", ()), _entry(step, now, passed.did)],
+        **({"events_due": due} if due else {}),
+    )
+    if due:
+        await _publish(slice, claim)
+
+
+def _events_due(enrollment: Mapping[str, Any]) -> list[Any]:
+    due = enrollment.get("events_due")
+    return due if isinstance(due, list) else []
+
+
+async def _publish(slice: StepSlice, claim: EnrollmentClaim) -> None:
+    await publish_due(slice.app, ENROLLMENTS, claim.document)
+    claim.document = {name: value for name, value in claim.document.items() if name != "events_due"}
+    await wake_consumers(slice.app, slice.account_id)
+
+
+def _entry(step: WorkflowStep, now: datetime, did: str) -> dict[str, Any]:
+    return {"path": step.path, "type": step.type, "at": now, "did": did}
+
+
+async def _end(slice: StepSlice, claim: EnrollmentClaim, over: RunOver) -> None:
+    now = slice.app.clock.now()
+    ended = {"status": over.status, "ended_at": now, "next_at": None, "waiting_for": None, "deadline": None}
+    await claim.release(**ended, reason=over.reason, attempts=0, crashes=0)
+    log.info("enrollment.ended", id=str(claim.document["_id"]), status=over.status)
+
+
+async def give_up(slice: StepSlice, claim: EnrollmentClaim, failure: RunFailure) -> None:
+    """End the run where it is: as cancelled when its contact is gone, else as failed, with a dead letter by which an
+    operator lets it go on."""
+    error = failure.error
+    if isinstance(error, Permanent) and error.code == "contact_gone":
+        await _end(slice, claim, RunOver("cancelled", failure.message))
+        return
+    await slice.app.shared.job_store.save_dead_letter(dead_letter(slice.app, claim.document, failure))
+    await _end(slice, claim, RunOver("failed", failure.message))
