@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     queue_concurrency: Count = Field(3, description="places of each CRM event lane")
     queue_max_jobs_per_second: Count = Field(5, description="rate of the CRM event lanes over all daemons")
     outbox_sweep_seconds: Seconds = Field(5, description="how often waiting socket events are looked for")
+    event_sweep_seconds: Seconds = Field(30, description="how often due CRM events are looked for")
+    activity_log_days: Days = Field(365, description="how long activity_log is kept")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] | None = Field(None, description="default: console on a terminal, else json")
     sentry_dsn: SecretStr | None = None

@@ -228,7 +228,7 @@ class CrmEvents:
     async def retry(self, event: Mapping[str, Any]) -> bool:
         """Make a dead event due again; the consumers that are done stay so. False when it is not dead."""
         query = {"_id": event["_id"], "account_id": {"$eq": event.get("account_id")}, "status": "dead"}
-        again = {"status": "new", "attempts": 0, "errors": [], "retries": int(event.get("retries", 0)) + 1}
+        again = {"status": "new", "attempts": 0, "errors": [], "retries": min(int(event.get("retries", 0)), 1000) + 1}
         change = {"$set": again, "$unset": {"next_at": "", "error": "", "given_up": ""}}
         return await self._own.update_one(query, {**change, "$currentDate": {"updatedAt": True}}) == 1
 

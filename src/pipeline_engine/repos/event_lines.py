@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from bson import ObjectId
 
 from pipeline_engine.repos.client import Document
@@ -35,6 +38,10 @@ class EventLines(Leased):
             return None
         await self.open(id)
         return await super().claim(id)
+
+    def attempt_of(self, held: Mapping[str, Any]) -> int:
+        """Always the first: events count attempts, not lines."""
+        return 1
 
     async def is_held_by(self, id: ObjectId, owner: str) -> bool:
         """Whether this process holds the line."""

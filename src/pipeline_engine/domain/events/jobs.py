@@ -1,10 +1,20 @@
-"""The jobs of events, and their lanes."""
+"""The jobs of events, their lanes, and how they are woken."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from datetime import datetime
+
 from bson import ObjectId
 
-from pipeline_engine.lanes import Backoff, JobKind, Lane
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.errors import Unreachable
+from pipeline_engine.lanes import Backoff, JobKind, Lane, NewJob, Rate
+from pipeline_engine.settings import Settings
+
+log = logs.get(__name__)
 
 # One place, so that users receive events in the order in which they became true. The outbox counts attempts.
 LANE = Lane("events.outbox", 1, Backoff.fixed(4), timeout=60, crashes=None)
@@ -43,3 +53,35 @@ POST = JobKind("webhook.post", WEBHOOKS, ObjectId, "webhooks")
 
 ONWARD: dict[str, JobKind[ObjectId]] = {"activity": LOG, "workflows": ENROLL, "webhooks": FAN_OUT}
 """Who takes a consumed event next, by the name in its field `onward`; each removes its own name when it is done."""
+
+RACE_SECONDS = 0.1
+"""After this time a job that was just ending has ended."""
+TIMER_STEPS_PER_SECOND = 4
+
+
+def tune(lane: Lane, settings: Settings) -> Lane:
+    """The lane with the places and the rate over all daemons that the settings give to jobs of CRM events."""
+    rate = Rate(settings.queue_max_jobs_per_second, 1.0)
+    return lane if lane.name == WEBHOOKS.name else replace(lane, places=settings.queue_concurrency, rate=rate)
+
+
+async def wake(app: App, kind: JobKind[ObjectId], account_id: ObjectId) -> None:
+    """Have this job of the account run now. A job that is about to end may not see what made the wake-up necessary, so
+    another follows it. Without Redis nothing is woken, and a sweep finds the work."""
+    try:
+        if not await kind.enqueue(app.queue, [account_id]):
+            job = NewJob(kind.name, (str(account_id),), id=f"{account_id}:again")
+            await app.queue.enqueue_many(kind.lane.name, [job], delay=RACE_SECONDS)
+    except Unreachable as error:
+        log.info("event_job.not_dispatched", job=kind.name, account_id=str(account_id), error=error)
+
+
+async def wake_at(app: App, kind: JobKind[ObjectId], account_id: ObjectId, moment: datetime) -> None:
+    """As `wake`, at the moment and up to 0.25 s later, beside the job that may be waiting or running now."""
+    step = math.ceil(moment.timestamp() * TIMER_STEPS_PER_SECOND)
+    delay = max(RACE_SECONDS, step / TIMER_STEPS_PER_SECOND - app.clock.now().timestamp())
+    try:
+        job = NewJob(kind.name, (str(account_id),), id=f"{account_id}:{step}")
+        await app.queue.enqueue_many(kind.lane.name, [job], delay=delay)
+    except Unreachable as error:
+        log.info("event_job.not_dispatched", job=kind.name, account_id=str(account_id), error=error)

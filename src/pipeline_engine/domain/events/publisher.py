@@ -10,11 +10,10 @@ from bson import ObjectId
 from bson.errors import InvalidDocument
 from pymongo.errors import DocumentTooLarge
 
-from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.events.jobs import CONSUME
+from pipeline_engine.domain.events.jobs import CONSUME, wake
 from pipeline_engine.domain.events.payloads import CURRENT_VERSION, MALFORMED, read_payload
-from pipeline_engine.errors import Permanent, Unreachable
+from pipeline_engine.errors import Permanent
 
 MAX_CAUSE_DEPTH = 20
 """So long may a chain of events be of which each was published because of the one before."""
@@ -22,8 +21,6 @@ TOO_DEEP = "cause_depth"
 
 Cause = Mapping[str, Any]
 """`{event_id, depth}`: the event because of which another is published, and how long the chain is then."""
-
-log = logs.get(__name__)
 
 
 def caused_by(event: Mapping[str, Any]) -> Cause:
@@ -79,15 +76,6 @@ class EventPublisher:
             await self._app.shared.events.publish(event)
         except (InvalidDocument, DocumentTooLarge) as error:
             raise Permanent(f"{type}: MongoDB cannot store the event: {error}", MALFORMED) from None
-        await wake_consumers(self._app, account_id)
+        if self._app.settings.qm_events:
+            await wake(self._app, CONSUME, account_id)
         return str(event["_id"])
-
-
-async def wake_consumers(app: App, account_id: ObjectId) -> None:
-    """Have the account's due events consumed now; without Redis the sweep does it later."""
-    if not app.settings.qm_events:
-        return
-    try:
-        await CONSUME.enqueue(app.queue, [account_id])
-    except Unreachable as error:
-        log.info("event.not_dispatched", account_id=str(account_id), error=error, consequence="a sweep finds it")

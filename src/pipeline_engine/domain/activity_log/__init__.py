@@ -1,0 +1,1 @@
+"""Writes who did what to what, from consumed events."""

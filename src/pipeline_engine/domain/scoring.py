@@ -1,0 +1,43 @@
+"""How interested a contact is: points of its signals, which fade with age, and the level that they make. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pipeline_engine.clock import usable_date
+
+DECAY_PER_DAY = 2.0
+"""Points that a signal loses per whole day of its age, where the account says nothing."""
+HIGH, MEDIUM = 50.0, 20.0
+"""Least scores of the levels, where the account says nothing."""
+SECONDS_PER_DAY = 86_400
+
+
+def intent_score(signals: Iterable[Mapping[str, Any]], now: datetime, decay_per_day: float) -> float:
+    """What is left of the points of all signals, computed from their times, so that no order and no repeat matters."""
+    return sum(_left(one, now, decay_per_day) for one in signals)
+
+
+def _left(signal: Mapping[str, Any], now: datetime, decay_per_day: float) -> float:
+    points, since = signal.get("points"), usable_date(signal.get("occurred_at"))
+    if isinstance(points, bool) or not isinstance(points, int | float) or not 0 < points < 1e6:
+        return 0.0
+    days = max(0, int((now - since).total_seconds() // SECONDS_PER_DAY)) if since else 0
+    return max(0.0, points - decay_per_day * days)
+
+
+def intent_level(score: float, profile: Mapping[str, Any]) -> str:
+    """high, medium or low, by the bounds in the account's profile."""
+    bounds = profile.get("intent_levels")
+    given = bounds if isinstance(bounds, Mapping) else {}
+    if score >= number_or(given.get("high"), HIGH):
+        return "high"
+    return "medium" if score >= number_or(given.get("medium"), MEDIUM) else "low"
+
+
+def number_or(value: object, default: float) -> float:
+    """The value if it is a number of at least 0, else the default."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < 1e9 else default  # type: ignore[operator, arg-type]

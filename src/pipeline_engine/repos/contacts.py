@@ -1,0 +1,77 @@
+"""Contacts of the CRM, as far as events change them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+from pymongo import UpdateOne
+from pymongo.errors import WriteError
+
+from pipeline_engine.ids import either
+from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec
+from pipeline_engine.repos.contact_score import lead_grade, lead_score
+from pipeline_engine.repos.quarantine import is_fault_of_document
+from pipeline_engine.repos.store import Store
+
+CONTACTS = CollectionSpec("contacts", indexes=(EVENTS_DUE_INDEX,), has_events_due=True)
+
+RESCORE: list[Document] = [
+    {"$set": {"lead_score": lead_score(), "updatedAt": "$$NOW"}},
+    {"$set": {"lead_grade": lead_grade()}},
+]
+
+
+class Contacts:
+    def __init__(self, store: Store) -> None:
+        self._own = store.collection(CONTACTS)
+
+    async def find(self, account_id: ObjectId, ids: Sequence[ObjectId], *fields: str) -> dict[ObjectId, Document]:
+        """{id: contact} of those that exist, with these fields or all."""
+        found = await self._own.find(_of(account_id, ids), projection=list(fields) or None)
+        return {ObjectId(one["_id"]): one for one in found}
+
+    async def rescore(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> Mapping[ObjectId, str]:
+        """Set lead score and grade by what stands in the contacts now. Returns {id: reason} of those that the server
+        refuses to change."""
+        try:
+            await self._own.update_many(_of(account_id, ids), RESCORE)
+        except WriteError as error:
+            if not is_fault_of_document(error):
+                raise
+            if len(ids) == 1:
+                return {ids[0]: str((error.details or {}).get("errmsg"))}
+            middle = len(ids) // 2
+            first = await self.rescore(account_id, ids[:middle])
+            return {**first, **await self.rescore(account_id, ids[middle:])}
+        return {}
+
+    async def set_owners(self, account_id: ObjectId, owners: Mapping[ObjectId, Any]) -> None:
+        """Give those of the contacts an owner that have none."""
+        writes = [
+            UpdateOne(
+                {"_id": either(id), "account_id": either(account_id), "owner": {"$in": [None, ""]}},
+                {"$set": {"owner": owner}, "$currentDate": {"updatedAt": True}},
+            )
+            for id, owner in owners.items()
+        ]
+        if writes:
+            await self._own.bulk(writes)
+
+    async def set_intent(self, account_id: ObjectId, id: ObjectId, score: float, level: str, event: Document) -> None:
+        """Set the intent score and what follows from it. When the level is another one now, `event` becomes due in the
+        same update: an entry of `events_due` to which the level before is added as `data.from`."""
+        before = {"$ifNull": ["$intent_level", "low"]}
+        data = {**{name: {"$literal": value} for name, value in event["data"].items()}, "from": before}
+        due = {**{name: {"$literal": value} for name, value in event.items()}, "data": data}
+        known = {"$cond": [{"$isArray": "$events_due"}, "$events_due", []]}
+        crossed = {"$cond": [{"$eq": [before, level]}, "$events_due", {"$concatArrays": [known, [due]]}]}
+        scored = {"intent_score": score, "intent_level": level, "lead_score": lead_score(score), "updatedAt": "$$NOW"}
+        update: list[Document] = [{"$set": {**scored, "events_due": crossed}}, {"$set": {"lead_grade": lead_grade()}}]
+        await self._own.update_one({"_id": either(id), "account_id": either(account_id)}, update)
+
+
+def _of(account_id: ObjectId, ids: Sequence[ObjectId]) -> Document:
+    return {"_id": {"$in": [*ids, *map(str, ids)]}, "account_id": either(account_id)}
