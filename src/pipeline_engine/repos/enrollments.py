@@ -26,7 +26,7 @@ from pipeline_engine.repos.collection_spec import (
     longer_ago,
 )
 from pipeline_engine.repos.expressions import whole
-from pipeline_engine.repos.lease import LEASE_EXPIRED
+from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED
 from pipeline_engine.repos.leased import Leased
 from pipeline_engine.repos.own_fields import date, listing, number, text
 from pipeline_engine.repos.store import Store
@@ -35,8 +35,12 @@ from pipeline_engine.repos.workflows import forms
 IN_WORKFLOW: Document = {"workflow_id": {"$exists": True}}
 OPEN = ("active", "paused")
 """The states of an enrolment that has not ended."""
+LEFT: Document = {"lease_owner": {"$gt": ""}}
+"""Held, and when it is unclaimed as well, left by a holder that died."""
 RETRY_SECONDS = (1, 5, 30)
 """After the first, second and third failed attempt at a step."""
+MAX_ERRORS = 10
+"""Of one step that are kept."""
 JITTER = 0.25
 """Only adds."""
 HOUR_SECONDS = 3600
@@ -68,10 +72,12 @@ ENROLLMENTS = CollectionSpec(
         ),
     ),
     own={
-        **dict.fromkeys(("lease_until", "claimed_at", "arrived_at", "since", "deadline", "enrolled_at"), date),
+        **dict.fromkeys(
+            ("lease_until", "claimed_at", "arrived_at", "since", "deadline", "enrolled_at", "next_at"), date
+        ),
         **dict.fromkeys(("token", "crashes", "attempts", "repeats"), number),
         **dict.fromkeys(("lease_owner", "waiting_for", "paused_by"), text),
-        "log": listing,
+        **dict.fromkeys(("log", "errors"), listing),
     },
 )
 
@@ -98,8 +104,11 @@ class Enrollments(Leased):
     async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
         """Release the enrolment; its step is tried again 1, 5 and 30 s after failed attempts."""
         failures = min(max(1, self.attempt_of(held)), len(RETRY_SECONDS))
-        pause = RETRY_SECONDS[failures - 1] * (1 + JITTER * random())
-        await self.release(held, {"next_at": self._clock.now() + timedelta(seconds=pause), "error": error})
+        pause = RETRY_SECONDS[failures - 1] * (1 + JITTER * random())  # noqa: S311
+        now = self._clock.now()
+        errors = [*held.get("errors", ()), {"attempt": self.attempt_of(held), "at": now, "error": error}]
+        values = {"next_at": now + timedelta(seconds=pause), "error": error, "errors": errors[-MAX_ERRORS:]}
+        await self.release(held, values)
 
     # --- finding
 
@@ -118,12 +127,13 @@ class Enrollments(Leased):
         query = {**self.due, "lease_owner": {"$gt": ""}, **self.unclaimed, **await self.available()}
         return [one["_id"] for one in await self._all.aggregate(query, {"$group": {"_id": "$account_id"}})]
 
-    async def due_ids(self, account_id: ObjectId, limit: int) -> list[Any]:
-        """The account's enrolments that are due and free, the longest due first."""
-        mine = {"account_id": either(account_id), **self.due}
-        due = self._has_something_to_do(self._clock.now())
-        query = {"$and": [mine, due, self.unclaimed, await self.available()]}
-        return [one["_id"] for one in await self._own.find(query, limit=limit, sort=[("next_at", 1)], projection=[])]
+    async def due_ids(self, account_id: ObjectId, limit: int) -> list[Document]:
+        """`{_id, workflow_id}` of the account's enrolments that are due and free, the longest due first."""
+        mine = {"account_id": either(account_id), **self.due, "$and": [self.unclaimed, await self.available()]}
+        due = {**mine, **self._time_has_come(self._clock.now())}
+        found = await self._own.find(due, limit=limit, sort=[("next_at", 1)], projection=["workflow_id"])
+        left = await self._own.find({**mine, **LEFT}, limit=limit, projection=["workflow_id"])
+        return [*{one["_id"]: one for one in [*found, *left]}.values()]
 
     async def next_due_at(self, account_id: ObjectId, *, only_retries: bool = False) -> datetime | None:
         """When the next of the account's enrolments that no run holds is due; None without one."""
@@ -140,11 +150,11 @@ class Enrollments(Leased):
 
     def _has_something_to_do(self, until: datetime) -> Document:
         """Due, or left by a holder that died: that one may not have looked for what it noted to wait for."""
-        return {"$or": [self._time_has_come(until), {"lease_owner": {"$gt": ""}}]}
+        return {"$or": [self._time_has_come(until), LEFT]}
 
     @staticmethod
     def _time_has_come(until: datetime) -> Document:
-        return {"$or": [{"next_at": {"$lte": until}}, {"next_at": None}]}
+        return {"next_at": {"$not": {"$gt": until}}}
 
     # --- enrolling and waiting
 
@@ -152,7 +162,9 @@ class Enrollments(Leased):
         """Insert the enrolments; one whose `_id` exists stays as it is."""
         await self._own.insert_missing(documents)
 
-    async def of_contacts(self, account_id: ObjectId, workflows: Sequence[Any], contacts: Sequence[Any]) -> list[Document]:
+    async def of_contacts(
+        self, account_id: ObjectId, workflows: Sequence[Any], contacts: Sequence[Any]
+    ) -> list[Document]:
         """What says when these contacts were enrolled in these workflows, and whether they still are."""
         query = {
             "account_id": either(account_id),
@@ -178,15 +190,16 @@ class Enrollments(Leased):
     async def pause_of(self, account_id: ObjectId, workflow_id: Any, now: datetime) -> int:
         """Pause all that are under way in the workflow; a run that holds one of them writes nothing more to it."""
         query = {"account_id": either(account_id), "workflow_id": {"$in": forms(workflow_id)}, "status": "active"}
-        values = {"status": "paused", "paused_by": BY_WORKFLOW, "paused_at": now}
-        return await self._own.update_many(query, {"$set": values, "$currentDate": {"updatedAt": True}})
+        values = {"status": "paused", "paused_by": BY_WORKFLOW, "paused_at": now, **RELEASED}
+        change = {"$set": values, "$inc": {"token": 1}, "$currentDate": {"updatedAt": True}}
+        return await self._own.update_many(query, change)
 
     async def resume_of(self, account_id: ObjectId, workflow_id: Any, now: datetime) -> int:
         """Let those that a pause of the workflow held go on; what they wait for is put off by the pause."""
         query = {"account_id": either(account_id), "workflow_id": {"$in": forms(workflow_id)}}
         later = {name: _later(name, now) for name in ("next_at", "deadline")}
         change = {**later, "status": "active", "updatedAt": "$$NOW"}
-        update = [{"$set": change}, {"$unset": ["paused_by", "paused_at"]}]
+        update: list[Document] = [{"$set": change}, {"$unset": ["paused_by", "paused_at"]}]
         return await self._own.update_many({**query, "status": "paused", "paused_by": BY_WORKFLOW}, update)
 
     async def held_by_pauses(self, account_id: ObjectId) -> list[Any]:
@@ -238,7 +251,7 @@ class Enrollments(Leased):
     async def again(self, id: ObjectId, now: datetime) -> bool:
         """Make an enrolment that failed go on at the step at which it failed; False when it has not failed."""
         query = {"_id": id, "status": "failed", "steps": {"$exists": True}, **IN_WORKFLOW}
-        values = {"status": "active", "attempts": 0, "crashes": 0, "next_at": now}
+        values = {"status": "active", "attempts": 0, "crashes": 0, "next_at": now, "arrived_at": now}
         change = {"$set": values, "$inc": {"repeats": 1}, "$unset": {"reason": "", "error": "", "ended_at": ""}}
         return await self._all.update_one(query, change) == 1
 

@@ -32,8 +32,8 @@ class WorkflowRecords:
     ) -> dict[str, Document]:
         """{id as text: document} of those that exist, with all fields unless some are named."""
         query = {"_id": {"$in": [form for id in ids for form in forms(id)]}, "account_id": either(account_id)}
-        options = {} if fields is None else {"projection": list(fields)}
-        found = await self._store.collection(collection).find(query, **options) if ids else []
+        projection = None if fields is None else list(fields)
+        found = await self._store.collection(collection).find(query, projection=projection) if ids else []
         return {str(one["_id"]): one for one in found}
 
     async def change(

@@ -10,10 +10,11 @@ from pipeline_engine.repos.crm_events import CRM_EVENTS
 from pipeline_engine.repos.derived_documents import DerivedDocuments
 from pipeline_engine.repos.enrollments import ENROLLMENTS, Enrollments
 from pipeline_engine.repos.store import Store
+from pipeline_engine.repos.webhook_deliveries import WEBHOOK_DELIVERIES, WebhookDeliveries
 from pipeline_engine.repos.workflow_records import WorkflowRecords
 from pipeline_engine.repos.workflows import WORKFLOWS, Workflows
 
-WORKFLOW_COLLECTIONS: tuple[CollectionSpec, ...] = (WORKFLOWS, ENROLLMENTS, CRM_EVENTS)
+WORKFLOW_COLLECTIONS: tuple[CollectionSpec, ...] = (WORKFLOWS, ENROLLMENTS, CRM_EVENTS, WEBHOOK_DELIVERIES)
 ORIGIN = ("enrollment_id",)
 """What says that a task or notification is the engine's own: the enrolment that it was written for."""
 
@@ -25,6 +26,7 @@ class WorkflowRepos:
     workflows: Workflows
     enrollments: Enrollments
     workflow_records: WorkflowRecords
+    webhook_deliveries: WebhookDeliveries
     written_by_workflows: Callable[[str], DerivedDocuments]
 
     @classmethod
@@ -33,5 +35,6 @@ class WorkflowRepos:
             workflows=Workflows(store),
             enrollments=Enrollments(store),
             workflow_records=WorkflowRecords(store),
+            webhook_deliveries=WebhookDeliveries(store),
             written_by_workflows=lambda collection: DerivedDocuments(store, collection, ORIGIN),
         )

@@ -12,9 +12,9 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import blames_document
+from pipeline_engine.domain.events.jobs import STEP, wake
 from pipeline_engine.domain.events.publisher import MAX_CAUSE_DEPTH, depth_of
 from pipeline_engine.domain.filters import matches, records_read
-from pipeline_engine.domain.workflows.jobs import wake_steps
 from pipeline_engine.domain.workflows.pauses import keep_to_pauses
 from pipeline_engine.domain.workflows.subjects import Subject, subjects_of
 from pipeline_engine.domain.workflows.workflow import Workflow, enrollment, new_id, read_workflow
@@ -45,7 +45,7 @@ async def run_enroll(app: App[WorkflowRepos], _cache: None, account_id: ObjectId
     await keep_to_pauses(app, account_id)
     while events := await app.shared.crm_events.read_onward(account_id, NAME, MAX_EVENTS):
         if await _take(app, account_id, active, events):
-            await wake_steps(app, account_id)
+            await wake(app, STEP, account_id)
         await app.shared.crm_events.taken(account_id, NAME, [event["_id"] for event in events])
         if time.monotonic() >= ends or app.stopping.is_set():
             return Snooze()

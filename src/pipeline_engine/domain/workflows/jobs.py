@@ -19,14 +19,6 @@ RACE_SECONDS = 0.1
 TIMER_STEPS_PER_SECOND = 4
 
 
-async def wake_steps(app: App, account_id: ObjectId) -> None:
-    """Have the account's due steps performed now. A job that is about to end may not see what is due, so another
-    follows it."""
-    if not await STEP.enqueue(app.queue, [account_id]):
-        again = NewJob(STEP.name, (str(account_id),), id=f"{account_id}:again")
-        await app.queue.enqueue_many(STEP.lane.name, [again], delay=RACE_SECONDS)
-
-
 async def wake_steps_at(app: App, account_id: ObjectId, moment: datetime, now: datetime) -> None:
     """Have the account's due steps performed at the moment, beside the job that may be waiting or running now."""
     place = math.ceil(moment.timestamp() * TIMER_STEPS_PER_SECOND)

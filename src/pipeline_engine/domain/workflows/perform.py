@@ -14,9 +14,9 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.claimed import Claim, RunFailure
-from pipeline_engine.domain.events.publisher import wake_consumers
+from pipeline_engine.domain.events.jobs import CONSUME, wake
 from pipeline_engine.domain.events.relay import publish_due
-from pipeline_engine.domain.workflows.dead_letter import dead_letter
+from pipeline_engine.domain.workflows.jobs import RETRY_ENROLLMENT
 from pipeline_engine.domain.workflows.program import read_program, step_at
 from pipeline_engine.domain.workflows.step import (
     RunOver,
@@ -29,6 +29,8 @@ from pipeline_engine.domain.workflows.step import (
 from pipeline_engine.domain.workflows.steps.table import STEP_TYPES
 from pipeline_engine.domain.workflows.workflow import read_workflow
 from pipeline_engine.errors import Permanent
+from pipeline_engine.lanes import DeadLetter
+from pipeline_engine.lanes.classify_error import last_traceback_lines
 from pipeline_engine.repos.enrollments import ENROLLMENTS, Enrollments
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
@@ -38,6 +40,9 @@ MAX_CRASHES = 5
 """Processes in a row that may die with an enrolment."""
 ZERO_TIME = frozenset({"branch"})
 """Types of steps that take no time: what ends a wait behind them may have come since the step before began."""
+
+FORGOTTEN = dict.fromkeys(("waiting_for", "deadline", "error", "errors"), "$$REMOVE")
+"""Fields of a step, when it is over."""
 
 EnrollmentClaim = Claim[Enrollments]
 log = logs.get(__name__)
@@ -56,12 +61,15 @@ class StepSlice:
         return time.monotonic() >= self.until or self.app.stopping.is_set()
 
 
-async def perform_due(slice: StepSlice, claim: EnrollmentClaim) -> None:
+async def perform_due(slice: StepSlice, claim: EnrollmentClaim, *, is_orphan: bool = False) -> None:
     """Perform the enrolment's steps until it waits, ends, or the slice is over; then release it.
 
     Raises: Permanent when a step cannot be performed, other errors when it cannot be now; LeaseLost when the enrolment
     was paused or ended meanwhile.
     """
+    if is_orphan:
+        await _end(slice, claim, RunOver("cancelled", "the workflow does not exist any more"))
+        return
     program = read_program((await _pinned(slice, claim))["steps"])
     while step := step_at(program, claim.document):
         run = StepRun(slice.app, slice.account_id, claim.document, step, slice.until, claim)
@@ -110,20 +118,18 @@ async def _pass(slice: StepSlice, claim: EnrollmentClaim, step: WorkflowStep, pa
     arrived = usable_date(one.get("arrived_at")) or now
     since = passed.since or (one.get("since") if step.type in ZERO_TIME else arrived)
     due = [*_events_due(one), *passed.events]
-    await claim.change(
-        step=step.otherwise if passed.otherwise else step.then,
-        arrived_at=now,
-        since=since,
-        seen=passed.seen if passed.seen is not None else one.get("seen"),
-        next_at=now,
-        deadline=None,
-        waiting_for=None,
-        attempts=1,
-        crashes=0,
-        error=None,
-        log=[*one.get("log", ()), _entry(step, now, passed.did)],
+    values = {
+        "step": step.otherwise if passed.otherwise else step.then,
+        "arrived_at": now,
+        "since": since,
+        "seen": passed.seen if passed.seen is not None else one.get("seen"),
+        "next_at": now,
+        "attempts": 1,
+        "crashes": 0,
+        "log": [*one.get("log", ()), _entry(step, now, passed.did)],
         **({"events_due": due} if due else {}),
-    )
+    }
+    claim.keep(await claim.repo.change(claim.document, values, **FORGOTTEN))
     if due:
         await _publish(slice, claim)
 
@@ -136,7 +142,7 @@ def _events_due(enrollment: Mapping[str, Any]) -> list[Any]:
 async def _publish(slice: StepSlice, claim: EnrollmentClaim) -> None:
     await publish_due(slice.app, ENROLLMENTS, claim.document)
     claim.document = {name: value for name, value in claim.document.items() if name != "events_due"}
-    await wake_consumers(slice.app, slice.account_id)
+    await wake(slice.app, CONSUME, slice.account_id)
 
 
 def _entry(step: WorkflowStep, now: datetime, did: str) -> dict[str, Any]:
@@ -144,9 +150,9 @@ def _entry(step: WorkflowStep, now: datetime, did: str) -> dict[str, Any]:
 
 
 async def _end(slice: StepSlice, claim: EnrollmentClaim, over: RunOver) -> None:
-    now = slice.app.clock.now()
-    ended = {"status": over.status, "ended_at": now, "next_at": None, "waiting_for": None, "deadline": None}
-    await claim.release(**ended, reason=over.reason, attempts=0, crashes=0)
+    ended = {"status": over.status, "ended_at": slice.app.clock.now(), "next_at": None, "reason": over.reason}
+    values = {**ended, "attempts": 0, "crashes": 0}
+    claim.keep(await claim.repo.release(claim.document, values, **FORGOTTEN))
     log.info("enrollment.ended", id=str(claim.document["_id"]), status=over.status)
 
 
@@ -157,5 +163,24 @@ async def give_up(slice: StepSlice, claim: EnrollmentClaim, failure: RunFailure)
     if isinstance(error, Permanent) and error.code == "contact_gone":
         await _end(slice, claim, RunOver("cancelled", failure.message))
         return
-    await slice.app.shared.job_store.save_dead_letter(dead_letter(slice.app, claim.document, failure))
+    await slice.app.shared.job_store.save_dead_letter(_letter(slice, claim.document, failure))
     await _end(slice, claim, RunOver("failed", failure.message))
+
+
+def _letter(slice: StepSlice, enrollment: Mapping[str, Any], failure: RunFailure) -> DeadLetter:
+    """The dead letter of a step, the same when it is written again."""
+    now = slice.app.clock.now()
+    errors = [*enrollment.get("errors", ()), {"attempt": failure.attempt, "at": now, "error": failure.message}]
+    return DeadLetter(
+        lane=RETRY_ENROLLMENT.lane.name,
+        job_id=str(enrollment["_id"]),
+        function=RETRY_ENROLLMENT.name,
+        args=[str(enrollment["_id"])],
+        kwargs={},
+        error=failure.message,
+        traceback=last_traceback_lines(failure.error),
+        attempts=failure.attempt,
+        first_failed_at=usable_date(enrollment.get("arrived_at")) or now,
+        last_failed_at=now,
+        errors=errors,
+    )

@@ -21,6 +21,7 @@ from pipeline_engine.repos.workflow_repos import WorkflowRepos
 Document = Mapping[str, Any]
 COLLECTIONS = {"contact": "contacts", "deal": "deals", "lead": "leads"}
 """By name of a record in filters and templates, the collection that has it."""
+EVENT_FACTS = ("type", "version", "user_id", "key", "occurred_at", "data")
 MAX_SECONDS = 3650 * 86400
 """Ten years: a longer wait is a typing error."""
 
@@ -177,7 +178,7 @@ class StepRun:
 
 def event_facts(event: Document) -> dict[str, Any]:
     """The event's part of the facts that filters read."""
-    return {**{name: event.get(name) for name in ("type", "version", "user_id", "key", "occurred_at", "data")}, "id": event.get("_id")}
+    return {**{name: event.get(name) for name in EVENT_FACTS}, "id": event.get("_id")}
 
 
 def unit_key(enrollment: Document, step: WorkflowStep) -> str:

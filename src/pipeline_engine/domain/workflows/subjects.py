@@ -37,7 +37,11 @@ class Subject:
 
 def _named(data: object, *names: str) -> Any:
     found = (data.get(name) for name in names) if isinstance(data, Mapping) else ()
-    return next((id for one in found if (id := object_id(one) or (one if isinstance(one, str) and one else None))), None)
+    return next((id for id in map(_read_id, found) if id is not None), None)
+
+
+def _read_id(value: object) -> ObjectId | str | None:
+    return object_id(value) or (value if isinstance(value, str) and value else None)
 
 
 def contact_of(event: Document) -> Any:
@@ -49,7 +53,7 @@ def deals_of(event: Document) -> list[Any]:
     """The deals that the event names. Pure."""
     data = event.get("data")
     many = data.get("deals") if isinstance(data, Mapping) else None
-    listed = [id for one in many if (id := _named({"": one}, ""))] if isinstance(many, list) else []
+    listed = [id for id in map(_read_id, many) if id is not None] if isinstance(many, list) else []
     one = _named(data, "deal_id", "dealId")
     return [*([one] if one else []), *(id for id in listed if str(id) != str(one))]
 

@@ -14,8 +14,8 @@ ReadFilter = Annotated[Filter, BeforeValidator(read_filter)]
 
 class Branching(StepConfig):
     condition: ReadFilter = Field(alias="if")
-    then: list[Any] = []
-    otherwise: list[Any] = Field([], alias="else")
+    then: list[Any] = Field(default_factory=list)
+    otherwise: list[Any] = Field(default_factory=list, alias="else")
 
 
 async def perform(run: StepRun, config: Branching) -> StepPassed:

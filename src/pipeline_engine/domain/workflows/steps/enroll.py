@@ -24,9 +24,7 @@ async def perform(run: StepRun, config: SequenceEnrollment) -> StepPassed:
 
 
 async def _check(run: StepRun, config: SequenceEnrollment) -> None:
-    found = await run.app.repos.workflow_records.read(
-        "sequences", run.account_id, [config.sequence_id], ["active"]
-    )
+    found = await run.app.repos.workflow_records.read("sequences", run.account_id, [config.sequence_id], ["active"])
     if not found:
         raise Permanent(f"this account has no sequence {config.sequence_id}", "missing_sequence")
 

@@ -15,9 +15,7 @@ from pipeline_engine.providers.renderer import NotRendered
 
 
 class SmsSending(StepConfig):
-    sms_template_id: RecordId | None = Field(
-        None, validation_alias=AliasChoices("sms_template_id", "template_id")
-    )
+    sms_template_id: RecordId | None = Field(None, validation_alias=AliasChoices("sms_template_id", "template_id"))
     message: NonBlank | None = None
 
     @model_validator(mode="after")

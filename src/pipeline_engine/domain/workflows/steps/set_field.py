@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pipeline_engine.domain.workflows.change_record import change_contact
 from pipeline_engine.domain.workflows.step import StepConfig, StepPassed, StepRun
@@ -19,7 +19,7 @@ class FieldSetting(StepConfig):
 
     field: str | None = None
     value: Any = None
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _usable(self) -> Self:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 
 from bson import ObjectId
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline_engine.domain.workflows.change_record import change_contact
-from pipeline_engine.domain.workflows.step import StepConfig, StepPassed, StepRun
+from pipeline_engine.domain.workflows.step import Document, StepConfig, StepPassed, StepRun
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.deal_change import DealChange
 
@@ -29,7 +29,7 @@ class Tagging(StepConfig):
 
     tag: Tag = None
     tag_id: Tag = None
-    tags: list[Tag] = []
+    tags: list[Tag] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -63,16 +63,21 @@ async def _check(run: StepRun, config: Tagging) -> None:
 async def rehearse_add(run: StepRun, config: Tagging) -> str:
     await _check(run, config)
     contact = await run.contact()
-    tags = contact.get("tags") if isinstance(contact.get("tags"), list) else []
+    tags = _tags(contact)
     run.records["contact"] = {**contact, "tags": [*tags, *(tag for tag in config.all if tag not in tags)]}
     return f"would add {_named(config)}"
 
 
 async def rehearse_remove(run: StepRun, config: Tagging) -> str:
     contact = await run.contact()
-    tags = contact.get("tags") if isinstance(contact.get("tags"), list) else []
+    tags = _tags(contact)
     run.records["contact"] = {**contact, "tags": [tag for tag in tags if tag not in config.all]}
     return f"would remove {_named(config)}"
+
+
+def _tags(contact: Document) -> list[Any]:
+    tags = contact.get("tags")
+    return tags if isinstance(tags, list) else []
 
 
 def _named(config: Tagging) -> str:

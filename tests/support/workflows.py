@@ -1,0 +1,96 @@
+"""Workflows on real servers without the lanes between: tests decide which job runs when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.workflows import enroll, run
+from pipeline_engine.repos.workflow_repos import WorkflowRepos
+from tests.support.world import World
+
+Document = dict[str, Any]
+WorkflowApp: TypeAlias = App[WorkflowRepos]
+
+
+def step(type: str, **config: Any) -> Document:
+    return {"type": type, "config": config}
+
+
+def field(name: str, op: str, value: Any) -> Document:
+    return {"field": name, "op": op, "value": value}
+
+
+def branch(condition: Document, then: list[Document], otherwise: list[Document]) -> Document:
+    return {"type": "branch", "config": {"if": condition, "then": then, "else": otherwise}}
+
+
+def workflow(
+    world: World, *steps: Document, type: str = "contact.created", filter: Document | None = None, **fields: Any
+) -> ObjectId:
+    """An active workflow with these steps."""
+    id, now = ObjectId(), datetime.now(UTC)
+    own = {"account_id": world.account, "active": True, "version": 1, "createdAt": now, "updatedAt": now}
+    trigger = {"type": type} | ({"filter": filter} if filter else {})
+    world.db["workflows"].insert_one({"_id": id, **own, "trigger": trigger, "steps": list(steps), **fields})
+    return id
+
+
+def contact(world: World, **fields: Any) -> ObjectId:
+    id = ObjectId()
+    person = {"name": "Ada", "email": f"{id}@example.com", "phone": "+15005550006", "tags": []}
+    world.db["contacts"].insert_one({"_id": id, "account_id": world.account, **person, **fields})
+    return id
+
+
+def contact_of(world: World, id: ObjectId) -> Document:
+    found = world.db["contacts"].find_one({"_id": id})
+    assert found
+    return found
+
+
+def happened(world: World, type: str, contact_id: ObjectId | None = None, **fields: Any) -> str:
+    """A consumed event that workflows have not taken."""
+    id = str(ObjectId())
+    data = {"contact_id": str(contact_id)} if contact_id else {}
+    done = {"status": "done", "handed_on": True, "onward": ["workflows"], "occurred_at": datetime.now(UTC)}
+    own = {"_id": id, "type": type, "account_id": world.account, "data": data | fields.pop("data", {})}
+    world.db["crm_events"].insert_one({**own, **done, **fields})
+    return id
+
+
+def enrollments(world: World, **where: Any) -> list[Document]:
+    return list(world.db["workflow_enrollments"].find(where).sort("enrolled_at"))
+
+
+def enrollment(world: World, contact_id: ObjectId) -> Document:
+    """The contact's only enrolment in a workflow."""
+    (found,) = enrollments(world, contact_id=contact_id, workflow_id={"$exists": True})
+    return found
+
+
+def paths(enrollment: Document) -> list[str]:
+    """The steps that were performed."""
+    return [one["path"] for one in enrollment.get("log", [])]
+
+
+async def work(app: WorkflowApp, world: World, rounds: int = 3) -> None:
+    """Both jobs of the account, so often that what one makes due is done by the other."""
+    await app.heartbeat.beat()  # no heartbeat runs here
+    for _ in range(rounds):
+        await enroll.run_enroll(app, None, world.account)
+        await run.run_steps(app, None, world.account)
+
+
+async def later(app: WorkflowApp, world: World, **time: float) -> None:
+    """As `work`, after this time: the engine's clock is moved."""
+    app.clock.set(app.clock.now() + timedelta(**time))
+    await work(app, world)
+
+
+def email_template(world: World, text: str = "Hello {{ contact.name }}") -> ObjectId:
+    found = {"account_id": world.account, "subject": "Hello", "text": text}
+    return ObjectId(world.db["email_templates"].insert_one(found).inserted_id)
