@@ -16,7 +16,7 @@ Document = dict[str, Any]
 WorkflowApp: TypeAlias = App[WorkflowRepos]
 
 
-def step(type: str, **config: Any) -> Document:
+def step(type: str, /, **config: Any) -> Document:
     return {"type": type, "config": config}
 
 

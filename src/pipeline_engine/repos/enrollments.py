@@ -187,12 +187,15 @@ class Enrollments(Leased):
 
     # --- pauses
 
-    async def pause_of(self, account_id: ObjectId, workflow_id: Any, now: datetime) -> int:
+    async def pause_of(self, account_id: ObjectId, workflow_id: Any, since: datetime) -> int:
         """Pause all that are under way in the workflow; a run that holds one of them writes nothing more to it."""
         query = {"account_id": either(account_id), "workflow_id": {"$in": forms(workflow_id)}, "status": "active"}
-        values = {"status": "paused", "paused_by": BY_WORKFLOW, "paused_at": now, **RELEASED}
-        change = {"$set": values, "$inc": {"token": 1}, "$currentDate": {"updatedAt": True}}
-        return await self._own.update_many(query, change)
+        arrived = {"$cond": [{"$eq": [{"$type": "$arrived_at"}, "date"]}, "$arrived_at", since]}
+        paused = {"status": "paused", "paused_by": BY_WORKFLOW, "paused_at": {"$max": [since, arrived]}}
+        token = {"$add": [whole("$token"), 1]}
+        return await self._own.update_many(
+            query, [{"$set": {**paused, **RELEASED, "token": token, "updatedAt": "$$NOW"}}]
+        )
 
     async def resume_of(self, account_id: ObjectId, workflow_id: Any, now: datetime) -> int:
         """Let those that a pause of the workflow held go on; what they wait for is put off by the pause."""

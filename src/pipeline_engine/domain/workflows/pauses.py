@@ -6,7 +6,7 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.workflows.workflow import is_paused
+from pipeline_engine.domain.workflows.workflow import is_paused, paused_since
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
@@ -17,7 +17,7 @@ async def keep_to_pauses(app: App[WorkflowRepos], account_id: ObjectId) -> None:
     """Pause the account's enrolments whose workflow is paused; let those go on whose workflow is not any more."""
     repos, now = app.repos, app.clock.now()
     for workflow in await repos.workflows.paused_of(account_id):
-        if held := await repos.enrollments.pause_of(account_id, workflow["_id"], now):
+        if held := await repos.enrollments.pause_of(account_id, workflow["_id"], paused_since(workflow, now)):
             log.info("workflow.paused", workflow_id=str(workflow["_id"]), enrollments=held)
     waiting = await repos.enrollments.held_by_pauses(account_id)
     states = await repos.workflows.states(account_id, waiting)

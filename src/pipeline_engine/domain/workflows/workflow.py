@@ -75,6 +75,13 @@ def is_paused(document: Document | None) -> bool:
     return bool(document and document.get("paused"))
 
 
+def paused_since(document: Document, now: datetime) -> datetime:
+    """Since when it is paused; now where the CRM does not say."""
+    paused = document.get("paused")
+    since = usable_date(paused.get("since")) if isinstance(paused, Mapping) else None
+    return min(since, now) if since else now
+
+
 def new_id(workflow: Workflow, contact_id: Any, event: Document, earlier: Sequence[Document]) -> Any | None:
     """The `_id` of the enrolment that the event begins for the contact; None when it begins none.
 
