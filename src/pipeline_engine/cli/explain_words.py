@@ -60,6 +60,10 @@ LOOKED_AT = {
     "its action is known": "its action",
     "its action can be read": "its action",
     "it is due": "due at",
+    "the workflow exists": "workflow",
+    "the workflow is not paused": "pause of the workflow",
+    "its steps can be read": "its steps",
+    "no attempt failed": "failed attempts",
 }
 """By the name of a condition, what it looks at."""
 

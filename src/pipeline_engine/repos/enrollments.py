@@ -33,8 +33,6 @@ from pipeline_engine.repos.store import Store
 from pipeline_engine.repos.workflows import forms
 
 IN_WORKFLOW: Document = {"workflow_id": {"$exists": True}}
-OPEN = ("active", "paused")
-"""The states of an enrolment that has not ended."""
 LEFT: Document = {"lease_owner": {"$gt": ""}}
 """Held, and when it is unclaimed as well, left by a holder that died."""
 RETRY_SECONDS = (1, 5, 30)
@@ -176,7 +174,7 @@ class Enrollments(Leased):
 
     async def waiting_types(self, account_id: ObjectId) -> set[str]:
         """The types of events for which enrolments of the account wait."""
-        query = {"account_id": either(account_id), "waiting_for": {"$exists": True}}
+        query = {"account_id": either(account_id), "waiting_for": {"$gt": ""}}
         return {str(one["_id"]) for one in await self._own.aggregate(query, {"$group": {"_id": "$waiting_for"}})}
 
     async def wake_waiting(self, account_id: ObjectId, type: str, contacts: Sequence[Any], now: datetime) -> int:
@@ -193,9 +191,8 @@ class Enrollments(Leased):
         arrived = {"$cond": [{"$eq": [{"$type": "$arrived_at"}, "date"]}, "$arrived_at", since]}
         paused = {"status": "paused", "paused_by": BY_WORKFLOW, "paused_at": {"$max": [since, arrived]}}
         token = {"$add": [whole("$token"), 1]}
-        return await self._own.update_many(
-            query, [{"$set": {**paused, **RELEASED, "token": token, "updatedAt": "$$NOW"}}]
-        )
+        update = [{"$set": {**paused, **RELEASED, "token": token, "updatedAt": "$$NOW"}}]
+        return await self._own.update_many(query, update)
 
     async def resume_of(self, account_id: ObjectId, workflow_id: Any, now: datetime) -> int:
         """Let those that a pause of the workflow held go on; what they wait for is put off by the pause."""
@@ -223,23 +220,7 @@ class Enrollments(Leased):
 
     # --- for operators
 
-    async def count_of(self, account_id: Any, workflow_id: Any) -> dict[str, int]:
-        """{status: how many} of the workflow's enrolments."""
-        query = {"account_id": {"$in": forms(account_id)}, "workflow_id": {"$in": forms(workflow_id)}}
-        found = await self._own.aggregate(query, {"$group": {"_id": "$status", "count": {"$sum": 1}}})
-        return {str(one["_id"]): int(one["count"]) for one in found}
-
-    async def open_of(self, account_id: Any, workflow_id: Any) -> list[Document]:
-        """The enrolments in the workflow that have not ended."""
-        query = {"account_id": {"$in": forms(account_id)}, "workflow_id": {"$in": forms(workflow_id)}}
-        return await self._own.find({**query, "status": {"$in": list(OPEN)}}, sort=[("_id", 1)])
-
-    async def latest(self, limit: int, account_id: Any, workflow_id: Any) -> list[Document]:
-        """The workflow's newest enrolments, without their copies of the steps."""
-        query = {"account_id": {"$in": forms(account_id)}, "workflow_id": {"$in": forms(workflow_id)}}
-        return await self._own.find(query, sort=[("enrolled_at", -1)], limit=limit, projection={"steps": 0})
-
-    async def move(self, moves: Sequence[tuple[Document, Document]]) -> int:
+    async def move(self, moves: Sequence[tuple[Mapping[str, Any], Document]]) -> int:
         """Set values on enrolments that stand as they were read and that no run holds: (as read, values). Returns how
         many were changed. What a run that lost its lease writes afterwards changes nothing."""
         done = 0

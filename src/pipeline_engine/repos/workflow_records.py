@@ -17,6 +17,8 @@ from pipeline_engine.repos.store import Store
 from pipeline_engine.repos.workflows import forms
 
 SEQUENCES = CollectionSpec("sequences", indexes=(index("account_id", "active"),))
+OPEN = ("active", "paused")
+"""The states of an enrolment that has not ended."""
 MAX_DEALS = 1000
 """Of one contact, when an event of a deal is looked for."""
 
@@ -26,6 +28,7 @@ class WorkflowRecords:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._enrollments = store.collection("workflow_enrollments")
 
     async def read(
         self, collection: str, account_id: ObjectId, ids: Sequence[Any], fields: Sequence[str] | None = None
@@ -79,6 +82,24 @@ class WorkflowRecords:
         """The records of what was sent under these keys."""
         query = {"_id": {"$in": list(keys)}, "account_id": {"$in": forms(account_id)}}
         return await self._store.collection("effects").find(query)
+
+    # --- enrolments, for operators
+
+    async def count_of(self, account_id: Any, workflow_id: Any) -> dict[str, int]:
+        """{status: how many} of the workflow's enrolments."""
+        query = {"account_id": {"$in": forms(account_id)}, "workflow_id": {"$in": forms(workflow_id)}}
+        found = await self._enrollments.aggregate(query, {"$group": {"_id": "$status", "count": {"$sum": 1}}})
+        return {str(one["_id"]): int(one["count"]) for one in found}
+
+    async def open_of(self, account_id: Any, workflow_id: Any) -> list[Document]:
+        """The enrolments in the workflow that have not ended."""
+        query = {"account_id": {"$in": forms(account_id)}, "workflow_id": {"$in": forms(workflow_id)}}
+        return await self._enrollments.find({**query, "status": {"$in": list(OPEN)}}, sort=[("_id", 1)])
+
+    async def latest(self, limit: int, account_id: Any, workflow_id: Any) -> list[Document]:
+        """The workflow's newest enrolments, without their copies of the steps."""
+        query = {"account_id": {"$in": forms(account_id)}, "workflow_id": {"$in": forms(workflow_id)}}
+        return await self._enrollments.find(query, sort=[("enrolled_at", -1)], limit=limit, projection={"steps": 0})
 
 
 def _names(about: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:

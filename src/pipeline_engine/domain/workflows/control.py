@@ -40,7 +40,7 @@ async def pause(app: App[WorkflowRepos], workflow_id: ObjectId) -> int:
     if not await app.repos.workflows.pause(workflow, app.clock.now()):
         raise Permanent(f"workflow {workflow_id} is paused already", "paused")
     await keep_to_pauses(app, account_id)
-    return (await app.repos.enrollments.count_of(account_id, workflow_id)).get("paused", 0)
+    return (await app.repos.workflow_records.count_of(account_id, workflow_id)).get("paused", 0)
 
 
 async def resume(app: App[WorkflowRepos], workflow_id: ObjectId) -> None:
