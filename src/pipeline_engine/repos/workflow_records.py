@@ -54,10 +54,14 @@ class WorkflowRecords:
     async def happened(
         self, account_id: ObjectId, type: str, about: Mapping[str, Any], since: datetime, until: datetime
     ) -> AsyncIterator[Document]:
-        """Events of the type in this time, both ends included, in their order. `about`: the records `contact`, `deal`
-        and `lead`, and a list of `deals`, any of which an event may name."""
-        when = {"account_id": either(account_id), "type": type, "occurred_at": {"$gte": since, "$lte": until}}
-        query = {**when, "$or": [{f"data.{name}": {"$in": ids}} for name, ids in _names(about)]}
+        """Events of the type in this time, both ends included, in their order; one without a time happened when it was
+        consumed. `about`: the records `contact`, `deal` and `lead`, and a list of `deals`, any of which an event may
+        name."""
+        between = {"$gte": since, "$lte": until}
+        undated = {"occurred_at": {"$not": {"$type": "date"}}, "ended_at": between}
+        subject = {"$or": [{f"data.{name}": {"$in": ids}} for name, ids in _names(about)]}
+        when = {"$or": [{"occurred_at": between}, undated]}
+        query = {"account_id": either(account_id), "type": type, "$and": [subject, when]}
         async for event in self._store.collection("crm_events").stream(query, [("occurred_at", 1), ("_id", 1)]):
             yield event
 

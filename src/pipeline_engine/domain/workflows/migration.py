@@ -116,4 +116,6 @@ def _values(
     if stays:
         return {**pinned, **number}
     begun = {"arrived_at": now, "next_at": now, "deadline": None, "attempts": 0, "crashes": 0}
-    return {**pinned, **number, **begun}
+    # What begins now is not put off by the part of a pause that is over.
+    paused = {"paused_at": now} if enrollment.get("status") == "paused" else {}
+    return {**pinned, **number, **begun, **paused}

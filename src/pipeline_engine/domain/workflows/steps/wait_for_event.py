@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.filters import Filter, matches, read_filter, records_read
 from pipeline_engine.domain.workflows.step import (
     Document,
@@ -35,7 +36,8 @@ async def perform(run: StepRun, config: WaitingForEvent) -> StepResult:
     await _note(run, config.type, deadline)
     if event := await _first(run, config, deadline):
         did = f"{config.type} came ({event['_id']})"
-        return StepPassed(did, since=event["occurred_at"], seen=event["_id"])
+        came = usable_date(event.get("occurred_at")) or usable_date(event.get("ended_at"))
+        return StepPassed(did, since=came, seen=event["_id"])
     if deadline > run.now:
         return StepWaits(None)
     if config.on_timeout == "end":
