@@ -13,6 +13,7 @@ from pipeline_engine.repos.workflow_repos import WorkflowRepos
 from tests.support.world import World
 
 Document = dict[str, Any]
+REPLY = "email.replied"
 WorkflowApp: TypeAlias = App[WorkflowRepos]
 
 
@@ -94,3 +95,17 @@ async def later(app: WorkflowApp, world: World, **time: float) -> None:
 def email_template(world: World, text: str = "Hello {{ contact.name }}") -> ObjectId:
     found = {"account_id": world.account, "subject": "Hello", "text": text}
     return ObjectId(world.db["email_templates"].insert_one(found).inserted_id)
+
+
+def inserted(world: World, type: str, contact_id: ObjectId) -> None:
+    """As a plain client of MongoDB does."""
+    event = {"_id": ObjectId(), "type": type, "account_id": world.account, "status": "new"}
+    data = {"contact_id": contact_id}
+    world.db["crm_events"].insert_one({**event, "data": data, "occurred_at": datetime.now(UTC)})
+
+
+def waiting_workflow(world: World, *first: Document) -> ObjectId:
+    """Tags, waits for a reply, branches and creates a task."""
+    wait = step("wait_for_event", type=REPLY, timeout_seconds=600)
+    hot = branch(field("contact.hot", "eq", True), [step("add_tag", tag="hot")], [step("add_tag", tag="cold")])
+    return workflow(world, step("add_tag", tag="begun"), *first, wait, hot, step("create_task", title="Call"))

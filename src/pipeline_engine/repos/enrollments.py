@@ -5,7 +5,7 @@ The collection also holds enrolments in sequences (`sequence_id`), which are no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import random
 from typing import Any, ClassVar
@@ -51,6 +51,7 @@ ENROLLMENTS = CollectionSpec(
         index("status", "next_at", "account_id", **having("workflow_id")),
         index("account_id", "status", "next_at", **having("workflow_id")),
         index("account_id", "workflow_id", "contact_id"),
+        index("workflow_id", "status", **having("workflow_id")),
         index("account_id", "waiting_for", "contact_id", **having("waiting_for")),
         index("paused_by", **having("paused_by")),
         LEASE_OWNER_INDEX,
@@ -172,10 +173,11 @@ class Enrollments(Leased):
         fields = ["workflow_id", "contact_id", "status", "event_id", "triggered_at", "enrolled_at"]
         return await self._own.find(query, projection=fields)
 
-    async def waiting_types(self, account_id: ObjectId) -> set[str]:
-        """The types of events for which enrolments of the account wait."""
-        query = {"account_id": either(account_id), "waiting_for": {"$gt": ""}}
-        return {str(one["_id"]) for one in await self._own.aggregate(query, {"$group": {"_id": "$waiting_for"}})}
+    async def waiting_types(self, account_id: ObjectId, types: Iterable[str]) -> set[str]:
+        """Those of the types of events for which enrolments of the account wait."""
+        mine = {"account_id": either(account_id)}
+        found = [await self._own.find_one({**mine, "waiting_for": type}, projection=["waiting_for"]) for type in types]
+        return {one["waiting_for"] for one in found if one and "waiting_for" in one}
 
     async def wake_waiting(self, account_id: ObjectId, type: str, contacts: Sequence[Any], now: datetime) -> int:
         """Have the enrolments of these contacts that wait for such an event look at it now."""

@@ -29,9 +29,7 @@ Earlier = dict[tuple[str, str], list[Document]]
 """{(workflow, contact): the contact's enrolments there}."""
 
 NAME = "workflows"
-"""In the field `onward` of events."""
-REPLAY = "workflow"
-"""In the field `only` of events that are replayed."""
+"""In the fields `onward` and, when they are replayed, `only` of events."""
 MAX_EVENTS = 200
 SLICE_SECONDS = 2.0
 
@@ -79,11 +77,12 @@ async def _take(
     app: App[WorkflowRepos], account_id: ObjectId, active: Sequence[Workflow], events: Sequence[Document]
 ) -> bool:
     """Enrol the contacts of these events and wake those who wait for one. Returns whether steps are due now."""
-    waited_for = await app.repos.enrollments.waiting_types(account_id)
+    types = {type for one in events if isinstance(type := one.get("type"), str)}
+    waited_for = await app.repos.enrollments.waiting_types(account_id, types)
     by_type: dict[str, list[Workflow]] = defaultdict(list)
     for workflow in active:
         by_type[workflow.type].append(workflow)
-    wanted = [one for one in events if one.get("type") in waited_for or one.get("type") in by_type]
+    wanted = [one for one in events if one.get("type") in types & (waited_for | by_type.keys())]
     if not wanted:
         return False
     triggered = [workflow for one in wanted for workflow in by_type.get(str(one["type"]), ())]
@@ -106,7 +105,7 @@ def _meant(event: Document, workflows: Sequence[Workflow]) -> Sequence[Workflow]
     only = event.get("only")
     if not isinstance(only, Mapping) or not only:
         return workflows
-    return [one for one in workflows if restricted_to(event, REPLAY) == str(one.id)]
+    return [one for one in workflows if restricted_to(event, NAME) == str(one.id)]
 
 
 def _matches(workflow: Workflow, subject: Subject, event: Document) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -28,7 +28,7 @@ from pipeline_engine.domain.workflows.step import (
 )
 from pipeline_engine.domain.workflows.steps.table import STEP_TYPES
 from pipeline_engine.domain.workflows.workflow import read_workflow
-from pipeline_engine.errors import Permanent
+from pipeline_engine.errors import Permanent, RateLimited
 from pipeline_engine.lanes import DeadLetter
 from pipeline_engine.lanes.classify_error import last_traceback_lines
 from pipeline_engine.repos.enrollments import ENROLLMENTS, Enrollments
@@ -73,13 +73,21 @@ async def perform_due(slice: StepSlice, claim: EnrollmentClaim, *, is_orphan: bo
     program = read_program((await _pinned(slice, claim))["steps"])
     while step := step_at(program, claim.document):
         run = StepRun(slice.app, slice.account_id, claim.document, step, slice.until, claim)
-        result = await STEP_TYPES[step.type].perform(run, step.config)
+        result = await _perform(run)
         if not await _store(slice, claim, step, result):
             return
         if slice.is_over:
             await claim.release(attempts=0)
             return
     await _end(slice, claim, RunOver("completed"))
+
+
+async def _perform(run: StepRun) -> StepResult:
+    """Perform the step; what a limit keeps from it waits, and that is no attempt."""
+    try:
+        return await STEP_TYPES[run.step.type].perform(run, run.step.config)
+    except RateLimited as error:
+        return StepWaits(run.now + timedelta(seconds=error.retry_after))
 
 
 async def _pinned(slice: StepSlice, claim: EnrollmentClaim) -> Mapping[str, Any]:

@@ -198,4 +198,6 @@ def _canonical(value: object) -> str:
         return "{" + ",".join(f"{key!s}={_canonical(value[key])}" for key in sorted(value, key=str)) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_canonical, value)) + "]"
-    return f"{type(value).__name__}:{value}" if not isinstance(value, ObjectId) else str(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # the CRM's shell stores whole numbers as doubles
+    return f"{'str' if isinstance(value, ObjectId) else type(value).__name__}:{value}"
