@@ -12,12 +12,14 @@ from pipeline_engine.cli.daemons import ask
 from pipeline_engine.cli.explain_words import findings, verdict
 from pipeline_engine.cli.screen import Screen, json_line
 from pipeline_engine.domain.automations import explain as automations
+from pipeline_engine.domain.consumers import explain as events
 from pipeline_engine.domain.explanation import Condition
 from pipeline_engine.domain.funnels import explain as funnels
 from pipeline_engine.domain.imports import explain as imports
 from pipeline_engine.domain.leads import explain as leads
 from pipeline_engine.domain.workflows import explain as workflows
 from pipeline_engine.repos.automation_repos import AutomationRepos
+from pipeline_engine.repos.consumer_repos import ConsumerRepos
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import ENDED
@@ -115,6 +117,29 @@ def lead(id: Annotated[str, typer.Argument(metavar="LEAD_ID")], as_json: AsJson 
     if found.history:
         rows = [(one.at, one.source, one.state, one.detail) for one in found.history]
         screen.table(("at (UTC)", "of", "state", "detail"), rows)
+
+
+@program.command("event")
+def event(
+    id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="The `_id` of the event.")], as_json: AsJson = False
+) -> None:
+    """Who has had a CRM event, what it waits for and why. Exit code 1: there is no such event."""
+    found = ask(lambda app: events.explain(app.with_repos(ConsumerRepos.open), id))
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    screen = Screen()
+    screen.line(
+        verdict("This event", found.next, "has ended" if found.status in ("done", "dead") else "is not taken"), "bold"
+    )
+    screen.facts([("event", found.event), ("type", found.type), ("status", found.status), ("key", found.key)])
+    screen.facts([("attempts", found.attempts), ("because of", ", ".join(found.causes))])
+    screen.facts([("not yet taken by", ", ".join(found.onward))])
+    _findings(screen, found.conditions)
+    if found.consumers:
+        screen.table(("consumer", "state"), [(one.consumer, one.state) for one in found.consumers])
+    if found.errors:
+        screen.table(("at (UTC)", "attempt", "error"), [(one.at, one.attempt, one.error) for one in found.errors])
 
 
 @program.command("workflow")

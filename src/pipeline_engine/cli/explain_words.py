@@ -64,6 +64,13 @@ LOOKED_AT = {
     "the workflow is not paused": "pause of the workflow",
     "its steps can be read": "its steps",
     "no attempt failed": "failed attempts",
+    "the event is new": "status",
+    "CRM events are switched on": "QM_EVENTS",
+    "names an account": "account",
+    "is not set aside": "set aside",
+    "can be read": "readable",
+    "no earlier event of its key waits": "earlier events of its key that wait",
+    "no run has its account": "events of its account held by",
 }
 """By the name of a condition, what it looks at."""
 

@@ -11,6 +11,7 @@ from pipeline_engine.repos.contacts import CONTACTS, Contacts
 from pipeline_engine.repos.crm_events import CRM_EVENTS, CrmEvents
 from pipeline_engine.repos.derived_documents import DerivedDocuments
 from pipeline_engine.repos.event_lines import EVENT_LINES, EventLines
+from pipeline_engine.repos.past_events import PastEvents
 from pipeline_engine.repos.store import Store
 
 CONSUMER_COLLECTIONS: tuple[CollectionSpec, ...] = (
@@ -33,6 +34,7 @@ class ConsumerRepos:
     business_profiles: BusinessProfiles
     contact_records: ContactRecords
     activities: DerivedDocuments
+    past_events: PastEvents
 
     @classmethod
     def open(cls, store: Store) -> ConsumerRepos:
@@ -43,4 +45,5 @@ class ConsumerRepos:
             business_profiles=BusinessProfiles(store),
             contact_records=ContactRecords(store),
             activities=DerivedDocuments(store, "activities", ("account_id", "event_id")),
+            past_events=PastEvents(store),
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.errors import WriteError
+from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
@@ -48,8 +48,8 @@ class Contacts:
             return {**first, **await self.rescore(account_id, ids[middle:])}
         return {}
 
-    async def set_owners(self, account_id: ObjectId, owners: Mapping[ObjectId, Any]) -> None:
-        """Give those of the contacts an owner that have none."""
+    async def set_owners(self, account_id: ObjectId, owners: Mapping[ObjectId, Any]) -> set[ObjectId]:
+        """Give those of the contacts an owner that have none. Returns those that the server refuses to change."""
         writes = [
             UpdateOne(
                 {"_id": either(id), "account_id": either(account_id), "owner": {"$in": [None, ""]}},
@@ -57,8 +57,14 @@ class Contacts:
             )
             for id, owner in owners.items()
         ]
-        if writes:
-            await self._own.bulk(writes)
+        try:
+            if writes:
+                await self._own.bulk(writes)
+        except BulkWriteError as failure:
+            if failure.details.get("writeConcernErrors"):
+                raise
+            return {[*owners][error["index"]] for error in failure.details["writeErrors"]}
+        return set()
 
     async def set_intent(self, account_id: ObjectId, id: ObjectId, score: float, level: str, event: Document) -> None:
         """Set the intent score and what follows from it. When the level is another one now, `event` becomes due in the

@@ -11,20 +11,20 @@ from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from bson.datetime_ms import DatetimeMS
 from pymongo import UpdateOne
-from pymongo.errors import WriteError
+from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED, became
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
+from pipeline_engine.repos.event_order import ORDER, place_of
+from pipeline_engine.repos.expressions import whole
 from pipeline_engine.repos.own_fields import MAX_AHEAD, date, fields, flag, listing, number, text
 from pipeline_engine.repos.quarantine import Quarantine, is_fault_of_document
 from pipeline_engine.repos.store import Store
 
-ORDER = [("occurred_at", 1), ("_id", 1)]
-"""In which events are consumed and taken onward."""
+MAX_CHECKED = 50
 MAX_ERRORS = 10
 """Errors that an event keeps, the newest."""
 SUBJECTS = ("contact_id", "contactId", "deal_id", "dealId", "deals")
@@ -35,7 +35,7 @@ CRM_EVENTS = CollectionSpec(
     "crm_events",
     indexes=(
         index("status", "occurred_at"),
-        index("next_at", "account_id", **IS_NEW),
+        index("status", "account_id", "next_at", **IS_NEW),
         index("account_id", "next_at", "occurred_at", "_id", **IS_NEW),
         index("account_id", "failing_key", **having("failing_key")),
         index("onward", "account_id", "occurred_at", "_id", **having("onward")),
@@ -53,17 +53,6 @@ CRM_EVENTS = CollectionSpec(
     },
 )
 
-Place = tuple[int, int, bool, str]
-
-
-def place_of(event: Mapping[str, Any]) -> Place:
-    """Where the event stands in ORDER; what is no date comes first, as in MongoDB."""
-    moment = event.get("occurred_at")
-    id = (isinstance(event["_id"], ObjectId), str(event["_id"]))
-    if isinstance(moment, datetime):
-        return (1, round(moment.timestamp() * 1000), *id)
-    return (1, int(moment), *id) if isinstance(moment, DatetimeMS) else (0, 0, *id)
-
 
 def restricted_to(event: Mapping[str, Any], name: str) -> str | None:
     """The id of the one workflow or webhook for which an operator replays the event; None: it is for all of them."""
@@ -73,7 +62,7 @@ def restricted_to(event: Mapping[str, Any], name: str) -> str | None:
 
 
 class CrmEvents:
-    """The events themselves. Only the run that holds the account's line consumes them (`repos/event_lines.py`)."""
+    """Only the run that holds the account's line consumes its events (`repos/event_lines.py`)."""
 
     def __init__(self, store: Store) -> None:
         self._own = store.collection(CRM_EVENTS)
@@ -81,12 +70,17 @@ class CrmEvents:
         self._quarantine = Quarantine(store)
         self._clock = store.clock
 
-    # --- consuming
-
     async def due_accounts(self) -> list[Any]:
-        """The accounts with due events, as the events name them: anything may stand there."""
-        found = await self._all.aggregate(await self._due(), {"$group": {"_id": "$account_id"}})
-        return [one["_id"] for one in found]
+        """The accounts with due events, as the events name them: anything may stand there. Where there are very many,
+        accounts of which all events wait are among them."""
+        # Without any other condition the server jumps from account to account, however many events they have.
+        found = await self._all.aggregate({"status": "new"}, {"$group": {"_id": "$account_id"}})
+        accounts = [one["_id"] for one in found]
+        return [one for one in accounts if await self._has_due(one)] if len(accounts) <= MAX_CHECKED else accounts
+
+    async def _has_due(self, account_id: Any) -> bool:
+        query = {**await self._due(), "account_id": {"$eq": account_id}}
+        return await self._all.find_one(query, projection=["_id"]) is not None
 
     async def find_due(self, limit: int) -> list[Document]:
         """`{_id, account_id}` of due events of all accounts: `run-once` counts them."""
@@ -131,18 +125,19 @@ class CrmEvents:
     async def count_crashes(self, account_id: ObjectId, id: Any) -> None:
         """Count that a run begins this event alone, after runs had ended in the middle."""
         query = {"_id": id, "account_id": either(account_id), "status": "new"}
-        await self._own.update_one(query, [{"$set": {"crashes": {"$add": [{"$ifNull": ["$crashes", 0]}, 1]}}}])
+        await self._update(query, [id], [{"$set": {"crashes": {"$add": [whole("$crashes"), 1]}}}])
 
     async def fail(self, account_id: ObjectId, failures: Mapping[Any, Document]) -> None:
         """Store failed attempts: {event id: the fields to set, with an entry `error` for `errors`}."""
-        writes = []
-        for id, values in failures.items():
-            query = {"_id": id, "account_id": either(account_id), "status": "new"}
-            own = {name: value for name, value in values.items() if name != "error"}
-            errors = {"$each": [values["error"]], "$slice": -MAX_ERRORS}
-            writes.append(UpdateOne(query, {"$set": own, "$push": {"errors": errors}}))
-        if writes:
+        mine = {"account_id": either(account_id), "status": "new"}
+        writes = [UpdateOne({"_id": id, **mine}, _failed(values)) for id, values in failures.items()]
+        try:
             await self._own.bulk(writes)
+        except BulkWriteError as failure:
+            if failure.details.get("writeConcernErrors"):
+                raise
+            for error in failure.details["writeErrors"]:
+                await self._set_aside([*failures][error["index"]], error.get("errmsg"))
 
     async def end(
         self, account_id: ObjectId, ids: Sequence[Any], consumed: Sequence[str], onward: Sequence[str], **values: Any
@@ -171,13 +166,12 @@ class CrmEvents:
             if not is_fault_of_document(error):
                 raise
             if len(ids) == 1:
-                reason = (error.details or {}).get("errmsg", error.code)
-                await self._quarantine.add(CRM_EVENTS.name, ids[0], f"cannot be changed: {reason}")
-                return
+                return await self._set_aside(ids[0], (error.details or {}).get("errmsg"))
             for id in ids:
                 await self._update({**query, "_id": id}, [id], update)
 
-    # --- onward
+    async def _set_aside(self, id: Any, reason: object) -> None:
+        await self._quarantine.add(CRM_EVENTS.name, id, f"cannot be changed: {reason}")
 
     async def onward_accounts(self, name: str) -> list[Any]:
         """The accounts with ended events that `name` has not taken, the account as the events name it."""
@@ -209,8 +203,6 @@ class CrmEvents:
             one["_id"] for one in await self._all.find({"_id": {"$in": list(ids)}, "onward": name}, projection=["_id"])
         }
 
-    # --- reading, retrying
-
     async def get(self, id: str) -> Document | None:
         """The event of any account, by its id as text."""
         return await self._all.find_one({"_id": {"$in": _spellings(id)}})
@@ -220,10 +212,6 @@ class CrmEvents:
         query = {"_id": {"$in": [one for id in ids for one in _spellings(id)]}}
         found = await self._all.find(query, projection=["status", "next_at", "failing_key", "onward"])
         return {str(one["_id"]): one for one in found}
-
-    async def find(self, query: Document, limit: int) -> list[Document]:
-        """Events of all accounts that match, the newest first, for an operator to see."""
-        return await self._all.find(query, limit=limit, sort=[("occurred_at", -1), ("_id", -1)])
 
     async def retry(self, event: Mapping[str, Any]) -> bool:
         """Make a dead event due again; the consumers that are done stay so. False when it is not dead."""
@@ -244,6 +232,11 @@ class CrmEvents:
         now = self._clock.now()
         late = {"next_at": {"$gt": now + MAX_AHEAD}}
         return {"$or": [{"next_at": {"$lte": now}}, {"next_at": {"$not": {"$type": "date"}}}, late]}
+
+
+def _failed(values: Document) -> Document:
+    own = {name: value for name, value in values.items() if name != "error"}
+    return {"$set": own, "$push": {"errors": {"$each": [values["error"]], "$slice": -MAX_ERRORS}}}
 
 
 def _spellings(id: str) -> list[Any]:

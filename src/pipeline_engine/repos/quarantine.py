@@ -73,6 +73,11 @@ class Quarantine:
         found = await self._all.find(query, limit=MAX_LEFT_OUT, projection=["document_id"])
         return {"_id": {"$nin": [one["document_id"] for one in found]}} if found else {}
 
+    async def is_aside(self, collection: str, document_id: Any) -> bool:
+        """Whether the document is set aside."""
+        entry = await self.get(entry_id(collection, document_id))
+        return entry is not None and entry.get("released_at") is None
+
     async def latest(self, limit: int) -> Sequence[Document]:
         """At most `limit` entries, the last seen first."""
         return await self._all.find({}, limit=limit, sort=[("last_seen", -1)])

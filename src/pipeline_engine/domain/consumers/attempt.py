@@ -57,7 +57,8 @@ async def attempt(app: App[ConsumerRepos], account_id: ObjectId, documents: Sequ
     failed = [_failure(app, event.document, errors[event.id]) for event in events if event.id in errors]
     failed += [_hopeless(app, document, error) for document, error in malformed]
     await _end(app, account_id, done)
-    await app.repos.crm_events.fail(account_id, {one.document["_id"]: one.values for one in failed})
+    if failed:
+        await app.repos.crm_events.fail(account_id, {one.document["_id"]: one.values for one in failed})
     for one in failed:
         if one.is_last:
             await bury(app, account_id, {**one.document, **one.values}, one.values["error"])

@@ -54,7 +54,7 @@ class _Slice:
 async def run_consume(app: App[ConsumerRepos], _cache: None, account_id: ObjectId) -> Outcome | None:
     """Consume the account's due events, at most SLICE_EVENTS or for SLICE_SECONDS; then other accounts have a turn."""
     slice = _Slice(app, account_id, time.monotonic() + SLICE_SECONDS)
-    run = ClaimedRun[LineClaim]("event_line", partial(_work, slice), _not_given_up, None, is_hopeless=_never)
+    run = ClaimedRun[LineClaim]("event_line", partial(_work, slice), not_given_up, None, is_hopeless=never)
     try:
         outcome = await run_claimed(app, app.repos.event_lines, account_id, run, Claim)
     finally:
@@ -125,9 +125,10 @@ async def _wake_next(slice: _Slice) -> None:
         await wake_at(slice.app, CONSUME, slice.account_id, moment)
 
 
-def _never(_error: Exception) -> bool:
+def never(_error: Exception) -> bool:
+    """No error of a line is hopeless."""
     return False
 
 
-async def _not_given_up(_claim: LineClaim, _failure: RunFailure) -> None:
+async def not_given_up(_claim: LineClaim, _failure: RunFailure) -> None:
     """A line is never given up: what fails is looked at again."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.repos.crm_events import place_of
+from pipeline_engine.repos.event_order import place_of
 
 Document = Mapping[str, Any]
 KEY_FIELDS = ("contact_id", "contactId", "deal_id", "dealId", "lead_id", "leadId")

@@ -9,13 +9,14 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.consumers.event import Event
-from pipeline_engine.errors import Transient
+from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
 
 TYPES = frozenset({"contact.created"})
 MAX_TRIES = 5
+REFUSED = "MongoDB refuses to give the contact an owner"
 
 
 async def assign(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence[Event]) -> Mapping[Any, Exception]:
@@ -36,8 +37,8 @@ async def assign(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence
             return {}
         pairs = allotment(unowned, members, profile.get("round_robin_last"))
         if await app.repos.business_profiles.allot(profile, pairs, pairs[-1]["owner"]):
-            await _give(app, account_id, profile, pairs)
-            return {}
+            refused = await _give(app, account_id, profile, pairs)
+            return {event.id: Permanent(REFUSED) for event in events if event.contact in refused}
     return {event.id: Transient("other runs give contacts to members at the same time") for event in events}
 
 
@@ -55,9 +56,12 @@ async def _unowned(app: App[ConsumerRepos], account_id: ObjectId, ids: Sequence[
     return [id for id in ids if id in found and not found[id].get("owner")]
 
 
-async def _give(app: App[ConsumerRepos], account_id: ObjectId, profile: Document, pairs: Sequence[Document]) -> None:
-    owners = {
-        id: one.get("owner") for one in pairs if isinstance(one, dict) and (id := object_id(one.get("contact_id")))
-    }
-    await app.repos.contacts.set_owners(account_id, owners)
+async def _give(
+    app: App[ConsumerRepos], account_id: ObjectId, profile: Document, pairs: Sequence[Document]
+) -> set[ObjectId]:
+    """Returns the contacts that could not be changed; their turns are used up, so that they hold up no other."""
+    pairs_read = [one for one in pairs if isinstance(one, dict)]
+    owners = {id: one.get("owner") for one in pairs_read if (id := object_id(one.get("contact_id")))}
+    refused = await app.repos.contacts.set_owners(account_id, owners)
     await app.repos.business_profiles.end_allotment(profile, pairs)
+    return refused

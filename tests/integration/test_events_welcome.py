@@ -1,0 +1,141 @@
+"""Welcome e-mails: each contact once, over retries, dead letters and limits; other consumers are not repeated."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from bson import ObjectId
+
+from pipeline_engine import settings
+from pipeline_engine.domain.consumers.burial import run_retry
+from pipeline_engine.repos.consumer_repos import ConsumerRepos
+from tests.support.crm_events import (
+    contact,
+    contact_of,
+    created,
+    event_of,
+    insert,
+    later,
+    letters,
+    members,
+    profile,
+    work,
+)
+from tests.support.engine_app import EngineApp, open_app
+from tests.support.stand_ins.scripted_smtp import ScriptedSmtp
+from tests.support.world import World
+
+
+@pytest.fixture
+async def smtp() -> AsyncIterator[ScriptedSmtp]:
+    async with ScriptedSmtp() as smtp:
+        yield smtp
+
+
+@pytest.fixture
+async def app(environment: dict[str, str], smtp: ScriptedSmtp) -> AsyncIterator[EngineApp]:
+    mail = {"SMTP_URL": smtp.url, "SMTP_FROM": "Sales <sales@crm.example>"}
+    async with open_app(settings.from_environment({**environment, **mail})) as app:
+        yield app
+
+
+@pytest.fixture
+def welcoming(world: World) -> ObjectId:
+    """The account's welcome template."""
+    own = {"account_id": world.account, "subject": "Hello", "text": "Hello {{ contact.name }}"}
+    id = ObjectId(world.db["email_templates"].insert_one(own).inserted_id)
+    profile(world, welcome_email_template_id=id)
+    return id
+
+
+@pytest.mark.covers("CL-08")
+async def test_a_contact_is_welcomed_once_however_often_it_is_announced(
+    world: World, app: EngineApp, smtp: ScriptedSmtp, welcoming: ObjectId
+) -> None:
+    ids = [contact(world, name=f"Ada {n}") for n in range(12)]
+    for id in ids:
+        created(world, id)
+        created(world, id, at=1)
+    insert(world, "contact.updated", {"contact_id": contact(world)})
+
+    await work(app, world)
+    await later(app, world, seconds=60)
+
+    assert len(smtp.accepted) == 12
+    for n, id in enumerate(ids):
+        (mail,) = [mail for mail in smtp.accepted if contact_of(world, id)["email"].encode() in mail]
+        assert f"Hello Ada {n}".encode() in mail
+    assert {one["_id"] for one in world.db["effects"].find({"state": "sent"})} == {f"welcome:{id}" for id in ids}
+
+
+@pytest.mark.covers("CL-08")
+async def test_contacts_to_whom_no_mail_can_go_are_done_all_the_same(
+    world: World, app: EngineApp, smtp: ScriptedSmtp, welcoming: ObjectId
+) -> None:
+    stop = {"account_id": world.account, "address": "stop@example.com", "channel": "email"}
+    world.db["suppressions"].insert_one(stop)
+    events = [created(world, contact(world, email=one)) for one in (None, "no address", "Stop@example.com")]
+
+    await work(app, world)
+
+    assert ({event_of(world, id)["status"] for id in events}, smtp.messages) == ({"done"}, [])
+
+
+@pytest.mark.covers("CL-08", "CL-09")
+async def test_what_fails_is_repeated_alone_and_again_after_the_dead_letter(
+    world: World, app: EngineApp, smtp: ScriptedSmtp, welcoming: ObjectId
+) -> None:
+    first, second = members(world, 2)
+    smtp.script["MAIL"].extend(["451 later"] * 4)
+    id = contact(world)
+    event = created(world, id)
+
+    await work(app, world)
+    stored = event_of(world, event)
+    assert (stored["status"], "welcome_email" in stored["consumed"], "owner" in stored["consumed"]) == (
+        "new",
+        False,
+        True,
+    )
+    for _ in range(3):
+        await later(app, world, seconds=40)
+    assert (event_of(world, event)["status"], smtp.accepted) == ("dead", [])
+    (letter,) = letters(world)
+    assert "welcome_email" in letter["error"]
+
+    scope = app.with_repos(ConsumerRepos.open)
+    await run_retry(scope, None, event)
+    await work(app, world)
+    created(world, contact(world))
+    await work(app, world)
+
+    assert event_of(world, event)["status"] == "done"
+    assert sum(contact_of(world, id)["email"].encode() in mail for mail in smtp.accepted) == 1
+    owners = [one["owner"] for one in world.db["contacts"].find()]
+    assert owners == [first, second]  # a repeat used up no turn
+    assert world.db["activities"].count_documents({"contact_id": id}) == 1
+
+
+async def test_a_missing_template_fails_the_events_and_names_the_reason(world: World, app: EngineApp) -> None:
+    profile(world, welcome_email_template_id=ObjectId())
+    event = created(world, contact(world))
+
+    await work(app, world)
+
+    stored = event_of(world, event)
+    assert (stored["status"], stored["attempts"]) == ("new", 1)
+    assert "no such e-mail template" in stored["errors"][0]["error"]
+
+
+async def test_a_limit_puts_mails_off_and_burns_no_attempt(
+    world: World, app: EngineApp, smtp: ScriptedSmtp, welcoming: ObjectId
+) -> None:
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"limits": {"email": 3}}})
+    events = [created(world, contact(world)) for _ in range(5)]
+
+    await work(app, world)
+
+    stored = [event_of(world, id) for id in events]
+    assert (len(smtp.accepted), sorted(one.get("attempts", 0) for one in stored)) == (3, [0] * 5)
+    assert sorted(one["status"] for one in stored) == ["done", "done", "done", "new", "new"]
