@@ -119,15 +119,14 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         clock, server = Clock(), Server(database)
         clock.set(await server.now())
         redis = await open_redis(settings, stack)
-        lease = Lease(ids.daemon_id(), settings.lease_seconds)
-        store = Store(database, lease, clock, settings)
+        store = Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings)
         tokens = tokens_of(settings, clock)
         yield App(
             store=store,
             collections=collections,
             server=server,
             changes=Changes(database, clock, collections),
-            heartbeat=Heartbeat(heartbeat_database, lease, settings.heartbeat_seconds, collections),
+            heartbeat=Heartbeat(heartbeat_database, store.lease, settings.heartbeat_seconds, collections),
             redis=redis,
             queue=_queue(redis, await _digest_key(settings, server), settings, lane_prefix),
             rate_limiter=lanes.RateLimiter(redis, settings.redis_prefix),

@@ -23,6 +23,7 @@ REFUSED_NETWORKS = tuple(
         ip_network,
         (
             "168.63.129.16/32",  # Azure's wire server, which every machine there reaches
+            "192.0.0.0/24",  # protocols, and the metadata of a cloud
             "192.88.99.0/24",  # relays of 6to4
             "2001::/23",  # Teredo, which embeds IPv4 addresses, and other protocols
             "2002::/16",  # 6to4, which embeds IPv4 addresses

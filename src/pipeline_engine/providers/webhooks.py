@@ -7,6 +7,7 @@ deadline for everything, at most 1 MB of the answer.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,15 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
@@ -105,7 +114,7 @@ class WebhookClient:
         except (Permanent, Transient) as failure:
             error = str(failure)
         except (ClientError, OSError, ValueError) as failure:
-            error = quote_reply(str(failure) or type(failure).__name__, (str(url),))
+            error = _error_of(failure, str(url))
         else:
             return await _read(answer, _ms(started), [body.decode(), str(url), *headers.values()])
         return Reply(None, _ms(started), error)
@@ -116,8 +125,12 @@ class WebhookClient:
         try:
             self._hosts.check(str(where[0]))
         except Permanent as refusal:
-            raise OSError(str(refusal)) from None
+            raise _Refused(errno.EACCES, str(refusal)) from None
         return socket.socket(family, type, protocol)
+
+
+class _Refused(OSError):
+    """What aiohttp gets when it may not connect to an address: it passes no other kind of error on."""
 
 
 class _Resolver(AbstractResolver):
@@ -167,6 +180,12 @@ def retry_after(header: str | None, now: datetime) -> float:
     except (ValueError, TypeError, OverflowError):  # TypeError: a date without a zone
         return 0.0
     return min(max(asked, 0.0), MAX_RETRY_SECONDS)
+
+
+def _error_of(failure: Exception, url: str) -> str:
+    if isinstance(failure, ClientConnectorError) and isinstance(failure.os_error, _Refused):
+        return str(failure.os_error.strerror)
+    return quote_reply(str(failure) or type(failure).__name__, (url,))
 
 
 def _reason(status: int) -> str:

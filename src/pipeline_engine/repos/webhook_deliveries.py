@@ -163,7 +163,7 @@ class WebhookDeliveries:
             "next_at": now + timedelta(seconds=ATTEMPT_SECONDS),
             "updatedAt": now,
         }
-        await self._own.update_many({**mine, **await self._due(now)}, [{"$set": change}])
+        await self._own.update_many({**mine, "$and": [await self._due(now)]}, [{"$set": change}])
         found = {one["_id"]: one for one in await self._own.find({**mine, "batch": batch})}
         return [found[id] for id in ids if id in found]
 

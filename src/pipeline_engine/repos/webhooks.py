@@ -71,11 +71,6 @@ class Webhooks(Leased):
         query = {"holds": True, "active": {"$ne": False}, **await self.available()}
         return await self._all.find(query, projection=["account_id"])
 
-    async def is_held(self, id: ObjectId) -> bool:
-        """Whether a run holds the endpoint, and it is not set aside."""
-        query = {"$and": [{"_id": id, "lease_owner": {"$gt": ""}}, await self.available()]}
-        return await self._all.find_one(query, projection=["_id"]) is not None
-
     async def abandoned(self) -> list[Document]:
         """`{_id, account_id}` of the endpoints whose holder has died."""
         query = {"lease_owner": {"$gt": ""}, **self.unclaimed, **await self.available()}

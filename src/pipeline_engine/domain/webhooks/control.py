@@ -10,11 +10,11 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.events.jobs import POST, wake
 from pipeline_engine.domain.webhooks.delivery_batch import post
 from pipeline_engine.domain.webhooks.endpoint import read_subscription, signing_keys
 from pipeline_engine.domain.webhooks.signature import new_secret
-from pipeline_engine.domain.webhooks.wake import wake
-from pipeline_engine.errors import Permanent, Unreachable
+from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.providers.webhooks import Reply
 from pipeline_engine.repos.webhook_deliveries import NewDelivery
@@ -67,10 +67,7 @@ async def enable(app: App[WebhookRepos], webhook_id: ObjectId) -> None:
     read_subscription(webhook)
     signing_keys(webhook, app.clock.now())
     await app.repos.webhooks.enable(webhook)
-    try:
-        await wake(app, [webhook_id])
-    except Unreachable:
-        return  # the sweep finds it
+    await wake(app, POST, webhook_id)
 
 
 async def rotate(app: App[WebhookRepos], webhook_id: ObjectId) -> NewSecret:

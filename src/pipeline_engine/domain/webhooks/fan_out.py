@@ -9,10 +9,9 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.events.jobs import POST
+from pipeline_engine.domain.events.jobs import POST, wake
 from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import Subscription, read_subscription
-from pipeline_engine.domain.webhooks.wake import wake
 from pipeline_engine.domain.webhooks.wanted import Wanted, wanted
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Outcome, Snooze
@@ -66,7 +65,8 @@ async def _deliver(
     await deliveries.add([_new(account_id, one) for one in pairs if not _is_replay(one)])
     await deliveries.repeat([_new(account_id, one) for one in pairs if _is_replay(one)])
     if not app.queue.keys.ttl:  # `run-once` finds the deliveries by its sweep, and so counts them
-        await wake(app, {one.webhook["_id"] for _, one in pairs})
+        for id in {one.webhook["_id"] for _, one in pairs}:
+            await wake(app, POST, id)
 
 
 def _is_replay(pair: Wanted) -> bool:

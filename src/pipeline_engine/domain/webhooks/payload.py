@@ -20,8 +20,8 @@ MAX_ID_CHARS = 200
 def body_of(event: Mapping[str, Any], public_url: str | None) -> bytes:
     """The body for an event of `crm_events`, or for one with a payload of its own.
 
-    The `data` of a larger event is reduced to the ids in it, with `truncated: true` and, where there is a PUBLIC_URL,
-    a `link` to the whole event.
+    The `data` of an event that is `large`, or of which the body would have more than MAX_BYTES, is reduced to the ids
+    in it, with `truncated: true` and, where there is a PUBLIC_URL, a `link` to the whole event.
     """
     whole = {
         "type": str(event.get("type")),
@@ -31,7 +31,7 @@ def body_of(event: Mapping[str, Any], public_url: str | None) -> bytes:
     }
     data = plain(event.get("data"))
     body = _json({**whole, "data": data})
-    if len(body) <= MAX_BYTES:
+    if len(body) <= MAX_BYTES and event.get("large") is not True:
         return body
     link = {"link": f"{public_url.rstrip('/')}/api/v1/events/{event.get('_id')}"} if public_url else {}
     return _json({**whole, "data": _ids(data), "truncated": True, **link})

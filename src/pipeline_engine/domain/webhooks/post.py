@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -11,11 +12,11 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.domain.events.jobs import POST, wake_at
 from pipeline_engine.domain.webhooks.delivery_batch import DeliveryBatch
 from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import is_active, rate_of
 from pipeline_engine.domain.webhooks.health import FREE_FAILURES, Health
-from pipeline_engine.domain.webhooks.wake import wake_at
 from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Dead, Outcome, Snooze
 from pipeline_engine.repos.webhook_repos import WebhookRepos
@@ -27,8 +28,9 @@ MAX_BATCH = 20
 MAX_ACCOUNT_PLACES = 4
 """Endpoints of one account that a daemon delivers to at once, so that one tenant's hanging servers leave places to
 others."""
-HELD_SECONDS = 1.0
 CROWDED_SECONDS = 0.5
+FIRST_RETRY_SECONDS = 6.0
+"""`run-once` waits so long for what is due next: for a first retry."""
 
 WebhookClaim = Claim[Webhooks]
 
@@ -52,18 +54,10 @@ async def run_post(app: App[WebhookRepos], places: Counter[ObjectId], webhook_id
 
 
 async def _run(app: App[WebhookRepos], account_id: ObjectId, webhook_id: ObjectId) -> Outcome | None:
-    claimed = False
-
-    async def work(claim: WebhookClaim) -> Outcome | None:
-        nonlocal claimed
-        claimed = True
-        return await _deliver(app, account_id, claim)
-
-    run = ClaimedRun("webhook", work, _give_up, attempts=None)
-    outcome = await run_claimed(app, app.repos.webhooks, webhook_id, run, WebhookClaim)
-    if not claimed and await app.repos.webhooks.is_held(webhook_id):
-        return Snooze(HELD_SECONDS)  # its holder may not see what made this job necessary
-    return outcome
+    """Claim the endpoint and deliver to it. When another run holds it, nothing is done: that run looks after its end
+    whether anything became due meanwhile."""
+    run = ClaimedRun("webhook", partial(_deliver, app, account_id), _give_up, attempts=None)
+    return await run_claimed(app, app.repos.webhooks, webhook_id, run, WebhookClaim)
 
 
 async def _give_up(claim: WebhookClaim, failure: RunFailure) -> Outcome:
@@ -72,7 +66,7 @@ async def _give_up(claim: WebhookClaim, failure: RunFailure) -> Outcome:
 
 
 async def _deliver(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim) -> Outcome | None:
-    until, wait = monotonic() + SLICE_SECONDS, None
+    until, wait, is_limited = monotonic() + SLICE_SECONDS, None, False
     await _keep_to_switch(app, account_id, claim)
     while is_active(claim.document) and monotonic() < until and not app.stopping.is_set():
         health = Health.of(claim.document)
@@ -82,10 +76,13 @@ async def _deliver(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookC
         ids = await app.repos.webhook_deliveries.find_due(account_id, claim.document["_id"], _batch_size(health))
         granted, wait = await _within_rate(app, account_id, claim, len(ids))
         if not granted:
+            is_limited = wait is not None
             break
         await _attempt(app, account_id, claim, health, ids[:granted])
     await claim.release()
-    return await _until_next(app, account_id, claim, wait) if is_active(claim.document) else None
+    if not is_active(claim.document) or (is_limited and app.queue.keys.ttl):  # `run-once` waits for no limit
+        return None
+    return await _until_next(app, account_id, claim, wait)
 
 
 def _batch_size(health: Health) -> int:
@@ -127,23 +124,24 @@ async def _attempt(
         after = batch.health
         await claim.change(failures=after.failures, failing_since=after.failing_since, rest_until=after.rest_until)
     if batch.disabling:
-        await disable(app, account_id, claim.document, batch.disabling, batch.health.failing_since)
+        await disable(app, account_id, claim.document, batch.disabling, claim.document.get("failing_since"))
         await claim.change(holds=True)
 
 
 async def _until_next(
     app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim, wait: datetime | None
 ) -> Outcome | None:
-    """Have the lane look again when the next delivery is due and may be attempted, if that is before the next sweep."""
-    now, is_pass = app.clock.now(), app.queue.keys.ttl is not None
+    """Have the lane look again when the next delivery is due and may be attempted, if that is soon."""
+    now = app.clock.now()
     due = await app.repos.webhook_deliveries.next_due_at(account_id, claim.document["_id"])
-    if due is None or (is_pass and wait is not None):  # `run-once` waits for retries only
+    if due is None:
         return None
     moment = max(due, wait or due)
     if moment <= now:
         return Snooze()
-    if moment <= now + timedelta(seconds=app.settings.webhooks_sweep_seconds):
-        await wake_at(app, claim.document["_id"], moment)
+    most = FIRST_RETRY_SECONDS if app.queue.keys.ttl else app.settings.webhooks_sweep_seconds
+    if moment <= now + timedelta(seconds=most):
+        await wake_at(app, POST, claim.document["_id"], moment)
     return None
 
 
