@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -269,3 +270,31 @@ async def test_what_is_deleted_meanwhile_cancels_the_run(world: World, flow: Wor
     flow.clock.set(flow.clock.now() + timedelta(seconds=6))
     await work(flow, world)
     assert (enrollment(world, third)["status"], contact_of(world, third)["tags"]) == ("cancelled", [])
+
+
+async def test_a_replayed_event_reaches_only_its_workflow(world: World, flow: WorkflowApp) -> None:
+    """As `events replay --workflow ID` marks it."""
+    meant, other = workflow(world, step("add_tag", tag="x")), workflow(world, step("add_tag", tag="y"))
+    one, elsewhere = contact(world), contact(world)
+    happened(world, "contact.created", one, only={"workflows": str(meant)})
+    happened(world, "contact.created", elsewhere, only={"webhooks": str(ObjectId())})
+
+    await work(flow, world)
+
+    assert [(found["workflow_id"], found["contact_id"]) for found in enrollments(world)] == [(meant, one)]
+    assert enrollments(world, workflow_id=other) == []
+
+
+async def test_two_runs_at_the_same_time_enrol_and_perform_once(world: World, flow: WorkflowApp) -> None:
+    steps = [step("create_task", title="x"), step("add_tag", tag="x"), step("create_task", title="y")]
+    workflow(world, *steps, reentry={"cooldown_seconds": 60})
+    workflow(world, *steps, reentry="per_event")
+    contacts = [contact(world) for _ in range(10)]
+    for one in contacts * 2:
+        happened(world, "contact.created", one)
+
+    await asyncio.gather(*(work(flow, world, rounds=2) for _ in range(3)))
+
+    assert len(enrollments(world)) == 30
+    assert {found["status"] for found in enrollments(world)} == {"completed"}
+    assert world.db["tasks"].count_documents({}) == 60
