@@ -37,7 +37,7 @@ def default(context: typer.Context) -> None:
 
 @program.command("list")
 def list_workflows(account: Account = None, limit: Newest = 50) -> None:
-    """The newest workflows, with what is wrong with those that cannot be used."""
+    """The newest workflows, and what is wrong with any."""
     account_id = read_account(account)
     where = {"account_id": account_id} if account_id else {}
     found = _ask(lambda app: app.repos.workflows.latest(limit, **where))
@@ -46,7 +46,7 @@ def list_workflows(account: Account = None, limit: Newest = 50) -> None:
 
 @program.command("show")
 def show_workflow(id: WorkflowId) -> None:
-    """A workflow with its steps, how many contacts are where, and the latest of them."""
+    """A workflow, its steps, and who is under way."""
     workflow_id = read_id(id, "WORKFLOW")
 
     async def work(app: App[WorkflowRepos]) -> tuple[Document, dict[str, int], list[Document]]:
@@ -122,7 +122,7 @@ def migrate(
         bool, typer.Option("--yes", help="Do it; without this the command only shows what it would do.")
     ] = False,
 ) -> None:
-    """Bring the edited steps of a workflow to those who are under way with older ones."""
+    """Give those under way the steps as they are now."""
     workflow_id = read_id(id, "WORKFLOW")
     screen = Screen()
     if not yes:
