@@ -177,18 +177,48 @@ async def test_deals_with_strangers_leave_others_of_their_batch_alone(
     assert world.db["automations"].find_one({"_id": automation, "paused_reason": {"$exists": True}}) is None
 
 
-async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(world: World, app: EngineApp) -> None:
-    automation = world.automation("add_tag", tag=ObjectId())
-    odd = [world.deal(retry_automations=[automation]) for _ in STRANGERS]
-    spread(world, "deals", odd, "automation_generation")
-    for id, stranger in zip([world.deal(retry_automations=[automation]) for _ in STRANGERS], STRANGERS, strict=True):
+@pytest.mark.parametrize("reentry", ["once", "per_entry"])
+async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(reentry: str, world: World, app: EngineApp) -> None:
+    automation = world.automation("add_tag", reentry=reentry, tag=ObjectId())
+    strangers = [*STRANGERS, [None], [{"x": 1}, {"x": 2}]]
+    for id, stranger in zip([world.deal(retry_automations=[automation]) for _ in strangers], strangers, strict=True):
+        change = [{"$set": {"automation_generation": {"$literal": stranger}}}]
+        world.db["deals"].update_one({"_id": id}, change)
+    for id, stranger in zip([world.deal(retry_automations=[automation]) for _ in strangers], strangers, strict=True):
         values = {f"{automation}": {"$literal": stranger}}
         world.db["deals"].update_one({"_id": id}, [{"$set": {"automation_generation": values}}])
 
     await run(app, automation)
 
     assert world.db["deals"].count_documents({"retry_automations": automation}) == 0
-    assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(STRANGERS)
+    assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(strangers)
+    assert world.db["automations"].count_documents({"run.id": {"$exists": True}}) == 0
+
+
+@pytest.mark.parametrize("lists", [{"module": ["DEAL"]}, {"status": ["ACTIVE"]}, {"status": ["ACTIVE", "INACTIVE"]}])
+async def test_a_list_that_contains_the_word_switches_no_automation_on(
+    world: World, app: EngineApp, lists: dict[str, Any]
+) -> None:
+    tag, healthy = ObjectId(), world.automation("add_tag", tag=ObjectId())
+    odd = world.automation("add_tag", tag=tag)
+    world.deal()
+    world.db["automations"].update_one({"_id": odd}, {"$set": lists})
+
+    assert await work_off(app) == {healthy}
+    assert await work_off(app) == set()
+    assert world.db["deals"].count_documents({"tags": tag}) == 0
+
+
+async def test_a_socket_event_without_a_name_is_set_aside_at_once(world: World, configured: Settings) -> None:
+    for name in (["e"], None, {"e": 1}):
+        world.db["outbox"].update_one({"_id": socket_event(world)}, {"$set": {"event": name}})
+    good = socket_event(world)
+
+    await run_once(configured, ["events.outbox"])
+
+    assert world.db["quarantine"].count_documents({"collection": "outbox"}) == 3
+    assert [one["_id"] for one in world.db["outbox"].find({"state": "delivered"})] == [good]
+    assert world.db["outbox"].count_documents({"attempts": {"$gt": 0}}) == 1
 
 
 async def test_socket_events_with_strangers_for_their_next_attempt_are_delivered(

@@ -8,14 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from pipeline_engine.domain.events import relay
+from pipeline_engine.domain.events.jobs import DELIVER
 from pipeline_engine.embedded.sink import Sink
+from pipeline_engine.lanes import Done, Snooze
 from pipeline_engine.providers.sockets import SocketService
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunImports
 from tests.support.engine_app import EngineApp
+from tests.support.fuzz.rows import socket_event
 from tests.support.world import SAMPLE, Document, World
 
 
@@ -113,7 +117,7 @@ async def test_a_service_that_never_acknowledges_gets_an_event_three_times(
         deaf = replace(app, sockets=sockets)
         for attempt in (1, 2, 3):
             (unit,) = await relay.find(deaf)
-            await relay.run_delivery(deaf, None, unit.id)
+            await relay.run_delivery(deaf, set(), unit.id)
             assert outbox(world)["attempts"] == attempt
             assert await relay.find(deaf) == []  # not before the pause is over
             make_due(world)
@@ -148,3 +152,16 @@ async def test_of_two_daemons_one_delivers(world: World, app: EngineApp, run_imp
 
     assert await app.shared.events.count_attempt(message, again_in=30)
     assert not await app.shared.events.count_attempt(message, again_in=30)
+
+
+async def test_accounts_wait_for_no_event_of_another_account(world: World, app: EngineApp) -> None:
+    mine, neighbour = socket_event(world), socket_event(world)
+    world.db["outbox"].update_one({"_id": neighbour}, {"$set": {"account_id": ObjectId()}})
+    waits_for_an_answer = {repr(world.account)}
+
+    assert isinstance(await relay.run_delivery(app, waits_for_an_answer, mine), Snooze)
+    assert isinstance(await relay.run_delivery(app, waits_for_an_answer, neighbour), Done)
+
+    states = {one["_id"]: one["state"] for one in world.db["outbox"].find()}
+    assert states == {mine: "waiting", neighbour: "delivered"}
+    assert {job for unit in await relay.find(app) for job in unit.jobs} == {(DELIVER, mine)}

@@ -117,14 +117,15 @@ async def test_malformed_events_do_not_stop_the_relay(world: World, app: EngineA
     sent: dict[str, Any] = {"event_id": "good", "to": "crm_events", "type": "t", "user_id": None, "data": {}}
     for number, events in enumerate([*MALFORMED, [sent]]):
         world.db["queues"].insert_one({"source": "deals", "status": "failed", "n": number, "events_due": events})
-    world.db["queues"].insert_one({"_id": str(ObjectId()), "source": "deals", "status": "failed", "events_due": [sent]})
-    odd: list[Any] = ["no account", 5, ObjectId(), {"an": "object"}]
+    for id in (str(ObjectId()), "x" * 2_000_000):
+        world.db["queues"].insert_one({"_id": id, "source": "deals", "status": "failed", "events_due": [sent]})
+    odd: list[Any] = ["no account", "x" * 2_000_000, 5, ObjectId(), {"an": "object"}]
     world.db["outbox"].insert_many([{"_id": id, "state": "waiting", "next_at": app.clock.now()} for id in odd])
 
     await run_once(configured, ["events.outbox"])
 
     assert world.db["crm_events"].count_documents({"_id": "good"}) == 1
-    assert world.db["queues"].count_documents({"events_due": {"$exists": True}}) == 1
+    assert world.db["queues"].count_documents({"events_due": {"$exists": True}}) == 2
     assert {collection for collection, _ in held_back(world)} == {"queues", "outbox"}
     assert world.db["dead_letters"].count_documents({}) == 0
     assert await look(app, lambda: relay.find(app)) == []

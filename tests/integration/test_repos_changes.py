@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from bson import Regex
 from bson.datetime_ms import DatetimeMS
 
 from pipeline_engine.repos.changes import Change
+from tests.support.automations import ago
 from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import World
@@ -99,3 +101,14 @@ async def test_a_date_beyond_every_calendar_ends_no_stream(world: World, heard: 
 
     await eventually(marker, "what came after it arrived")
     assert heard == ["deals", "deals", "outbox"]
+
+
+@pytest.mark.parametrize("stage", [Regex("x"), ["x"], {"$ref": "x", "$id": 1}, 5, None, "x" * 1000])
+async def test_a_stage_that_is_none_means_any_stage(world: World, app: EngineApp, stage: object) -> None:
+    good = world.stage
+    async with app.changes.listen() as changes:
+        world.db["deals"].insert_one({"account_id": world.account, "stage_id": stage, "automation_starts": ago(days=1)})
+        world.deal()
+        seen = [await anext(changes), await anext(changes)]
+
+    assert [one.place for one in seen] == [None, good]

@@ -199,7 +199,8 @@ async def test_leaving_never_hangs_on_what_is_still_unsent(
     async with service:
         await say(service)
         proxy.set(Fault(hang=True))
-        assert await service.emit("import_progress", "e2", [], {"much": "x" * (30 * MB)}) is Delivery.UNHEARD
+        much = [service.emit("import_progress", f"e{n}", [], {"much": "x" * (MB // 3)}) for n in range(90)]
+        assert set(await asyncio.gather(*much)) <= {Delivery.UNHEARD, Delivery.UNSENT}
         started = time.monotonic()
     assert time.monotonic() - started < 4
     assert [task for task in asyncio.all_tasks() if "engineio" in repr(task)] == []
@@ -218,6 +219,18 @@ async def test_an_end_that_is_cancelled_leaves_nothing_open(
         await closing
     assert client._session.closed
     assert [task for task in asyncio.all_tasks() if "engineio" in repr(task)] == []
+
+
+async def test_an_event_too_large_for_the_service_does_not_cut_the_others_off(
+    service: SocketService, sink: Sink
+) -> None:
+    assert await say(service, "first")
+    others = [say(service, f"e{number}") for number in range(20)]
+
+    with pytest.raises(ValueError, match="2000"):
+        await service.emit("e", "large", [], {"text": "x" * 2_000_000})
+
+    assert await asyncio.gather(*others) == [Delivery.ACKNOWLEDGED] * 20
 
 
 async def test_data_that_is_no_json_is_the_callers_fault(service: SocketService, sink: Sink) -> None:

@@ -54,3 +54,9 @@ def test_a_job_kind_is_a_value() -> None:
     assert JobKind("orders.ship", LANE, ObjectId) == KIND
     with pytest.raises(AttributeError):
         KIND.name = "other"  # type: ignore[misc]
+
+
+def test_an_id_that_no_job_has_room_for_cannot_be_named() -> None:
+    kind = JobKind("texts", LANE, str)
+    assert kind.can_name("x" * 1000)
+    assert not kind.can_name("x" * 2_000_000)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from bson import Decimal128, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from pipeline_engine.domain.webhooks import account_places
+from pipeline_engine.domain.webhooks.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.endpoint import rate_of, read_subscription, signing_keys
 from pipeline_engine.domain.webhooks.health import DISABLING, MAX_REST_SECONDS, MIN_DISABLING_FAILURES, Health
 from pipeline_engine.domain.webhooks.payload import MAX_BYTES, body_of, plain
@@ -191,3 +195,16 @@ def test_which_types_an_endpoint_wants() -> None:
 )
 def test_a_rate_that_is_none_sets_no_limit(given: object, rate: int | None) -> None:
     assert rate_of({"rate_per_minute": given}) == rate
+
+
+def test_one_account_has_half_of_the_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    places, busy, other = AccountPlaces(), ObjectId(), ObjectId()
+    with ExitStack() as running:
+        for _ in range(5):
+            assert places.wait(busy) is None
+            running.enter_context(places.taken(busy))
+        assert (places.wait(busy), places.wait(other)) == (0.05, None)
+        later = monotonic() + 1
+        monkeypatch.setattr(account_places, "monotonic", lambda: later)
+        assert places.wait(busy) == 0.5
+    assert places.wait(busy) is None

@@ -12,6 +12,8 @@ from pipeline_engine.lanes.queue import LaneQueue
 
 Id = TypeVar("Id")
 
+MAX_ID_CHARS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class JobKind(Generic[Id]):
@@ -27,9 +29,10 @@ class JobKind(Generic[Id]):
     """Where the unit's document is; empty where the id itself names the collection."""
 
     def can_name(self, id: object) -> bool:
-        """Whether a job can name the unit of this id: a text where an ObjectId is wanted cannot be read back."""
+        """Whether a job can name the unit of this id: a text where an ObjectId is wanted cannot be read back, and a job
+        has no room for a very long one."""
         try:
-            return bool(self.read_id(str(id)) == id)
+            return bool(self.read_id(str(id)) == id) and len(str(id)) <= MAX_ID_CHARS
         except Exception:
             return False
 

@@ -37,14 +37,18 @@ class Script:
         Bytes go into `more`, because Lua's msgpack has none. The answer is as redis-py returns it: integers, lists, and
         strings as bytes. Raises: TimeoutError after 10 s, in all; whether the script runs is unknown then.
         """
-        call = (self._digest, len(keys), *keys, _pack(ask), *more)
         async with call_timeout(), failpoint(self._failpoint):
             try:
-                return await self._evaluate(redis, call)
+                return await self._call(redis, keys, ask, more)
             except ResponseError as error:
                 if WRONG_TYPE not in str(error) or not keys or not await set_aside(redis, keys[0]):
                     raise
-                return await self._evaluate(redis, call)
+                if "lost" in ask:  # the script broke off in the middle: what it had claimed goes back first
+                    ask = {**ask, "lost": [*ask["lost"], ask["token"]]}
+                return await self._call(redis, keys, ask, more)
+
+    async def _call(self, redis: Redis, keys: list[str], ask: dict[str, Any], more: tuple[str | bytes, ...]) -> Any:
+        return await self._evaluate(redis, (self._digest, len(keys), *keys, _pack(ask), *more))
 
     async def _evaluate(self, redis: Redis, call: tuple[str | int | bytes, ...]) -> Any:
         try:

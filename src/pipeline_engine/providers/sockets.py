@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -20,6 +21,9 @@ from pipeline_engine.providers.tokens import ServiceTokens
 ANSWER_TIMEOUT = 5.0  # for connecting, and again for an acknowledgement
 MIN_RECONNECT_SECONDS, MAX_RECONNECT_SECONDS = 0.5, 30.0  # from one attempt to connect to the next; doubles
 MAX_UNACKNOWLEDGED = 3  # events in a row after which the connection counts as dead
+
+MAX_EVENT_BYTES = 500_000
+"""Socket.IO servers close the connection on a message of more than 1 MB, and other events are lost with it."""
 
 log = logs.get(__name__)
 
@@ -90,11 +94,15 @@ class SocketService:
 
     @failpoint("sockets.emit")
     async def emit(self, name: str, event_id: str, user_ids: Iterable[object], data: Mapping[str, Any]) -> Delivery:
-        """Send one event and wait for its acknowledgement, at most twice the time-out in all."""
+        """Send one event and wait for its acknowledgement, at most twice the time-out in all.
+
+        Raises: TypeError for data that is no JSON, ValueError for more than MAX_EVENT_BYTES of it.
+        """
         client = await self._connected()
         if client is None:
             return Delivery.UNSENT
         argument = {"event_id": event_id, "user_ids": [str(user) for user in user_ids], "data": dict(data)}
+        _check_size(argument)
         try:
             await client.call(name, argument, self._timeout)
         except BadNamespaceError:  # disconnected since the check
@@ -144,3 +152,8 @@ class SocketService:
         client, self._client = self._client, None
         if client:
             await client.close()
+
+
+def _check_size(argument: Mapping[str, Any]) -> None:
+    if (size := len(json.dumps(argument))) > MAX_EVENT_BYTES:
+        raise ValueError(f"the event has {size} bytes; the socket service takes at most {MAX_EVENT_BYTES}")

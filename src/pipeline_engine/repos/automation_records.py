@@ -5,7 +5,7 @@ from __future__ import annotations
 from bson import ObjectId
 
 from pipeline_engine.ids import either
-from pipeline_engine.repos.automations import AUTOMATIONS
+from pipeline_engine.repos.automations import ACTIVE, AUTOMATIONS
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.store import Store
@@ -27,7 +27,7 @@ class AutomationRecords:
     async def switched_on(self, account_id: ObjectId | None) -> list[Document]:
         """Active deal automations of one account, or of all, oldest first; also those that are paused or at rest."""
         own = {"account_id": either(account_id)} if account_id else {}
-        return await self._automations.find({"status": "ACTIVE", "module": "DEAL", **own}, sort=[("_id", 1)])
+        return await self._automations.find({**ACTIVE, **own}, sort=[("_id", 1)])
 
     async def deal(self, deal_id: ObjectId) -> Document | None:
         """The deal of any account: that it belongs to another account may be the answer."""

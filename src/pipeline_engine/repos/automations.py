@@ -21,14 +21,14 @@ from pipeline_engine.repos.collection_spec import (
     index,
     longer_ago,
 )
-from pipeline_engine.repos.expressions import ahead
+from pipeline_engine.repos.expressions import ahead, exactly
 from pipeline_engine.repos.leased import Leased
 from pipeline_engine.repos.own_fields import date, fields, flag, number, text
 from pipeline_engine.repos.store import Store
 from pipeline_engine.repos.too_large import sized
 
 HOUR = 3600
-ACTIVE: Document = {"status": "ACTIVE", "module": "DEAL"}
+ACTIVE: Document = {"status": exactly("ACTIVE"), "module": exactly("DEAL")}
 
 AUTOMATIONS = CollectionSpec(
     "automations",

@@ -13,6 +13,7 @@ from pymongo.errors import OperationFailure
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import Transient
 from pipeline_engine.failpoints import failpoint
+from pipeline_engine.ids import object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, PlaceSpec
 
@@ -123,14 +124,14 @@ class Changes:
         if change.get("is_late"):
             await self._note_late(self._places[collection], change)
         at = change.get("due_at")
-        return Change(collection, change.get("place"), at if isinstance(at, datetime) else None)
+        return Change(collection, object_id(change.get("place")), at if isinstance(at, datetime) else None)
 
     async def _note_late(self, spec: PlaceSpec, change: Mapping[str, Any]) -> None:
-        place = change.get("place")
+        place = object_id(change.get("place"))
         if place is None:
             collection = self._database[change["ns"]["coll"]]
             document = await collection.find_one({"_id": change["documentKey"]["_id"]}, projection=[spec.field])
-            place = document and document.get(spec.field)
+            place = object_id(document.get(spec.field)) if document else None
         self._late[str(place)] = self._clock.now()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.expressions import fields_or_missing
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,24 @@ class DealChange:
         fields = {name: {"$literal": value} for name, value in self.set.items()}
         fields |= {name: _with(name, values) for name, values in self.add.items()}
         fields |= {name: _without(name, values) for name, values in self.remove.items()}
-        return [{"$set": {**fields, **self.compute, "updatedAt": "$$NOW"}}]
+        return [*self._objects(), {"$set": {**fields, **self.compute, "updatedAt": "$$NOW"}}]
+
+    def _objects(self) -> list[Document]:
+        """The stages that remove what is no object where a field is set below it: in a list, every element would get
+        the field."""
+        paths = [name.split(".") for name in self.compute]
+        outer = {path[0]: fields_or_missing(f"${path[0]}") for path in paths if len(path) > 1}
+        inner = {".".join(path[:2]): _no_list(f"${'.'.join(path[:2])}") for path in paths if len(path) > 2}
+        return [{"$set": fields} for fields in (outer, inner) if fields]
 
 
 def list_of(name: str) -> Document:
     """An expression: the list in the field, or an empty one where the CRM left something else."""
     return {"$cond": [{"$isArray": f"${name}"}, f"${name}", []]}
+
+
+def _no_list(field: str) -> Document:
+    return {"$cond": [{"$isArray": field}, "$$REMOVE", field]}
 
 
 def _with(name: str, values: Sequence[Any]) -> Document:

@@ -17,6 +17,11 @@ def whole(field: str) -> Document:
     return {"$max": [0, {"$convert": {"input": number, "to": "long", "onError": 0, "onNull": 0}}]}
 
 
+def exactly(value: str) -> Document:
+    """A condition: the field holds this text. An equality alone also matches a list that contains it."""
+    return {"$eq": value, "$not": {"$type": "array"}}
+
+
 def ahead(field: str) -> Document:
     """Whether the field holds a time to come that the engine can have written. A value of another type, or a date more
     than MAX_AHEAD from now, is none."""

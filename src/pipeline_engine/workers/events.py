@@ -16,6 +16,7 @@ SYSTEM = System(
     collections=(CRM_EVENTS, OUTBOX),
     open_repos=SharedRepos.open,
     handlers={RELAY: relay.run_relay, DELIVER: relay.run_delivery},
+    new_cache=lambda _settings: set[str](),
     sweeps=(
         Sweep(
             "events.outbox",

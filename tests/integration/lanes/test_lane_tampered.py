@@ -36,7 +36,7 @@ async def test_a_key_of_another_type_is_set_aside(
     stem = queue.keys.stem("test")
     await redis.set(stem + part, "planted")
 
-    await crews(lane(rate=RATE), {"f": ran}, look_every=0.1, lease=0.6)
+    await crews(lane(rate=RATE), {"f": ran}, look_every=0.1, lease=60)
     await queue.enqueue("test", "f", id="one")
     await queue.enqueue("test", "f", id="two", priority="high")
     await queue.enqueue("test", "f", id="three", delay=0.1)

@@ -16,13 +16,13 @@ from pipeline_engine.settings import Settings
 
 log = logs.get(__name__)
 
-# One place, so that users receive events in the order in which they became true. The outbox counts attempts.
-LANE = Lane("events.outbox", 1, Backoff.fixed(4), timeout=60, crashes=None)
+# The outbox counts attempts. One job delivers all events of an account, in the order in which they became true.
+LANE = Lane("events.outbox", 8, Backoff.fixed(4), timeout=60, crashes=None)
 RELAY = JobKind("event.relay", LANE, str)
 """Its id is `<collection>:<id of the document with events due>`."""
 DELIVER = JobKind("event.deliver", LANE, str, "outbox")
-"""Delivers all socket events that are due. Its id is that of the first one, so that a job exists for what becomes due
-while another job ends."""
+"""Delivers all socket events of an account that are due. Its id is that of the first one, so that a job exists for what
+becomes due while another job ends."""
 
 
 def _lane(name: str, timeout: float = 300.0) -> Lane:

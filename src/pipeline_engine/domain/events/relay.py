@@ -7,7 +7,7 @@ repeated copy has the same id, so that it changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -35,6 +35,8 @@ ATTEMPT_PAUSE_SECONDS = 15.0
 MAX_FOUND = 200
 DELIVERY_SECONDS = 20.0
 """After this long a delivery goes to the end of its line, so that a slow service delays no other job of the lane."""
+ACCOUNT_BUSY_SECONDS = 0.25
+"""After this time a job looks again whether another job still delivers events of its account."""
 TARGETS = ["crm_events", "socket"]
 
 log = logs.get(__name__)
@@ -82,9 +84,16 @@ async def _publish(app: App, account_id: Any, due: Document) -> bool:
 async def find(app: App) -> list[Unit]:
     """Documents with events due, which a crash left, and socket events whose next attempt is due."""
     left = [unit for spec in _sources(app).values() for unit in await _left_behind(app, spec)]
-    waiting = await app.shared.events.find_due(MAX_FOUND)
-    job = tuple((DELIVER, message["_id"]) for message in waiting[:1])
-    return [*left, *(Unit(str(message["_id"]), str(message.get("account_id")), job) for message in waiting)]
+    return [*left, *_deliveries(await app.shared.events.find_due(MAX_FOUND))]
+
+
+def _deliveries(waiting: Sequence[Document]) -> Iterator[Unit]:
+    """Socket events as units; the first of each account brings the job that delivers all of the account."""
+    seen: set[str] = set()
+    for message in waiting:
+        id, account = message["_id"], repr(message.get("account_id"))
+        yield Unit(str(id), account, () if account in seen else ((DELIVER, id),))
+        seen.add(account)
 
 
 def _sources(app: App) -> dict[str, CollectionSpec]:
@@ -94,14 +103,15 @@ def _sources(app: App) -> dict[str, CollectionSpec]:
 async def _left_behind(app: App, spec: CollectionSpec) -> list[Unit]:
     units = []
     for one in await EventsDue(app.store, spec).ids(MAX_FOUND):
-        if _document_id(str(one["_id"])) == one["_id"]:
-            units.append(Unit.of(RELAY, f"{spec.name}:{one['_id']}", one.get("account_id")))
+        id = f"{spec.name}:{one['_id']}"
+        if _document_id(str(one["_id"])) == one["_id"] and RELAY.can_name(id):
+            units.append(Unit.of(RELAY, id, one.get("account_id")))
         else:
             await app.shared.quarantine.add(spec.name, one["_id"], "its events cannot be published: no job can name it")
     return units
 
 
-async def run_relay(app: App, _cache: None, id: str) -> None:
+async def run_relay(app: App, _delivering: set[str], id: str) -> None:
     """Publish the events due in the document `<collection>:<id>`; do nothing when it has none."""
     collection, _, document_id = id.partition(":")
     spec = _sources(app)[collection]
@@ -113,10 +123,25 @@ def _document_id(text: str) -> ObjectId | str:
     return object_id(text) or text
 
 
-async def run_delivery(app: App, _cache: None, _first_id: str) -> Outcome:
-    """Make one attempt to deliver every socket event that is due, the longest due first."""
+async def run_delivery(app: App, delivering: set[str], first_id: str) -> Outcome:
+    """Make one attempt to deliver every due socket event of the account that the first one belongs to, the longest due
+    first. `delivering` are the accounts of which this process delivers events now: each holds one place at most."""
+    first = await app.shared.events.message(first_id)
+    account = repr(first and first.get("account_id"))
+    if first is None:
+        return Done()
+    if account in delivering:
+        return Snooze(ACCOUNT_BUSY_SECONDS)
+    delivering.add(account)
+    try:
+        return await _deliver_all(app, first)
+    finally:
+        delivering.discard(account)
+
+
+async def _deliver_all(app: App, first: Document) -> Outcome:
     ends, tried = monotonic() + DELIVERY_SECONDS, set[str]()
-    while due := [one for one in await app.shared.events.find_due(MAX_FOUND) if str(one["_id"]) not in tried]:
+    while due := [one for one in await app.shared.events.find_due(MAX_FOUND, first) if str(one["_id"]) not in tried]:
         for message in due:
             if monotonic() > ends:
                 return Snooze()
@@ -135,6 +160,9 @@ async def _attempt(app: App, message: Document) -> None:
 
 
 async def _deliver(app: App, message: Document) -> None:
+    if not isinstance(message["event"], str):
+        # The socket library of the service raises an error for it and never acknowledges it.
+        raise ValueError("`event`, the name under which it is emitted, is no text")
     events = app.shared.events
     if message["attempts"] >= MAX_ATTEMPTS:  # a crash ended the last attempt before its result was stored
         await _give_up(app, message)

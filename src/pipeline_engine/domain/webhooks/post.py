@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -13,6 +12,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.events.jobs import POST, wake_at
+from pipeline_engine.domain.webhooks.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.delivery_batch import DeliveryBatch
 from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import is_active, rate_of
@@ -21,36 +21,28 @@ from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Dead, Outcome, Snooze
 from pipeline_engine.repos.webhook_repos import WebhookRepos
 from pipeline_engine.repos.webhooks import Webhooks
-from pipeline_engine.settings import Settings
 
 SLICE_SECONDS = 5.0
 MAX_BATCH = 20
-MAX_ACCOUNT_PLACES = 4
-"""Endpoints of one account that a daemon delivers to at once, so that one tenant's hanging servers leave places to
-others."""
-CROWDED_SECONDS = 0.5
 FIRST_RETRY_SECONDS = 6.0
 """`run-once` waits so long for what is due next: for a first retry."""
 
 WebhookClaim = Claim[Webhooks]
 
 
-async def run_post(app: App[WebhookRepos], places: Counter[ObjectId], webhook_id: ObjectId) -> Outcome | None:
+async def run_post(app: App[WebhookRepos], places: AccountPlaces, webhook_id: ObjectId) -> Outcome | None:
     """Deliver what is due to the endpoint. `places` counts the running jobs of each account in this process."""
     webhook = await app.repos.webhooks.get(webhook_id)
     account_id = object_id((webhook or {}).get("account_id"))
     if webhook is None or account_id is None:
         await app.repos.webhook_deliveries.fail_pending(webhook_id)
         return None
-    if not await app.shared.references.account_is_active(account_id):
-        return None
-    if places[account_id] >= MAX_ACCOUNT_PLACES:
-        return Snooze(CROWDED_SECONDS)
-    places[account_id] += 1
-    try:
-        return await _run(app, account_id, webhook_id)
-    finally:
-        places[account_id] -= 1
+    if wait := places.wait(account_id):
+        return Snooze(wait)
+    with places.taken(account_id):
+        if await app.shared.references.account_is_active(account_id):
+            return await _run(app, account_id, webhook_id)
+    return None
 
 
 async def _run(app: App[WebhookRepos], account_id: ObjectId, webhook_id: ObjectId) -> Outcome | None:
@@ -143,8 +135,3 @@ async def _until_next(
     if moment <= now + timedelta(seconds=most):
         await wake_at(app, POST, claim.document["_id"], moment)
     return None
-
-
-def new_places(_settings: Settings) -> Counter[ObjectId]:
-    """The count of running jobs that one process keeps."""
-    return Counter()

@@ -3,7 +3,7 @@
 local lane, ask, aside = KEYS[1], cmsgpack.unpack(ARGV[1]), {}
 local TYPES = {inbox = 'zset', jobs = 'hash', high = 'zset', normal = 'zset', low = 'zset', priority = 'hash',
                delayed = 'zset', active = 'zset', owners = 'hash', parked = 'hash', state = 'hash', crashes = 'hash',
-               rate = 'list'}
+               rate = 'list', next = 'hash', links = 'hash', progress = 'hash'}
 for part, expected in pairs(TYPES) do
   local found = redis.call('TYPE', lane .. part).ok
   if found ~= 'none' and found ~= expected then
@@ -23,6 +23,12 @@ local function is_nowhere(id)
 end
 
 if #aside > 0 then
+  for _, id in ipairs(redis.call('ZRANGE', lane .. 'active', 0, -1)) do
+    if redis.call('HEXISTS', lane .. 'owners', id) == 0 then
+      redis.call('ZREM', lane .. 'active', id)
+      put_first(lane, id)
+    end
+  end
   for _, id in ipairs(redis.call('HKEYS', lane .. 'jobs')) do
     if is_nowhere(id) then line_up(lane, {id}) end
   end
