@@ -143,6 +143,9 @@ async def test_a_look_at_large_documents_takes_little_memory(
         )
         fields |= {"events_due": events} if name == "queues" else {}
         insert(kind, world, n=ObjectId(), padding="x" * 2 * MAX_LOOK_BYTES, **fields)
+    event = {"account_id": world.account, "type": "t", "data": {}, "padding": "x" * 2 * MAX_LOOK_BYTES}
+    onward = {"status": "done", "onward": ["activity", "workflows", "webhooks"]}
+    world.db["crm_events"].insert_many([{**event, "status": "new"}, {**event, **onward}])
     scope = app.with_repos(system.open_repos)
     await sweep.find(scope)  # what is loaded once is not counted
 
