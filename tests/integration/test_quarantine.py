@@ -125,7 +125,7 @@ async def test_malformed_events_do_not_stop_the_relay(world: World, app: EngineA
     await run_once(configured, ["events.outbox"])
 
     assert world.db["crm_events"].count_documents({"_id": "good"}) == 1
-    assert world.db["queues"].count_documents({"events_due": {"$exists": True}}) == 1
+    assert world.db["queues"].count_documents({"events_due": {"$exists": True}}) == 2
     assert {collection for collection, _ in held_back(world)} == {"queues", "outbox", "crm_events"}  # no account
     assert world.db["dead_letters"].count_documents({}) == 0
     assert await look(app, lambda: relay.find(app)) == []
