@@ -15,9 +15,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NoReturn
 
-import redis as blocking
 from arq.connections import ArqRedis
-from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from pipeline_engine import gc_tuning, ids, logs, malloc_tuning, settings, workers
@@ -25,9 +23,9 @@ from pipeline_engine.app import FIRST_ANSWER_TIMEOUT, App
 from pipeline_engine.arq_patches import patch_arq
 from pipeline_engine.cron import cron_jobs, timetable
 from pipeline_engine.engine import Engine, watched
-from pipeline_engine.errors import EngineError, Unreachable
+from pipeline_engine.errors import ConfigError, EngineError, Unreachable
 from pipeline_engine.index_check import keep_indexes, log_problems
-from pipeline_engine.lanes import Codec, refusal
+from pipeline_engine.lanes import Codec, refusal, sentinel
 from pipeline_engine.redis_loss import watch_for_redis_loss
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.run_forever import stop_tasks
@@ -39,8 +37,9 @@ from pipeline_engine.watcher import watch
 CONFIG_ERROR, UNREACHABLE = 2, 3
 EXIT_SECONDS = 4.5
 """The process exits this long after SHUTDOWN_GRACE, whatever still runs, so that a grace of 20 s ends within 25 s."""
-FRUGAL_POLL_SECONDS = 300.0
 POLL_SECONDS = 0.5
+FRUGAL_POLL_SECONDS = 6 * 3600.0
+"""In the frugal profile arq has no cron and polls for nothing: sweeps wake by the monotonic clock (`sweeper.py`)."""
 REDIS_TIMEOUTS: dict[str, Any] = {
     "socket_timeout": FIRST_ANSWER_TIMEOUT,
     "socket_connect_timeout": FIRST_ANSWER_TIMEOUT,
@@ -152,10 +151,11 @@ def worker_settings() -> type:
     queue_name = f"{configured.redis_prefix}cron:{ids.daemon_id()}"
     # No other process reads or writes this queue, so its key need not outlive this one.
     codec = Codec(secrets.token_bytes(32))
-    pool = ConnectionPool.from_url(configured.redis, **REDIS_TIMEOUTS)
+    pool = sentinel.connection_pool(configured.redis, **REDIS_TIMEOUTS)
+    frugal = configured.profile == "frugal"
     names = {
-        "functions": [],
-        "cron_jobs": cron_jobs(daemon.timetable, daemon.wake_ups),
+        "functions": [_nothing],  # arq wants one
+        "cron_jobs": [] if frugal else cron_jobs(daemon.timetable, daemon.wake_ups),
         "queue_name": queue_name,
         "redis_pool": ArqRedis(pool, codec.serialize, codec.deserialize, queue_name),
         "job_serializer": codec.serialize,
@@ -166,15 +166,20 @@ def worker_settings() -> type:
         "keep_result": 0,
         "log_results": False,
         "max_jobs": 100,
-        "poll_delay": FRUGAL_POLL_SECONDS if configured.profile == "frugal" else POLL_SECONDS,
+        "poll_delay": FRUGAL_POLL_SECONDS if frugal else POLL_SECONDS,
     }
     return type("WorkerSettings", (), names)
 
 
+async def _nothing(_context: dict[Any, Any]) -> None:
+    return
+
+
 def _ping(url: str) -> None:
     try:
-        with blocking.Redis.from_url(url, **REDIS_TIMEOUTS) as redis:
-            redis.ping()
+        sentinel.ping(url, **REDIS_TIMEOUTS)
+    except ValueError as error:
+        _leave(ConfigError(f"REDIS_URL: given (not shown): {error}"))
     except (RedisError, OSError) as error:
         away = Unreachable(f"Redis at REDIS_URL does not answer within {FIRST_ANSWER_TIMEOUT:g} s: {error}")
         raise refusal(error) or away from None

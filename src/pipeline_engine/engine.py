@@ -9,10 +9,11 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from pipeline_engine import logs, workers
+from pipeline_engine import error_reports, logs, workers
 from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
-from pipeline_engine.lanes import Context, Handler, Hook, JobKind, Outcome, WorkerPool
+from pipeline_engine.lanes import Context, Dead, Finished, Handler, Hook, JobKind, Outcome, Retry, WorkerPool
+from pipeline_engine.lanes.classify_error import expected
 from pipeline_engine.repos.client import is_away
 from pipeline_engine.repos.quarantine import QUARANTINE
 from pipeline_engine.run_forever import run_forever, stop_tasks
@@ -51,7 +52,7 @@ class Engine:
             },
             app=app,
             store=app.shared.job_store,
-            hooks=hooks,
+            hooks=[*hooks, _report],
             lease=app.settings.lease_seconds,
             look_every=FRUGAL_POLL_SECONDS if app.settings.profile == "frugal" else POLL_SECONDS,
         )
@@ -63,6 +64,8 @@ class Engine:
 
     async def start(self) -> None:
         """Start the heartbeat and the clock, and open the lanes."""
+        dsn = self.app.settings.sentry_dsn
+        error_reports.start(dsn.get_secret_value() if dsn else None)
         self.watch("heartbeat", self.app.heartbeat.run)
         self.watch("clock", partial(keep_time, self.app))
         await self.worker_pool.start()
@@ -80,11 +83,23 @@ class Engine:
         allowed = self.app.settings.shutdown_grace - AFTER_LAST_JOB_SECONDS
         await self.worker_pool.drain(max(0.0, allowed if grace is None else grace))
         await stop_tasks(*self._tasks)
+        await asyncio.gather(self._release(), error_reports.stop())
+
+    async def _release(self) -> None:
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT):
                 await self.app.heartbeat.release()
         except (PyMongoError, TimeoutError) as error:
             log.warning("leases.not_released", error=error, consequence="they run out by themselves")
+
+
+async def _report(finished: Finished) -> None:
+    """Report what our code did not raise on purpose, and every job that becomes a dead letter."""
+    outcome, error = finished.outcome, finished.error
+    unexpected = isinstance(outcome, Retry) and error is not None and not expected(error)
+    if isinstance(outcome, Dead) or unexpected:
+        job = finished.job
+        error_reports.add(error, job.function, getattr(outcome, "error", ""), lane=job.lane, attempt=job.attempt)
 
 
 def _handlers(system: System[Any], app: App[Any]) -> dict[str, Handler[App]]:

@@ -10,8 +10,8 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
 
-FRUGAL_CHECK_SECONDS = 300.0
-"""Between two checks in the frugal profile, where every Redis command is paid for."""
+FRUGAL_CHECK_SECONDS = 1800.0
+"""Between two checks in the frugal profile, where every Redis command is paid for. Sweeps also look by themselves."""
 
 log = logs.get(__name__)
 

@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(None, description="base of links into the CRM that leave the engine")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] | None = Field(None, description="default: console on a terminal, else json")
-    sentry_dsn: SecretStr | None = None
+    sentry_dsn: SecretStr | None = Field(None, description="errors of jobs are reported there")
 
     # Deal import
     import_sweep_seconds: Seconds = Field(5, description="the seed's cron: every 5 seconds")
@@ -174,7 +174,15 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: str | None) -> str | None:
-        return url and _with_scheme(url, "redis", "rediss", "unix")
+        return url and _with_scheme(url, "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _dsn(cls, dsn: SecretStr | None) -> SecretStr | None:
+        url = urlsplit(dsn.get_secret_value()) if dsn else None
+        if url and not (url.scheme in ("http", "https") and url.username and url.path.rpartition("/")[2].isdigit()):
+            raise ValueError("must be a DSN of Sentry, as https://KEY@HOST/NUMBER")
+        return dsn
 
     @property
     def redis(self) -> str:

@@ -66,7 +66,11 @@ def test_every_bad_value_has_its_own_line(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("APP_SECRET", "hunter2", "at least 32 bytes"),
         ("MONGO_URL", "postgres://admin:hunter2@db/crm", "mongodb:// or mongodb+srv://"),
-        ("REDIS_URL", "http://:hunter2@cache", "redis:// or rediss:// or unix://"),
+        (
+            "REDIS_URL",
+            "http://:hunter2@cache",
+            "redis:// or rediss:// or unix:// or redis+sentinel:// or rediss+sentinel://",
+        ),
         ("MONGO_URL", "mongodb://admin:hunter2@[::1/crm", "Invalid IPv6 URL"),
     ],
 )
@@ -90,6 +94,8 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
     secrets: dict[str, Any] = {
         name: SECRET for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
     }
+
+    secrets["sentry_dsn"] = f"https://{SECRET.replace(' ', '-')}@sentry.test/1"
 
     assert len(secrets) > 5
     assert SECRET not in repr(settings.load(**secrets))

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from bson.errors import InvalidDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
-from pipeline_engine import logs
+from pipeline_engine import error_reports, logs
 from pipeline_engine.app import App
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes import Outcome, Snooze
@@ -197,3 +197,5 @@ def _log(noun: str, document: Document, failure: RunFailure) -> None:
     facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
     ids = {"id": str(document["_id"]), "account_id": str(document.get("account_id"))}
     log.warning(f"{noun}.attempt_failed", **ids, attempt=failure.attempt, **facts)
+    if not expected(error):
+        error_reports.add(error, noun, attempt=failure.attempt)

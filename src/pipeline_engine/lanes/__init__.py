@@ -10,14 +10,22 @@ Lanes only dispatch. A job names a unit of work by its id; the truth about that 
     send = JobKind("mails.send", mails, ObjectId)           # its jobs carry the id of a unit, as ObjectId(argument)
 
     await send.enqueue(queue, mail_ids)                     # int: how many were new; a waiting or running id is not
-    await queue.enqueue(lane_name, function, *args, id=..., delay=..., priority="high" | "normal" | "low")  # bool
+    await queue.enqueue(lane_name, function, *args, id=..., delay=..., priority="high" | "normal" | "low",
+                        duplicates="skip" | "debounce" | "latest")                                          # bool
     await queue.enqueue_many(lane_name, [NewJob(function, (id,), id=id), ...])                              # int
+    await queue.cancel(lane_name, id)                       # bool: whether a job that has not started was removed
+    await queue.progress(lane_name, id)                     # Progress(done, total) or None
+
+    await chain(queue, [FlowJob("mails", NewJob("a")), FlowJob("texts", NewJob("b"))])      # b when a is done
+    await group(queue, [FlowJob("mails", NewJob("a", id=id)), ...], final=FlowJob("mails", NewJob("z", id="z")))
+
     await queue.pause(lane) · resume(lane) · counts([lane, ...]) · clean(lane, "waiting" | "delayed") · minutes(lane)
     arq's own client:  ArqRedis(pool, codec.serialize, codec.deserialize, default_queue_name=queue.keys.inbox(lane))
 
     async def send_mail(context: Context[App], mail_id: str) -> Outcome | None:     # None means Done()
         context.app          the object given to the WorkerPool
         context.job          Job(lane, id, function, attempt, crashes, enqueued_at)
+        context.progress(done, total)                       # never waits and never fails
         return Done() | Retry(error, after=None) | Snooze(after=0.0, first=False) | Dead(error)
 
     pool = WorkerPool(url, queue, lanes=[mails, ...], handlers={send.name: send_mail}, app=app, store=store,
@@ -29,6 +37,13 @@ Lanes only dispatch. A job names a unit of work by its id; the truth about that 
     limiter = RateLimiter(redis)
     grant = await limiter.acquire(account, "email", limit=60, wanted=10)     # Grant(units, after)
 
+`duplicates` says what becomes of an id that is in the lane already. "skip" leaves the old job. "debounce" lets the new
+one take the place of a waiting one and begins its delay anew; "latest" keeps the time at which the waiting one is due.
+While the old one runs, the newest of these waits for the end of that run and then starts, whatever became of it.
+
+A job that becomes a dead letter holds its chain and its group until the letter is retried and done, or discarded.
+Chains and groups live in Redis alone: when it loses its data, what has not started is lost.
+
 A handler may also raise. `Permanent` and `ConfigError` make the job a dead letter. `RateLimited` and `Unreachable`
 bring it back without using an attempt. `LeaseLost` ends it. `Transient` and every other exception are retried as the
 lane says.
@@ -37,16 +52,18 @@ lane says.
 after the outcome is settled; what it raises is logged.
 
 Start reading at `worker.py` (one lane in one daemon) and `scripts/step.lua` (its one round trip). `runner.py` runs one
-job, `maintenance.py` keeps leases, doorbell and safety net, `keys.py` lists every Redis key.
+job, `flow.py` has chain and group, `maintenance.py` keeps leases, doorbell and safety net, `keys.py` lists every key.
 """
 
 from pipeline_engine.lanes.backoff import Backoff
 from pipeline_engine.lanes.codec import Codec, Refused
 from pipeline_engine.lanes.connection import connect
+from pipeline_engine.lanes.flow import FlowJob, chain, group
 from pipeline_engine.lanes.job import (
     Context,
     Dead,
     Done,
+    Duplicates,
     Finished,
     Handler,
     Hook,
@@ -60,6 +77,7 @@ from pipeline_engine.lanes.job import (
 from pipeline_engine.lanes.job_kind import JobKind
 from pipeline_engine.lanes.job_store import DeadLetter, HistoryRow, JobStore
 from pipeline_engine.lanes.lane import Lane, Rate, Retention
+from pipeline_engine.lanes.progress import Progress
 from pipeline_engine.lanes.queue import Counts, LaneQueue
 from pipeline_engine.lanes.rate_limiter import Grant, RateLimiter
 from pipeline_engine.lanes.redis_problem import refusal
@@ -73,7 +91,9 @@ __all__ = [
     "Dead",
     "DeadLetter",
     "Done",
+    "Duplicates",
     "Finished",
+    "FlowJob",
     "Grant",
     "Handler",
     "HistoryRow",
@@ -87,6 +107,7 @@ __all__ = [
     "NewJob",
     "Outcome",
     "Priority",
+    "Progress",
     "Rate",
     "RateLimiter",
     "Refused",
@@ -94,6 +115,8 @@ __all__ = [
     "Retry",
     "Snooze",
     "WorkerPool",
+    "chain",
     "connect",
+    "group",
     "refusal",
 ]

@@ -38,6 +38,8 @@ class Settlement(msgspec.Struct, frozen=True):
 
 
 REMOVE = Settlement("")
+DEAD = Settlement("dead")
+"""As REMOVE, but the chain and the group of the job wait for a retry by hand."""
 HEAD_OF_LINE = Settlement("first")
 
 

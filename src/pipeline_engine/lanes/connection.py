@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 
 from pipeline_engine.errors import ConfigError, Unreachable
+from pipeline_engine.lanes import sentinel
 from pipeline_engine.lanes.redis_problem import problem_of
 
 CONNECT_TIMEOUT = 2.0
@@ -61,12 +62,19 @@ def connect(url: str) -> Redis:
     )
 
 
-def connect_once(url: str) -> Redis:
-    """A client for workers: it never repeats a command, because a claim whose answer was lost must not be repeated."""
+def connect_once(url: str, checks: bool = True) -> Redis:
+    """A client for workers: it never repeats a command, because a claim whose answer was lost must not be repeated.
+
+    With `checks` it sends a PING before a command when the connection was idle for 30 s.
+    """
     # "Retry on error" with no retry: after READONLY the connection is closed, and the next one resolves the name anew.
     once = Retry(NoBackoff(), 0)
     return _client(
-        url, socket_timeout=ANSWER_TIMEOUT, health_check_interval=30, retry=once, retry_on_error=[ReadOnlyError]
+        url,
+        socket_timeout=ANSWER_TIMEOUT,
+        health_check_interval=30 if checks else 0,
+        retry=once,
+        retry_on_error=[ReadOnlyError],
     )
 
 
@@ -77,7 +85,7 @@ def connect_for_listening(url: str) -> Redis:
 
 def _client(url: str, **options: Any) -> Redis:
     try:
-        client: Redis = Redis.from_url(
+        return sentinel.client(
             url,
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_keepalive=True,
@@ -86,7 +94,6 @@ def _client(url: str, **options: Any) -> Redis:
         )
     except ValueError as error:
         raise ConfigError(f"REDIS_URL: given (not shown): {error}") from None
-    return client
 
 
 def _keepalive(idle: int, interval: int, count: int) -> dict[int, int]:

@@ -9,7 +9,13 @@ from typing import Any, Concatenate, Generic, Literal, TypeVar
 
 import msgspec
 
+from pipeline_engine.lanes.progress import Progress
+
 Priority = Literal["high", "normal", "low"]
+Duplicates = Literal["skip", "debounce", "latest"]
+"""What an enqueue does with an id that is in the lane already: leave the old job; or let the new one take the place of
+one that waits, with its delay begun anew (debounce) or at the time at which the old one is due (latest). While the old
+one runs, the newest of these waits for the end of that run."""
 
 App = TypeVar("App")
 
@@ -77,11 +83,23 @@ class Dead:
 Outcome = Done | Retry | Snooze | Dead
 
 
+def _unheard(_progress: Progress) -> None:
+    """Where progress goes outside of a worker pool."""
+
+
 class Context(msgspec.Struct, Generic[App], frozen=True):
     """The first argument of a handler: the application object given to the WorkerPool, and the job."""
 
     app: App
     job: Job
+    hear: Callable[[Progress], None] = _unheard
+
+    def progress(self, done: int, total: int | None = None) -> None:
+        """Note how far the job is, as often as you like: the last note of a second is what `LaneQueue.progress` reads.
+
+        It costs no round trip of its own, fails never and is forgotten when the job ends.
+        """
+        self.hear(Progress(done, total))
 
 
 class Finished(msgspec.Struct, frozen=True):

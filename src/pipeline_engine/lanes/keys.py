@@ -10,10 +10,14 @@
 <prefix><lane>:parked     hash  id -> function that the claiming daemon did not know
 <prefix><lane>:state      hash  id -> sealed retry state, only for jobs that have failed
 <prefix><lane>:crashes    hash  id -> processes that ended in a row while it ran
+<prefix><lane>:next       hash  id -> newer job (debounce, latest) that starts when the run of this id has ended
+<prefix><lane>:links      hash  id -> chains and groups that wait for this job, also while it is a dead letter
+<prefix><lane>:progress   hash  id -> done/total, as its handler noted
 <prefix><lane>:rate       list  ms of the last starts, newest first, only for lanes with a rate
 <prefix><lane>:paused     string, exists while the lane is paused
 <prefix><lane>:minutes:<hour>   hash  <minute>:<what> -> count, for charts; kept 25 hours
 <prefix><lane>:set_aside:<part>  a key that held another type than above; kept 7 days
+<prefix>group:<lane>:<id>  hash  '' -> final job, member -> 1 while it has not ended
 <prefix>doorbell          pub/sub channel
 <prefix>mark:<daemon>     string, missing when Redis has lost its data
 <prefix>spent:<account>:<name>  zset  grants of the last minute to an account
@@ -52,6 +56,10 @@ class Keys:
     def inbox(self, lane: str) -> str:
         """The queue name for arq's own client (`default_queue_name`)."""
         return self.stem(lane) + "inbox"
+
+    def group(self, lane: str, final_id: str) -> str:
+        """The members that a final job waits for."""
+        return f"{self.prefix}group:{lane}:{final_id}"
 
     def minutes(self, lane: str, hour: int) -> str:
         """The counts per minute of one hour (hours since 1970)."""

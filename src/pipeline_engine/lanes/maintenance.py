@@ -9,13 +9,14 @@ from time import monotonic
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 
 from pipeline_engine import logs
 from pipeline_engine.lanes.connection import call_timeout
 from pipeline_engine.lanes.history import History
+from pipeline_engine.lanes.progress import ProgressBoard
 from pipeline_engine.lanes.queue import LaneQueue
-from pipeline_engine.lanes.redis_health import RedisHealth
 from pipeline_engine.lanes.script import Script, set_aside
 from pipeline_engine.lanes.worker import Worker
 
@@ -24,6 +25,7 @@ FLUSH_SECONDS = 1.0
 log = logs.get(__name__)
 
 _look = Script("look")
+_progress = Script("progress")
 _renew = Script("renew")
 
 
@@ -38,7 +40,7 @@ class Maintenance:
         workers: Mapping[str, Worker[Any]],
         functions: list[str],
         history: History,
-        health: RedisHealth,
+        board: ProgressBoard,
         lease: float,
         look_every: float,
     ) -> None:
@@ -49,7 +51,8 @@ class Maintenance:
         self._workers = workers
         self._functions = functions
         self._history = history
-        self._health = health
+        self._board = board
+        self._health = queue.health
         self._lease = lease
         self._look_every = look_every
         self._renewed_at = monotonic()
@@ -89,7 +92,7 @@ class Maintenance:
         }
         try:
             first_lease_end_ms, ready, tampered = await _look(self._redis, [], ask)
-        except ReadOnlyError:
+        except (ReadOnlyError, RedisConnectionError):  # behind Sentinels, a replica's refusal is a broken connection
             await self._reconnect()
             raise
         for stem in tampered:
@@ -141,4 +144,18 @@ class Maintenance:
     async def _flush(self) -> bool:
         await asyncio.sleep(FLUSH_SECONDS)
         await self._history.flush()
+        await self._report()
         return True
+
+    async def _report(self) -> None:
+        """Keep in Redis what running jobs noted about their progress."""
+        running = {
+            (name, id_): job.token for name, worker in self._workers.items() for id_, job in worker.running.items()
+        }
+        reports = [
+            (self._queue.keys.stem(job[0]), job[1], running[job], str(progress))
+            for job, progress in self._board.take().items()
+            if job in running
+        ]
+        if reports:
+            await _progress(self._redis, [], {"reports": reports})

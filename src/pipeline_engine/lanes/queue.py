@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes.codec import Codec
 from pipeline_engine.lanes.connection import reachable
-from pipeline_engine.lanes.job import NewJob, Priority
+from pipeline_engine.lanes.job import Duplicates, NewJob, Priority
 from pipeline_engine.lanes.keys import Keys
+from pipeline_engine.lanes.progress import Progress
 from pipeline_engine.lanes.redis_health import RedisHealth
 from pipeline_engine.lanes.script import Script
 
@@ -24,6 +25,7 @@ MARK_TTL_SECONDS = 86_400
 """An expired mark looks like a loss of Redis' data, so every sweep looks at everything once a day."""
 CHECK_TTL_SECONDS = 60
 
+_cancel = Script("cancel")
 _enqueue = Script("enqueue")
 _clean = Script("clean")
 
@@ -67,24 +69,30 @@ class LaneQueue:
         id: str | None = None,
         delay: float = 0.0,
         priority: Priority = "normal",
+        duplicates: Duplicates = "skip",
         **kwargs: Any,
     ) -> bool:
         """Put one job into a lane, to run after `delay` seconds.
 
-        Returns False, and changes nothing, when a job with this id is waiting or running there.
+        Returns False when a job with this id is waiting or running there; what becomes of that one, `duplicates` says.
         """
-        return await self.enqueue_many(lane, [NewJob(function, args, kwargs, id)], delay, priority) == 1
+        return await self.enqueue_many(lane, [NewJob(function, args, kwargs, id)], delay, priority, duplicates) == 1
 
     async def enqueue_many(
-        self, lane: str, jobs: Iterable[NewJob], delay: float = 0.0, priority: Priority = "normal"
+        self,
+        lane: str,
+        jobs: Iterable[NewJob],
+        delay: float = 0.0,
+        priority: Priority = "normal",
+        duplicates: Duplicates = "skip",
     ) -> int:
         """Put jobs into a lane, one round trip per 500, to run after `delay` seconds. Returns how many were new.
 
         If the connection breaks and the client retries, the jobs that its first try enqueued are not counted.
         """
-        sealed, new = self._seal(jobs), 0
+        sealed, new = self.seal(jobs), 0
         times = {"delay": round(delay * 1000), "ttl": self.keys.ttl_ms}
-        ask = {"lane": lane, "sender": self.sender, "priority": priority, **times}
+        ask = {"lane": lane, "sender": self.sender, "priority": priority, "duplicates": duplicates, **times}
         while batch := list(islice(sealed, BATCH_SIZE)):
             pairs = [part for pair in batch for part in pair]
             async with reachable():
@@ -93,7 +101,31 @@ class LaneQueue:
             listener(lane)
         return new
 
-    def _seal(self, jobs: Iterable[NewJob]) -> Iterable[tuple[str, bytes]]:
+    async def cancel(self, lane: str, id: str) -> bool:
+        """Remove a job that has not started, whatever it waits for. Returns False when none of this id waits.
+
+        A running job goes on; a newer one that waits for its end is removed. The chain behind a cancelled job is
+        removed with it, and its group waits for it no more. A sweep enqueues it again while its document is due.
+        """
+        return bool(await self.call(_cancel, [self.keys.stem(lane)], {"id": id, "links_only": False}))
+
+    async def abandon(self, lane: str, id: str) -> None:
+        """Remove the chain behind a dead job, and let its group wait for it no more."""
+        await self.call(_cancel, [self.keys.stem(lane)], {"id": id, "links_only": True})
+
+    async def progress(self, lane: str, id: str) -> Progress | None:
+        """How far a job is, as its handler last noted; None when it noted nothing or has ended."""
+        async with reachable():
+            text = await self._redis.hget(self.keys.stem(lane) + "progress", id)  # type: ignore[misc]
+        return Progress.read(text) if text else None
+
+    async def call(self, script: Script, keys: list[str], ask: dict[str, Any], *more: bytes) -> int:
+        """Run one of the scripts of the lanes; returns the number that it answers."""
+        async with reachable():
+            return int(await script(self._redis, keys, ask, *more))
+
+    def seal(self, jobs: Iterable[NewJob]) -> Iterator[tuple[str, bytes]]:
+        """(id, payload) of each job."""
         now_ms = int(time.time() * 1000)
         serialize = self.codec.serialize
         return iter(

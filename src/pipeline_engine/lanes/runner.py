@@ -6,6 +6,7 @@ import asyncio
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import random
 from typing import Generic
 
@@ -13,13 +14,14 @@ import msgspec
 import structlog
 
 from pipeline_engine import logs
-from pipeline_engine.lanes.claimed_job import HEAD_OF_LINE, REMOVE, ClaimedJob, RetryState, Settlement
+from pipeline_engine.lanes.claimed_job import DEAD, HEAD_OF_LINE, REMOVE, ClaimedJob, RetryState, Settlement
 from pipeline_engine.lanes.classify_error import brief, classify_error, expected, limit_attempts, where
 from pipeline_engine.lanes.codec import Codec, Payload, Refused
 from pipeline_engine.lanes.history import History
 from pipeline_engine.lanes.job import App, Context, Dead, Done, Finished, Handler, Hook, Job, Outcome, Retry, Snooze
 from pipeline_engine.lanes.job_store import JobStore, dead_letter
 from pipeline_engine.lanes.lane import Lane
+from pipeline_engine.lanes.progress import ProgressBoard
 
 log = logs.get(__name__)
 
@@ -42,6 +44,7 @@ class Runner(Generic[App]):
         codec: Codec,
         store: JobStore,
         history: History,
+        board: ProgressBoard,
         hooks: Sequence[Hook] = (),
     ) -> None:
         self.refused = 0
@@ -52,6 +55,7 @@ class Runner(Generic[App]):
         self._codec = codec
         self._store = store
         self._history = history
+        self._board = board
         self._hooks = hooks
         self._unknown_functions: set[str] = set()
 
@@ -75,7 +79,7 @@ class Runner(Generic[App]):
         except Refused as error:
             self.refused += 1
             log.warning("job.refused", lane=self._lane.name, job_id=claimed.id, reason=str(error))
-            return REMOVE
+            return DEAD
         handler = self._handlers.get(payload.f)
         if handler is None:
             return self._park(payload.f)
@@ -125,7 +129,7 @@ class Runner(Generic[App]):
         limit = asyncio.timeout(self._lane.timeout)
         try:
             async with limit:
-                outcome = await handler(Context(self._app, job), *payload.a, **payload.k)
+                outcome = await handler(self._context(job), *payload.a, **payload.k)
             return outcome if isinstance(outcome, Outcome) else DONE, None
         except asyncio.CancelledError as cancelled:
             if _task_is_cancelled():
@@ -134,6 +138,9 @@ class Runner(Generic[App]):
         except Exception as raised:
             error = TimeoutError(f"ran longer than {self._lane.timeout:g} s") if limit.expired() else raised
             return classify_error(error), error
+
+    def _context(self, job: Job) -> Context[App]:
+        return Context(self._app, job, partial(self._board.note, job.lane, job.id))
 
     async def _settle(
         self, job: Job, payload: Payload, state: RetryState, outcome: Outcome, error: BaseException | None
@@ -162,7 +169,7 @@ class Runner(Generic[App]):
             log.warning("dead_letter.write_failed", error=type(error).__name__)
             seconds = DEAD_LETTER_RETRY_SECONDS
             return Snooze(seconds), Settlement.after(seconds, self._sealed(state))
-        return dead, REMOVE
+        return dead, DEAD
 
 
 def _given_up(job: Job, state: RetryState, lane: Lane) -> Outcome | None:

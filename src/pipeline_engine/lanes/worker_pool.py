@@ -18,6 +18,7 @@ from pipeline_engine.lanes.job import App, Handler, Hook
 from pipeline_engine.lanes.job_store import JobStore
 from pipeline_engine.lanes.lane import Lane
 from pipeline_engine.lanes.maintenance import Maintenance
+from pipeline_engine.lanes.progress import ProgressBoard
 from pipeline_engine.lanes.queue import LaneQueue
 from pipeline_engine.lanes.redis_health import repeat_turns
 from pipeline_engine.lanes.runner import Runner
@@ -28,6 +29,8 @@ log = logs.get(__name__)
 
 # What `drain` takes beyond the grace, in seconds: cancelled jobs end, outcomes reach Redis, history and clients close.
 CANCEL_TIMEOUT, SETTLE_TIMEOUT, FLUSH_TIMEOUT, CLOSE_TIMEOUT = 1.5, 1.5, 1.0, 0.5
+
+FEW_LOOKS_SECONDS = 60.0
 
 
 class LaneStats(msgspec.Struct, frozen=True):
@@ -60,15 +63,16 @@ class WorkerPool(Generic[App]):
         look_every: float = 1.0,
     ) -> None:
         """`lease`: the seconds after which other daemons take over a job of a dead one. `look_every`: the seconds
-        between two looks at all lanes, the safety net behind the wake-ups."""
-        self._redis = connect_once(url)
+        between two looks at all lanes, the safety net behind the wake-ups; with a minute or more, commands are paid
+        for, and none is sent only to check a connection."""
+        self._redis = connect_once(url, checks=look_every < FEW_LOOKS_SECONDS)
         self._listening = connect_for_listening(url)
         self._queue = queue
         self._health = queue.health
         self._history = History(lanes, store, self._redis, queue.keys)
-        owner = daemon_id()
+        board, owner = ProgressBoard(), daemon_id()
         self._runners = {
-            lane.name: Runner(lane, handlers, app, queue.codec, store, self._history, hooks) for lane in lanes
+            lane.name: Runner(lane, handlers, app, queue.codec, store, self._history, board, hooks) for lane in lanes
         }
         self._workers = {
             lane.name: Worker(lane, self._runners[lane.name], self._redis, queue.keys, owner, lease) for lane in lanes
@@ -80,7 +84,7 @@ class WorkerPool(Generic[App]):
             self._workers,
             sorted(handlers),
             self._history,
-            self._health,
+            board,
             lease,
             look_every,
         )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from pipeline_engine.repos.changes import INSERTED
@@ -49,6 +50,25 @@ class Events:
         """Insert a CRM event, unless one with its `_id` exists."""
         now = self._clock.now()
         await _insert(self._crm_events, {**event, "status": "new", "attempts": 0, "createdAt": now, "updatedAt": now})
+
+    async def types(self, ids: Sequence[str]) -> dict[str, Any]:
+        """{id as text: type} of the CRM events that exist."""
+        query = {"_id": {"$in": [one for id in ids for one in _spellings(id)]}}
+        found = await self._crm_events.everywhere.find(query, projection=["type"])
+        return {str(one["_id"]): one.get("type") for one in found}
+
+    async def edit_dead(self, id: str, data: Mapping[str, Any]) -> bool:
+        """Replace the data of a dead CRM event, and keep what it was before as `data_before`. False when it is not
+        dead."""
+        query = {"_id": {"$in": _spellings(id)}, "status": "dead"}
+        literal = {"$literal": dict(data)}
+        # A literal over a document would be merged into it, so the old one goes first.
+        stages: list[Document] = [
+            {"$set": {"data_before": "$data"}},
+            {"$unset": "data"},
+            {"$set": {"data": literal, "updatedAt": "$$NOW"}},
+        ]
+        return await self._crm_events.everywhere.update_one(query, stages) == 1
 
     async def add_to_outbox(self, message: Document) -> None:
         """Put a socket event `{_id, account_id, event, user_ids, data}` into the outbox, unless its `_id` is there."""
@@ -136,3 +156,8 @@ async def _insert(collection: Collection, document: Document) -> None:
         await collection.insert_one(document)
     except DuplicateKeyError:
         return
+
+
+def _spellings(id: str) -> list[Any]:
+    """Ids of events are texts; anyone may insert one under an ObjectId."""
+    return [id, ObjectId(id)] if ObjectId.is_valid(id) else [id]

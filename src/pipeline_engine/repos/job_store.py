@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,10 +27,36 @@ JOB_HISTORY = CollectionSpec("job_history", indexes=(index("lane", "outcome", "a
 DEAD_LETTERS = CollectionSpec("dead_letters", indexes=(index("status", "last_failed_at"), index("lane", "job_id")))
 
 
+@dataclass(frozen=True)
+class LetterFilter:
+    """Which dead letters are meant; a part that is None leaves none out."""
+
+    lane: str | None = None
+    function: str | None = None
+    """The kind of the job, as `import.plan`."""
+    error: str | None = None
+    """A part of the error's text, in either case."""
+    older_than: timedelta | None = None
+    """Since the last failure."""
+
+    def query(self, now: datetime) -> Document:
+        """The filter in MongoDB's words."""
+        query: Document = {"lane": self.lane, "function": self.function}
+        if self.error is not None:
+            query["error"] = {"$regex": re.escape(self.error), "$options": "i"}
+        if self.older_than is not None:
+            query["last_failed_at"] = {"$lt": now - self.older_than}
+        return {name: value for name, value in query.items() if value is not None}
+
+
+EVERY_LETTER = LetterFilter()
+
+
 class MongoJobStore:
     """The store that `lanes.JobStore` asks for; rows and letters are structs of `lanes`."""
 
     def __init__(self, database: AsyncIOMotorDatabase[Document], clock: Clock) -> None:
+        self._database = database
         self._history = database["job_history"]
         self._letters = database["dead_letters"]
         self._clock = clock
@@ -57,14 +85,36 @@ class MongoJobStore:
         except DuplicateKeyError:
             return
 
-    async def letters(self, status: str = "dead", limit: int = 100) -> list[Document]:
-        """At most `limit` letters with this status (dead, retried, discarded), the newest first."""
-        return await self._letters.find({"status": status}, sort=[("last_failed_at", -1)], limit=limit).to_list(None)
+    async def letters(self, status: str = "dead", wanted: LetterFilter = EVERY_LETTER) -> list[Document]:
+        """The letters with this status (dead, retried, discarded) that are meant, the newest first, without their
+        tracebacks."""
+        query = {**wanted.query(self._clock.now()), "status": status}
+        return await self._letters.find(query, {"traceback": 0, "errors": 0}, sort=[("last_failed_at", -1)]).to_list(
+            None
+        )
 
-    async def dead_ids(self) -> list[ObjectId]:
-        """The ids of all letters that were neither retried nor discarded, oldest first."""
-        found = self._letters.find({"status": "dead"}, sort=[("last_failed_at", 1)], projection=["_id"])
-        return [letter["_id"] for letter in await found.to_list(None)]
+    async def owned(self, collection: str, ids: Sequence[Any], account_id: ObjectId) -> set[Any]:
+        """Those of the ids whose documents in the collection belong to the account."""
+        query = {"_id": {"$in": list(ids)}, "account_id": {"$in": [account_id, str(account_id)]}}
+        return {one["_id"] async for one in self._database[collection].find(query, ["_id"])}
+
+    async def died_again(self, letters: Sequence[Mapping[str, Any]], since: datetime) -> set[ObjectId]:
+        """The ids of those letters whose jobs became dead letters once more since then."""
+        jobs = {(one["lane"], one["job_id"]): one["_id"] for one in letters}
+        query = {**_of_jobs(letters), "createdAt": {"$gte": since}, "_id": {"$nin": list(jobs.values())}}
+        found = self._letters.find(query, ["lane", "job_id"])
+        return {jobs[place] async for one in found if (place := (one["lane"], one["job_id"])) in jobs}
+
+    async def attempts_since(self, letters: Sequence[Mapping[str, Any]], since: datetime) -> dict[ObjectId, set[str]]:
+        """{id of a letter: outcomes (done, retried) of its job's attempts since then}; both by the daemons' clocks."""
+        jobs = {(one["lane"], one["job_id"]): one for one in letters}
+        query = {**_of_jobs(letters), "outcome": {"$in": ["done", "retried"]}, "at": {"$gte": since}}
+        outcomes: dict[ObjectId, set[str]] = {}
+        async for row in self._history.find(query, ["lane", "job_id", "outcome", "at"]):
+            letter = jobs.get((row["lane"], row["job_id"]))
+            if letter and row["at"] > letter["last_failed_at"]:
+                outcomes.setdefault(letter["_id"], set()).add(row["outcome"])
+        return outcomes
 
     async def count_dead(self) -> int:
         """How many letters were neither retried nor discarded."""
@@ -74,9 +124,10 @@ class MongoJobStore:
         """The letter; None when there is none with this id."""
         return await self._letters.find_one({"_id": id})
 
-    async def mark(self, id: ObjectId, status: str) -> bool:
-        """Set the status of a dead letter (retried, discarded); False when it was not dead any more."""
-        change = {"$set": {"status": status, "updatedAt": self._clock.now()}}
+    async def mark(self, id: ObjectId, status: str, **facts: Any) -> bool:
+        """Set the status of a dead letter (retried, discarded) and store the facts with it; False when it was not dead
+        any more."""
+        change = {"$set": {"status": status, **facts, "updatedAt": self._clock.now()}}
         return (await self._letters.update_one({"_id": id, "status": "dead"}, change)).modified_count == 1
 
     async def counts(self, lane: str) -> dict[str, int]:
@@ -106,6 +157,12 @@ STATES = {"completed": ["done"], "failed": ["retried", "dead"]}
 MAX_COMPLETED_ROWS = 1000
 MAX_FAILED_ROWS = 5000
 RETENTION = {"done": timedelta(days=1), "retried": timedelta(days=7), "dead": timedelta(days=7)}
+
+
+def _of_jobs(letters: Sequence[Mapping[str, Any]]) -> Document:
+    """A filter for what belongs to the jobs of these letters; jobs of two lanes may have one id."""
+    lanes, ids = {one["lane"] for one in letters}, {one["job_id"] for one in letters}
+    return {"lane": {"$in": list(lanes)}, "job_id": {"$in": list(ids)}}
 
 
 def _history_document(row: Document) -> Document:

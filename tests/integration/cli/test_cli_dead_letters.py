@@ -54,11 +54,12 @@ async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_
     finally:
         await worker_pool.drain(grace=5)
     assert patient.ran[-1].attempt == 1
-    assert await app.shared.job_store.dead_ids() == []
+    assert {job.id for job in patient.ran} == {"the job"}, "it keeps its identity"
+    assert await app.shared.job_store.letters("dead") == []
 
 
 async def test_a_crash_before_the_mark_puts_the_job_in_once(app: EngineApp) -> None:
-    letter = {"lane": LANE.name, "function": "import.plan", "args": ["an id"], "status": "dead"}
+    letter = {"lane": LANE.name, "job_id": "j", "function": "import.plan", "args": ["an id"], "status": "dead"}
     letter_id = (await app.database["dead_letters"].insert_one(letter)).inserted_id
     await dead_letters.retry(app, letter_id)
     await app.database["dead_letters"].update_one({"_id": letter_id}, {"$set": {"status": "dead"}})
@@ -69,7 +70,7 @@ async def test_a_crash_before_the_mark_puts_the_job_in_once(app: EngineApp) -> N
 
 
 async def test_what_is_settled_stays_so(app: EngineApp) -> None:
-    letter = {"lane": LANE.name, "function": "import.plan", "args": [], "status": "dead"}
+    letter = {"lane": LANE.name, "job_id": "j", "function": "import.plan", "args": [], "status": "dead"}
     letter_id = (await app.database["dead_letters"].insert_one(letter)).inserted_id
     await dead_letters.discard(app, letter_id)
 

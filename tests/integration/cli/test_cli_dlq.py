@@ -81,11 +81,75 @@ def test_all_are_retried_but_those_that_were_settled(engine: CommandLine, world:
     letters = {save_dead_letter(world) for _ in range(3)}
     settled = save_dead_letter(world, status="discarded")
 
-    ran = engine("dlq", "retry", "--all")
+    ran = engine("dlq", "retry", "--all", "--no-canary")
 
-    assert (ran.returncode, len(ran.stdout.splitlines())) == (0, 3)
+    assert (ran.returncode, ran.stdout) == (0, "3 back in their lanes\n")
     assert statuses(world) == {settled: "discarded"} | dict.fromkeys(letters, "retried")
     assert waiting(engine, "deals.import") == "3"
+
+
+@pytest.mark.covers("CL-09")
+def test_letters_are_listed_and_retried_by_what_they_are(engine: CommandLine, world: World) -> None:
+    account = ObjectId()
+    import_id = world.db["queues"].insert_one({"account_id": account, "status": "completed"}).inserted_id
+    mine = save_dead_letter(world, args=[str(import_id)])
+    other = save_dead_letter(world, lane="crm-events", function="event.consume", args=[str(account)])
+    event = save_dead_letter(world, lane="crm-events", function="event.retry", job_id="e1", args=["e1"])
+    world.db["crm_events"].insert_one({"_id": "e1", "type": "deal.won", "account_id": ObjectId(), "status": "dead"})
+    late = save_dead_letter(world, hours=30, error="TimeoutError: ran longer than 300 s")
+    filters: dict[tuple[str, ...], set[ObjectId]] = {
+        ("--lane", "crm-events"): {other, event},
+        ("--type", "import.plan"): {mine, late},
+        ("--type", "deal.won"): {event},
+        ("--type", "deal.lost"): set(),
+        ("--account", str(account)): {mine, other},
+        ("--account", str(account), "--lane", "deals.import"): {mine},
+        ("--error", "LONGER than"): {late},
+        ("--error", ".*"): set(),
+        ("--older-than", "1d"): {late},
+    }
+
+    for words, expected in filters.items():
+        listed = engine("dlq", "list", *words).stdout
+        assert {id for id in (mine, other, event, late) if str(id) in listed} == expected, words
+    counted = engine("dlq", "retry", "--account", str(account), "--dry-run")
+    assert counted.stdout == "2 dead letters would go back into their lanes\n"
+    assert set(statuses(world).values()) == {"dead"}
+
+    ran = engine("dlq", "retry", "--error", "longer", "--no-canary")
+
+    assert (ran.returncode, ran.stdout) == (0, "1 back in their lanes\n")
+    assert statuses(world) == {mine: "dead", other: "dead", event: "dead", late: "retried"}
+
+
+@pytest.mark.covers("CL-09")
+def test_the_canary_goes_alone_where_no_daemon_runs_it(engine: CommandLine, world: World) -> None:
+    letters = [save_dead_letter(world, hours=hours) for hours in (3, 2, 1)]
+
+    ran = engine("dlq", "retry", "--all", "--wait", "1")
+
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (1, "1 back in their lanes")
+    assert ran.stderr == ("stopped: 0 of 1 had ended after 1 s: does a daemon run this lane?; 2 stay dead letters\n")
+    assert statuses(world) == dict(zip(letters, ("retried", "dead", "dead"), strict=True))
+
+
+def test_one_letter_is_retried_with_other_arguments(engine: CommandLine, world: World) -> None:
+    letter, event = save_dead_letter(world), save_dead_letter(world, lane="crm-events", function="event.retry")
+    world.db["dead_letters"].update_one({"_id": event}, {"$set": {"job_id": "e1", "args": ["e1"]}})
+    world.db["crm_events"].insert_one({"_id": "e1", "status": "dead", "account_id": ObjectId(), "data": {"a": 1}})
+
+    for id, data in ((letter, "7"), (letter, '{"b": 2}')):
+        ran = engine("dlq", "retry", id, "--data", data)
+        assert (ran.returncode, "a list of arguments is wanted" in ran.stderr) == (1, True)
+    assert engine("dlq", "retry", letter, "--data", '["other"]').returncode == 0
+    assert engine("dlq", "retry", event, "--data", '{"b": 2}').returncode == 0
+
+    stored = {one["_id"]: one.get("retried_with") for one in world.db["dead_letters"].find()}
+    assert stored == {letter: ["other"], event: {"b": 2}}
+    changed = world.db["crm_events"].find_one({"_id": "e1"}) or {}
+    assert (changed["data"], changed["data_before"], changed["status"]) == ({"b": 2}, {"a": 1}, "dead")
+    assert set(statuses(world).values()) == {"retried"}
+    assert waiting(engine, "deals.import") == "1"
 
 
 def test_one_that_cannot_be_helped_keeps_none_of_the_others(engine: CommandLine, world: World) -> None:
@@ -113,7 +177,11 @@ def test_secrets_and_control_characters_do_not_reach_the_terminal(engine: Comman
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["retry"], "give either ids or --all"),
+        (["retry"], "give either ids or --all or filters"),
+        (["retry", "a" * 24, "--lane", "x"], "give either ids or --all or filters"),
+        (["retry", "--all", "--data", "[]"], "--data goes with one id"),
+        (["retry", "a" * 24, "--data", "{"], "--data: not JSON"),
+        (["retry", "--older-than", "5"], "--older-than: given '5'"),
         (["retry", "a" * 24, "--all"], "give either ids or --all"),
         (["retry", "no-id"], "ID: given 'no-id': an id has 24 hex digits"),
         (["show", "no-id"], "ID: given 'no-id': an id has 24 hex digits"),

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from pipeline_engine.embedded.redis import Redis as Server
-from pipeline_engine.lanes import Context, LaneQueue, NewJob, connect, connection
+from pipeline_engine.lanes import Context, FlowJob, LaneQueue, NewJob, chain, connect, connection
 from tests.integration.lanes.conftest import Crews
 from tests.integration.lanes.stage import CODEC, lane
 from tests.support.eventually import eventually
@@ -79,6 +79,24 @@ async def test_finished_jobs_whose_answer_got_lost_are_settled_and_do_not_run_ag
         proxy.heal()
         await eventually(lambda: _is_empty(queue), "they ended", timeout=MAX_RECOVERY_SECONDS)
     assert sorted(ran.jobs) == [("a", 0), ("b", 0)]
+
+
+async def test_the_next_job_of_a_chain_starts_once_though_the_answer_got_lost(
+    crews: Crews, own_redis: Server, own: Redis, ran: Ran
+) -> None:
+    queue = LaneQueue(own, CODEC)
+    ran.open.clear()
+    async with Proxy.before(own_redis.url) as proxy:
+        await crews(lane(), {"f": ran}, url=proxy.instead_of(own_redis.url), queue=queue, lease=60.0)
+        await chain(queue, [FlowJob("test", NewJob("f", id=name)) for name in ("a", "b", "c")])
+        await eventually(lambda: len(ran.jobs) == 1, "the first runs")
+        proxy.set(Fault(cut_after=0))
+        cuts = proxy.cuts
+        ran.open.set()
+        await eventually(lambda: proxy.cuts > cuts + 1, "the worker asked twice")
+        proxy.heal()
+        await eventually(lambda: _is_empty(queue), "they ended", timeout=MAX_RECOVERY_SECONDS)
+    assert ran.jobs == [("a", 0), ("b", 0), ("c", 0)]
 
 
 async def test_jobs_that_end_while_redis_is_away_are_settled_when_it_returns(

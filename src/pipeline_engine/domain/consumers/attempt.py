@@ -15,7 +15,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine import logs
+from pipeline_engine import error_reports, logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.consumers.burial import attempts_of, bury, past_errors
 from pipeline_engine.domain.consumers.event import Event, read_event
@@ -24,7 +24,7 @@ from pipeline_engine.domain.consumers.table import CONSUMERS, Consumer
 from pipeline_engine.domain.events.jobs import CRM_EVENTS, ONWARD
 from pipeline_engine.domain.events.payloads import MALFORMED
 from pipeline_engine.errors import LeaseLost, Permanent, RateLimited, Unreachable
-from pipeline_engine.lanes.classify_error import brief, full
+from pipeline_engine.lanes.classify_error import brief, expected, full
 from pipeline_engine.repos.client import Document, is_away
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
 
@@ -146,6 +146,9 @@ def _failure(app: App[ConsumerRepos], document: Document, errors: Mapping[str, E
         "error": {"attempt": attempts, "at": now, "error": text},
     }
     log.warning("event.attempt_failed", event_id=str(document["_id"]), attempt=attempts, consumers=sorted(errors))
+    for name, error in errors.items():
+        if not expected(error):
+            error_reports.add(error, f"event {name}", attempt=attempts)
     return _Failure(document, values, is_last)
 
 

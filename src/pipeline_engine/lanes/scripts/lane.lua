@@ -84,7 +84,60 @@ end
 local function touch(lane, ttl)
   if ttl == 0 then return end
   for _, part in ipairs({'inbox', 'jobs', 'high', 'normal', 'low', 'priority', 'delayed', 'active', 'owners', 'parked',
-                         'state', 'crashes', 'rate', 'paused'}) do
+                         'state', 'crashes', 'rate', 'paused', 'next', 'links', 'progress'}) do
     redis.call('PEXPIRE', lane .. part, ttl)
   end
+end
+
+-- A link says what follows a job: {steps = jobs of a chain that come after it} or {group = key that waits for it}.
+-- A job is {stem, lane, id, priority, doorbell, ttl, payload}.
+local function take_links(lane, id)
+  local packed = redis.call('HGET', lane .. 'links', id)
+  if not packed then return {} end
+  redis.call('HDEL', lane .. 'links', id)
+  local ok, links = pcall(cmsgpack.unpack, packed)
+  return ok and type(links) == 'table' and links or {}
+end
+
+-- Enqueue a job and say what follows it. A job that waits or runs already is not enqueued again, but has the links too.
+-- Returns 1 when it is new.
+local function start(job, links)
+  local new = redis.call('HSETNX', job.stem .. 'jobs', job.id, job.payload)
+  if new == 1 then
+    if job.priority ~= 'normal' then redis.call('HSET', job.stem .. 'priority', job.id, job.priority) end
+    line_up(job.stem, {job.id})
+    redis.call('PUBLISH', job.doorbell, '- ' .. job.lane)
+  end
+  if #links > 0 then
+    local all = take_links(job.stem, job.id)
+    for _, link in ipairs(links) do all[#all + 1] = link end
+    redis.call('HSET', job.stem .. 'links', job.id, cmsgpack.pack(all))
+  end
+  touch(job.stem, job.ttl)
+  return new
+end
+
+-- A member of a group has ended. The field '' is the final job, which starts when it is the only one left.
+local function leave(group, member)
+  if redis.call('HDEL', group, member) == 0 or redis.call('HLEN', group) > 1 then return end
+  local final = redis.call('HGET', group, '')
+  redis.call('DEL', group)
+  if final then start(cmsgpack.unpack(final), {}) end
+end
+
+-- A job has ended: groups wait for it no more and, when it is done, the next job of each chain starts.
+local function follow(lane, id, done)
+  for _, link in ipairs(take_links(lane, id)) do
+    pcall(function()  -- a link that others wrote harms no job
+      if link.group then leave(link.group, lane .. id) end
+      if link.steps and done then
+        local job = table.remove(link.steps, 1)
+        start(job, #link.steps > 0 and {link} or {})
+      end
+    end)
+  end
+end
+
+local function take_out(lane, id)
+  for _, set in ipairs({'high', 'normal', 'low', 'delayed'}) do redis.call('ZREM', lane .. set, id) end
 end

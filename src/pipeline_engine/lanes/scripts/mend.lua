@@ -3,7 +3,7 @@
 local lane, ask, aside = KEYS[1], cmsgpack.unpack(ARGV[1]), {}
 local TYPES = {inbox = 'zset', jobs = 'hash', high = 'zset', normal = 'zset', low = 'zset', priority = 'hash',
                delayed = 'zset', active = 'zset', owners = 'hash', parked = 'hash', state = 'hash', crashes = 'hash',
-               rate = 'list'}
+               rate = 'list', next = 'hash', links = 'hash', progress = 'hash'}
 for part, expected in pairs(TYPES) do
   local found = redis.call('TYPE', lane .. part).ok
   if found ~= 'none' and found ~= expected then

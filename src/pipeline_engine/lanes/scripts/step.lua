@@ -4,8 +4,8 @@
 --   rate, window, ttl,             the lane's rate (0 = none), its window in ms; ms that keys live (0 = for ever)
 --   lost,                          tokens of claims whose answer never arrived
 --   finished = {{id, token, back, state}, ...}
---     back   '' = remove the job, 'first' = head of the line, '?f' = park it until a daemon knows the function f,
---            else ms from now (0 = end of the line)
+--     back   '' = it is done, 'dead' = remove it but keep its links for a retry by hand, 'first' = head of the line,
+--            '?f' = park it until a daemon knows the function f, else ms from now (0 = end of the line)
 --     state  '' = unchanged, else the retry state that the next attempt gets
 -- }
 -- Returns {turn, ms until a job is due (-1 = none), finished jobs whose claim another worker held by then,
@@ -28,17 +28,41 @@ local function put_back(id, back)
   end
 end
 
+-- A newer job of the id was enqueued during the run: it takes the place of the one that ran, whatever became of that.
+local function start_newer(id)
+  local packed = redis.call('HGET', lane .. 'next', id)
+  if not packed then return false end
+  redis.call('HDEL', lane .. 'next', id)
+  local ok, newer = pcall(cmsgpack.unpack, packed)
+  local payload, due, priority = unpack(ok and type(newer) == 'table' and newer or {})
+  if type(payload) ~= 'string' then return false end
+  redis.call('HSET', lane .. 'jobs', id, payload)
+  redis.call('HDEL', lane .. 'state', id)
+  redis.call('HDEL', lane .. 'progress', id)
+  redis.call('HSET', lane .. 'priority', id, tostring(priority))
+  put_back(id, tostring(math.max((tonumber(due) or 0) - now, 0)))
+  return true
+end
+
 local function finish(jobs)
   if #jobs == 0 then return 0 end
-  local ids, ended, gone = {}, {}, {}
+  local ids, ended, gone, done = {}, {}, {}, {}
+  local has_newer = redis.call('EXISTS', lane .. 'next') == 1
   for i, job in ipairs(jobs) do ids[i] = job[1] end
   local owners = redis.call('HMGET', lane .. 'owners', unpack(ids))
   for i, job in ipairs(jobs) do
     local id, token, back, state = unpack(job)
     if owners[i] == token then
       ended[#ended + 1] = id
-      if state ~= '' then redis.call('HSET', lane .. 'state', id, state) end
-      if back == '' then gone[#gone + 1] = id else put_back(id, back) end
+      if back == '' then done[#done + 1] = id end
+      if has_newer and start_newer(id) then
+        -- what this run says about the next attempt is out of date
+      elseif back == '' or back == 'dead' then
+        gone[#gone + 1] = id
+      else
+        if state ~= '' then redis.call('HSET', lane .. 'state', id, state) end
+        put_back(id, back)
+      end
     end
   end
   if #ended > 0 then
@@ -50,6 +74,10 @@ local function finish(jobs)
     redis.call('HDEL', lane .. 'jobs', unpack(gone))
     redis.call('HDEL', lane .. 'state', unpack(gone))
     redis.call('HDEL', lane .. 'priority', unpack(gone))
+    redis.call('HDEL', lane .. 'progress', unpack(gone))
+  end
+  if #done > 0 and redis.call('EXISTS', lane .. 'links') == 1 then
+    for _, id in ipairs(done) do follow(lane, id, true) end
   end
   return #jobs - #ended
 end
