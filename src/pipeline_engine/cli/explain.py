@@ -17,12 +17,14 @@ from pipeline_engine.domain.explanation import Condition
 from pipeline_engine.domain.funnels import explain as funnels
 from pipeline_engine.domain.imports import explain as imports
 from pipeline_engine.domain.leads import explain as leads
+from pipeline_engine.domain.workflows import explain as workflows
 from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import ENDED
 from pipeline_engine.repos.lead_repos import LeadRepos
+from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
 program = typer.Typer(help="Why something happened or did not, and what happens next.")
 
@@ -138,6 +140,25 @@ def event(
         screen.table(("consumer", "state"), [(one.consumer, one.state) for one in found.consumers])
     if found.errors:
         screen.table(("at (UTC)", "attempt", "error"), [(one.at, one.attempt, one.error) for one in found.errors])
+
+
+@program.command("workflow")
+def workflow(id: Annotated[str, typer.Argument(metavar="ENROLLMENT_ID")], as_json: AsJson = False) -> None:
+    """Where a contact stands in a workflow, why, and what is next. Exit code 1: there is no such enrolment."""
+    enrollment_id = read_id(id, "ENROLLMENT_ID")
+    found = ask(lambda app: workflows.explain(app.with_repos(WorkflowRepos.open), enrollment_id))
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    screen = Screen()
+    screen.line(verdict("This enrolment", found.next), "bold")
+    screen.facts([("enrolment", found.enrollment), ("workflow", f"{found.workflow} (version {found.version})")])
+    screen.facts([("contact", found.contact), ("status", found.status), ("step", found.step), ("cause", found.cause)])
+    screen.facts([("then", ", ".join(found.ahead))])
+    _findings(screen, found.conditions)
+    if found.history:
+        rows = [(one.at, one.source, one.state, one.detail) for one in found.history]
+        screen.table(("at (UTC)", "of", "state", "detail"), rows)
 
 
 def _findings(screen: Screen, conditions: Sequence[Condition]) -> None:

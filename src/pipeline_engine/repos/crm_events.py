@@ -27,6 +27,8 @@ from pipeline_engine.repos.store import Store
 MAX_CHECKED = 50
 MAX_ERRORS = 10
 """Errors that an event keeps, the newest."""
+SUBJECTS = ("contact_id", "contactId", "deal_id", "dealId", "deals")
+"""Fields of `data` by which the events of a record are found."""
 IS_NEW: dict[str, object] = {"partialFilterExpression": {"status": "new"}}
 
 CRM_EVENTS = CollectionSpec(
@@ -38,6 +40,7 @@ CRM_EVENTS = CollectionSpec(
         index("account_id", "failing_key", **having("failing_key")),
         index("onward", "account_id", "occurred_at", "_id", **having("onward")),
         index("account_id", "occurred_at"),
+        *(index("account_id", f"data.{name}", **having(f"data.{name}")) for name in SUBJECTS),
     ),
     wakes=(*became("status", "new"), {**INSERTED, "fullDocument.type": {"$in": ["email.bounced", "deal.won"]}}),
     own={

@@ -1,0 +1,169 @@
+"""The job `workflow.enroll`: the account's consumed events, in their order, enrol contacts and end waits."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine import logs
+from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import blames_document
+from pipeline_engine.domain.events.jobs import STEP, wake
+from pipeline_engine.domain.events.publisher import MAX_CAUSE_DEPTH, depth_of
+from pipeline_engine.domain.filters import matches, records_read
+from pipeline_engine.domain.workflows.pauses import keep_to_pauses
+from pipeline_engine.domain.workflows.subjects import Subject, subjects_of
+from pipeline_engine.domain.workflows.workflow import Workflow, enrollment, new_id, read_workflow
+from pipeline_engine.errors import Permanent
+from pipeline_engine.lanes import Outcome, Snooze
+from pipeline_engine.lanes.classify_error import brief, where
+from pipeline_engine.repos.crm_events import restricted_to
+from pipeline_engine.repos.workflow_repos import WorkflowRepos
+
+Document = Mapping[str, Any]
+Earlier = dict[tuple[str, str], list[Document]]
+"""{(workflow, contact): the contact's enrolments there}."""
+
+NAME = "workflows"
+"""In the fields `onward` and, when they are replayed, `only` of events."""
+MAX_EVENTS = 200
+SLICE_SECONDS = 2.0
+
+log = logs.get(__name__)
+
+
+async def run_enroll(app: App[WorkflowRepos], _cache: None, account_id: ObjectId) -> Outcome | None:
+    """Take the account's consumed events, for a slice of time."""
+    ends = time.monotonic() + SLICE_SECONDS
+    active = await active_workflows(app, account_id)
+    await keep_to_pauses(app, account_id)
+    while events := await app.shared.crm_events.read_onward(account_id, NAME, MAX_EVENTS):
+        if await _take(app, account_id, active, events):
+            await wake(app, STEP, account_id)
+        await app.shared.crm_events.taken(account_id, NAME, [event["_id"] for event in events])
+        if time.monotonic() >= ends or app.stopping.is_set():
+            return Snooze()
+    return None
+
+
+async def active_workflows(app: App[WorkflowRepos], account_id: ObjectId) -> list[Workflow]:
+    """The account's workflows that can be used. What is wrong with another one is stored in it."""
+    found = []
+    for document in await app.repos.workflows.active_of(account_id):
+        error = None
+        try:
+            found.append(read_workflow(document))
+        except Permanent as refusal:
+            error = str(refusal)
+        await _note(app, document, error)
+    return found
+
+
+async def _note(app: App[WorkflowRepos], document: Document, error: str | None) -> None:
+    checked, updated = document.get("checked_at"), document.get("updatedAt")
+    is_known = checked is not None and not (updated is not None and str(updated) > str(checked))
+    if is_known and document.get("error") == error:
+        return
+    if error:
+        log.warning("workflow.refused", workflow_id=str(document["_id"]), error=error)
+    await app.repos.workflows.note_checked(document, error, app.clock.now())
+
+
+async def _take(
+    app: App[WorkflowRepos], account_id: ObjectId, active: Sequence[Workflow], events: Sequence[Document]
+) -> bool:
+    """Enrol the contacts of these events and wake those who wait for one. Returns whether steps are due now."""
+    types = {type for one in events if isinstance(type := one.get("type"), str)}
+    waited_for = await app.repos.enrollments.waiting_types(account_id, types)
+    by_type: dict[str, list[Workflow]] = defaultdict(list)
+    for workflow in active:
+        by_type[workflow.type].append(workflow)
+    wanted = [one for one in events if one.get("type") in types & (waited_for | by_type.keys())]
+    if not wanted:
+        return False
+    triggered = [workflow for one in wanted for workflow in by_type.get(str(one["type"]), ())]
+    records = records_read(*(workflow.filter for workflow in triggered))
+    subjects = await subjects_of(app, account_id, wanted, records)
+    matching = [
+        (event, workflow, subject)
+        for event in wanted
+        for workflow in _meant(event, by_type.get(str(event["type"]), ()))
+        for subject in subjects[event["_id"]]
+        if _matches(workflow, subject, event)
+    ]
+    new = await _new(app, account_id, matching)
+    await app.repos.enrollments.enroll(new)
+    return await _wake(app, account_id, wanted, subjects, waited_for) or bool(new)
+
+
+def _meant(event: Document, workflows: Sequence[Workflow]) -> Sequence[Workflow]:
+    """Of an event that an operator replays, only the workflow for which it is."""
+    only = event.get("only")
+    if not isinstance(only, Mapping) or not only:
+        return workflows
+    return [one for one in workflows if restricted_to(event, NAME) == str(one.id)]
+
+
+def _matches(workflow: Workflow, subject: Subject, event: Document) -> bool:
+    try:
+        return matches(workflow.filter, subject.facts(event))
+    except Exception as error:
+        if not blames_document(error):
+            raise
+        # Whatever stands in one event keeps no other from being taken.
+        log.warning("workflow.filter_failed", event_id=str(event["_id"]), error=brief(error), where=where(error))
+        return False
+
+
+async def _new(
+    app: App[WorkflowRepos], account_id: ObjectId, matching: Sequence[tuple[Document, Workflow, Subject]]
+) -> list[dict[str, Any]]:
+    """The enrolments that these events begin."""
+    if not matching:
+        return []
+    workflows = {str(workflow.id): workflow.id for _, workflow, _ in matching}
+    contacts = {str(subject.contact["_id"]): subject.contact["_id"] for *_, subject in matching}
+    earlier: Earlier = defaultdict(list)
+    for one in await app.repos.enrollments.of_contacts(account_id, [*workflows.values()], [*contacts.values()]):
+        earlier[str(one["workflow_id"]), str(one["contact_id"])].append(one)
+    new, now = [], app.clock.now()
+    for event, workflow, subject in matching:
+        contact_id = subject.contact["_id"]
+        before = earlier[str(workflow.id), str(contact_id)]
+        if (id := new_id(workflow, contact_id, event, before)) is None:
+            continue
+        document = enrollment(workflow, id, contact_id, event, now)
+        document |= {"account_id": account_id, **subject.references(), **_depth(event)}
+        before.append(document)
+        new.append(document)
+    return new
+
+
+def _depth(event: Document) -> dict[str, Any]:
+    """How long the chain of causes is; one that is too long enrols the contact as failed, so that people see it."""
+    depth = depth_of(event)
+    if depth < MAX_CAUSE_DEPTH:
+        return {"depth": depth}
+    reason = f"not begun: event {event['_id']} is the last of {depth} events, each because of the one before"
+    log.warning("workflow.chain_too_long", event_id=str(event["_id"]), depth=depth)
+    return {"depth": depth, "status": "failed", "reason": reason, "next_at": None}
+
+
+async def _wake(
+    app: App[WorkflowRepos],
+    account_id: ObjectId,
+    events: Sequence[Document],
+    subjects: Mapping[Any, Sequence[Subject]],
+    waited_for: set[str],
+) -> bool:
+    contacts: dict[str, list[Any]] = defaultdict(list)
+    for event in events:
+        if event["type"] in waited_for:
+            contacts[str(event["type"])] += [one.contact["_id"] for one in subjects[event["_id"]]]
+    now = app.clock.now()
+    woken = [await app.repos.enrollments.wake_waiting(account_id, type, ids, now) for type, ids in contacts.items()]
+    return any(woken)
