@@ -22,6 +22,7 @@ from pipeline_engine.repos.imports import Imports
 from pipeline_engine.repos.lead_stages import LeadStages
 from pipeline_engine.repos.lease import Lease
 from pipeline_engine.repos.leased import Leased
+from pipeline_engine.repos.webhooks import Webhooks
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
@@ -41,6 +42,7 @@ KINDS = {
     "queues": Kind(Imports, {"source": "deals", "status": "pending"}),
     "import_chunks": Kind(ImportChunks, {"queue_id": ObjectId(), "n": 0, "state": "open"}),
     "event_lines": Kind(EventLines, {}),
+    "webhooks": Kind(Webhooks, {}),
     "automations": Kind(Automations, {"status": "ACTIVE", "module": "DEAL"}),
     "funnels": Kind(Funnels, {"pending": True}),
     "funnel.step": Kind(FunnelSteps, {"clone_state": "open"}),

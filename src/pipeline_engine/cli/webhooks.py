@@ -60,7 +60,7 @@ def show_webhook(id: WebhookId) -> None:
 
 @program.command("test")
 def test_webhook(id: WebhookId) -> None:
-    """Post an event `webhook.test` to it now, also when it is disabled."""
+    """Post a test event to it now, also when it is disabled."""
     webhook_id = read_id(id)
     reply = _ask(lambda app: control.test(app, webhook_id))
     if reply.error:
@@ -78,7 +78,7 @@ def enable(id: WebhookId) -> None:
 
 @program.command()
 def rotate(id: WebhookId) -> None:
-    """Give it a new secret, which is printed once; the one before signs as well for 24 hours."""
+    """Give it a new secret. The one before signs as well for 24 hours."""
     webhook_id = read_id(id)
     made = _ask(lambda app: control.rotate(app, webhook_id))
     screen = Screen()
