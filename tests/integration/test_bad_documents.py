@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline_engine.domain.imports import sweep as imports
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
 from tests.integration.conftest import RunClones, RunImports
-from tests.support.automations import deal_of, run, work_off
+from tests.support.automations import deal_of, due, run, work_off
 from tests.support.engine_app import EngineApp
 from tests.support.funnels import Original, funnel_of, new_clone
 from tests.support.fuzz.rows import socket_event
@@ -193,6 +194,19 @@ async def test_a_repeat_of_a_deal_with_a_strange_generation_is_done(reentry: str
     assert world.db["deals"].count_documents({"retry_automations": automation}) == 0
     assert world.db["deals"].count_documents({"automation_triggered": automation}) == 2 * len(strangers)
     assert world.db["automations"].count_documents({"run.id": {"$exists": True}}) == 0
+
+
+@pytest.mark.parametrize("reentry", ["once", "per_entry"])
+async def test_a_deal_whose_id_is_not_equal_to_itself_is_left_out(reentry: str, world: World, app: EngineApp) -> None:
+    automation = world.automation("add_tag", reentry=reentry, tag=ObjectId())
+    healthy = world.deal(retry_automations=[automation])
+    world.db["deals"].insert_one({**deal_of(world, healthy), "_id": math.nan})
+
+    await run(app, automation)
+
+    assert deal_of(world, healthy)["automation_triggered"] == [automation]
+    assert world.db["automations"].count_documents({"run.id": {"$exists": True}}) == 0
+    assert await due(app) == set()
 
 
 @pytest.mark.parametrize("lists", [{"module": ["DEAL"]}, {"status": ["ACTIVE"]}, {"status": ["ACTIVE", "INACTIVE"]}])

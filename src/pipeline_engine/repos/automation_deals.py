@@ -55,7 +55,7 @@ class AutomationDeals:
     async def _find(
         self, query: Mapping[str, Any], id: Document, limit: int, fields: Sequence[str] | None
     ) -> list[Document]:
-        wanted = {**query, "_id": id} if id else query
+        wanted = {**query, "_id": {**query.get("_id", {}), **id}}
         return await self._own.find(wanted, limit=limit, sort=ORDER_OF_ENTRY, projection=fields)
 
     async def portions(

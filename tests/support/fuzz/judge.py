@@ -62,9 +62,11 @@ class Judge:
         return "failed"
 
     def counts(self, mutant: Mutant) -> Counts:
-        """All that would grow if the unit was still tried."""
+        """All that would grow if the unit was still tried; nothing when it is gone, as a mutant may have expired."""
         row = mutant.row
-        unit = self._db[row.collection].find_one({"_id": {"$eq": mutant.id}}, projection=list(row.counts)) or {}
+        unit = self._db[row.collection].find_one({"_id": {"$eq": mutant.id}}, projection=list(row.counts))
+        if unit is None:
+            return ()
         jobs = (str(one["job_id"]) for one in self._db["dead_letters"].find({}, projection=["job_id"]))
         letters = sum(job.endswith(str(mutant.id)) for job in jobs)
         entry = self._db["quarantine"].find_one({"document_id": {"$eq": mutant.id}}) or {}

@@ -178,7 +178,7 @@ class Fuzz:
                 del self._ended[number]
 
     def _check(self, mutant: Mutant, counts: Counts) -> None:
-        if (later := self._judge.counts(mutant)) != counts:
+        if (later := self._judge.counts(mutant)) and later != counts:
             self._blame(mutant, f"is tried on and on: {counts}, then {later}")
         try:
             self.report.outcomes[self._judge.outcome(mutant)] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,8 @@ from pipeline_engine.ids import either
 
 Filter = dict[str, Any]
 
+NOT_NAN: Filter = {"$ne": math.nan}
+"""No mark can be found under an id that is not equal to itself, so such a deal would come again for ever."""
 SETTLED = ("automation_triggered", "automation_failed", "skip_automations")
 
 
@@ -22,6 +25,7 @@ def present(automation: Automation, now: datetime) -> Filter:
         "account_id": either(automation.account_id),
         "stage_id": either(automation.stage_id),
         "automation_starts": window,
+        "_id": NOT_NAN,
     }
 
 
