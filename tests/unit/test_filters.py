@@ -11,7 +11,7 @@ from bson import Decimal128, Int64, ObjectId
 from pipeline_engine.domain.filters import matches, read_filter, records_read
 from pipeline_engine.errors import Permanent
 
-TAG = ObjectId()
+TAG = ObjectId("6b0797a127c030931f328d62")
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FACTS: dict[str, Any] = {
     "type": "contact.created",

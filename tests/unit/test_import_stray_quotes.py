@@ -127,7 +127,7 @@ def test_the_time_of_a_call_grows_with_the_block_alone(unit: bytes, before: byte
         cutter.feed(block)
         took.append(time.process_time() - began)
         assert len(cutter._carry) <= 128 * 1024
-    assert min(took) < 0.1
+    assert min(took) < 0.25
 
 
 def test_where_the_blocks_break_changes_nothing() -> None:
