@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SYSTEMS = ("DI", "DA", "FC", "LP")  # the systems built so far
+SYSTEMS = ("DI", "DA", "FC", "LP", "CL")  # the systems built so far
 LATER = {
     "DI-20": "mails at the end of an import",
     "DI-X12": "detection of encodings",
     "DI-X14": "typed values and duplicates",
+    "CL-30": "the collections of scheduled jobs and mail",
 }
 ROW = re.compile(r"^\| *([A-Z]+-X?\d+) *\|", re.MULTILINE)
 
