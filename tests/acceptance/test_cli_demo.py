@@ -50,6 +50,9 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     names = ("leads", "introduced by mail", "replied", "in 'responded'", "still waiting")
     assert [int(figures[name]) for name in names] == [60, 60, 20, 20, 40]
     assert "when the lead has not replied by email until then" in figures["one of these"]
+    names = ("events", "with an owner", "through the workflow", "welcomed by mail", "in the activity log")
+    assert [int(figures[name]) for name in names][:4] == [40, 40, 20, 20]
+    assert figures["scores"] == "16 for 40"
     assert ran.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

@@ -28,4 +28,5 @@ SYSTEM = System(
         ),
     ),
     tune=tune,
+    demo="pipeline_engine.cli.demo.crm_events",
 )

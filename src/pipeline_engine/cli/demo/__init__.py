@@ -4,6 +4,7 @@ demo_run.py     settings, screen, sinks          sample_crm.py     an account, a
 deal_import.py  the file becomes deals           automations.py    what happens to the deals of one stage
 funnel_clone.py a funnel with pages, pictures and a form is cloned
 lead_pipeline.py  leads get a mail, and go on with or without a reply
+crm_events.py   new contacts get scores and owners, and go through a workflow
 """
 
 from __future__ import annotations
