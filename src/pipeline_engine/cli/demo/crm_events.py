@@ -56,7 +56,7 @@ async def _workflow(app: App, demo: DemoRun) -> None:
     steps: list[Document] = [
         {"type": "add_tag", "config": {"tag": "new"}},
         {"type": "send_email", "config": {"email_template_id": template}},
-        {"type": "create_task", "config": {"title": "Say hello", "due_in": 86_400}},
+        {"type": "create_task", "config": {"title": "Say hello", "due_in_seconds": 86_400}},
     ]
     by_form = {"all": [{"field": "data.source", "op": "eq", "value": "form"}]}
     trigger = {"type": "contact.created", "filter": by_form}
