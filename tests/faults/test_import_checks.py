@@ -51,7 +51,7 @@ PLANTS: list[tuple[str, Plant[ImportCase]]] = [
     ("I1: chunk 1 is open", set_chunk(state="open")),
     ("I1: events are still due", set_queue(events_due=[{"event_id": "x"}])),
     ("I1: CRM events are []", less("events")),
-    ("I1: CRM events are [('import.completed', 'new'), (", twice("events")),
+    ("I1: CRM events are [('import.completed', 'done'), (", twice("events")),
     ("I1: socket events are [('import_finished', 'waiting')]", lambda case: case.messages[0].update(state="waiting")),
     ("I1: socket events are [('import_finished', 'delivered'), (", twice("messages")),
     ("I2: {chunk} is still held by other", set_chunk(lease_owner="other")),

@@ -14,6 +14,7 @@ from bson import ObjectId
 from pipeline_engine import settings, workers
 from pipeline_engine.repos.automations import Automations
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.enrollments import Enrollments
 from pipeline_engine.repos.event_lines import EventLines
 from pipeline_engine.repos.funnel_steps import FunnelSteps
 from pipeline_engine.repos.funnels import Funnels
@@ -38,11 +39,13 @@ class Kind:
     field: str = "note"
 
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 KINDS = {
     "queues": Kind(Imports, {"source": "deals", "status": "pending"}),
     "import_chunks": Kind(ImportChunks, {"queue_id": ObjectId(), "n": 0, "state": "open"}),
     "event_lines": Kind(EventLines, {}),
     "webhooks": Kind(Webhooks, {}),
+    "workflow_enrollments": Kind(Enrollments, {"status": "active", "workflow_id": ObjectId(), "next_at": LONG_AGO}),
     "automations": Kind(Automations, {"status": "ACTIVE", "module": "DEAL"}),
     "funnels": Kind(Funnels, {"pending": True}),
     "funnel.step": Kind(FunnelSteps, {"clone_state": "open"}),

@@ -24,7 +24,6 @@ POINTS = [
     ("mongo.webhooks.find_one_and_update", 2),
     ("mongo.webhook_deliveries.update_many", 1),
     ("mongo.webhook_deliveries.find", 2),
-    ("mongo.crm_events.find", 1),
     ("webhooks.post", 1),
     ("webhooks.post", 2),
     ("mongo.webhook_deliveries.bulk", 1),

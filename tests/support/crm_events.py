@@ -17,6 +17,7 @@ from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.repos.activity_log import ActivityRepos
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
+from tests.support.stopped_clock import stopped
 from tests.support.world import World
 
 Document = dict[str, Any]
@@ -75,8 +76,9 @@ async def work(app: App, world: World) -> None:
     """Consume the account's due events, to the last one."""
     await app.heartbeat.beat()  # no heartbeat runs here
     scope = app.with_repos(ConsumerRepos.open)
-    while isinstance(await consume.run_consume(scope, None, world.account), Snooze):
-        pass
+    with stopped(app.clock):
+        while isinstance(await consume.run_consume(scope, None, world.account), Snooze):
+            pass
 
 
 async def consumers_find(app: App) -> list[Unit]:

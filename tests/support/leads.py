@@ -11,6 +11,7 @@ from bson import ObjectId
 from pipeline_engine.domain.leads import run
 from pipeline_engine.domain.leads.exits import run_exits
 from tests.support.engine_app import EngineApp
+from tests.support.stopped_clock import stopped
 from tests.support.world import World
 
 Document = dict[str, Any]
@@ -97,10 +98,11 @@ def last_entry(world: World, lead_id: ObjectId) -> Document:
 async def work(app: EngineApp, world: World, jobs: Sequence[Job] = JOBS, rounds: int = 5) -> None:
     """Every job of the account, so often that what one makes due is done by another."""
     await app.heartbeat.beat()  # no heartbeat runs here
-    for _ in range(rounds):
-        await run_exits(app, None, "exits")
-        for job in jobs:
-            await job(app, None, world.account)
+    with stopped(app.clock):
+        for _ in range(rounds):
+            await run_exits(app, None, "exits")
+            for job in jobs:
+                await job(app, None, world.account)
 
 
 async def later(app: EngineApp, world: World, **time: float) -> None:
