@@ -99,10 +99,8 @@ def _round(settings: Mapping[str, str]) -> tuple[Crowd, float]:
 def _crowd(world: World, count: int) -> Crowd:
     create_indexes(world.environment)
     there = stage(world)
-    owner = action("owner", owner_id=str(world.user))
-    here = stage(
-        world, action("note", note="Seen"), action("add_tag", tag="hot"), owner, action("move", stage_id=there)
-    )
+    changes = [action("add_tag", tag="hot"), action("owner", owner_id=str(world.user))]
+    here = stage(world, action("note", note="Seen"), *changes, action("move", stage_id=there))
     enter(world, here, insert_leads(world, count))
     connections = _Connections(world)
     ran = run_once(world.environment, connections.look, "leads.actions")
@@ -142,7 +140,7 @@ def _floor(world: World) -> float:
         for one in world.db["leads"].find({}, {"tags": 1, "owner": 1, "stage_id": 1, "lead_stage_id": 1}):
             yield UpdateOne({"_id": one.pop("_id")}, {"$set": {**one, "engine_sequence": 3}})
 
-    writes = {
+    writes: dict[str, list[Any]] = {
         "lead_stage_actions": list(insertions("lead_stage_actions", "lead_stage_id")),
         "notes": list(insertions("notes")),
         "lead_stages": list(insertions("lead_stages")),
