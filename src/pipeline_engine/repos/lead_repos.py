@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.derived_documents import DerivedDocuments
 from pipeline_engine.repos.events import CRM_EVENTS
+from pipeline_engine.repos.lead_delays import LEAD_DELAYS, LeadDelays
 from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS, LEAD_EXIT_MARKS, LeadExits
 from pipeline_engine.repos.lead_pauses import PIPELINES, LeadPauses
 from pipeline_engine.repos.lead_records import LeadRecords
@@ -29,6 +30,7 @@ LEAD_COLLECTIONS: tuple[CollectionSpec, ...] = (
     LEAD_RESPONSES,
     TASKS,
     LEAD_EXIT_MARKS,
+    LEAD_DELAYS,
     ACTIVITIES,
     CALENDAR_EVENTS,
     SUPPRESSIONS,
@@ -49,6 +51,7 @@ class LeadRepos:
     lead_tasks: Tasks
     lead_pauses: LeadPauses
     lead_exits: LeadExits
+    lead_delays: LeadDelays
     lead_records: LeadRecords
     written_for_leads: Callable[[str], DerivedDocuments]
 
@@ -62,6 +65,7 @@ class LeadRepos:
             lead_tasks=Tasks(store),
             lead_pauses=LeadPauses(store),
             lead_exits=LeadExits(store),
+            lead_delays=LeadDelays(store),
             lead_records=LeadRecords(store),
             written_for_leads=lambda collection: DerivedDocuments(store, collection, ORIGIN),
         )

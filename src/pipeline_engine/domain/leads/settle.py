@@ -86,6 +86,8 @@ async def _store(slice: Slice, write: Write, entries: Sequence[Entry], now: date
         entries = [entry for entry in entries if entry.id in held]
         ids = [entry.id for entry in entries]
     for entry in entries:
+        if write.ended:
+            slice.delays.note(entry.document, write.since)
         entry.document.update(values)
         entry.just_opened = write.ended is not None
     if ids:
