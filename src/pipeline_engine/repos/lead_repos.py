@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.derived_documents import DerivedDocuments
+from pipeline_engine.repos.due_leads import DueLeads
 from pipeline_engine.repos.events import CRM_EVENTS
 from pipeline_engine.repos.lead_delays import LEAD_DELAYS, LeadDelays
 from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS, LEAD_EXIT_MARKS, LeadExits
@@ -45,6 +46,7 @@ class LeadRepos:
     """Leads, the runs that they are in, and what ends their waits and runs."""
 
     lead_stages: LeadStages
+    due_leads: DueLeads
     lead_stage_actions: LeadStageActions
     leads: Leads
     lead_responses: LeadResponses
@@ -57,8 +59,10 @@ class LeadRepos:
 
     @classmethod
     def open(cls, store: Store) -> LeadRepos:
+        stages = LeadStages(store)
         return cls(
-            lead_stages=LeadStages(store),
+            lead_stages=stages,
+            due_leads=DueLeads(store, stages),
             lead_stage_actions=LeadStageActions(store),
             leads=Leads(store),
             lead_responses=LeadResponses(store),

@@ -77,30 +77,6 @@ class LeadStages(Leased):
         attempts = {"$add": [whole("$attempts"), {"$cond": [LEASE_EXPIRED, 0, 1]}]}
         return {"claim_id": None, "claimed_at": "$$NOW", "attempts": attempts}
 
-    async def due_accounts(self, until: datetime) -> list[Document]:
-        """{account_id, lane, first due time} of every account with entries due by `until`; lane None: they enter."""
-        accounts = {"account_id": "$account_id", "lane": "$current_lane"}
-        group = {"$group": {"_id": accounts, "first": {"$min": "$perform_at"}}}
-        available = await self.available()
-        active = {"status": "active", "perform_at": {"$lte": until}, **available}
-        due = [{**one["_id"], "first": one["first"]} for one in await self._all.aggregate(active, group)]
-        entering = {"$group": {"_id": {"account_id": "$account_id"}}}
-        waiting = await self._all.aggregate({"status": "entering", **available}, entering)
-        return due + [{**one["_id"], "lane": None} for one in waiting]
-
-    async def abandoned_accounts(self) -> list[Any]:
-        """The accounts of entries whose holder has died, whatever their state."""
-        query = {"lease_owner": {"$gt": ""}, **self.unclaimed, **await self.available()}
-        found = await self._all.aggregate(query, {"$group": {"_id": "$account_id"}})
-        return [one["_id"] for one in found]
-
-    async def find_due(self, until: datetime, limit: int) -> list[Document]:
-        """Entries of all accounts that are due by `until`, the longest due first: `run-once` counts them."""
-        due = {"$or": [{"status": "active", "perform_at": {"$lte": until}}, {"status": "entering"}]}
-        fields = ["account_id", "status", "current_lane"]
-        query = {"$and": [due, await self.available()]}
-        return await self._all.find(query, limit=limit, sort=[("perform_at", 1)], projection=fields)
-
     async def next_due_at(self, account_id: ObjectId, lane: str, where: Document) -> datetime | None:
         """When the next action of the lane that no run holds is due; None without one."""
         query = self._active(account_id, lane, where) | {
@@ -177,10 +153,11 @@ class LeadStages(Leased):
         return await self._own.update_many(mine, {"$set": values, "$currentDate": {"updatedAt": True}})
 
     async def release_many(
-        self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any], *, unworked: bool = False
+        self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any], *, crashes: int | None = 0
     ) -> None:
-        """Release those of the entries that this claim still holds. `unworked`: their crashes still count."""
-        values = {**RELEASED, "claim_id": None} | ({} if unworked else {"crashes": 0})
+        """Release those of the entries that this claim still holds. `crashes`: what counts from now on; None: as
+        before."""
+        values = {**RELEASED, "claim_id": None} | ({} if crashes is None else {"crashes": crashes})
         await self.change_many(account_id, claim_id, ids, values)
 
     async def still_held(self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any]) -> set[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.clock import usable_date
-from pipeline_engine.domain.leads.crashes import apart, crashed_too_often
+from pipeline_engine.domain.leads.crashes import apart, crashed_too_often, setting_faults_aside
 from pipeline_engine.domain.leads.ending import close_rows
 from pipeline_engine.domain.leads.jobs import ACTING
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, opened
@@ -32,16 +32,17 @@ async def let_in(slice: Slice, claimed: Sequence[Document]) -> None:
     with ExitStack() as held:
         for entry in claimed:
             held.enter_context(slice.app.heartbeat.holding(LEAD_STAGES, entry["_id"]))
-        newest = {str(entry["lead_id"]): entry for entry in await _readable(slice, claimed)}
-        entering = list(newest.values())
-        if entering:
-            await _close_others(slice, entering)
-            await _let_in(slice, entering)
+        worked = await apart(slice, claimed)
+        async with setting_faults_aside(slice, worked):
+            newest = {str(entry["lead_id"]): entry for entry in await _readable(slice, worked)}
+            entering = list(newest.values())
+            if entering:
+                await _close_others(slice, entering)
+                await _let_in(slice, entering)
 
 
-async def _readable(slice: Slice, claimed: Sequence[Document]) -> list[Document]:
+async def _readable(slice: Slice, entries: Sequence[Document]) -> list[Document]:
     """The claimed entries, without those that cannot be let in, which are ended."""
-    entries = await apart(slice, claimed)
     faults = {one["_id"]: fault for one in entries if (fault := _fault(one))}
     for one in entries:
         if one["_id"] in faults:
@@ -86,7 +87,7 @@ def _order(entry: Document) -> tuple[float, str]:
 def _end(one: Document, entry: Document) -> RunEnd:
     if entry.get("moved_from") == one["_id"]:
         return RunEnd("left", f"moved to stage {entry['stage_id']}")
-    if str(one["stage_id"]) == str(entry["stage_id"]):
+    if str(one.get("stage_id")) == str(entry["stage_id"]):
         return RunEnd("cancelled", "the lead entered this stage again")
     return RunEnd("left", f"the lead entered stage {entry['stage_id']}")
 
