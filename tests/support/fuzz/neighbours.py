@@ -12,6 +12,7 @@ from bson import ObjectId
 from tests.support.automations import ago
 from tests.support.funnels import Original, new_clone
 from tests.support.fuzz.rows import socket_event
+from tests.support.leads import action, entered, reply, stage
 from tests.support.world import World
 
 POLL_SECONDS = 0.03
@@ -21,7 +22,7 @@ Probe = Callable[[], bool]
 
 
 class Neighbours:
-    """One account with an import, two automations, a clone and a socket event in every round."""
+    """One account with an import, two automations, a clone, a socket event and two leads in every round."""
 
     def __init__(self, world: World) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
@@ -33,6 +34,10 @@ class Neighbours:
         template = world.db["email_templates"].insert_one(text).inserted_id
         self._tag = world.automation("add_tag", tag=ObjectId())
         self._mail = world.automation("email", email_template_id=template)
+        wait = action("wait_for_response", channel="any", timeout_seconds=3600)
+        email = action("email", email_template_id=template)
+        self._stage = stage(world, action("note", note="x"), email, action("add_tag", tag="x"))
+        self._waiting = stage(world, wait, action("add_tag", tag="replied"))
 
     async def round(self) -> None:
         """One of each. Raises: AssertionError naming what has not ended within TIMEOUT_SECONDS."""
@@ -49,7 +54,12 @@ class Neighbours:
         queue = self._world.queue(self._key, {"Deal Name": "name"})
         deal = self._world.deal(automation_starts=ago(seconds=0))
         clone, event = new_clone(self._world, self._original), socket_event(self._world)
+        _, ended = entered(self._world, self._stage)
+        lead, waiting = entered(self._world, self._waiting)
+        reply(self._world, lead, received_at=ago(seconds=-10))  # of the time when it waits
         return {
+            "lead": lambda: self._has("lead_stages", ended, status="completed"),
+            "reply": lambda: self._has("lead_stages", waiting, status="completed"),
             "import": lambda: self._has("queues", queue, status="completed"),
             "automation": lambda: self._has("deals", deal, automation_triggered=self._tag),
             "mail": lambda: self._has("deals", deal, automation_triggered=self._mail),
