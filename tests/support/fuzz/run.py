@@ -80,7 +80,7 @@ class Report:
 
 
 class Fuzz:
-    """One run. The mutants are those of `seed`, or of it only those with the given numbers; `kinds`: names of rows, all when empty."""
+    """One run. The mutants are those of `seed`, or of it only those with the given numbers."""
 
     def __init__(
         self, seed: str, world: World, app: App, daemon: Daemon, only: Sequence[int] = (), kinds: Sequence[str] = ()
