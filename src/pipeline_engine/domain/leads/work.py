@@ -46,8 +46,8 @@ class Entry:
     document: dict[str, Any]
     rows: Sequence[Document]
     lead: Document
-    just_opened: bool = False
-    """The run has come to its action within this slice."""
+    is_unwritten: bool = False
+    """The run has come to its action within this slice, which performs it now; the row does not say so yet."""
 
     @property
     def id(self) -> Any:
