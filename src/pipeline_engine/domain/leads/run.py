@@ -20,6 +20,9 @@ from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.repos.lead_repos import LeadRepos
 
+BEHIND_SECONDS = 0.25
+"""Leads are let in while actions of the account begin no later than this after they are due."""
+
 WorkOnce = Callable[[Slice], Awaitable[bool]]
 """Works off one batch; returns whether there may be another."""
 
@@ -32,6 +35,8 @@ async def run_enter(app: App[LeadRepos], _cache: None, account_id: ObjectId) -> 
     most = app.settings.leads_active_max
     slice.places = most - await app.repos.lead_stages.count_active(account_id, most)
     outcome = await _run(slice, _enter_once)
+    if outcome is None and await _is_behind(slice):
+        return Snooze(BEHIND_SECONDS)
     if outcome is None and slice.places > 0 and await app.repos.lead_stages.any_entering(account_id, slice.where):
         return Snooze()  # one came while this job was ending, when no other could be enqueued
     return outcome
@@ -77,14 +82,22 @@ async def _wake_others(slice: Slice) -> None:
 
 async def _enter_once(slice: Slice) -> bool:
     batch = slice.app.settings.leads_batch
+    may_begin = slice.places > 0 and not await _is_behind(slice)
     # A lead that a move brings had a place already.
-    where = slice.where if slice.places > 0 else {**slice.where, "moves": {"$gt": 0}}
-    limit = min(batch, slice.places) if slice.places > 0 else batch
+    where = slice.where if may_begin else {**slice.where, "moves": {"$gt": 0}}
+    limit = min(batch, slice.places) if may_begin else batch
     claimed = await slice.app.repos.lead_stages.claim_entering(slice.account_id, limit, where)
     if claimed:
         await let_in(slice, claimed)
         slice.places -= len(claimed)
     return bool(claimed)
+
+
+async def _is_behind(slice: Slice) -> bool:
+    """Whether the account's internal actions begin late already: leads that enter at once wait for those on their way,
+    as each of them would make the others later."""
+    due = await slice.app.repos.lead_stages.next_due_at(slice.account_id, "internal", slice.where)
+    return due is not None and due < slice.app.clock.now() - timedelta(seconds=BEHIND_SECONDS)
 
 
 async def _internal_once(slice: Slice) -> bool:

@@ -76,15 +76,15 @@ def _goes_on(slice: Slice, write: Write, now: datetime) -> bool:
         or slice.lane != "internal"
     ):
         return False
-    return position.perform_at <= now or position.current_status == "waiting_response"
+    return position.perform_at <= now or _waits_for_response(write)
 
 
 async def _store(slice: Slice, write: Write, entries: Sequence[Entry], now: datetime) -> Sequence[Entry]:
     """Returns the entries that this claim still held."""
-    values = _values(write, now)
+    is_performed_now = _goes_on(slice, write, now) and not _waits_for_response(write)
+    values = _values(write, now, is_performed_now)
     ids = [entry.id for entry in entries]
     stages = slice.app.repos.lead_stages
-    is_performed_now = _goes_on(slice, write, now) and values["current_status"] == "pending"
     if await stages.change_many(slice.account_id, write.claim_id, ids, values) < len(ids):
         held = await stages.still_held(slice.account_id, write.claim_id, ids)
         entries = [entry for entry in entries if entry.id in held]
@@ -100,7 +100,11 @@ async def _store(slice: Slice, write: Write, entries: Sequence[Entry], now: date
     return entries
 
 
-def _values(write: Write, now: datetime) -> dict[str, Any]:
+def _waits_for_response(write: Write) -> bool:
+    return isinstance(write.target, Position) and write.target.current_status == "waiting_response"
+
+
+def _values(write: Write, now: datetime, is_performed_now: bool) -> dict[str, Any]:
     if isinstance(write.target, RunEnd):
         return {
             **write.target.document(now),
@@ -109,8 +113,8 @@ def _values(write: Write, now: datetime) -> dict[str, Any]:
     values = write.target.document()
     if write.ended:
         # The start is counted from here where the slice goes on at once, and from the next claim elsewhere.
-        values |= {"opened_at": now, "started_at": now if write.target.perform_at <= now else None}
-        if write.target.current_status == "waiting_response":
+        values |= {"opened_at": now, "started_at": now if is_performed_now else None}
+        if _waits_for_response(write):
             values |= {"response_since": write.since or now}
     return values
 

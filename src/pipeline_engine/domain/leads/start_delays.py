@@ -36,13 +36,12 @@ class StartDelays:
     def note(self, entry: Mapping[str, Any], started: datetime | None) -> None:
         """An action ended at which the entry stood until now; it had started then.
 
-        A reply ends a wait before its time-out, and an action that failed is due later again: neither is late."""
+        A reply ends a wait before its time-out, or as soon as the wait begins, and an action that failed is due later
+        again: none of them is late."""
         due = usable_date(entry.get("perform_at"))
-        if started is None or due is None:
-            return
         type = str(entry.get("current_type"))
         type = type if type in READERS else "unknown"
-        seconds = max(0.0, (started - due).total_seconds())
+        seconds = max(0.0, (started - due).total_seconds()) if started and due else 0.0
         self._bins[type][bin_of(seconds, self._edges)] += 1
         self._longest[type] = max(self._longest[type], seconds)
 
