@@ -153,12 +153,18 @@ class LeadStages(Leased):
         return await self._own.update_many(mine, {"$set": values, "$currentDate": {"updatedAt": True}})
 
     async def release_many(
-        self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any], *, crashes: int | None = 0
+        self,
+        account_id: ObjectId,
+        claim_id: Any,
+        ids: Sequence[Any],
+        values: Document | None = None,
+        *,
+        crashes: int | None = 0,
     ) -> None:
-        """Release those of the entries that this claim still holds. `crashes`: what counts from now on; None: as
-        before."""
-        values = {**RELEASED, "claim_id": None} | ({} if crashes is None else {"crashes": crashes})
-        await self.change_many(account_id, claim_id, ids, values)
+        """Set values on those of the entries that this claim still holds, and release them. `crashes`: what counts from
+        now on; None: as before."""
+        counted = {} if crashes is None else {"crashes": crashes}
+        await self.change_many(account_id, claim_id, ids, {**(values or {}), **RELEASED, "claim_id": None, **counted})
 
     async def still_held(self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any]) -> set[Any]:
         """Those of the entries that this claim still holds."""

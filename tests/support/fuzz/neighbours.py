@@ -13,6 +13,7 @@ from tests.support.automations import ago
 from tests.support.funnels import Original, new_clone
 from tests.support.fuzz.rows import socket_event
 from tests.support.leads import action, entered, reply, stage
+from tests.support.leads import template as lead_template
 from tests.support.world import World
 
 POLL_SECONDS = 0.03
@@ -35,7 +36,7 @@ class Neighbours:
         self._tag = world.automation("add_tag", tag=ObjectId())
         self._mail = world.automation("email", email_template_id=template)
         wait = action("wait_for_response", channel="any", timeout_seconds=3600)
-        email = action("email", email_template_id=template)
+        email = action("email", email_template_id=lead_template(world))
         self._stage = stage(world, action("note", note="x"), email, action("add_tag", tag="x"))
         self._waiting = stage(world, wait, action("add_tag", tag="replied"))
 

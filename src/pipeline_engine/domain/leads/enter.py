@@ -109,7 +109,8 @@ async def _let_in(slice: Slice, entering: Sequence[Document]) -> None:
             rows += own
         targets[target].append(entry)
     await repos.lead_stage_actions.insert(rows)
-    await repos.leads.set_stage(account, [one for one in entering if str(one["lead_id"]) in leads])
+    known = [(lead["_id"], one) for one in entering if (lead := leads.get(str(one["lead_id"])))]
+    await repos.leads.set_stage(account, known)
     for target, entries in targets.items():
         await _store(slice, target, entries, now)
 
@@ -147,10 +148,10 @@ def _whole(given: object) -> int | None:
 async def _store(slice: Slice, target: Position | RunEnd, entries: Sequence[Document], now: datetime) -> None:
     stages, ids = slice.app.repos.lead_stages, [entry["_id"] for entry in entries]
     claim_id = entries[0]["claim_id"]
+    # Rows and leads are written before, so this one write both stores and releases.
     if isinstance(target, RunEnd):
-        await stages.change_many(slice.account_id, claim_id, ids, target.document(now))
+        await stages.release_many(slice.account_id, claim_id, ids, target.document(now))
     else:
         values = {**target.document(), "opened_at": now, "started_at": None, "response_since": now}
-        await stages.change_many(slice.account_id, claim_id, ids, values)
+        await stages.release_many(slice.account_id, claim_id, ids, values)
         slice.wakes.add(ACTING[target.lane])
-    await stages.release_many(slice.account_id, claim_id, ids)

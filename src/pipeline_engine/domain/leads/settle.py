@@ -85,7 +85,9 @@ async def _store(slice: Slice, write: Write, entries: Sequence[Entry], now: date
     values = _values(write, now, is_performed_now)
     ids = [entry.id for entry in entries]
     stages = slice.app.repos.lead_stages
-    if await stages.change_many(slice.account_id, write.claim_id, ids, values) < len(ids):
+    # The time of an action that is performed now is left out: it stands in indexes, and is written with the next one.
+    stored = {name: value for name, value in values.items() if name != "perform_at" or not is_performed_now}
+    if await stages.change_many(slice.account_id, write.claim_id, ids, stored) < len(ids):
         held = await stages.still_held(slice.account_id, write.claim_id, ids)
         entries = [entry for entry in entries if entry.id in held]
         ids = [entry.id for entry in entries]
