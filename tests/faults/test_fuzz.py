@@ -32,7 +32,7 @@ async def test_mutants_harm_no_neighbour(
     kinds = [name for name in os.environ.get("FUZZ_KINDS", "").split(",") if name]
     daemon = Daemon({**environment, **SETTINGS}, tmp_path, "daemon")
     try:
-        await eventually(lambda: daemon.ready, "the daemon is up", 30, daemon)
+        await eventually(lambda: daemon.ready, "the daemon is up", 30 * load_factor(), daemon)
         async with open_app(settings.from_environment(environment)) as app:
             report = await Fuzz(seed, world, app, daemon, only, kinds).run(float(os.environ.get("FUZZ_SECONDS", "10")))
     finally:

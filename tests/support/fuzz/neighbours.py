@@ -14,6 +14,7 @@ from tests.support.funnels import Original, new_clone
 from tests.support.fuzz.rows import socket_event
 from tests.support.leads import action, entered, reply, stage
 from tests.support.leads import template as lead_template
+from tests.support.load import load_factor
 from tests.support.world import World
 
 POLL_SECONDS = 0.03
@@ -49,7 +50,9 @@ class Neighbours:
             for what in [what for what, is_done in waiting.items() if is_done()]:
                 self.seconds[what].append(time.monotonic() - started)
                 del waiting[what]
-            assert time.monotonic() < started + TIMEOUT_SECONDS, f"of the neighbours, {[*waiting]} did not end"
+            assert time.monotonic() < started + TIMEOUT_SECONDS * load_factor(), (
+                f"of the neighbours, {[*waiting]} did not end"
+            )
 
     def _begin(self) -> dict[str, Probe]:
         queue = self._world.queue(self._key, {"Deal Name": "name"})
