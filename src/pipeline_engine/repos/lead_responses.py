@@ -62,6 +62,13 @@ class LeadResponses:
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "handled_at": None}
         await self._own.update_many(query, {"$set": {"handled_at": now}})
 
+    async def reopen(self, account_id: ObjectId, leads: Sequence[Any], since: datetime) -> None:
+        """Bring responses of these leads that were handled since then back into the sweep's sight: they were handled
+        while no run waited for them, and one waits now."""
+        forms = [form for id in leads for form in {id, str(id)} | ({ObjectId(id)} if ObjectId.is_valid(id) else set())]
+        query = {"account_id": either(account_id), "lead_id": {"$in": forms}, "handled_at": {"$gte": since}}
+        await self._own.update_many(query, {"$unset": {"handled_at": ""}})
+
 
 class Tasks:
     """Tasks that actions of lead stages created."""

@@ -60,16 +60,23 @@ class Neighbours:
         clone, event = new_clone(self._world, self._original), socket_event(self._world)
         _, ended = entered(self._world, self._stage)
         lead, waiting = entered(self._world, self._waiting)
-        reply(self._world, lead, received_at=ago(seconds=-10))  # of the time when it waits
         return {
             "lead": lambda: self._has("lead_stages", ended, status="completed"),
-            "reply": lambda: self._has("lead_stages", waiting, status="completed"),
+            "reply": lambda: self._has_replied(lead, waiting),
             "import": lambda: self._has("queues", queue, status="completed"),
             "automation": lambda: self._has("deals", deal, automation_triggered=self._tag),
             "mail": lambda: self._has("deals", deal, automation_triggered=self._mail),
             "clone": lambda: self._has("funnels", clone, pending=False, **{"clone.error": None}),
             "socket event": lambda: self._has("outbox", event, state="delivered"),
         }
+
+    def _has_replied(self, lead: ObjectId, entry: ObjectId) -> bool:
+        """Whether the reply has ended the run; the lead replies when it is waited for, as an older reply ends no
+        wait."""
+        is_waiting = self._has("lead_stages", entry, current_status="waiting_response")
+        if is_waiting and not self._db["lead_responses"].count_documents({"lead_id": lead}):
+            reply(self._world, lead)
+        return self._has("lead_stages", entry, status="completed")
 
     def _has(self, collection: str, id: object, **fields: object) -> bool:
         return self._db[collection].count_documents({"_id": id, **fields}) == 1

@@ -154,4 +154,7 @@ async def _store(slice: Slice, target: Position | RunEnd, entries: Sequence[Docu
     else:
         values = {**target.document(), "opened_at": now, "started_at": None, "response_since": now}
         await stages.release_many(slice.account_id, claim_id, ids, values)
+        if target.current_status == "waiting_response":
+            leads = [entry["lead_id"] for entry in entries]
+            await slice.app.repos.lead_responses.reopen(slice.account_id, leads, now)
         slice.wakes.add(ACTING[target.lane])

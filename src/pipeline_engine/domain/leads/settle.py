@@ -98,6 +98,9 @@ async def _store(slice: Slice, write: Write, entries: Sequence[Entry], now: date
         entry.is_unwritten = is_performed_now
     if ids:
         await _follow(slice, write, ids, now, is_performed_now)
+        if write.ended and _waits_for_response(write):
+            leads = [entry.document["lead_id"] for entry in entries]
+            await slice.app.repos.lead_responses.reopen(slice.account_id, leads, values["response_since"])
     _note_wakes(slice, write.target, now)
     return entries
 
