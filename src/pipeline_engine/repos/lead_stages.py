@@ -33,6 +33,8 @@ from pipeline_engine.repos.store import Store
 OPEN = ("entering", "active")
 """The states of an entry whose run has not ended."""
 HOUR_SECONDS = 3600
+USUAL_IDS = (ObjectId, str, int)
+"""Types of `_id` by which entries are looked up in a batch."""
 ENTRY_ORDER = [("moves", DESCENDING), ("entered_at", ASCENDING)]
 """Leads that a move brings hold a place already, so they go first; then the order of entry."""
 
@@ -121,8 +123,13 @@ class LeadStages(Leased):
         """Claim up to `limit` free entries that match, in three round trips; they are returned as they are now."""
         query = {"account_id": either(account_id), **query}
         free = {**query, "$and": [self.unclaimed, await self.available()]}
-        found = await self._own.find(free, limit=limit, sort=sort, projection=["_id"])
-        return await self._take(account_id, [one["_id"] for one in found], {"$and": [query, self.unclaimed]}, {})
+        ids = [one["_id"] for one in await self._own.find(free, limit=limit, sort=sort, projection=["_id"])]
+        for id in ids:
+            if not isinstance(id, USUAL_IDS):
+                await self.set_aside(
+                    id, f"_id is of the type {type(id).__name__}: insert the document under an ObjectId"
+                )
+        return await self._take(account_id, ids, {"$and": [query, self.unclaimed]}, {})
 
     async def seize(self, account_id: ObjectId, query: Document, values: Document) -> list[Document]:
         """Claim the entries that match though another run may hold them, and set values; what that run does with them
@@ -134,6 +141,7 @@ class LeadStages(Leased):
     async def _take(
         self, account_id: ObjectId, ids: Sequence[Any], query: Document, values: Document
     ) -> list[Document]:
+        ids = [id for id in ids if isinstance(id, USUAL_IDS)]
         if not ids:
             return []
         claim_id = ObjectId()
