@@ -56,6 +56,11 @@ def stray(case: LeadCase) -> None:
     case.changes.append(Change("lead_stages", case.entries[0]["_id"], {"current_sequence": 5}))
 
 
+def unsent(case: LeadCase) -> None:
+    case.effects[0].update(state="sending")
+    case.log.clear()
+
+
 PLANTS: list[tuple[str, Plant[LeadCase]]] = [
     ("I1: {id} failed", lambda case: case.entries[-1].update(status="failed")),
     ("I1: {id} should be replied", lambda case: case.entries[-1].update(status="active")),
@@ -64,7 +69,7 @@ PLANTS: list[tuple[str, Plant[LeadCase]]] = [
     ("I1: {id}: stages before", lambda case: case.entries[0].update(status="completed")),
     ("I1: {id}: actions", lambda case: first(case, "note").update(status="skipped")),
     ("I1: {id}: rows 1 are open", lambda case: first(case, "note").update(status="pending")),
-    ("I1: lead:{entry}:2 is still", lambda case: case.effects[0].update(state="sending")),
+    ("I1: lead:{entry}:2 is still", unsent),
     ("I2: {id}: claimed while", taken_twice),
     ("I2: {entry} is still held", lambda case: case.entries[0].update(lease_owner="dead")),
     ("I7: {id} has 2 notes of 1", lambda case: case.notes.append(case.notes[0])),

@@ -15,6 +15,7 @@ from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.leads.crashes import apart, crashed_too_often, setting_faults_aside
 from pipeline_engine.domain.leads.ending import close_rows
 from pipeline_engine.domain.leads.jobs import ACTING
+from pipeline_engine.domain.leads.repair import close_at_end
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, opened
 from pipeline_engine.domain.leads.work import Slice
 from pipeline_engine.ids import either, object_id
@@ -71,6 +72,9 @@ async def _close_others(slice: Slice, entering: Sequence[Document]) -> None:
     for end, ids in ends.items():
         query = {"_id": {"$in": ids}, "status": {"$in": list(OPEN)}}
         seized = await stages.seize(slice.account_id, query, end.document(slice.app.clock.now()))
+        for one in seized:
+            if by_lead[str(one["lead_id"])].get("moved_from") == one["_id"]:
+                await close_at_end(slice, one)  # the process that performed the move died before it said so
         await close_rows(slice.app, slice.account_id, seized)
 
 
