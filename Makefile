@@ -41,7 +41,7 @@ faults: $(READY) ## the long fault runs as well
 	$(BIN)/python -m pytest tests/faults
 	$(BIN)/python -m pytest tests/unit --hypothesis-profile thorough
 
-fuzz: $(READY) ## five minutes of random mutants beside healthy neighbours (FUZZ_SECONDS, FUZZ_SEED, FUZZ_ONLY)
+fuzz: $(READY) ## five minutes of random mutants beside healthy neighbours (FUZZ_SECONDS, FUZZ_SEED, FUZZ_ONLY, FUZZ_KINDS)
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(BIN)/python -m pytest tests/faults/test_fuzz.py
 
 lock: ## a new locked set of versions (needs uv)

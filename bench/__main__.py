@@ -1,4 +1,7 @@
-"""`python -m bench [--write]`: every figure of docs/benchmarks.md, measured in one run on servers of its own."""
+"""`python -m bench [--write]`: every figure of docs/benchmarks.md, measured in one run on servers of its own.
+
+Names of parts (`leads lead_sweeps`) measure only these; `--large` measures a million leads as well, for half an hour.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,32 @@ import asyncio
 import os
 import platform
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import automations, funnels, imports, lanes, rewriting
+from bench import automations, funnels, imports, lanes, lead_sweeps, leads, rewriting
 from bench.row import HEAD, Row
 from pipeline_engine.embedded import EmbeddedServers
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
+PARTS: dict[str, Callable[[Mapping[str, str]], list[Row]]] = {
+    "lanes": lambda servers: asyncio.run(lanes.run(servers["REDIS_URL"])),
+    "imports": imports.run,
+    "automations": automations.run,
+    "rewriting": lambda _servers: rewriting.run(),
+    "funnels": funnels.run,
+    "leads": leads.run,
+    "lead_sweeps": lead_sweeps.run,
+}
+
+
 def main() -> None:
+    wanted = [name for name in sys.argv[1:] if not name.startswith("-")] or list(PARTS)
     with EmbeddedServers() as servers:
-        environment = servers.environment()
-        rows = [
-            *asyncio.run(lanes.run(environment["REDIS_URL"])),
-            *imports.run(environment),
-            *automations.run(environment),
-            *rewriting.run(),
-            *funnels.run(environment),
-        ]
+        rows = [row for name in wanted for row in PARTS[name](servers.environment())]
     page = _page(rows)
     print(page)
     if "--write" in sys.argv:

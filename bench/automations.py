@@ -4,14 +4,11 @@ under an account's limit."""
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -19,7 +16,7 @@ from aiosmtplib import SMTP
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from bench.program import environment, run_once
+from bench.program import create_indexes, environment, run_once, running_daemon, wait_until
 from bench.row import Row
 from pipeline_engine.providers.email_message import Mail, write_message
 from tests.support.stand_ins.twilio import Twilio
@@ -59,7 +56,7 @@ def _tags(servers: Mapping[str, str]) -> Row:
 def _tag_round(settings: Mapping[str, str]) -> tuple[float, float]:
     """Seconds of ours and of the floor, on the same deals and indexes."""
     world, tag = World(settings), ObjectId()
-    _index(settings)
+    create_indexes(settings)
     ids = _deals(world, MANY)
     automation = world.automation("add_tag", tag=tag)
     ours = run_once(settings, sweep="deals.automations").seconds
@@ -76,7 +73,7 @@ def _tag_round(settings: Mapping[str, str]) -> tuple[float, float]:
 def _mails(servers: Mapping[str, str]) -> Row:
     settings = environment(servers, "bench_mails")
     world = World(settings)
-    _index(settings)
+    create_indexes(settings)
     _deals(world, MANY)
     template = {"_id": ObjectId(), "account_id": world.account, "subject": "Hello", "html": "<p>Hi {{ deal.name }}</p>"}
     world.db["email_templates"].insert_one(template)
@@ -129,14 +126,14 @@ def _look(servers: Mapping[str, str]) -> Row:
 
 def _among(settings: Mapping[str, str], settled: int) -> float:
     world, tag = World(settings), ObjectId()
-    _index(settings)
+    create_indexes(settings)
     automation = world.automation("add_tag", tag=tag)
     _deals(world, settled, automation_triggered=[automation], automation_starts=_ago(minutes=10))
-    with _daemon(settings):
+    with running_daemon(settings):
         # As in a daemon that has run for a while: the last look at everything came after the stream was open.
         looked = {"_id": automation, "watermark.looked_at": {"$gt": _ago()}, "run": None}
         _until_tagged(world, tag)
-        _until(lambda: world.db["automations"].find_one(looked), 300)
+        wait_until(lambda: world.db["automations"].find_one(looked), 300)
         seconds = [_until_tagged(world, tag) for _ in range(LOOKS)]
     world.close()
     return median(seconds)
@@ -145,16 +142,16 @@ def _among(settings: Mapping[str, str], settled: int) -> float:
 def _until_tagged(world: World, tag: ObjectId) -> float:
     began = time.perf_counter()
     ids = _deals(world, DUE, automation_starts=datetime.now(UTC))
-    _until(lambda: world.db["deals"].count_documents({"_id": {"$in": ids}, "tags": tag}) == DUE)
+    wait_until(lambda: world.db["deals"].count_documents({"_id": {"$in": ids}, "tags": tag}) == DUE)
     return time.perf_counter() - began
 
 
 def _entry(servers: Mapping[str, str]) -> Row:
     settings = environment(servers, "bench_entry")
     world, tag = World(settings), ObjectId()
-    _index(settings)
+    create_indexes(settings)
     world.automation("add_tag", tag=tag)
-    with _daemon(settings):
+    with running_daemon(settings):
         waits = sorted(_until_effect(world, tag) for _ in range(ENTRIES + 3))[:-3]
     world.close()
     return Row(
@@ -173,7 +170,7 @@ def _until_effect(world: World, tag: ObjectId) -> float:
     began = time.perf_counter()
     entered = {"stage_id": world.stage, "automation_starts": datetime.now(UTC)}
     world.db["deals"].update_one({"_id": deal}, {"$set": entered})
-    _until(lambda: world.db["deals"].find_one({"_id": deal, "tags": tag}, projection=["_id"]))
+    wait_until(lambda: world.db["deals"].find_one({"_id": deal, "tags": tag}, projection=["_id"]))
     return time.perf_counter() - began
 
 
@@ -181,7 +178,7 @@ def _fairness(servers: Mapping[str, str]) -> Row:
     with _twilio() as twilio:
         settings = {**environment(servers, "bench_fair"), **twilio.environment()}
         big = World(settings)
-        _index(settings)
+        create_indexes(settings)
         big.db["_accounts"].update_one({"_id": big.account}, {"$set": {"limits": {"sms": LIMIT}}})
         _deals(big, MANY)
         big.automation("sms", message="from the big one")
@@ -189,8 +186,8 @@ def _fairness(servers: Mapping[str, str]) -> Row:
         waiting = {world: world.deal(stage_id=ObjectId()) for world in small}
         for world in small:
             world.automation("sms", message="from a small one")
-        with _daemon(settings):
-            _until(lambda: len(twilio.messages) >= LIMIT)
+        with running_daemon(settings):
+            wait_until(lambda: len(twilio.messages) >= LIMIT)
             began = time.perf_counter()
             now = datetime.now(UTC)
             big.db["deals"].bulk_write(
@@ -199,7 +196,7 @@ def _fairness(servers: Mapping[str, str]) -> Row:
                     for world, id in waiting.items()
                 ]
             )
-            _until(lambda: sum(one.body == "from a small one" for one in twilio.messages) == NEIGHBOURS)
+            wait_until(lambda: sum(one.body == "from a small one" for one in twilio.messages) == NEIGHBOURS)
             seconds = time.perf_counter() - began
         sent = sum(one.body == "from the big one" for one in twilio.messages)
         for world in (big, *small):
@@ -231,16 +228,6 @@ def _twilio() -> Iterator[Twilio]:
         loop.close()
 
 
-@contextmanager
-def _daemon(settings: Mapping[str, str]) -> Iterator[None]:
-    arq = [str(Path(sys.executable).with_name("arq")), "pipeline_engine.WorkerSettings"]
-    with subprocess.Popen(arq, env=dict(settings)) as daemon:
-        try:
-            yield
-        finally:
-            daemon.terminate()
-
-
 def _deals(world: World, count: int, **changes: Any) -> list[ObjectId]:
     """Insert so many deals that entered the stage of the world; returns their ids."""
     deal = world.db["deals"].find_one({"_id": world.deal(**changes)}) or {}
@@ -255,18 +242,5 @@ def _chunks(ids: list[ObjectId], size: int) -> Iterable[list[ObjectId]]:
     return (ids[at : at + size] for at in range(0, len(ids), size))
 
 
-def _index(settings: Mapping[str, str]) -> None:
-    """As `indexes` does, before anything is measured."""
-    command = [sys.executable, "-m", "pipeline_engine", "indexes"]
-    subprocess.run(command, env=dict(settings), check=True, stdout=subprocess.DEVNULL)
-
-
 def _ago(**time: float) -> datetime:
     return datetime.now(UTC) - timedelta(**time)
-
-
-def _until(happened: Callable[[], object], patience: float = 60) -> None:
-    deadline = time.monotonic() + patience
-    while not happened():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.002)

@@ -5,19 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from statistics import median
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from bson import ObjectId
 
-from bench.program import environment
+from bench.program import environment, running_daemon
 from bench.row import Row
 from pipeline_engine import settings
 from pipeline_engine.app import open_mongo, storage_of
@@ -54,7 +51,7 @@ def _one(servers: Mapping[str, str]) -> Row:
     world = World(configured)
     originals = [_original(world) for _ in range(ROUNDS + 1)]
     warm, new, floors = [], [], []
-    with _daemon(configured):
+    with running_daemon(configured):
         _cloned(world, [originals[-1]])
         for original in originals[:ROUNDS]:
             floors.append(asyncio.run(_floor(configured, originals[-1])))
@@ -81,7 +78,7 @@ def _many(servers: Mapping[str, str]) -> Row:
     configured = environment(servers, "bench_clones")
     originals = [_original(World(configured)) for _ in range(ACCOUNTS)]
     world = originals[0].world
-    with _daemon(configured):
+    with running_daemon(configured):
         _cloned(world, originals)
         alone = median(_cloned(world, [original]) for original in originals[:ROUNDS])
         seconds = _cloned(world, originals * (MANY // ACCOUNTS))
@@ -174,13 +171,3 @@ def _replaced(text: str, new: Mapping[str, str]) -> str:
     for one, other in new.items():
         text = text.replace(one, other)
     return text
-
-
-@contextmanager
-def _daemon(environment: Mapping[str, str]) -> Iterator[None]:
-    arq = [str(Path(sys.executable).with_name("arq")), "pipeline_engine.WorkerSettings"]
-    with subprocess.Popen(arq, env=dict(environment)) as daemon:
-        try:
-            yield
-        finally:
-            daemon.terminate()

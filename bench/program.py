@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 SECRET = "a secret for benchmarks, of 32 bytes or more"
 LOOK = 0.02
+POLL_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def run_once(settings: Mapping[str, str], watch: Callable[[], None] = lambda: No
     child = subprocess.Popen(command, env=dict(settings), stdout=subprocess.PIPE)
     peak = 0.0
     while child.poll() is None:
-        peak = max(peak, _peak_megabytes(child.pid))
+        peak = max(peak, peak_megabytes(child.pid))
         watch()
         time.sleep(LOOK)
     assert child.stdout is not None
@@ -43,7 +45,32 @@ def run_once(settings: Mapping[str, str], watch: Callable[[], None] = lambda: No
     return Run(told["sweeps"][0]["seconds"], peak)
 
 
-def _peak_megabytes(pid: int) -> float:
+@contextmanager
+def running_daemon(settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon, for as long as the block lasts."""
+    arq = [str(Path(sys.executable).with_name("arq")), "pipeline_engine.WorkerSettings"]
+    with subprocess.Popen(arq, env=dict(settings)) as daemon:
+        try:
+            yield daemon
+        finally:
+            daemon.terminate()
+
+
+def create_indexes(settings: Mapping[str, str]) -> None:
+    """As `indexes` does, before anything is measured."""
+    command = [sys.executable, "-m", "pipeline_engine", "indexes"]
+    subprocess.run(command, env=dict(settings), check=True, stdout=subprocess.DEVNULL)
+
+
+def wait_until(happened: Callable[[], object], timeout: float = 60, poll: float = POLL_SECONDS) -> None:
+    """Raises: AssertionError when it has not happened after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not happened():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(poll)
+
+
+def peak_megabytes(pid: int) -> float:
     """VmHWM: unlike `ru_maxrss`, it does not count what the parent used before the fork."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()

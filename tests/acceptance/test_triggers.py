@@ -22,6 +22,7 @@ from pipeline_engine.providers.claims import Identity
 from pipeline_engine.providers.tokens import ServiceTokens
 from tests.support.daemon import Daemon
 from tests.support.eventually import eventually
+from tests.support.leads import action, entered, entry, stage
 from tests.support.world import World
 
 SELDOM = "600"
@@ -32,7 +33,8 @@ SELDOM = "600"
 def hooks(environment: dict[str, str]) -> dict[str, str]:
     """An engine with a trigger API that looks by itself every ten minutes only."""
     port = str(free_ports(1)[0])
-    seldom = {"AUTOMATION_SWEEP_SECONDS": SELDOM, "IMPORT_SWEEP_SECONDS": SELDOM}
+    names = ("AUTOMATION_SWEEP_SECONDS", "IMPORT_SWEEP_SECONDS", "LEADS_SWEEP_SECONDS")
+    seldom = dict.fromkeys(names, SELDOM)
     return {**environment, **seldom, "QM_HOOKS": "true", "HTTP_ENABLED": "true", "HTTP_PORT": port}
 
 
@@ -70,18 +72,30 @@ def serving(settings: dict[str, str], folder: Path) -> Iterator[subprocess.Popen
     server.communicate()
 
 
+@pytest.mark.covers("LP-12")
+async def test_serve_hands_leads_to_daemons_elsewhere(world: World, hooks: dict[str, str], tmp_path: Path) -> None:
+    _, entry_id = entered(world, stage(world, action("note", note="x")))
+    with serving(hooks, tmp_path) as server:
+        await eventually(lambda: accepted(server, hooks, world, "leads"), "the trigger is accepted", timeout=30)
+        with Redis.from_url(hooks["REDIS_URL"]) as redis:
+            jobs = f"{hooks['REDIS_PREFIX']}leads.enter:jobs"
+            await eventually(lambda: redis.hlen(jobs) == 1, "the account's job waits for a daemon")
+        assert await post({**hooks, "APP_SECRET": "another secret of thirty-two bytes"}, world, "leads") == 401
+    assert entry(world, entry_id)["status"] == "entering"
+
+
+async def accepted(server: subprocess.Popen[bytes], hooks: dict[str, str], world: World, path: str) -> bool:
+    try:
+        return await post(hooks, world, path) == 202
+    except ClientError:
+        assert server.poll() is None, server.communicate()
+        return False
+
+
 async def test_serve_hands_it_to_daemons_elsewhere(world: World, hooks: dict[str, str], tmp_path: Path) -> None:
     import_id = world.submit("name\nAcme\n", {"name": "name"})
     with serving(hooks, tmp_path) as server:
-
-        async def accepted() -> bool:
-            try:
-                return await post(hooks, world, "deals/import") == 202
-            except ClientError:
-                assert server.poll() is None, server.communicate()
-                return False
-
-        await eventually(accepted, "the trigger is accepted", timeout=30)
+        await eventually(lambda: accepted(server, hooks, world, "deals/import"), "the trigger is accepted", timeout=30)
         with Redis.from_url(hooks["REDIS_URL"]) as redis:
 
             async def waits() -> bool:

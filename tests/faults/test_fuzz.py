@@ -1,6 +1,7 @@
 """Random mutations of valid documents of every system harm nobody but themselves.
 
-`FUZZ_SECONDS` and `FUZZ_SEED` change length and mutants; `FUZZ_ONLY=7,12` plants only the mutants with these numbers.
+`FUZZ_SECONDS` and `FUZZ_SEED` change length and mutants; `FUZZ_ONLY=7,12` plants only the mutants with these numbers,
+`FUZZ_KINDS=lead,reply of a lead` draws only such units (the numbers then mean other mutants).
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ async def test_mutants_harm_no_neighbour(
 ) -> None:
     seed = os.environ.get("FUZZ_SEED") or (secrets.token_hex(4) if "FUZZ_SECONDS" in os.environ else QUICK_SEED)
     only = [int(number) for number in os.environ.get("FUZZ_ONLY", "").split(",") if number]
+    kinds = [name for name in os.environ.get("FUZZ_KINDS", "").split(",") if name]
     daemon = Daemon({**environment, **SETTINGS}, tmp_path, "daemon")
     try:
-        await eventually(lambda: daemon.ready, "the daemon is up", 30, daemon)
+        await eventually(lambda: daemon.ready, "the daemon is up", 30 * load_factor(), daemon)
         async with open_app(settings.from_environment(environment)) as app:
-            report = await Fuzz(seed, world, app, daemon, only).run(float(os.environ.get("FUZZ_SECONDS", "10")))
+            report = await Fuzz(seed, world, app, daemon, only, kinds).run(float(os.environ.get("FUZZ_SECONDS", "10")))
     finally:
         daemon.kill()
     figure.append(str(report))

@@ -73,10 +73,10 @@ async def test_nothing_happens_while_a_lead_waits(world: World, app: EngineApp) 
 
     await work(app, world)
     assert statuses(world, entry_id) == ["pending", "waiting"]
-    await later(app, world, seconds=58)
+    await later(app, world, seconds=30)
     assert lead_of(world, id)["tags"] == []
 
-    await later(app, world, seconds=3)
+    await later(app, world, seconds=31)
     assert lead_of(world, id)["tags"] == ["late"]
 
 

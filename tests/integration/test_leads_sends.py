@@ -164,3 +164,36 @@ async def test_an_introduction_and_a_wait_for_its_answer(world: World, app: Engi
 
     assert (lead_of(world, one)["tags"], lead_of(world, other)["tags"]) == (["responded"], ["silent"])
     assert len(smtp.accepted) == 2
+
+
+@pytest.mark.covers("LP-05", "LP-X4")
+async def test_a_reply_that_was_handled_while_the_email_was_on_its_way_counts(
+    world: World, app: EngineApp, smtp: ScriptedSmtp
+) -> None:
+    wait = action("wait_for_response", channel="any", timeout_seconds=600)
+    id, _ = entered(world, mailing(world, wait, action("add_tag", tag="replied")))
+    await work(app, world, jobs=[run.run_enter], rounds=1)
+    smtp.seconds = 1.0
+    sending = asyncio.create_task(run.run_email(app, None, world.account))
+    await smtp.reached["MAIL"].wait()
+    reply(world, id)
+    await run.run_internal(app, None, world.account)
+    assert world.db["lead_responses"].count_documents({"handled_at": None}) == 0  # no run waited for it yet
+
+    await sending
+    await work(app, world)
+    assert lead_of(world, id)["tags"] == ["replied"]
+
+
+async def test_a_text_of_which_a_crash_left_no_answer_is_flagged(world: World, app: EngineApp) -> None:
+    _, entry_id = entered(world, stage(world, action("sms", message="Hi")))
+    await work(app, world, jobs=[run.run_enter], rounds=1)
+    record = {"channel": "sms", "state": "sending", "attempts": 1, "ambiguous": False, "history": []}
+    world.db["effects"].insert_one({"_id": f"lead:{entry_id}:1", "account_id": world.account, **record})
+    world.abandon("lead_stages", entry_id)
+
+    await work(app, world)
+
+    found = world.db["effects"].find_one({"_id": f"lead:{entry_id}:1"})
+    assert found
+    assert (found["state"], found["ambiguous"], entry(world, entry_id)["status"]) == ("unknown", True, "failed")

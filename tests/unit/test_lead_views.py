@@ -13,7 +13,8 @@ from pipeline_engine.domain.leads.control import LeadRun, opened_fields
 from pipeline_engine.domain.leads.explain import history_of
 from pipeline_engine.domain.leads.migration import Place
 from pipeline_engine.domain.leads.schedule import Position
-from pipeline_engine.domain.leads.sla import Delays, edges_with
+from pipeline_engine.domain.leads.sla import Delays
+from pipeline_engine.domain.leads.start_delays import bin_of, counts_of, edges_with
 
 NOW = datetime(2026, 1, 12, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -36,6 +37,20 @@ def test_shares_and_late_actions_are_read_from_the_bins() -> None:
     assert (delays.within(0.5), delays.within(0.95), delays.within(0.99), delays.within(1)) == (1, 30, 600, None)
     assert lead_views.sla_row(delays)[-3:] == ("1 s", "600 s", "900.0 s")
     assert len(lead_views.sla_row(delays)) == len(lead_views.sla_columns(delays.edges))
+
+
+def test_a_delay_counts_in_the_bin_that_ends_at_or_above_it() -> None:
+    edges = edges_with(120)
+    assert [bin_of(seconds, edges) for seconds in (0, 1, 1.001, 120, 600.5)] == [
+        "1000",
+        "1000",
+        "5000",
+        "120000",
+        "later",
+    ]
+    assert counts_of({"1000": 3, "120000": 2, "later": 1}, edges) == [3, 0, 0, 2, 0, 1]
+    # Counted while the aim was a minute: whether they were within two is not known, so they do not count as earlier.
+    assert counts_of({"60000": 4}, edges) == [0, 0, 0, 4, 0, 0]
 
 
 def test_of_several_entries_the_one_under_way_counts_and_else_the_newest() -> None:

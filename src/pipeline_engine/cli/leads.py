@@ -18,6 +18,7 @@ from pipeline_engine.domain.leads import control, migration, pause_control, sla
 from pipeline_engine.domain.leads.control import LeadRun
 from pipeline_engine.domain.leads.pause_control import Scope
 from pipeline_engine.domain.leads.schedule import Position, RunEnd
+from pipeline_engine.domain.leads.start_delays import edges_with
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.lead_repos import LeadRepos
@@ -166,7 +167,7 @@ def show_sla(
     aim = session.configured().leads_sla_seconds
     found = _ask(lambda app: sla.delays(app, period, account_id))
     screen = Screen()
-    screen.table(lead_views.sla_columns(sla.edges_with(aim)), map(lead_views.sla_row, found))
+    screen.table(lead_views.sla_columns(edges_with(aim)), map(lead_views.sla_row, found))
     total, late = sum(one.total for one in found), sum(one.later_than(aim) for one in found)
     screen.line(f"{total:,} actions in the last {since}; {late:,} of them began over {aim:g} s after they were due")
 

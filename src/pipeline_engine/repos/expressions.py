@@ -36,6 +36,14 @@ def account_key() -> Document:
     return {"$cond": [is_id, {"$toString": "$account_id"}, "malformed"]}
 
 
+def id_or_none(field: str) -> Document:
+    """The id in the field, as ObjectId or as a text of 24 lower-case hex digits; null where it holds anything else, so
+    that it can be grouped by however large that is."""
+    hex_digits = {"$regexMatch": {"input": field, "regex": "^[0-9a-f]{24}$"}}
+    is_text = {"$cond": [{"$eq": [{"$type": field}, "string"]}, hex_digits, False]}
+    return {"$cond": [{"$or": [{"$eq": [{"$type": field}, "objectId"]}, is_text]}, field, None]}
+
+
 def fields_or_missing(field: str) -> Document:
     """The object in the field; missing where it holds none, so that fields can be set below it. A database reference
     counts as none, because pymongo does not return it as an object."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -66,44 +65,8 @@ class LeadRecords:
         group = {"$group": {"_id": place, "leads": {"$sum": 1}, "first": {"$first": "$_id"}}}
         return await self._all("lead_stages").aggregate(query, group, {"$sort": {"_id.sequence": 1}})
 
-    async def delays(self, since: datetime, edges: Sequence[float], account_id: ObjectId | None) -> list[Document]:
-        """{account_id, type, counts, total, longest}: how many actions that began since then began how late.
-
-        `counts` has one number for each edge (seconds; up to it) and one for what was later."""
-        query = {"performed_at": {"$gte": since}, "started_at": {"$type": "date"}, "perform_at": {"$type": "date"}}
-        # With the accounts named, the query reads the index from `since` on, not all that was ever done.
-        mine = {"account_id": either(account_id) if account_id else {"$in": await self._acting_accounts()}}
-        # A reply ends a wait before its time-out, and an action that failed is due later again: neither is late.
-        late = {"$max": [0, {"$divide": [{"$subtract": ["$started_at", "$perform_at"]}, 1000]}]}
-        lows = (None, *edges)
-        bins = {
-            f"c{n}": {"$sum": {"$cond": [_between(low, high), 1, 0]}}
-            for n, (low, high) in enumerate(zip(lows, (*edges, None), strict=True))
-        }
-        by = {"account_id": "$account_id", "type": "$type"}
-        total = {"total": {"$sum": 1}, "longest": {"$max": "$late"}}
-        stages = ({"$set": {"late": late}}, {"$group": {"_id": by, **total, **bins}}, {"$sort": {"total": -1}})
-        found = await self._all("lead_stage_actions").aggregate({**mine, **query}, *stages)
-        counts = [[one[f"c{n}"] for n in range(len(edges) + 1)] for one in found]
-        return [
-            {**one["_id"], "counts": some, "total": one["total"], "longest": one["longest"]}
-            for one, some in zip(found, counts, strict=True)
-        ]
-
-    async def _acting_accounts(self) -> list[Any]:
-        """Every account of which an action was copied; one step in the index for each."""
-        order = {"$sort": {"account_id": 1, "performed_at": 1}}
-        group = {"$group": {"_id": "$account_id", "first": {"$first": "$account_id"}}}
-        return [one["_id"] for one in await self._all("lead_stage_actions").aggregate({}, order, group)]
-
     def _all(self, collection: str) -> Collection:
         return self._store.collection(collection).everywhere
-
-
-def _between(low: float | None, high: float | None) -> Document:
-    above = [{"$gt": ["$late", low]}] if low is not None else []
-    below = [{"$lte": ["$late", high]}] if high is not None else []
-    return {"$and": [*above, *below]}
 
 
 def _forms(id: Any) -> Any:

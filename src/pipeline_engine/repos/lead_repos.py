@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.crm_events import CRM_EVENTS
 from pipeline_engine.repos.derived_documents import DerivedDocuments
+from pipeline_engine.repos.due_leads import DueLeads
+from pipeline_engine.repos.lead_delays import LEAD_DELAYS, LeadDelays
 from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS, LEAD_EXIT_MARKS, LeadExits
 from pipeline_engine.repos.lead_pauses import PIPELINES, LeadPauses
 from pipeline_engine.repos.lead_records import LeadRecords
@@ -29,6 +31,7 @@ LEAD_COLLECTIONS: tuple[CollectionSpec, ...] = (
     LEAD_RESPONSES,
     TASKS,
     LEAD_EXIT_MARKS,
+    LEAD_DELAYS,
     ACTIVITIES,
     CALENDAR_EVENTS,
     SUPPRESSIONS,
@@ -43,25 +46,30 @@ class LeadRepos:
     """Leads, the runs that they are in, and what ends their waits and runs."""
 
     lead_stages: LeadStages
+    due_leads: DueLeads
     lead_stage_actions: LeadStageActions
     leads: Leads
     lead_responses: LeadResponses
     lead_tasks: Tasks
     lead_pauses: LeadPauses
     lead_exits: LeadExits
+    lead_delays: LeadDelays
     lead_records: LeadRecords
     written_for_leads: Callable[[str], DerivedDocuments]
 
     @classmethod
     def open(cls, store: Store) -> LeadRepos:
+        stages = LeadStages(store)
         return cls(
-            lead_stages=LeadStages(store),
+            lead_stages=stages,
+            due_leads=DueLeads(store, stages),
             lead_stage_actions=LeadStageActions(store),
             leads=Leads(store),
             lead_responses=LeadResponses(store),
             lead_tasks=Tasks(store),
             lead_pauses=LeadPauses(store),
             lead_exits=LeadExits(store),
+            lead_delays=LeadDelays(store),
             lead_records=LeadRecords(store),
             written_for_leads=lambda collection: DerivedDocuments(store, collection, ORIGIN),
         )

@@ -12,8 +12,11 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED, became
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
+from pipeline_engine.repos.expressions import id_or_none
 from pipeline_engine.repos.store import Store
 
+BY_ACCOUNT: Document = {"$group": {"_id": id_or_none("$account_id")}}
+STRANGE_ACCOUNT: Document = {"$expr": {"$eq": [id_or_none("$account_id"), None]}}
 LEAD_RESPONSES = CollectionSpec(
     "lead_responses",
     indexes=(index("handled_at", "account_id"), index("account_id", "lead_id", "received_at")),
@@ -34,9 +37,13 @@ class LeadResponses:
         self._all = self._own.everywhere
 
     async def waiting_accounts(self) -> list[Any]:
-        """The accounts with responses that are not handled."""
-        found = await self._all.aggregate({"handled_at": None}, {"$group": {"_id": "$account_id"}})
+        """The accounts with responses that are not handled; None for what is no id."""
+        found = await self._all.aggregate({"handled_at": None}, BY_ACCOUNT)
         return [one["_id"] for one in found]
+
+    async def pass_over_strange(self, now: datetime) -> None:
+        """Take responses whose account is no id out of the sweep's sight: they belong to no lead."""
+        await self._all.update_many({"handled_at": None, **STRANGE_ACCOUNT}, {"$set": {"handled_at": now}})
 
     async def unhandled(self, account_id: ObjectId, limit: int) -> list[Document]:
         """The account's responses that are not handled, in the order in which they came."""
@@ -55,6 +62,13 @@ class LeadResponses:
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "handled_at": None}
         await self._own.update_many(query, {"$set": {"handled_at": now}})
 
+    async def reopen(self, account_id: ObjectId, leads: Sequence[Any], since: datetime) -> None:
+        """Bring responses of these leads that were handled since then back into the sweep's sight: they were handled
+        while no run waited for them, and one waits now."""
+        forms = [form for id in leads for form in {id, str(id)} | ({ObjectId(id)} if ObjectId.is_valid(id) else set())]
+        query = {"account_id": either(account_id), "lead_id": {"$in": forms}, "handled_at": {"$gte": since}}
+        await self._own.update_many(query, {"$unset": {"handled_at": ""}})
+
 
 class Tasks:
     """Tasks that actions of lead stages created."""
@@ -68,9 +82,14 @@ class Tasks:
         return {one["_id"] for one in await self._own.find(query, projection=["_id"])}
 
     async def waiting_accounts(self) -> list[Any]:
-        """The accounts with tasks that are done and of which the engine has not taken notice."""
-        found = await self._own.everywhere.aggregate(self._unhandled, {"$group": {"_id": "$account_id"}})
+        """The accounts with tasks that are done and of which the engine has not taken notice; None for what is no
+        id."""
+        found = await self._own.everywhere.aggregate(self._unhandled, BY_ACCOUNT)
         return [one["_id"] for one in found]
+
+    async def pass_over_strange(self, now: datetime) -> None:
+        """Take tasks whose account is no id out of the sweep's sight."""
+        await self._own.everywhere.update_many({**self._unhandled, **STRANGE_ACCOUNT}, {"$set": {"handled_at": now}})
 
     async def unhandled(self, account_id: ObjectId, limit: int) -> list[Document]:
         """The account's tasks that are done and of which the engine has not taken notice."""

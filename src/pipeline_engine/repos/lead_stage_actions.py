@@ -22,10 +22,7 @@ OPEN_ROWS = ("waiting", "pending", "running", "waiting_response", "waiting_task"
 
 LEAD_STAGE_ACTIONS = CollectionSpec(
     "lead_stage_actions",
-    indexes=(
-        index("lead_stage_id", "sequence_number", unique=True),
-        index("account_id", "performed_at"),
-    ),
+    indexes=(index("lead_stage_id", "sequence_number", unique=True),),
 )
 PIPELINE_STAGE_ACTIONS = CollectionSpec("pipeline_stage_actions", indexes=(index("account_id", "stage_id"),))
 

@@ -33,6 +33,8 @@ from pipeline_engine.repos.store import Store
 OPEN = ("entering", "active")
 """The states of an entry whose run has not ended."""
 HOUR_SECONDS = 3600
+USUAL_IDS = (ObjectId, str, int)
+"""Types of `_id` by which entries are looked up in a batch."""
 ENTRY_ORDER = [("moves", DESCENDING), ("entered_at", ASCENDING)]
 """Leads that a move brings hold a place already, so they go first; then the order of entry."""
 
@@ -76,30 +78,6 @@ class LeadStages(Leased):
     def claim_changes(self) -> Document:
         attempts = {"$add": [whole("$attempts"), {"$cond": [LEASE_EXPIRED, 0, 1]}]}
         return {"claim_id": None, "claimed_at": "$$NOW", "attempts": attempts}
-
-    async def due_accounts(self, until: datetime) -> list[Document]:
-        """{account_id, lane, first due time} of every account with entries due by `until`; lane None: they enter."""
-        accounts = {"account_id": "$account_id", "lane": "$current_lane"}
-        group = {"$group": {"_id": accounts, "first": {"$min": "$perform_at"}}}
-        available = await self.available()
-        active = {"status": "active", "perform_at": {"$lte": until}, **available}
-        due = [{**one["_id"], "first": one["first"]} for one in await self._all.aggregate(active, group)]
-        entering = {"$group": {"_id": {"account_id": "$account_id"}}}
-        waiting = await self._all.aggregate({"status": "entering", **available}, entering)
-        return due + [{**one["_id"], "lane": None} for one in waiting]
-
-    async def abandoned_accounts(self) -> list[Any]:
-        """The accounts of entries whose holder has died, whatever their state."""
-        query = {"lease_owner": {"$gt": ""}, **self.unclaimed, **await self.available()}
-        found = await self._all.aggregate(query, {"$group": {"_id": "$account_id"}})
-        return [one["_id"] for one in found]
-
-    async def find_due(self, until: datetime, limit: int) -> list[Document]:
-        """Entries of all accounts that are due by `until`, the longest due first: `run-once` counts them."""
-        due = {"$or": [{"status": "active", "perform_at": {"$lte": until}}, {"status": "entering"}]}
-        fields = ["account_id", "status", "current_lane"]
-        query = {"$and": [due, await self.available()]}
-        return await self._all.find(query, limit=limit, sort=[("perform_at", 1)], projection=fields)
 
     async def next_due_at(self, account_id: ObjectId, lane: str, where: Document) -> datetime | None:
         """When the next action of the lane that no run holds is due; None without one."""
@@ -145,8 +123,13 @@ class LeadStages(Leased):
         """Claim up to `limit` free entries that match, in three round trips; they are returned as they are now."""
         query = {"account_id": either(account_id), **query}
         free = {**query, "$and": [self.unclaimed, await self.available()]}
-        found = await self._own.find(free, limit=limit, sort=sort, projection=["_id"])
-        return await self._take(account_id, [one["_id"] for one in found], {"$and": [query, self.unclaimed]}, {})
+        ids = [one["_id"] for one in await self._own.find(free, limit=limit, sort=sort, projection=["_id"])]
+        for id in ids:
+            if not isinstance(id, USUAL_IDS):
+                await self.set_aside(
+                    id, f"_id is of the type {type(id).__name__}: insert the document under an ObjectId"
+                )
+        return await self._take(account_id, ids, {"$and": [query, self.unclaimed]}, {})
 
     async def seize(self, account_id: ObjectId, query: Document, values: Document) -> list[Document]:
         """Claim the entries that match though another run may hold them, and set values; what that run does with them
@@ -158,6 +141,7 @@ class LeadStages(Leased):
     async def _take(
         self, account_id: ObjectId, ids: Sequence[Any], query: Document, values: Document
     ) -> list[Document]:
+        ids = [id for id in ids if isinstance(id, USUAL_IDS)]
         if not ids:
             return []
         claim_id = ObjectId()
@@ -177,11 +161,18 @@ class LeadStages(Leased):
         return await self._own.update_many(mine, {"$set": values, "$currentDate": {"updatedAt": True}})
 
     async def release_many(
-        self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any], *, unworked: bool = False
+        self,
+        account_id: ObjectId,
+        claim_id: Any,
+        ids: Sequence[Any],
+        values: Document | None = None,
+        *,
+        crashes: int | None = 0,
     ) -> None:
-        """Release those of the entries that this claim still holds. `unworked`: their crashes still count."""
-        values = {**RELEASED, "claim_id": None} | ({} if unworked else {"crashes": 0})
-        await self.change_many(account_id, claim_id, ids, values)
+        """Set values on those of the entries that this claim still holds, and release them. `crashes`: what counts from
+        now on; None: as before."""
+        counted = {} if crashes is None else {"crashes": crashes}
+        await self.change_many(account_id, claim_id, ids, {**(values or {}), **RELEASED, "claim_id": None, **counted})
 
     async def still_held(self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any]) -> set[Any]:
         """Those of the entries that this claim still holds."""

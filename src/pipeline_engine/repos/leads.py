@@ -43,23 +43,20 @@ class Leads:
         """As `brief`, with every field, for templates."""
         return {str(one["_id"]): one for one in await self._own.find(self._query(account_id, ids))}
 
-    async def set_stage(self, account_id: ObjectId, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Write into each lead the stage that it is in now, and the entry that runs."""
+    async def set_stage(self, account_id: ObjectId, entries: Sequence[tuple[Any, Mapping[str, Any]]]) -> None:
+        """Write into each lead the stage that it is in now, and the entry that runs: pairs of a lead's `_id`, as it is
+        stored, and its entry."""
         now, seen = {"$currentDate": {"updatedAt": True}}, {"exit_seen": ""}
         writes = [
             UpdateOne(
-                {
-                    "_id": {"$in": list(_forms(one["lead_id"]))},
-                    "account_id": either(account_id),
-                    "lead_stage_id": {"$ne": one["_id"]},
-                },
+                {"_id": {"$eq": lead_id}, "account_id": either(account_id), "lead_stage_id": {"$ne": one["_id"]}},
                 {
                     "$set": {"stage_id": one["stage_id"], "lead_stage_id": one["_id"], "engine_sequence": None},
                     "$unset": seen,
                     **now,
                 },
             )
-            for one in entries
+            for lead_id, one in entries
         ]
         if writes:
             await self._own.bulk(writes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from bson import ObjectId
@@ -94,9 +94,8 @@ def test_sla_shows_how_late_actions_began(engine: CommandLine, world: World) -> 
     for _ in range(3):
         entered(world, here)
     engine("run-once", "leads.actions")
-    now = datetime.now(UTC)
-    late = {"perform_at": now - timedelta(seconds=500), "started_at": now - timedelta(seconds=300)}
-    world.db["lead_stage_actions"].update_one({"type": "add_tag"}, {"$set": late})
+    late = {"$inc": {"bins.1000": -1, "bins.600000": 1}, "$set": {"longest": 200.0}}
+    assert world.db["lead_delays"].update_one({"type": "add_tag"}, late).modified_count == 1
 
     shown = engine("leads", "sla", "--since", "1h").stdout
     assert "6 actions in the last 1h; 1 of them began over 120 s after they were due" in shown

@@ -5,7 +5,7 @@ Read from the change stream after the fact, so nothing that happened while serve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,16 +35,18 @@ class Change:
     collection: str
     id: Any
     fields: Document
+    at: datetime | None = None
+    """When the server committed it, by its clock."""
 
     @property
     def state(self) -> str | None:
         return self.fields.get(STATE.get(self.collection, ""))
 
 
-def changes(db: Database[Document], since: Timestamp) -> list[Change]:
-    """All changes of the leased collections from `since` (a cluster time) until now."""
+def changes(db: Database[Document], since: Timestamp, collections: Sequence[str] = LEASED) -> list[Change]:
+    """All changes of these collections from `since` (a cluster time) until now."""
     mark = db[MARKS].insert_one({}).inserted_id
-    wanted = [{"$match": {"ns.coll": {"$in": [*LEASED, MARKS]}}}]
+    wanted = [{"$match": {"ns.coll": {"$in": [*collections, MARKS]}}}]
     found: list[Change] = []
     with db.watch(wanted, start_at_operation_time=since) as stream:
         for event in stream:
@@ -59,7 +61,7 @@ def changes(db: Database[Document], since: Timestamp) -> list[Change]:
 
 def _change(event: Document) -> Change:
     fields = event.get("fullDocument") or event["updateDescription"]["updatedFields"]
-    return Change(event["ns"]["coll"], event["documentKey"]["_id"], fields)
+    return Change(event["ns"]["coll"], event["documentKey"]["_id"], fields, event.get("wallTime"))
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from tests.support.drills.history import Change, History, changes
+from tests.support.drills.history import LEASED, Change, History, changes
 from tests.support.world import Document, s3_client
 
 
@@ -38,9 +38,9 @@ class Observer:
         assert found is not None, f"{collection} has no {id}"
         return found
 
-    def changes(self) -> list[Change]:
-        """All changes of leased documents so far."""
-        return changes(self.db, self._since)
+    def changes(self, *collections: str) -> list[Change]:
+        """All changes of these collections so far; without any, of those that units are leased in."""
+        return changes(self.db, self._since, collections or LEASED)
 
     def longest_orphaned(self) -> timedelta:
         """How long at most a lease had run out before another holder took over."""

@@ -29,12 +29,21 @@ class Judge:
         for mutant in mutants:
             by_row.setdefault(mutant.row.name, []).append(mutant)
         still = [one for some in by_row.values() for one in self._open_of_row(some[0].row, some)]
-        return [one for one in mutants if one in still or str(one.id) in found]
+        return [one for one in mutants if one in still or self._is_found(one, found)]
+
+    def _is_found(self, mutant: Mutant, found: set[str]) -> bool:
+        """Systems find units, or accounts with units."""
+        return bool({str(mutant.id), str(mutant.account)} & found) and not self._may_wait(mutant)
+
+    def _may_wait(self, mutant: Mutant) -> bool:
+        """Whether the contract lets the unit stay open."""
+        query = mutant.row.waits_for
+        return query is not None and self._db["_accounts"].count_documents({"_id": mutant.account, **query}) > 0
 
     def _open_of_row(self, row: Row, mutants: Sequence[Mutant]) -> list[Mutant]:
         query = {"$and": [{"_id": {"$in": [one.id for one in mutants]}}, row.is_open]}
         ids = [repr(one["_id"]) for one in self._db[row.collection].find(query, projection=["_id"])]
-        return [one for one in mutants if repr(one.id) in ids and not self._set_aside(one)]
+        return [one for one in mutants if repr(one.id) in ids and not self._set_aside(one) and not self._may_wait(one)]
 
     def _set_aside(self, mutant: Mutant) -> bool:
         entry = {"collection": mutant.row.collection, "document_id": {"$eq": mutant.id}}

@@ -11,6 +11,7 @@ from typing import Any
 from bson import ObjectId
 
 from tests.support.funnels import Original, new_clone
+from tests.support.fuzz.lead_rows import lead_entering, lead_reply, lead_under_way
 from tests.support.world import World
 
 Document = dict[str, Any]
@@ -39,6 +40,8 @@ class Row:
     """{collection: fields that only the engine writes}, besides those that the collection's spec declares."""
     counts: Sequence[str] = ("token", "attempts", "crashes")
     """What grows with every try."""
+    waits_for: Document | None = None
+    """A filter for accounts whose units may stay open: the contract lets them wait."""
 
 
 def _import(world: World, rng: Random) -> ObjectId:
@@ -116,6 +119,23 @@ CLONE = Row(
     own={"funnels": ("clone.planned", "clone.cancel_requested", "clone_failed", "flag_seen_at")},
     counts=("token", "clone.attempts", "clone.failures", "clone.crashes", "clone.generation"),
 )
+INACTIVE: Document = {"active": False}
+LEAD_FIELDS = ("status", "perform_at", "claim_id", "reason", "opened_at", "moved_from", "repeats", "left_at")
+LEAD_ENDS: Document = {
+    # An action may be due in a thousand years: it is not open until then.
+    "is_open": {
+        "$or": [
+            {"status": "entering"},
+            {"status": "active", "perform_at": {"$not": {"$gt": datetime.now(UTC) + timedelta(hours=1)}}},
+        ]
+    },
+    "failed": {"status": "failed"},
+    "reasons": ("reason",),
+    "own": {"lead_stages": LEAD_FIELDS, "leads": ("lead_stage_id", "engine_sequence", "exit_seen")},
+    "counts": ("token", "attempts", "crashes", "moves"),
+    "waits_for": INACTIVE,
+}
+LEAD = Row("lead", "lead_stages", lead_entering, **LEAD_ENDS)
 ROWS: tuple[Row, ...] = (
     Row("import", "queues", _import, is_open=IMPORT_OPEN, failed={"status": "failed"}, reasons=("error",)),
     Row(
@@ -152,5 +172,18 @@ ROWS: tuple[Row, ...] = (
         reasons=(),
         own={"outbox": ("attempts", "next_at", "state", "expires_at")},
         counts=("attempts",),
+    ),
+    LEAD,
+    Row("lead under way", "lead_stages", lead_under_way, **LEAD_ENDS),
+    Row(
+        "reply of a lead",
+        "lead_responses",
+        lead_reply,
+        is_open={"handled_at": None},
+        failed={},
+        reasons=(),
+        own={"lead_stages": LEAD_FIELDS, "lead_responses": ("handled_at",)},
+        counts=(),
+        waits_for=INACTIVE,
     ),
 )

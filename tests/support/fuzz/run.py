@@ -32,6 +32,8 @@ SETTINGS = {
     "FUNNEL_SWEEP_SECONDS": "2",
     "CLONE_RETRY_SECONDS": "0.5",
     "IMPORT_RETRY_SECONDS": "0.5",
+    "LEADS_SWEEP_SECONDS": "2",
+    "LEADS_RETRY_SECONDS": "0.5",
 }
 """The usual leases; a unit that fails is tried for the last time soon."""
 OPEN_AT_ONCE = 16
@@ -80,9 +82,12 @@ class Report:
 class Fuzz:
     """One run. The mutants are those of `seed`, or of it only those with the given numbers."""
 
-    def __init__(self, seed: str, world: World, app: App, daemon: Daemon, only: Sequence[int] = ()) -> None:
+    def __init__(
+        self, seed: str, world: World, app: App, daemon: Daemon, only: Sequence[int] = (), kinds: Sequence[str] = ()
+    ) -> None:
         self.report = Report(seed)
         self._world, self._daemon, self._only = world, daemon, list(only)
+        self._rows = [row for row in ROWS if not kinds or row.name in kinds]
         self._judge = Judge(world.db, app)
         self._neighbours = Neighbours(world)
         self._own = {spec.name: list(spec.own) for spec in workers.collections(app.settings)}
@@ -137,7 +142,7 @@ class Fuzz:
     def _plant(self) -> None:
         number = self._only[self._number] if self._only else self._number
         self._number += 1
-        mutant = draw(number, ROWS, self.report.seed, self._world.upload, self._own)
+        mutant = draw(number, self._rows, self.report.seed, self._world.upload, self._own)
         try:
             for collection, document in mutant.entries:
                 self._world.db[collection].insert_one(document)

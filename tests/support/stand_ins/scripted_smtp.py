@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -28,9 +29,14 @@ class ScriptedSmtp:
         """What came between DATA and the final dot, untouched."""
         self.accepted: list[bytes] = []
         """Those of them that it took, whether it said so or not."""
+        self.seconds = 0.0
+        """How long it takes before it takes a message."""
+        self.times: list[tuple[datetime, datetime]] = []
+        """Of each of the accepted: when its MAIL came, and when it was taken."""
         self.open = self.most_open = self.connections = 0
         self.reached: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         """{step: set once it was reached}."""
+        self._begun: dict[asyncio.StreamWriter, datetime] = {}
         self._closing = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,6 +67,7 @@ class ScriptedSmtp:
             pass
         finally:
             self.open -= 1
+            self._begun.pop(writer, None)
             writer.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,8 +87,13 @@ class ScriptedSmtp:
         self.steps.append(step)
         self.reached[step].set()
         answer = self.script[step].popleft() if self.script[step] else USUAL.get(step, "250 fine")
+        if step == "MAIL":
+            self._begun[writer] = datetime.now(UTC)
         if step == "." and not answer.startswith(("4", "5")):
-            self.accepted.append(self.messages[-1])  # ours: nothing was awaited since it came
+            message = self.messages[-1]  # ours: nothing was awaited since it came
+            await asyncio.sleep(self.seconds)
+            self.accepted.append(message)
+            self.times.append((self._begun[writer], datetime.now(UTC)))
         if answer == HANG:
             await self._closing.wait()
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,6 +44,7 @@ class Call:
     key: str | None
     headers: dict[str, str]
     content: Document
+    came_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class StandIn:
@@ -52,6 +54,8 @@ class StandIn:
         self.url = ""
         self.calls: list[Call] = []
         self.next: deque[Misdeed] = deque()
+        self.seconds = 0.0
+        """How long it takes before it does anything."""
         self.arrival = asyncio.Event()
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -90,6 +94,8 @@ class StandIn:
         misdeed = self.next.popleft() if self.next else None
         if isinstance(misdeed, Say):
             return web.json_response(misdeed.body, status=misdeed.status, headers=misdeed.headers)
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
         answer = self.do(call)
         if isinstance(misdeed, Hang):
             await self._closing.wait()

@@ -6,6 +6,7 @@ import base64
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -30,6 +31,8 @@ class Twilio(StandIn):
     def __init__(self) -> None:
         super().__init__()
         self.messages: list[Message] = []
+        self.times: list[tuple[datetime, datetime]] = []
+        """Of each of the messages: when the call came, and when it was done."""
 
     def environment(self) -> dict[str, str]:
         names = {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": TOKEN, "TWILIO_FROM": FROM}
@@ -49,6 +52,7 @@ class Twilio(StandIn):
             return _refused(400, 21211, f"Invalid 'To' Phone Number: {call.content.get('To')}")
         if not call.content.get("Body"):
             return _refused(400, 21602, "Message body is required.")
+        self.times.append((call.came_at, datetime.now(UTC)))
         message = Message(f"SM{secrets.token_hex(16)}", call.content["To"], call.content["Body"], call.key)
         self.messages.append(message)
         return web.json_response({"sid": message.sid, "status": "queued"}, status=201)

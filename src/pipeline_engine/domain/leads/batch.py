@@ -11,13 +11,14 @@ from pipeline_engine import logs
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.leads.actions.table import ACTIONS
 from pipeline_engine.domain.leads.config import read_config
-from pipeline_engine.domain.leads.crashes import apart, crashed_too_often
+from pipeline_engine.domain.leads.crashes import apart, crashed_too_often, setting_faults_aside
 from pipeline_engine.domain.leads.limits import within
 from pipeline_engine.domain.leads.repair import follow_truth
 from pipeline_engine.domain.leads.send_to_leads import retried
 from pipeline_engine.domain.leads.settle import settle
 from pipeline_engine.domain.leads.work import Document, Entry, Result, Results, Slice, Stay, failed
 from pipeline_engine.errors import LeaseLost, Permanent, RateLimited
+from pipeline_engine.ids import object_id
 from pipeline_engine.lanes.classify_error import brief, expected, where
 from pipeline_engine.repos.client import is_away
 from pipeline_engine.repos.lead_stages import LEAD_STAGES
@@ -33,18 +34,20 @@ async def work_off(slice: Slice, claimed: Sequence[Document]) -> None:
     with ExitStack() as held:
         for document in claimed:
             held.enter_context(slice.app.heartbeat.holding(LEAD_STAGES, document["_id"]))
-        entries = await _load(slice, await apart(slice, claimed))
-        while entries:
-            if not slice.app.heartbeat.trusted:
-                raise LeaseLost("the lease may have run out")
-            entries = await _step(slice, entries)
+        worked = await apart(slice, claimed)
+        async with setting_faults_aside(slice, worked):
+            entries = await _load(slice, worked)
+            while entries:
+                if not slice.app.heartbeat.trusted:
+                    raise LeaseLost("the lease may have run out")
+                entries = await _step(slice, entries)
 
 
 async def _load(slice: Slice, claimed: Sequence[Document]) -> list[Entry]:
     """The entries with rows and leads. Those that cannot be worked off are ended."""
     repos, account = slice.app.repos, slice.account_id
     rows = await repos.lead_stage_actions.of_many(account, [one["_id"] for one in claimed])
-    leads = await repos.leads.brief(account, [one.get("lead_id") for one in claimed])
+    leads = await repos.leads.brief(account, [id for one in claimed if (id := object_id(one.get("lead_id")))])
     now = slice.app.clock.now()
     dated = [{**one, "perform_at": usable_date(one.get("perform_at")) or now} for one in claimed]
     entries = [Entry(one, rows[one["_id"]], leads.get(str(one.get("lead_id")), {})) for one in dated]

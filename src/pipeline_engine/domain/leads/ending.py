@@ -11,6 +11,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.leads.jobs import ENTER, wake
 from pipeline_engine.domain.leads.schedule import RunEnd
+from pipeline_engine.ids import object_id
 from pipeline_engine.repos.lead_repos import LeadRepos
 from pipeline_engine.repos.lead_stages import OPEN
 
@@ -42,13 +43,15 @@ async def close_rows(app: App[LeadRepos], account_id: ObjectId, entries: Sequenc
 
 async def exit_runs(app: App[LeadRepos], account_id: ObjectId, leads: Sequence[Any], exit: str) -> int:
     """End the runs of these leads whose stage lets this exit end them; `lost` always does. Returns how many."""
-    both = [
-        form for lead in leads for form in {lead, str(lead), *([ObjectId(lead)] if ObjectId.is_valid(lead) else [])}
-    ]
-    found = await app.repos.lead_stages.find_open(account_id, both, "stage_id")
-    stages = await app.repos.lead_pauses.stages(account_id, [one["stage_id"] for one in found])
-    ids = [one["_id"] for one in found if ends_run(stages.get(str(one["stage_id"]), {}), exit)]
+    both = [form for lead in leads if (id := object_id(lead)) for form in (id, str(id))]
+    found = await app.repos.lead_stages.find_open(account_id, both, "stage_id") if both else []
+    stages = await app.repos.lead_pauses.stages(account_id, [id for one in found if (id := object_id(_stage(one)))])
+    ids = [one["_id"] for one in found if ends_run(stages.get(str(_stage(one)), {}), exit)]
     return await end_runs(app, account_id, ids, RunEnd("cancelled", REASONS.get(exit, exit))) if ids else 0
+
+
+def _stage(entry: Mapping[str, Any]) -> object:
+    return entry.get("stage_id")
 
 
 def ends_run(stage: Mapping[str, Any], exit: str) -> bool:

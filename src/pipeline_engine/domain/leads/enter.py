@@ -12,9 +12,10 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.clock import usable_date
-from pipeline_engine.domain.leads.crashes import apart, crashed_too_often
+from pipeline_engine.domain.leads.crashes import apart, crashed_too_often, setting_faults_aside
 from pipeline_engine.domain.leads.ending import close_rows
 from pipeline_engine.domain.leads.jobs import ACTING
+from pipeline_engine.domain.leads.repair import close_at_end
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, opened
 from pipeline_engine.domain.leads.work import Slice
 from pipeline_engine.ids import either, object_id
@@ -32,16 +33,17 @@ async def let_in(slice: Slice, claimed: Sequence[Document]) -> None:
     with ExitStack() as held:
         for entry in claimed:
             held.enter_context(slice.app.heartbeat.holding(LEAD_STAGES, entry["_id"]))
-        newest = {str(entry["lead_id"]): entry for entry in await _readable(slice, claimed)}
-        entering = list(newest.values())
-        if entering:
-            await _close_others(slice, entering)
-            await _let_in(slice, entering)
+        worked = await apart(slice, claimed)
+        async with setting_faults_aside(slice, worked):
+            newest = {str(entry["lead_id"]): entry for entry in await _readable(slice, worked)}
+            entering = list(newest.values())
+            if entering:
+                await _close_others(slice, entering)
+                await _let_in(slice, entering)
 
 
-async def _readable(slice: Slice, claimed: Sequence[Document]) -> list[Document]:
+async def _readable(slice: Slice, entries: Sequence[Document]) -> list[Document]:
     """The claimed entries, without those that cannot be let in, which are ended."""
-    entries = await apart(slice, claimed)
     faults = {one["_id"]: fault for one in entries if (fault := _fault(one))}
     for one in entries:
         if one["_id"] in faults:
@@ -70,6 +72,9 @@ async def _close_others(slice: Slice, entering: Sequence[Document]) -> None:
     for end, ids in ends.items():
         query = {"_id": {"$in": ids}, "status": {"$in": list(OPEN)}}
         seized = await stages.seize(slice.account_id, query, end.document(slice.app.clock.now()))
+        for one in seized:
+            if by_lead[str(one["lead_id"])].get("moved_from") == one["_id"]:
+                await close_at_end(slice, one)  # the process that performed the move died before it said so
         await close_rows(slice.app, slice.account_id, seized)
 
 
@@ -86,7 +91,7 @@ def _order(entry: Document) -> tuple[float, str]:
 def _end(one: Document, entry: Document) -> RunEnd:
     if entry.get("moved_from") == one["_id"]:
         return RunEnd("left", f"moved to stage {entry['stage_id']}")
-    if str(one["stage_id"]) == str(entry["stage_id"]):
+    if str(one.get("stage_id")) == str(entry["stage_id"]):
         return RunEnd("cancelled", "the lead entered this stage again")
     return RunEnd("left", f"the lead entered stage {entry['stage_id']}")
 
@@ -108,7 +113,8 @@ async def _let_in(slice: Slice, entering: Sequence[Document]) -> None:
             rows += own
         targets[target].append(entry)
     await repos.lead_stage_actions.insert(rows)
-    await repos.leads.set_stage(account, [one for one in entering if str(one["lead_id"]) in leads])
+    known = [(lead["_id"], one) for one in entering if (lead := leads.get(str(one["lead_id"])))]
+    await repos.leads.set_stage(account, known)
     for target, entries in targets.items():
         await _store(slice, target, entries, now)
 
@@ -146,10 +152,13 @@ def _whole(given: object) -> int | None:
 async def _store(slice: Slice, target: Position | RunEnd, entries: Sequence[Document], now: datetime) -> None:
     stages, ids = slice.app.repos.lead_stages, [entry["_id"] for entry in entries]
     claim_id = entries[0]["claim_id"]
+    # Rows and leads are written before, so this one write both stores and releases.
     if isinstance(target, RunEnd):
-        await stages.change_many(slice.account_id, claim_id, ids, target.document(now))
+        await stages.release_many(slice.account_id, claim_id, ids, target.document(now))
     else:
         values = {**target.document(), "opened_at": now, "started_at": None, "response_since": now}
-        await stages.change_many(slice.account_id, claim_id, ids, values)
+        await stages.release_many(slice.account_id, claim_id, ids, values)
+        if target.current_status == "waiting_response":
+            leads = [entry["lead_id"] for entry in entries]
+            await slice.app.repos.lead_responses.reopen(slice.account_id, leads, now)
         slice.wakes.add(ACTING[target.lane])
-    await stages.release_many(slice.account_id, claim_id, ids)

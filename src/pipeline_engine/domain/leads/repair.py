@@ -41,13 +41,14 @@ async def close_ended(slice: Slice, limit: int) -> int:
     repos, account = slice.app.repos, slice.account_id
     ended = await repos.lead_stages.claim_abandoned(account, limit)
     for entry in ended:
-        await _close(slice, entry)
+        await close_at_end(slice, entry)
     if ended:
         await repos.lead_stages.release_many(account, ended[0]["claim_id"], [one["_id"] for one in ended])
     return len(ended)
 
 
-async def _close(slice: Slice, entry: Mapping[str, Any]) -> None:
+async def close_at_end(slice: Slice, entry: Mapping[str, Any]) -> None:
+    """Let the rows of a run that ended by the action at which it stands say so."""
     rows, account = slice.app.repos.lead_stage_actions, slice.account_id
     if (current := entry.get("current_sequence")) is not None:
         last, at = LAST_ROW.get(entry["status"], "done"), {"performed_at": entry.get("left_at")}

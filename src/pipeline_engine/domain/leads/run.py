@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import partial
 
 from bson import ObjectId
 
@@ -21,19 +20,24 @@ from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.repos.lead_repos import LeadRepos
 
+BEHIND_SECONDS = 0.25
+"""Leads are let in while actions of the account begin no later than this after they are due."""
+
 WorkOnce = Callable[[Slice], Awaitable[bool]]
 """Works off one batch; returns whether there may be another."""
 
 
 async def run_enter(app: App[LeadRepos], _cache: None, account_id: ObjectId) -> Outcome | None:
     """Let the account's leads into their stages, as far as its places reach."""
-    most = app.settings.leads_active_max
-    places = [most - await app.repos.lead_stages.count_active(account_id, most)]
     slice = await _begin(app, account_id, "enter")
     if slice is None:
         return None
-    outcome = await _run(slice, partial(_enter_once, places))
-    if outcome is None and places[0] > 0 and await app.repos.lead_stages.any_entering(account_id, slice.where):
+    most = app.settings.leads_active_max
+    slice.places = most - await app.repos.lead_stages.count_active(account_id, most)
+    outcome = await _run(slice, _enter_once)
+    if outcome is None and await _is_behind(slice):
+        return Snooze(BEHIND_SECONDS)
+    if outcome is None and slice.places > 0 and await app.repos.lead_stages.any_entering(account_id, slice.where):
         return Snooze()  # one came while this job was ending, when no other could be enqueued
     return outcome
 
@@ -67,6 +71,7 @@ async def _run(slice: Slice, work_once: WorkOnce) -> Outcome | None:
         return Snooze(1.0)
     finally:
         await _wake_others(slice)
+        await slice.delays.store(slice.app.repos.lead_delays, slice.account_id)
     return None
 
 
@@ -75,16 +80,24 @@ async def _wake_others(slice: Slice) -> None:
     await wake(slice.app, kinds, slice.account_id)
 
 
-async def _enter_once(places: list[int], slice: Slice) -> bool:
+async def _enter_once(slice: Slice) -> bool:
     batch = slice.app.settings.leads_batch
+    may_begin = slice.places > 0 and not await _is_behind(slice)
     # A lead that a move brings had a place already.
-    where = slice.where if places[0] > 0 else {**slice.where, "moves": {"$gt": 0}}
-    limit = min(batch, places[0]) if places[0] > 0 else batch
+    where = slice.where if may_begin else {**slice.where, "moves": {"$gt": 0}}
+    limit = min(batch, slice.places) if may_begin else batch
     claimed = await slice.app.repos.lead_stages.claim_entering(slice.account_id, limit, where)
     if claimed:
         await let_in(slice, claimed)
-        places[0] -= len(claimed)
+        slice.places -= len(claimed)
     return bool(claimed)
+
+
+async def _is_behind(slice: Slice) -> bool:
+    """Whether the account's internal actions begin late already: leads that enter at once wait for those on their way,
+    as each of them would make the others later."""
+    due = await slice.app.repos.lead_stages.next_due_at(slice.account_id, "internal", slice.where)
+    return due is not None and due < slice.app.clock.now() - timedelta(seconds=BEHIND_SECONDS)
 
 
 async def _internal_once(slice: Slice) -> bool:

@@ -41,6 +41,8 @@ async def send_to_leads(
     records: list[MergeRecords] = [{"lead": lead} for lead in await _leads(slice, entries)]
     messages = senders(slice.app, await compose(slice.app, slice.account_id, template, records))
     units = dict(zip(map(unit_key, entries), messages, strict=True))
+    if crashed := [unit_key(entry) for entry in entries if entry.document.get("crashes")]:
+        await slice.app.shared.effects.mark_unknown(slice.account_id, crashed)
     async for results in _as_they_end(slice, {unit_key(entry): entry for entry in entries}, channel, units):
         yield results
 

@@ -18,13 +18,16 @@ from pipeline_engine.domain.leads.work import Closed, Entry, Moved, Performed, R
 @dataclass(frozen=True)
 class Write:
     """One write for all entries that end alike. `ended`: what becomes of the row of the action, None when it goes on;
-    `since`: when the action started."""
+    `since`: when the action started; `unwritten`: the position there, where its row does not say it yet."""
 
     claim_id: Any
     sequence: int
     ended: str | None
     target: Position | RunEnd
     since: datetime | None
+    unwritten: Position | None = None
+    has_open_rows: bool = True
+    """Whether there are actions behind it."""
 
 
 async def settle(slice: Slice, results: Results) -> list[Entry]:
@@ -55,12 +58,12 @@ def _write(slice: Slice, entry: Entry, result: Performed | Stay | Closed, now: d
             return None
         case Stay(Position() as position):
             return Write(one["claim_id"], entry.sequence, None, position, None)
-        case Closed(end):
-            ended = {"failed": "failed", "cancelled": "cancelled"}.get(end.status, "done")
-            return Write(one["claim_id"], entry.sequence, ended, end, one.get("started_at"))
     row = following(entry.rows, entry.sequence)
-    target = opened(row, now, entry.lead, slice.account) if row else RunEnd("completed")
-    return Write(one["claim_id"], entry.sequence, "done", target, one.get("started_at"))
+    ended, target = "done", opened(row, now, entry.lead, slice.account) if row else RunEnd("completed")
+    if isinstance(result, Closed):
+        ended, target = {"failed": "failed", "cancelled": "cancelled"}.get(result.end.status, "done"), result.end
+    unwritten = entry.position if entry.is_unwritten else None
+    return Write(one["claim_id"], entry.sequence, ended, target, one.get("started_at"), unwritten, row is not None)
 
 
 def _goes_on(slice: Slice, write: Write, now: datetime) -> bool:
@@ -73,28 +76,40 @@ def _goes_on(slice: Slice, write: Write, now: datetime) -> bool:
         or slice.lane != "internal"
     ):
         return False
-    return position.perform_at <= now or position.current_status == "waiting_response"
+    return position.perform_at <= now or _waits_for_response(write)
 
 
 async def _store(slice: Slice, write: Write, entries: Sequence[Entry], now: datetime) -> Sequence[Entry]:
     """Returns the entries that this claim still held."""
-    values = _values(write, now)
+    is_performed_now = _goes_on(slice, write, now) and not _waits_for_response(write)
+    values = _values(write, now, is_performed_now)
     ids = [entry.id for entry in entries]
     stages = slice.app.repos.lead_stages
-    if await stages.change_many(slice.account_id, write.claim_id, ids, values) < len(ids):
+    # The time of an action that is performed now is left out: it stands in indexes, and is written with the next one.
+    stored = {name: value for name, value in values.items() if name != "perform_at" or not is_performed_now}
+    if await stages.change_many(slice.account_id, write.claim_id, ids, stored) < len(ids):
         held = await stages.still_held(slice.account_id, write.claim_id, ids)
         entries = [entry for entry in entries if entry.id in held]
         ids = [entry.id for entry in entries]
     for entry in entries:
+        if write.ended:
+            slice.delays.note(entry.document, write.since)
         entry.document.update(values)
-        entry.just_opened = write.ended is not None
+        entry.is_unwritten = is_performed_now
     if ids:
-        await _follow(slice, write, ids, now)
+        await _follow(slice, write, ids, now, is_performed_now)
+        if write.ended and _waits_for_response(write):
+            leads = [entry.document["lead_id"] for entry in entries]
+            await slice.app.repos.lead_responses.reopen(slice.account_id, leads, values["response_since"])
     _note_wakes(slice, write.target, now)
     return entries
 
 
-def _values(write: Write, now: datetime) -> dict[str, Any]:
+def _waits_for_response(write: Write) -> bool:
+    return isinstance(write.target, Position) and write.target.current_status == "waiting_response"
+
+
+def _values(write: Write, now: datetime, is_performed_now: bool) -> dict[str, Any]:
     if isinstance(write.target, RunEnd):
         return {
             **write.target.document(now),
@@ -103,29 +118,31 @@ def _values(write: Write, now: datetime) -> dict[str, Any]:
     values = write.target.document()
     if write.ended:
         # The start is counted from here where the slice goes on at once, and from the next claim elsewhere.
-        values |= {"opened_at": now, "started_at": now if write.target.perform_at <= now else None}
-        if write.target.current_status == "waiting_response":
+        values |= {"opened_at": now, "started_at": now if is_performed_now else None}
+        if _waits_for_response(write):
             values |= {"response_since": write.since or now}
     return values
 
 
-async def _follow(slice: Slice, write: Write, ids: Sequence[Any], now: datetime) -> None:
-    """The rows say what the lead stages say already."""
+async def _follow(slice: Slice, write: Write, ids: Sequence[Any], now: datetime, is_performed_now: bool) -> None:
+    """The rows say what the lead stages say already; that of an action that is performed now says so when it ends."""
     rows, account = slice.app.repos.lead_stage_actions, slice.account_id
     if write.ended is None:
         assert isinstance(write.target, Position)  # noqa: S101 - only a run that stays has not ended its action
         await rows.change(account, ids, write.sequence, write.target.row())
         return
-    ended = {"status": write.ended, "performed_at": now, "started_at": write.since}
+    opened = write.unwritten.row() if write.unwritten else {}
+    ended = {**opened, "status": write.ended, "performed_at": now, "started_at": write.since}
     if isinstance(write.target, RunEnd):
         error = {"last_error": write.target.reason} if write.ended == "failed" else {}
         await rows.change(account, ids, write.sequence, {**ended, **error})
-        await rows.change_open(account, ids, {"status": "cancelled"})
+        if write.has_open_rows:
+            await rows.change_open(account, ids, {"status": "cancelled"})
         return
-    await asyncio.gather(
-        rows.change(account, ids, write.sequence, ended),
-        rows.change(account, ids, write.target.sequence, write.target.row()),
-    )
+    changes = [rows.change(account, ids, write.sequence, ended)]
+    if not is_performed_now:
+        changes.append(rows.change(account, ids, write.target.sequence, write.target.row()))
+    await asyncio.gather(*changes)
 
 
 def _note_wakes(slice: Slice, target: Position | RunEnd, now: datetime) -> None:

@@ -27,7 +27,7 @@ async def _responses(slice: Slice) -> int:
     found = await repos.lead_responses.unhandled(account, limit)
     if not found:
         return 0
-    leads = [form for one in found for form in _forms(one.get("lead_id"))]
+    leads = [form for one in found if (id := object_id(one.get("lead_id"))) for form in (id, str(id))]
     await exit_runs(slice.app, account, [one.get("lead_id") for one in found if is_reply(one)], "reply")
     await _work_off(slice, {"lead_id": {"$in": leads}, "current_status": "waiting_response"}, limit)
     busy = await _untouchable(slice, leads, "waiting_response")
@@ -41,11 +41,11 @@ async def _tasks(slice: Slice) -> int:
     found = await repos.lead_tasks.unhandled(account, limit)
     if not found:
         return 0
-    ids = [one["lead_stage_id"] for one in found]
+    ids = [one["lead_stage_id"] for one in found if isinstance(one["lead_stage_id"], ObjectId | str)]
     await _work_off(slice, {"_id": {"$in": ids}, "current_status": "waiting_task"}, limit)
     states = {one["_id"]: one for one in await repos.lead_stages.states_of(ids)}
-    busy = {id for id, one in states.items() if one.get("current_status") == "waiting_task" and _is_held(one)}
-    settled = [one["_id"] for one in found if one["lead_stage_id"] not in busy]
+    busy = {str(id) for id, one in states.items() if one.get("current_status") == "waiting_task" and _is_held(one)}
+    settled = [one["_id"] for one in found if str(one["lead_stage_id"]) not in busy]
     await repos.lead_tasks.mark_handled(account, settled, slice.app.clock.now())
     return len(settled)
 
@@ -71,8 +71,3 @@ def _is_held(entry: Document) -> bool:
 
 def _is_paused(slice: Slice, entry: Document) -> bool:
     return any(entry.get(name) in rule["$nin"] for name, rule in slice.where.items())
-
-
-def _forms(id: Any) -> list[Any]:
-    found = object_id(id)
-    return [found, str(found)] if isinstance(found, ObjectId) else [id]

@@ -1,7 +1,8 @@
-"""How long after their due time actions began: figures for `leads sla`. Pure, but for the question to MongoDB."""
+"""How long after their due time actions began: what `leads sla` and metrics show."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,10 +11,8 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.leads.start_delays import counts_of, edges_with
 from pipeline_engine.repos.lead_repos import LeadRepos
-
-EDGES = (1.0, 5.0, 30.0, 600.0)
-"""Seconds: upper ends of the histogram's bins, beside the aim; the last bin has none."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,15 @@ class Delays:
         return None
 
 
-def edges_with(aim: float) -> list[float]:
-    """The edges of the histogram: one of them is the aim."""
-    return sorted({*EDGES, aim})
-
-
 async def delays(app: App[LeadRepos], since: timedelta, account_id: ObjectId | None) -> list[Delays]:
-    """The delays of actions that were performed within the last `since`, by account and type; most actions first."""
+    """The delays of actions that ended within the last `since`, from the beginning of an hour on, by account and type;
+    most actions first."""
     edges = edges_with(app.settings.leads_sla_seconds)
-    found = await app.repos.lead_records.delays(app.clock.now() - since, edges, account_id)
-    return [Delays(one["account_id"], str(one["type"]), edges, one["counts"], float(one["longest"])) for one in found]
+    bins: dict[tuple[Any, str], dict[str, int]] = defaultdict(dict)
+    longest: dict[tuple[Any, str], float] = defaultdict(float)
+    for one in await app.repos.lead_delays.since(app.clock.now() - since, account_id):
+        key = one["account_id"], str(one["type"])
+        bins[key][one["edge"]] = one["count"]
+        longest[key] = max(longest[key], one["longest"])
+    found = [Delays(*key, edges, counts_of(some, edges), longest[key]) for key, some in bins.items()]
+    return sorted(found, key=lambda one: -one.total)

@@ -19,12 +19,14 @@ from pipeline_engine.repos.lead_repos import LeadRepos
 
 MAX_ACCOUNTS = 1000
 MAX_COUNTED = 100_000
+MAX_SET_ASIDE = 100
 Kinds = dict[ObjectId, set[JobKind[ObjectId]]]
 
 
 async def find(app: App[LeadRepos]) -> list[Unit]:
     """Accounts of which something is due before the next sweep, the longest due first; their jobs wait for the rest."""
     until = app.clock.now() + timedelta(seconds=app.settings.leads_sweep_seconds)
+    await app.repos.due_leads.set_aside(await app.repos.due_leads.undated(MAX_SET_ASIDE))
     return [*await _exits(app), *_units(await _kinds(app, until))[:MAX_ACCOUNTS]]
 
 
@@ -32,7 +34,7 @@ async def find_abandoned(app: App[LeadRepos]) -> list[Unit]:
     """Accounts with entries whose holder has died, and what may not wait for the next sweep when the job that a change
     woke was just ending: exits, replies and done tasks."""
     kinds: Kinds = defaultdict(set)
-    for account in _ids(await app.repos.lead_stages.abandoned_accounts()):
+    for account in _ids(await app.repos.due_leads.abandoned()):
         kinds[account] |= {ENTER, *ACTING.values()}
     await _add_signals(app, kinds)
     return [*await _exits(app), *_units(kinds)]
@@ -43,7 +45,7 @@ async def find_due_now(app: App[LeadRepos]) -> list[Unit]:
     now = app.clock.now()
     kinds = await _kinds(app, now)
     units = await _exits(app)
-    for entry in await app.repos.lead_stages.find_due(now, MAX_COUNTED):
+    for entry in await app.repos.due_leads.entries(now, MAX_COUNTED):
         if account := object_id(entry.get("account_id")):
             jobs = tuple((kind, account) for kind in kinds.pop(account, ()))
             units.append(Unit(str(entry["_id"]), str(account), jobs))
@@ -53,18 +55,26 @@ async def find_due_now(app: App[LeadRepos]) -> list[Unit]:
 
 async def _kinds(app: App[LeadRepos], until: datetime) -> Kinds:
     kinds: Kinds = defaultdict(set)
-    for one in sorted(await app.repos.lead_stages.due_accounts(until), key=_first_due):
-        if account := object_id(one.get("account_id")):
-            kinds[account].add(ACTING.get(str(one["lane"]), INTERNAL) if one.get("lane") else ENTER)
+    due = sorted(await app.repos.due_leads.accounts(until), key=_first_due)
+    for one in due:
+        if account := object_id(one["account_id"]):
+            kinds[account].add(ACTING[one["lane"]] if one["lane"] else ENTER)
+    if any(one["account_id"] is None for one in due):
+        await app.repos.due_leads.set_aside(await app.repos.due_leads.misplaced(until, MAX_SET_ASIDE))
     await _add_signals(app, kinds)
     return kinds
 
 
 async def _add_signals(app: App[LeadRepos], kinds: Kinds) -> None:
     """Add the accounts with replies or done tasks of which no run has taken notice."""
-    signals = app.repos.lead_responses.waiting_accounts(), app.repos.lead_tasks.waiting_accounts()
-    for account in _ids([account for accounts in await asyncio.gather(*signals) for account in accounts]):
+    responses, tasks = app.repos.lead_responses, app.repos.lead_tasks
+    replied, done = await asyncio.gather(responses.waiting_accounts(), tasks.waiting_accounts())
+    for account in _ids([*replied, *done]):
         kinds[account].add(INTERNAL)
+    if None in replied:
+        await responses.pass_over_strange(app.clock.now())
+    if None in done:
+        await tasks.pass_over_strange(app.clock.now())
 
 
 def _units(kinds: Kinds) -> list[Unit]:

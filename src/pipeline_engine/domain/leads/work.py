@@ -11,6 +11,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.leads.config import Branch
 from pipeline_engine.domain.leads.schedule import Position, RunEnd
+from pipeline_engine.domain.leads.start_delays import StartDelays, edges_with
 from pipeline_engine.lanes import JobKind
 from pipeline_engine.repos.lead_repos import LeadRepos
 
@@ -30,6 +31,12 @@ class Slice:
     """Leaves out what is paused."""
     wakes: set[JobKind[ObjectId]] = field(default_factory=set)
     """Jobs of the account for which this slice has made something due."""
+    places: int = 0
+    """How many more leads may come into running automation; fewer than none when a setting was lowered."""
+    delays: StartDelays = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.delays = StartDelays(edges_with(self.app.settings.leads_sla_seconds))
 
 
 @dataclass
@@ -39,8 +46,8 @@ class Entry:
     document: dict[str, Any]
     rows: Sequence[Document]
     lead: Document
-    just_opened: bool = False
-    """The run has come to its action within this slice."""
+    is_unwritten: bool = False
+    """The run has come to its action within this slice, which performs it now; the row does not say so yet."""
 
     @property
     def id(self) -> Any:
