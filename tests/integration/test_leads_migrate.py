@@ -13,6 +13,7 @@ from tests.support.engine_app import EngineApp
 from tests.support.leads import Document, action, entered, entry, later, put_actions, rows, stage, statuses, work
 from tests.support.world import World
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 NOTE, WAIT = action("note", note="Seen"), action("wait", seconds=3600)
 
 
@@ -107,7 +108,7 @@ async def test_places_are_counted_and_others_are_left_alone(app: EngineApp, worl
     runs = [entered(world, here)[1] for _ in range(3)]
     _, other = entered(world, elsewhere)
     await work(app, world)
-    world.db["lead_stages"].update_one({"_id": runs[0]}, {"$set": {"perform_at": datetime.now(UTC)}})
+    world.db["lead_stages"].update_one({"_id": runs[0]}, {"$set": {"perform_at": LONG_AGO}})
     await work(app, world)
     before = entry(world, other)
     held = {"lease_owner": "host:1:aa", "lease_until": datetime.now(UTC) + timedelta(minutes=1)}
