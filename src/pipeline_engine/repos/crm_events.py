@@ -190,12 +190,13 @@ class CrmEvents:
         return []
 
     async def taken(self, account_id: ObjectId, name: str, ids: Sequence[Any]) -> None:
-        """Remove the name from `onward` of these events: all that follows from them for it is stored."""
-        left = {"$filter": {"input": "$onward", "cond": {"$ne": ["$$this", name]}}}
+        """Remove the name from `onward` of these events: all that follows from them for it is stored. An `onward` that
+        is no list is the name itself, and is removed: else the event would be read again without end."""
+        names = {"$cond": [{"$isArray": "$onward"}, "$onward", []]}
+        left = {"$filter": {"input": names, "cond": {"$ne": ["$$this", name]}}}
         change = {"onward": {"$cond": [{"$eq": [left, []]}, "$$REMOVE", left]}}
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "onward": name}
-        is_list = {"$expr": {"$isArray": "$onward"}}
-        await self._update({**query, **is_list}, ids, [{"$set": change}, {"$unset": f"only.{name}"}])
+        await self._update(query, ids, [{"$set": change}, {"$unset": f"only.{name}"}])
 
     async def not_taken(self, ids: Sequence[Any], name: str) -> set[Any]:
         """Those of the events that `name` has not taken."""
