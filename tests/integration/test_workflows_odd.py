@@ -1,0 +1,90 @@
+"""Events and workflows of any shape: none harms more than itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+
+from pipeline_engine.repos.workflow_repos import WorkflowRepos
+from tests.support.engine_app import EngineApp
+from tests.support.workflows import (
+    WorkflowApp,
+    contact,
+    enrollments,
+    happened,
+    step,
+    work,
+    workflow,
+)
+from tests.support.world import World
+
+ODD_TYPES: list[Any] = [{}, [], ["contact.created"], {"contact.created": 1}, None, 7, True]
+
+
+@pytest.fixture
+def flow(app: EngineApp) -> WorkflowApp:
+    return app.with_repos(WorkflowRepos.open)
+
+
+def ended(world: World, id: object, type: Any, contact_id: ObjectId) -> None:
+    """An event as anyone may have left it."""
+    event = {"_id": id, "type": type, "account_id": world.account, "data": {"contact_id": contact_id}}
+    done = {"status": "dead", "onward": ["workflows"], "occurred_at": datetime.now(UTC)}
+    world.db["crm_events"].insert_one({**event, **done})
+
+
+def waiting_events(world: World) -> list[Any]:
+    return [one["_id"] for one in world.db["crm_events"].find({"onward": "workflows"})]
+
+
+async def test_an_event_with_an_odd_type_keeps_no_other_from_being_taken(world: World, flow: WorkflowApp) -> None:
+    workflow(world, step("add_tag", tag="x"))
+    for odd in ODD_TYPES:
+        ended(world, ObjectId(), odd, contact(world))
+    one = contact(world)
+    happened(world, "contact.created", one)
+
+    await work(flow, world)
+
+    assert [found["contact_id"] for found in enrollments(world)] == [one]
+    assert waiting_events(world) == []
+
+
+async def test_an_event_that_cannot_be_taken_is_set_aside_alone(world: World, flow: WorkflowApp) -> None:
+    workflow(world, step("add_tag", tag="x"))
+    contacts = [contact(world) for _ in range(3)]
+    happened(world, "contact.created", contacts[0])
+    ended(world, {"of": "many"}, "contact.created", contacts[1])
+    happened(world, "contact.created", contacts[2])
+
+    await work(flow, world)
+
+    assert {found["contact_id"] for found in enrollments(world)} == {contacts[0], contacts[2]}
+    assert waiting_events(world) == [{"of": "many"}]
+    (aside,) = world.db["quarantine"].find()
+    assert (aside["collection"], aside["document_id"]) == ("crm_events", {"of": "many"})
+    assert "workflows" in aside["reason"]
+
+
+@pytest.mark.parametrize(("size", "has_reason"), [(9 * 2**20, True), (2**24, False)], ids=["large", "full"])
+async def test_a_workflow_too_large_for_enrolments_is_refused_alone(
+    world: World, flow: WorkflowApp, size: int, has_reason: bool
+) -> None:
+    large = workflow(world, step("set_field", field="note", value=""))
+    document = world.db["workflows"].find_one_and_delete({"_id": large}) or {}
+    document["steps"][0]["config"]["value"] = "x" * (size - len(bson.encode(document)))
+    world.db["workflows"].insert_one(document)
+    good = workflow(world, step("add_tag", tag="x"))
+    for _ in range(2):
+        happened(world, "contact.created", contact(world))
+
+    await work(flow, world)
+
+    assert [found["workflow_id"] for found in enrollments(world)] == [good, good]
+    assert waiting_events(world) == []
+    stored = world.db["workflows"].find_one({"_id": large}) or {}
+    assert ("MB are allowed" in stored.get("error", "")) is has_reason, "a full one has no room for the reason"
