@@ -14,6 +14,8 @@ from tests.support.engine_app import EngineApp
 from tests.support.workflows import (
     WorkflowApp,
     contact,
+    contact_of,
+    enrollment,
     enrollments,
     happened,
     step,
@@ -88,3 +90,14 @@ async def test_a_workflow_too_large_for_enrolments_is_refused_alone(
     assert waiting_events(world) == []
     stored = world.db["workflows"].find_one({"_id": large}) or {}
     assert ("MB are allowed" in stored.get("error", "")) is has_reason, "a full one has no room for the reason"
+
+
+async def test_an_event_that_waits_for_all_workflows_is_replayed_to_a_webhook(world: World, flow: WorkflowApp) -> None:
+    """`events replay --webhook ID` restricts only what webhooks do with it."""
+    id, one = workflow(world, step("add_tag", tag="x")), contact(world)
+    happened(world, "contact.created", one, only={"webhooks": str(ObjectId())}, onward=["workflows", "webhooks"])
+
+    await work(flow, world)
+
+    assert enrollment(world, one)["workflow_id"] == id
+    assert contact_of(world, one)["tags"] == ["x"]

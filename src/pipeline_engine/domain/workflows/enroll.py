@@ -131,11 +131,9 @@ async def _take(
 
 
 def _meant(event: Document, workflows: Sequence[Workflow]) -> Sequence[Workflow]:
-    """Of an event that an operator replays, only the workflow for which it is."""
-    only = event.get("only")
-    if not isinstance(only, Mapping) or not only:
-        return workflows
-    return [one for one in workflows if restricted_to(event, NAME) == str(one.id)]
+    """All of them; of an event that an operator replays for one workflow, only that one."""
+    only = restricted_to(event, NAME)
+    return [one for one in workflows if only in (None, str(one.id))]
 
 
 def _matches(workflow: Workflow, subject: Subject, event: Document) -> bool:
