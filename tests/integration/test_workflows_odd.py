@@ -1,4 +1,4 @@
-"""Events and workflows of any shape: none harms more than itself."""
+"""Events and workflows of any shape, and steps that name what is another account's: none harms more than itself."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.support.workflows import (
 from tests.support.world import World
 
 ODD_TYPES: list[Any] = [{}, [], ["contact.created"], {"contact.created": 1}, None, 7, True]
+OTHER_TENANT = "another account"
 
 
 @pytest.fixture
@@ -101,3 +102,39 @@ async def test_an_event_that_waits_for_all_workflows_is_replayed_to_a_webhook(wo
 
     assert enrollment(world, one)["workflow_id"] == id
     assert contact_of(world, one)["tags"] == ["x"]
+
+
+@pytest.mark.parametrize("form", [ObjectId, str])
+@pytest.mark.parametrize(
+    ("name", "collection"),
+    [("owner", "users"), ("tags", "tags"), ("tags.0", "tags"), ("stage_id", "pipeline_stages")],
+)
+async def test_set_field_refers_to_nothing_of_another_account(
+    world: World, flow: WorkflowApp, name: str, collection: str, form: type
+) -> None:
+    foreign = ObjectId()
+    owner = {"account": ObjectId(), "account_id": ObjectId()}
+    world.db[collection].insert_one({"_id": foreign, **owner})
+    value = [form(str(foreign))] if name == "tags" else form(str(foreign))
+    workflow(world, step("set_field", fields={"title": "Boss", name: value}))
+    one = contact(world)
+    happened(world, "contact.created", one)
+
+    await work(flow, world)
+
+    found, person = enrollment(world, one), contact_of(world, one)
+    assert (found["status"], OTHER_TENANT in found["reason"]) == ("failed", True)
+    assert "title" not in person
+
+
+async def test_set_field_sets_and_removes_an_owner_of_the_account(world: World, flow: WorkflowApp) -> None:
+    workflow(world, step("set_field", field="owner", value=world.user), step("set_field", field="tags", value=["a"]))
+    workflow(world, step("set_field", field="owner", value=None), type="contact.updated")
+    one = contact(world)
+    happened(world, "contact.created", one)
+    await work(flow, world)
+    assert (contact_of(world, one)["owner"], contact_of(world, one)["tags"]) == (world.user, ["a"])
+
+    happened(world, "contact.updated", one)
+    await work(flow, world)
+    assert contact_of(world, one)["owner"] is None
