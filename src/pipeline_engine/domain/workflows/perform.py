@@ -14,9 +14,8 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.claimed import Claim, RunFailure
-from pipeline_engine.domain.events.jobs import CONSUME, wake
+from pipeline_engine.domain.events.jobs import CONSUME, RETRY_ENROLLMENT, wake
 from pipeline_engine.domain.events.relay import publish_due
-from pipeline_engine.domain.workflows.jobs import RETRY_ENROLLMENT
 from pipeline_engine.domain.workflows.program import read_program, step_at
 from pipeline_engine.domain.workflows.step import (
     RunOver,
