@@ -40,7 +40,7 @@ MAX_CRASHES = 5
 ZERO_TIME = frozenset({"branch"})
 """Types of steps that take no time: what ends a wait behind them may have come since the step before began."""
 
-FORGOTTEN = dict.fromkeys(("waiting_for", "deadline", "error", "errors"), "$$REMOVE")
+FORGOTTEN = dict.fromkeys(("waiting_for", "deadline", "error", "errors", "retried"), "$$REMOVE")
 """Fields of a step, when it is over."""
 
 EnrollmentClaim = Claim[Enrollments]

@@ -8,7 +8,7 @@ from pipeline_engine.domain.messages.limits import within_limit
 from pipeline_engine.domain.messages.message import Message, sender
 from pipeline_engine.domain.messages.send_all import send_all
 from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet
-from pipeline_engine.domain.workflows.step import RunOver, StepPassed, StepResult, StepRun, StepWaits
+from pipeline_engine.domain.workflows.step import RunOver, StepPassed, StepResult, StepRun, StepWaits, send_keys
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.messages import Channel
@@ -35,7 +35,7 @@ async def send(run: StepRun, channel: Channel, composed: Message | NotRendered) 
 
 
 async def _send(run: StepRun, channel: Channel, message: Message) -> StepResult:
-    key = run.unit_key
+    key = send_keys(run.enrollment, run.step)[-1]
     ended = await send_all(
         run.app,
         run.account_id,
