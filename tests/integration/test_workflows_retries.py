@@ -17,6 +17,7 @@ from tests.support.stand_ins.scripted_smtp import ScriptedSmtp
 from tests.support.workflows import (
     WorkflowApp,
     contact,
+    email_template,
     enrollment,
     happened,
     step,
@@ -75,3 +76,37 @@ async def test_a_step_that_failed_behind_its_effect_writes_nothing_twice(
     query = {"type": "contact.updated"} if collection == "crm_events" else {}
     assert world.db[collection].count_documents(query) == 1
     world.db["webhooks"].delete_one({"_id": HOOK})
+
+
+@pytest.mark.parametrize(
+    ("before", "mails", "ambiguous"),
+    [
+        ({"state": "failed"}, 1, False),
+        ({"state": "failed", "ambiguous": True}, 1, True),
+        ({"state": "sending"}, 1, True),
+        ({"state": "unknown", "ambiguous": True}, 1, True),
+        ({"state": "sent"}, 0, None),
+    ],
+)
+async def test_the_send_of_a_retried_step_knows_the_sends_before(
+    world: World, flow: WorkflowApp, smtp: ScriptedSmtp, before: dict[str, Any], mails: int, ambiguous: bool | None
+) -> None:
+    smtp.script["RCPT"].extend(["550 no"] * 2)
+    workflow(world, step("send_email", email_template_id=email_template(world)))
+    one = contact(world)
+    happened(world, "contact.created", one)
+    await work(flow, world)
+    world.db["effects"].update_one({}, {"$set": before})
+    id = enrollment(world, one)["_id"]
+    await control.run_retry(flow, None, id)
+    if mails:  # the doubt outlives a retry that fails without any
+        await work(flow, world)
+        assert enrollment(world, one)["status"] == "failed"
+        await control.run_retry(flow, None, id)
+
+    smtp.script["RCPT"].clear()
+    await work(flow, world)
+
+    assert (enrollment(world, one)["status"], len(smtp.accepted)) == ("completed", mails)
+    later = [effect for effect in world.db["effects"].find() if effect["_id"].endswith(".2")]
+    assert [(effect["state"], effect["ambiguous"]) for effect in later] == [("sent", ambiguous)] * mails
