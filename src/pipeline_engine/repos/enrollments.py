@@ -141,8 +141,7 @@ class Enrollments(Leased):
         retries = [{"attempts": {"$gt": 0}}] if only_retries else []
         query = {**mine, "$and": [self.unclaimed, await self.available(), *retries]}
         found = await self._own.find(query, limit=1, sort=[("next_at", 1)], projection=["next_at"])
-        at = found[0]["next_at"] if found else None
-        return at if isinstance(at, datetime) else None
+        return next((at for one in found if isinstance(at := one["next_at"], datetime)), None)
 
     async def holds(self, held: Mapping[str, Any]) -> bool:
         """Whether this run still holds the enrolment, and it is neither paused nor ended."""
