@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any
-
-from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain import dead_letters
 from pipeline_engine.domain.dead_letters import Letter
-from pipeline_engine.domain.events.jobs import RETRY
+from pipeline_engine.domain.retry_verdicts import Verdicts, judge
 from pipeline_engine.errors import Permanent
 
 SAMPLE_SIZE = 50
 POLL_SECONDS = 0.25
-CLOCK_SKEW = timedelta(seconds=5)
-"""History has the time of the daemon that ran the attempt."""
 
 log = logs.get(__name__)
 
@@ -43,18 +37,6 @@ class BulkResult:
     retried: int
     left: int
     stopped: str = ""
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """What became of retried jobs so far. The others wait or run."""
-
-    succeeded: set[ObjectId]
-    failed: set[ObjectId]
-
-    @property
-    def decided(self) -> int:
-        return len(self.succeeded) + len(self.failed)
 
 
 async def retry_all(app: App, letters: Sequence[Letter], pace: Pace) -> BulkResult:
@@ -116,21 +98,3 @@ class _Bulk:
             if clear or found.decided == len(sample) or monotonic() >= deadline:
                 return found
             await asyncio.sleep(POLL_SECONDS)
-
-
-async def judge(app: App, letters: Sequence[Letter], since: datetime) -> Verdicts:
-    """What became of the jobs of retried letters. A job whose first attempt failed has failed again, though its lane
-    may try it once more: the cause is still there. A retried event counts when it was consumed."""
-    attempts = await app.shared.job_store.attempts_since(letters, since - CLOCK_SKEW)
-    failed = {id for id, outcomes in attempts.items() if "retried" in outcomes}
-    failed |= await app.shared.job_store.died_again(letters, since)
-    done = {id for id, outcomes in attempts.items() if "done" in outcomes} - failed
-    events = {letter["job_id"]: letter["_id"] for letter in letters if letter["function"] == RETRY.name}
-    states = await app.shared.crm_events.states(list(events)) if events else {}
-    failed |= {events[id] for id, event in states.items() if events[id] in done and _is_failing(event)}
-    waiting = {events[id] for id, event in states.items() if event["status"] == "new"}
-    return Verdicts(done - failed - waiting, failed)
-
-
-def _is_failing(event: Mapping[str, Any]) -> bool:
-    return event["status"] == "dead" or (event["status"] == "new" and event.get("failing_key") is not None)

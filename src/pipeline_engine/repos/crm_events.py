@@ -137,7 +137,7 @@ class CrmEvents:
             if failure.details.get("writeConcernErrors"):
                 raise
             for error in failure.details["writeErrors"]:
-                await self._set_aside([*failures][error["index"]], error.get("errmsg"))
+                await self.set_aside([*failures][error["index"]], f"cannot be changed: {error.get('errmsg')}")
 
     async def end(
         self, account_id: ObjectId, ids: Sequence[Any], consumed: Sequence[str], onward: Sequence[str], **values: Any
@@ -166,12 +166,13 @@ class CrmEvents:
             if not is_fault_of_document(error):
                 raise
             if len(ids) == 1:
-                return await self._set_aside(ids[0], (error.details or {}).get("errmsg"))
+                return await self.set_aside(ids[0], f"cannot be changed: {(error.details or {}).get('errmsg')}")
             for id in ids:
                 await self._update({**query, "_id": id}, [id], update)
 
-    async def _set_aside(self, id: Any, reason: object) -> None:
-        await self._quarantine.add(CRM_EVENTS.name, id, f"cannot be changed: {reason}")
+    async def set_aside(self, id: Any, reason: str) -> None:
+        """Set the event aside: nothing reads it until an operator releases it."""
+        await self._quarantine.add(CRM_EVENTS.name, id, reason)
 
     async def onward_accounts(self, name: str) -> list[Any]:
         """The accounts with ended events that `name` has not taken, the account as the events name it."""
@@ -190,12 +191,13 @@ class CrmEvents:
         return []
 
     async def taken(self, account_id: ObjectId, name: str, ids: Sequence[Any]) -> None:
-        """Remove the name from `onward` of these events: all that follows from them for it is stored."""
-        left = {"$filter": {"input": "$onward", "cond": {"$ne": ["$$this", name]}}}
+        """Remove the name from `onward` of these events: all that follows from them for it is stored. An `onward` that
+        is no list is the name itself, and is removed: else the event would be read again without end."""
+        names = {"$cond": [{"$isArray": "$onward"}, "$onward", []]}
+        left = {"$filter": {"input": names, "cond": {"$ne": ["$$this", name]}}}
         change = {"onward": {"$cond": [{"$eq": [left, []]}, "$$REMOVE", left]}}
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "onward": name}
-        is_list = {"$expr": {"$isArray": "$onward"}}
-        await self._update({**query, **is_list}, ids, [{"$set": change}, {"$unset": f"only.{name}"}])
+        await self._update(query, ids, [{"$set": change}, {"$unset": f"only.{name}"}])
 
     async def not_taken(self, ids: Sequence[Any], name: str) -> set[Any]:
         """Those of the events that `name` has not taken."""

@@ -85,6 +85,14 @@ class Effects:
                 answers[error["index"]] = False if is_taken else WriteError(error["errmsg"], error["code"], error)
         return answers
 
+    async def plan_ambiguous(self, account_id: ObjectId, key: str, channel: str) -> None:
+        """Record, before its first attempt, that the effect may be the second of its kind. A record that exists stays
+        as it is."""
+        now = self._clock.now()
+        planned = {"state": "planned", "attempts": 0, "doubts": 0, "ambiguous": True, "channel": channel}
+        new = {**planned, "createdAt": now, "updatedAt": now, "expires_at": now + RETENTION}
+        await self._own.update_one({"_id": key, "account_id": account_id}, {"$setOnInsert": new}, upsert=True)
+
     async def mark_unknown(self, account_id: ObjectId, keys: Sequence[str]) -> None:
         """Mark effects that are still `sending` as unknown: their run ended in the middle, so they may be sent or
         not."""

@@ -28,7 +28,7 @@ from pipeline_engine.repos.collection_spec import (
 from pipeline_engine.repos.expressions import whole
 from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED
 from pipeline_engine.repos.leased import Leased
-from pipeline_engine.repos.own_fields import date, listing, number, text
+from pipeline_engine.repos.own_fields import date, flag, listing, number, text
 from pipeline_engine.repos.store import Store
 from pipeline_engine.repos.workflows import forms
 
@@ -77,6 +77,7 @@ ENROLLMENTS = CollectionSpec(
         **dict.fromkeys(("token", "crashes", "attempts", "repeats"), number),
         **dict.fromkeys(("lease_owner", "waiting_for", "paused_by"), text),
         **dict.fromkeys(("log", "errors"), listing),
+        "retried": flag,
     },
 )
 
@@ -140,8 +141,7 @@ class Enrollments(Leased):
         retries = [{"attempts": {"$gt": 0}}] if only_retries else []
         query = {**mine, "$and": [self.unclaimed, await self.available(), *retries]}
         found = await self._own.find(query, limit=1, sort=[("next_at", 1)], projection=["next_at"])
-        at = found[0]["next_at"] if found else None
-        return at if isinstance(at, datetime) else None
+        return next((at for one in found if isinstance(at := one["next_at"], datetime)), None)
 
     async def holds(self, held: Mapping[str, Any]) -> bool:
         """Whether this run still holds the enrolment, and it is neither paused nor ended."""
@@ -237,7 +237,7 @@ class Enrollments(Leased):
     async def again(self, id: ObjectId, now: datetime) -> bool:
         """Make an enrolment that failed go on at the step at which it failed; False when it has not failed."""
         query = {"_id": id, "status": "failed", "steps": {"$exists": True}, **IN_WORKFLOW}
-        values = {"status": "active", "attempts": 0, "crashes": 0, "next_at": now, "arrived_at": now}
+        values = {"status": "active", "attempts": 0, "crashes": 0, "retried": True, "next_at": now, "arrived_at": now}
         change = {"$set": values, "$inc": {"repeats": 1}, "$unset": {"reason": "", "error": "", "ended_at": ""}}
         return await self._all.update_one(query, change) == 1
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline_engine.domain.events.jobs import ENROLL, STEP, tune
+from pipeline_engine.domain.events.jobs import ENROLL, RETRY_ENROLLMENT, STEP, tune
 from pipeline_engine.domain.workflows import control, enroll, run, sweep
-from pipeline_engine.domain.workflows.jobs import RETRY_ENROLLMENT
 from pipeline_engine.repos.enrollments import ENROLLMENTS
 from pipeline_engine.repos.workflow_repos import WORKFLOW_COLLECTIONS, WorkflowRepos
 from pipeline_engine.repos.workflows import WORKFLOWS

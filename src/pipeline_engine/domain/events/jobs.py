@@ -48,6 +48,8 @@ STEP = JobKind("workflow.step", WORKFLOW_BRIDGE, ObjectId, "_accounts")
 """Performs the due workflow steps of the account."""
 FAN_OUT = JobKind("webhook.fan_out", WEBHOOKS, ObjectId, "_accounts")
 """Makes a delivery of every consumed event of the account for every endpoint that wants it."""
+RETRY_ENROLLMENT = JobKind("workflow.retry", WORKFLOW_BRIDGE, ObjectId, "workflow_enrollments")
+"""Lets an enrolment go on whose dead letter an operator retries."""
 POST = JobKind("webhook.post", WEBHOOKS, ObjectId, "webhooks")
 """Makes the due deliveries of one endpoint."""
 

@@ -42,9 +42,7 @@ async def run_enroll(app: App[WorkflowRepos], _cache: None, account_id: ObjectId
     active = await active_workflows(app, account_id)
     await keep_to_pauses(app, account_id)
     while events := await app.shared.crm_events.read_onward(account_id, NAME, MAX_EVENTS):
-        if await _take(app, account_id, active, events):
-            await wake(app, STEP, account_id)
-        await app.shared.crm_events.taken(account_id, NAME, [event["_id"] for event in events])
+        await _take_all(app, account_id, active, events)
         if time.monotonic() >= ends or app.stopping.is_set():
             return Snooze()
     return None
@@ -59,6 +57,10 @@ async def active_workflows(app: App[WorkflowRepos], account_id: ObjectId) -> lis
             found.append(read_workflow(document))
         except Permanent as refusal:
             error = str(refusal)
+        except Exception as fault:
+            if not blames_document(fault):
+                raise
+            error = f"it cannot be read: {brief(fault)}"
         await _note(app, document, error)
     return found
 
@@ -70,7 +72,34 @@ async def _note(app: App[WorkflowRepos], document: Document, error: str | None) 
         return
     if error:
         log.warning("workflow.refused", workflow_id=str(document["_id"]), error=error)
-    await app.repos.workflows.note_checked(document, error, app.clock.now())
+    try:
+        await app.repos.workflows.note_checked(document, error, app.clock.now())
+    except Exception as fault:
+        if not blames_document(fault):
+            raise
+        # A workflow without room for another field keeps no other from enrolling.
+        log.warning("workflow.not_noted", workflow_id=str(document["_id"]), error=brief(fault))
+
+
+async def _take_all(
+    app: App[WorkflowRepos], account_id: ObjectId, active: Sequence[Workflow], events: Sequence[Document]
+) -> None:
+    """As `_take`, then the events are marked as taken. If one of them makes it fail, they are taken one by one, and
+    that one is set aside."""
+    ids = [event["_id"] for event in events]
+    try:
+        is_due = await _take(app, account_id, active, events)
+    except Exception as error:
+        if not blames_document(error):
+            raise
+        if len(events) == 1:
+            await app.shared.crm_events.set_aside(ids[0], f"{NAME} cannot take it: {brief(error)} {where(error)}")
+        for one in events if len(events) > 1 else ():
+            await _take_all(app, account_id, active, [one])
+        return
+    if is_due:
+        await wake(app, STEP, account_id)
+    await app.shared.crm_events.taken(account_id, NAME, ids)
 
 
 async def _take(
@@ -82,7 +111,8 @@ async def _take(
     by_type: dict[str, list[Workflow]] = defaultdict(list)
     for workflow in active:
         by_type[workflow.type].append(workflow)
-    wanted = [one for one in events if one.get("type") in types & (waited_for | by_type.keys())]
+    used = types & (waited_for | by_type.keys())
+    wanted = [one for one in events if isinstance(type := one.get("type"), str) and type in used]
     if not wanted:
         return False
     triggered = [workflow for one in wanted for workflow in by_type.get(str(one["type"]), ())]
@@ -101,11 +131,9 @@ async def _take(
 
 
 def _meant(event: Document, workflows: Sequence[Workflow]) -> Sequence[Workflow]:
-    """Of an event that an operator replays, only the workflow for which it is."""
-    only = event.get("only")
-    if not isinstance(only, Mapping) or not only:
-        return workflows
-    return [one for one in workflows if restricted_to(event, NAME) == str(one.id)]
+    """All of them; of an event that an operator replays for one workflow, only that one."""
+    only = restricted_to(event, NAME)
+    return [one for one in workflows if only in (None, str(one.id))]
 
 
 def _matches(workflow: Workflow, subject: Subject, event: Document) -> bool:

@@ -1,4 +1,4 @@
-"""The jobs of workflows: two of an account, one of an enrolment that an operator retries."""
+"""Has the due steps of an account performed at a time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from datetime import datetime
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.events.jobs import STEP, WORKFLOW_BRIDGE
-from pipeline_engine.lanes import JobKind, NewJob
-
-RETRY_ENROLLMENT = JobKind("workflow.retry", WORKFLOW_BRIDGE, ObjectId, "workflow_enrollments")
-"""Lets an enrolment go on whose dead letter an operator retries."""
+from pipeline_engine.domain.events.jobs import STEP
+from pipeline_engine.lanes import NewJob
 
 RACE_SECONDS = 0.1
 """After this time a job that was just ending has ended."""

@@ -14,9 +14,8 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.claimed import Claim, RunFailure
-from pipeline_engine.domain.events.jobs import CONSUME, wake
+from pipeline_engine.domain.events.jobs import CONSUME, RETRY_ENROLLMENT, wake
 from pipeline_engine.domain.events.relay import publish_due
-from pipeline_engine.domain.workflows.jobs import RETRY_ENROLLMENT
 from pipeline_engine.domain.workflows.program import read_program, step_at
 from pipeline_engine.domain.workflows.step import (
     RunOver,
@@ -41,7 +40,7 @@ MAX_CRASHES = 5
 ZERO_TIME = frozenset({"branch"})
 """Types of steps that take no time: what ends a wait behind them may have come since the step before began."""
 
-FORGOTTEN = dict.fromkeys(("waiting_for", "deadline", "error", "errors"), "$$REMOVE")
+FORGOTTEN = dict.fromkeys(("waiting_for", "deadline", "error", "errors", "retried"), "$$REMOVE")
 """Fields of a step, when it is over."""
 
 EnrollmentClaim = Claim[Enrollments]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from pipeline_engine.domain.messages.earlier_sends import carry_over
 from pipeline_engine.domain.messages.limits import within_limit
 from pipeline_engine.domain.messages.message import Message, sender
 from pipeline_engine.domain.messages.send_all import send_all
 from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet
-from pipeline_engine.domain.workflows.step import RunOver, StepPassed, StepResult, StepRun, StepWaits
+from pipeline_engine.domain.workflows.step import RunOver, StepPassed, StepResult, StepRun, StepWaits, send_keys
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.messages import Channel
@@ -21,6 +22,9 @@ async def send(run: StepRun, channel: Channel, composed: Message | NotRendered) 
 
     Raises: Transient when another attempt may help; Permanent when it was given up, or could not be composed.
     """
+    *earlier, key = send_keys(run.enrollment, run.step)
+    if await carry_over(run.app, run.account_id, channel, key, earlier):
+        return StepPassed("sent before")
     match composed:
         case RateLimited():
             return StepWaits(run.now + timedelta(seconds=composed.retry_after))
@@ -31,11 +35,10 @@ async def send(run: StepRun, channel: Channel, composed: Message | NotRendered) 
     grant = await within_limit(run.app, run.account_id, channel, 1)
     if not grant.units:
         return StepWaits(run.now + timedelta(seconds=grant.after))
-    return await _send(run, channel, composed)
+    return await _send(run, channel, key, composed)
 
 
-async def _send(run: StepRun, channel: Channel, message: Message) -> StepResult:
-    key = run.unit_key
+async def _send(run: StepRun, channel: Channel, key: str, message: Message) -> StepResult:
     ended = await send_all(
         run.app,
         run.account_id,

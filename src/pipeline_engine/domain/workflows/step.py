@@ -24,6 +24,7 @@ COLLECTIONS = {"contact": "contacts", "deal": "deals", "lead": "leads"}
 EVENT_FACTS = ("type", "version", "user_id", "key", "occurred_at", "data")
 MAX_SECONDS = 3650 * 86400
 """Ten years: a longer wait is a typing error."""
+MAX_EARLIER_SENDS = 100
 
 
 class StepConfig(BaseModel):
@@ -126,13 +127,14 @@ class StepRun:
 
     @property
     def unit_key(self) -> str:
-        """The key of what the step sends, and part of the ids of what it writes."""
-        return unit_key(self.enrollment, self.step)
+        """Part of the ids of what the step writes: one that is performed again writes the same documents."""
+        return f"workflow:{self.enrollment['_id']}:{self.step.key}"
 
     @property
     def is_repeated(self) -> bool:
         """Whether an earlier attempt at the step may have taken effect."""
-        return int(self.enrollment.get("attempts") or 0) > 1 or bool(self.enrollment.get("crashes"))
+        one = self.enrollment
+        return int(one.get("attempts") or 0) > 1 or bool(one.get("crashes") or one.get("retried"))
 
     def arrived_at(self) -> datetime:
         """When the run came to the step."""
@@ -181,10 +183,12 @@ def event_facts(event: Document) -> dict[str, Any]:
     return {**{name: event.get(name) for name in EVENT_FACTS}, "id": event.get("_id")}
 
 
-def unit_key(enrollment: Document, step: WorkflowStep) -> str:
-    """The key under which `effects` has what the step sends; a retry by hand makes it another one."""
+def send_keys(enrollment: Document, step: WorkflowStep) -> list[str]:
+    """The keys under which `effects` has what the step sends: a retry by hand makes another one, the last. Of very many
+    retries only the latest count."""
     repeats = int(enrollment.get("repeats") or 0)
-    return f"workflow:{enrollment['_id']}:{step.key}" + (f".{repeats}" if repeats else "")
+    key = f"workflow:{enrollment['_id']}:{step.key}"
+    return [f"{key}.{n}" if n else key for n in range(max(0, repeats - MAX_EARLIER_SENDS), repeats + 1)]
 
 
 def step_key(type: str, config: object, occurrence: int) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import bson
+
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.filters import Filter, read_filter
 from pipeline_engine.domain.workflows.program import BAD_WORKFLOW, Program, read_program
@@ -16,6 +18,8 @@ from pipeline_engine.ids import derived_id
 Document = Mapping[str, Any]
 
 MAX_COOLDOWN_SECONDS = 3650 * 86400
+MAX_STEPS_MB = 4
+"""Each enrolment has a copy of the steps, and a step may need its configuration twice in one command."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,14 @@ def read_workflow(document: Document) -> Workflow:
         filter = read_filter(trigger.get("filter"))
     except Permanent as error:
         raise Permanent(f"trigger: {error}", BAD_WORKFLOW) from None
+    _check_size(document.get("steps"))
     return Workflow(document, type, filter, _reentry(document.get("reentry")), read_program(document.get("steps")))
+
+
+def _check_size(steps: object) -> None:
+    megabytes = len(bson.encode({"steps": steps})) / 2**20
+    if megabytes > MAX_STEPS_MB:
+        raise Permanent(f"steps: {megabytes:.1f} MB; at most {MAX_STEPS_MB} MB are allowed", BAD_WORKFLOW)
 
 
 def fault_of(document: Document) -> str | None:

@@ -8,10 +8,18 @@ from pydantic import Field, model_validator
 
 from pipeline_engine.domain.workflows.change_record import change_contact
 from pipeline_engine.domain.workflows.step import StepConfig, StepPassed, StepRun
+from pipeline_engine.ids import object_id
 from pipeline_engine.repos.deal_change import DealChange
 
 NOT_TO_BE_SET = frozenset({"_id", "account_id", "createdAt", "updatedAt", "events_due", "token", "lease_until"})
 MAX_FIELDS = 50
+REFERENCES = {
+    **dict.fromkeys(("owner", "owner_id", "assigned_to", "followers"), "users"),
+    "tags": "tags",
+    "stage_id": "pipeline_stages",
+    "pipeline_id": "pipelines",
+}
+"""By field of a contact, the collection of which it names documents."""
 
 
 class FieldSetting(StepConfig):
@@ -42,10 +50,21 @@ class FieldSetting(StepConfig):
 
 
 async def perform(run: StepRun, config: FieldSetting) -> StepPassed:
+    await _check(run, config)
     is_so = {"$and": [{name: {"$eq": value}} for name, value in config.all.items()]}
     return await change_contact(run, DealChange(set=config.all), is_so, *config.all)
 
 
+async def _check(run: StepRun, config: FieldSetting) -> None:
+    """Raises: Permanent when a value is the id of another account's document, or of no user of this account."""
+    for name, value in config.all.items():
+        field = name.partition(".")[0]
+        ids = [id for one in (value if isinstance(value, list) else [value]) if (id := object_id(one))]
+        if ids and field in REFERENCES:
+            await run.app.shared.references.check(REFERENCES[field], ids, run.account_id)
+
+
 async def rehearse(run: StepRun, config: FieldSetting) -> str:
+    await _check(run, config)
     run.records["contact"] = {**await run.contact(), **{n: v for n, v in config.all.items() if "." not in n}}
     return "would set " + ", ".join(f"{name} to {value!r}" for name, value in config.all.items())

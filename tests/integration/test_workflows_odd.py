@@ -1,0 +1,140 @@
+"""Events and workflows of any shape, and steps that name what is another account's: none harms more than itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+
+from pipeline_engine.repos.workflow_repos import WorkflowRepos
+from tests.support.engine_app import EngineApp
+from tests.support.workflows import (
+    WorkflowApp,
+    contact,
+    contact_of,
+    enrollment,
+    enrollments,
+    happened,
+    step,
+    work,
+    workflow,
+)
+from tests.support.world import World
+
+ODD_TYPES: list[Any] = [{}, [], ["contact.created"], {"contact.created": 1}, None, 7, True]
+OTHER_TENANT = "another account"
+
+
+@pytest.fixture
+def flow(app: EngineApp) -> WorkflowApp:
+    return app.with_repos(WorkflowRepos.open)
+
+
+def ended(world: World, id: object, type: Any, contact_id: ObjectId) -> None:
+    """An event as anyone may have left it."""
+    event = {"_id": id, "type": type, "account_id": world.account, "data": {"contact_id": contact_id}}
+    done = {"status": "dead", "onward": ["workflows"], "occurred_at": datetime.now(UTC)}
+    world.db["crm_events"].insert_one({**event, **done})
+
+
+def waiting_events(world: World) -> list[Any]:
+    return [one["_id"] for one in world.db["crm_events"].find({"onward": "workflows"})]
+
+
+async def test_an_event_with_an_odd_type_keeps_no_other_from_being_taken(world: World, flow: WorkflowApp) -> None:
+    workflow(world, step("add_tag", tag="x"))
+    for odd in ODD_TYPES:
+        ended(world, ObjectId(), odd, contact(world))
+    one = contact(world)
+    happened(world, "contact.created", one)
+
+    await work(flow, world)
+
+    assert [found["contact_id"] for found in enrollments(world)] == [one]
+    assert waiting_events(world) == []
+
+
+async def test_an_event_that_cannot_be_taken_is_set_aside_alone(world: World, flow: WorkflowApp) -> None:
+    workflow(world, step("add_tag", tag="x"))
+    contacts = [contact(world) for _ in range(3)]
+    happened(world, "contact.created", contacts[0])
+    ended(world, {"of": "many"}, "contact.created", contacts[1])
+    happened(world, "contact.created", contacts[2])
+
+    await work(flow, world)
+
+    assert {found["contact_id"] for found in enrollments(world)} == {contacts[0], contacts[2]}
+    assert waiting_events(world) == [{"of": "many"}]
+    (aside,) = world.db["quarantine"].find()
+    assert (aside["collection"], aside["document_id"]) == ("crm_events", {"of": "many"})
+    assert "workflows" in aside["reason"]
+
+
+@pytest.mark.parametrize(("size", "has_reason"), [(9 * 2**20, True), (2**24, False)], ids=["large", "full"])
+async def test_a_workflow_too_large_for_enrolments_is_refused_alone(
+    world: World, flow: WorkflowApp, size: int, has_reason: bool
+) -> None:
+    large = workflow(world, step("set_field", field="note", value=""))
+    document = world.db["workflows"].find_one_and_delete({"_id": large}) or {}
+    document["steps"][0]["config"]["value"] = "x" * (size - len(bson.encode(document)))
+    world.db["workflows"].insert_one(document)
+    good = workflow(world, step("add_tag", tag="x"))
+    for _ in range(2):
+        happened(world, "contact.created", contact(world))
+
+    await work(flow, world)
+
+    assert [found["workflow_id"] for found in enrollments(world)] == [good, good]
+    assert waiting_events(world) == []
+    stored = world.db["workflows"].find_one({"_id": large}) or {}
+    assert ("MB are allowed" in stored.get("error", "")) is has_reason, "a full one has no room for the reason"
+
+
+async def test_an_event_that_waits_for_all_workflows_is_replayed_to_a_webhook(world: World, flow: WorkflowApp) -> None:
+    """`events replay --webhook ID` restricts only what webhooks do with it."""
+    id, one = workflow(world, step("add_tag", tag="x")), contact(world)
+    happened(world, "contact.created", one, only={"webhooks": str(ObjectId())}, onward=["workflows", "webhooks"])
+
+    await work(flow, world)
+
+    assert enrollment(world, one)["workflow_id"] == id
+    assert contact_of(world, one)["tags"] == ["x"]
+
+
+@pytest.mark.parametrize("form", [ObjectId, str])
+@pytest.mark.parametrize(
+    ("name", "collection"),
+    [("owner", "users"), ("tags", "tags"), ("tags.0", "tags"), ("stage_id", "pipeline_stages")],
+)
+async def test_set_field_refers_to_nothing_of_another_account(
+    world: World, flow: WorkflowApp, name: str, collection: str, form: type
+) -> None:
+    foreign = ObjectId()
+    owner = {"account": ObjectId(), "account_id": ObjectId()}
+    world.db[collection].insert_one({"_id": foreign, **owner})
+    value = [form(str(foreign))] if name == "tags" else form(str(foreign))
+    workflow(world, step("set_field", fields={"title": "Boss", name: value}))
+    one = contact(world)
+    happened(world, "contact.created", one)
+
+    await work(flow, world)
+
+    found, person = enrollment(world, one), contact_of(world, one)
+    assert (found["status"], OTHER_TENANT in found["reason"]) == ("failed", True)
+    assert "title" not in person
+
+
+async def test_set_field_sets_and_removes_an_owner_of_the_account(world: World, flow: WorkflowApp) -> None:
+    workflow(world, step("set_field", field="owner", value=world.user), step("set_field", field="tags", value=["a"]))
+    workflow(world, step("set_field", field="owner", value=None), type="contact.updated")
+    one = contact(world)
+    happened(world, "contact.created", one)
+    await work(flow, world)
+    assert (contact_of(world, one)["owner"], contact_of(world, one)["tags"]) == (world.user, ["a"])
+
+    happened(world, "contact.updated", one)
+    await work(flow, world)
+    assert contact_of(world, one)["owner"] is None
