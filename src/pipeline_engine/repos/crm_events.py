@@ -142,13 +142,15 @@ class CrmEvents:
     async def end(
         self, account_id: ObjectId, ids: Sequence[Any], consumed: Sequence[str], onward: Sequence[str], **values: Any
     ) -> None:
-        """Make events `done`, or what `values` says. They go onward once, also when they are consumed again later."""
-        done = {"$ifNull": ["$consumed", []]}
+        """Make events `done`, or what `values` says. They go onward once, also when they are consumed again later; then
+        to all, whomever a replay was for before."""
+        done, was_handed_on = {"$ifNull": ["$consumed", []]}, {"$eq": ["$handed_on", True]}
         literal = {name: {"$literal": value} for name, value in {"status": "done", **values}.items()}
         change = {
             **literal,
             "consumed": {"$setUnion": [{"$cond": [{"$isArray": done}, done, []]}, {"$literal": list(consumed)}]},
-            "onward": {"$cond": [{"$eq": ["$handed_on", True]}, "$onward", {"$literal": list(onward)}]},
+            "onward": {"$cond": [was_handed_on, "$onward", {"$literal": list(onward)}]},
+            "only": {"$cond": [was_handed_on, "$only", "$$REMOVE"]},
             "handed_on": True,
             "ended_at": "$$NOW",
             "updatedAt": "$$NOW",
