@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from pipeline_engine.domain import dead_letters
 from pipeline_engine.domain.consumers import attempt
 from pipeline_engine.domain.consumers.burial import run_retry
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
+from pipeline_engine.repos.crm_events import CrmEvents
 from tests.support.crm_events import Spy, contact, created, event_of, insert, later, letters, work
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
@@ -122,6 +124,28 @@ async def test_an_event_whose_data_is_repaired_goes_onward_to_all(world: World, 
     assert (stored["status"], stored["onward"]) == ("done", ["activity", "workflows", "webhooks"])
     assert not stored.get("only")
     assert spy.seen == [bad]
+
+
+@pytest.mark.covers("CL-03", "CL-09")
+async def test_an_attempt_that_becomes_due_between_two_reads_keeps_its_place(
+    world: World, app: EngineApp, spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = contact(world)
+    bad = created(world, one, at=1)
+    spy.failing = {bad}
+    await work(app, world)
+    behind = created(world, one, at=2)
+    read_due, spy.failing = CrmEvents.read_due, set()
+
+    async def slowly(*given: Any) -> list[dict[str, Any]]:
+        found = await read_due(*given)
+        app.clock.set(app.clock.now() + timedelta(seconds=2))
+        return found
+
+    monkeypatch.setattr(CrmEvents, "read_due", slowly)
+    await work(app, world)
+
+    assert spy.seen == [bad, bad, behind]
 
 
 async def test_very_many_blocked_events_hold_up_no_other_key(world: World, app: EngineApp, spy: Spy) -> None:
