@@ -85,6 +85,14 @@ class Effects:
                 answers[error["index"]] = False if is_taken else WriteError(error["errmsg"], error["code"], error)
         return answers
 
+    async def begin_in_doubt(self, account_id: ObjectId, channel: str, keys: Sequence[str]) -> None:
+        """Insert the missing records of effects that may have been had under other keys, so that each of them is
+        flagged as a possible double before its first attempt."""
+        now = self._clock.now()
+        own = {"account_id": account_id, "channel": channel, "state": "planned", "attempts": 0, "ambiguous": True}
+        times = {"createdAt": now, "updatedAt": now, "expires_at": now + RETENTION}
+        await self._own.insert_missing([{"_id": key, **own, **times} for key in keys])
+
     async def mark_unknown(self, account_id: ObjectId, keys: Sequence[str]) -> None:
         """Mark effects that are still `sending` as unknown: their run ended in the middle, so they may be sent or
         not."""
