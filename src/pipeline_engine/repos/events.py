@@ -58,8 +58,8 @@ class Events:
         return {str(one["_id"]): one.get("type") for one in found}
 
     async def edit_dead(self, id: str, data: Mapping[str, Any]) -> bool:
-        """Replace the data of a dead CRM event, and keep what it was before as `data_before`. When it ends again it goes
-        onward once more, to those who could do nothing with the data before. False when it is not dead."""
+        """Replace the data of a dead CRM event, and keep what it was before as `data_before`. False when it is not
+        dead. When the event ends again it goes onward once more."""
         query = {"_id": {"$in": _spellings(id)}, "status": "dead"}
         literal = {"$literal": dict(data)}
         # A literal over a document would be merged into it, so the old one goes first.
