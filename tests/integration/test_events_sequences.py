@@ -77,8 +77,7 @@ async def test_a_late_or_replayed_reply_ends_no_sequence_that_was_begun_since(wo
 
     insert(world, "email.replied", {"contact_id": one}, at=10)
     insert(world, "email.replied", {"contact_id": other}, at=30)
-    ended = {"occurred_at": None, "status": "done", "ended_at": NOW}
-    insert(world, "email.replied", {"contact_id": silent}, **ended)
+    insert(world, "email.replied", {"contact_id": silent}, occurred_at=None, status="done", ended_at=NOW)
     await work(app, world)
     everything = EventRange(world.account)
     for _ in range(2):
