@@ -200,50 +200,6 @@ async def test_signals_raise_the_scores_and_a_crossed_level_is_published_once(wo
     assert contact_of(world, id)["intent_score"] == 34
 
 
-@pytest.mark.parametrize(
-    ("type", "extra", "status"),
-    [
-        ("email.replied", {}, "replied"),
-        ("email.bounced", {}, "bounced"),
-        ("contact.unsubscribed", {}, "unsubscribed"),
-        ("email.replied", {"auto": True}, "active"),
-        ("email.bounced", {"bounce_type": "soft"}, "active"),
-        ("email.received", {}, "active"),
-    ],
-)
-async def test_a_reply_bounce_or_unsubscribe_ends_sequences_and_nothing_else(
-    world: World, app: EngineApp, type: str, extra: dict[str, object], status: str
-) -> None:
-    id = contact(world)
-    own = {"account_id": world.account, "contact_id": id, "status": "active", "step": 1, "next_at": NOW}
-    rows = {
-        "sequence": {**own, "sequence_id": ObjectId(), "lease_owner": "a run", "token": 4},
-        "workflow": {**own, "workflow_id": ObjectId()},
-        "ended": {**own, "sequence_id": ObjectId(), "status": "completed"},
-        "other": {**own, "sequence_id": ObjectId(), "contact_id": ObjectId()},
-        "foreign": {**own, "sequence_id": ObjectId(), "account_id": ObjectId()},
-    }
-    world.db["workflow_enrollments"].insert_many([{"_id": name, **row} for name, row in rows.items()])
-
-    insert(world, type, {"contact_id": id, **extra})
-    await work(app, world)
-
-    found = {one["_id"]: one for one in world.db["workflow_enrollments"].find()}
-    assert found["sequence"]["status"] == status
-    assert {name: one["status"] for name, one in found.items() if name != "sequence"} == {
-        "workflow": "active",
-        "ended": "completed",
-        "other": "active",
-        "foreign": "active",
-    }
-    if status != "active":
-        assert (found["sequence"]["reason"], found["sequence"]["token"], found["sequence"]["lease_owner"]) == (
-            type,
-            5,
-            None,
-        )
-
-
 async def test_a_reply_of_a_lead_is_found_by_lead_pipelines_once(world: World, app: EngineApp) -> None:
     lead = ObjectId()
     one = insert(world, "email.replied", {"lead_id": lead, "message_id": "<m@x>", "auto": True})

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from pipeline_engine.domain import dead_letters
 from pipeline_engine.domain.consumers import attempt
+from pipeline_engine.domain.consumers.burial import run_retry
+from pipeline_engine.repos.consumer_repos import ConsumerRepos
+from pipeline_engine.repos.crm_events import CrmEvents
 from tests.support.crm_events import Spy, contact, created, event_of, insert, later, letters, work
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
@@ -69,9 +74,6 @@ async def test_a_key_waits_behind_its_failing_event_and_goes_on_after_the_dead_l
 async def test_a_dead_letter_has_its_errors_and_is_consumed_again_when_it_is_retried(
     world: World, app: EngineApp, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline_engine.domain.consumers.burial import run_retry
-    from pipeline_engine.repos.consumer_repos import ConsumerRepos
-
     steady = Spy("steady")
     monkeypatch.setattr(attempt, "CONSUMERS", (steady.consumer, spy.consumer))
     bad = created(world, contact(world))
@@ -102,6 +104,48 @@ async def test_a_dead_letter_has_its_errors_and_is_consumed_again_when_it_is_ret
     stored = event_of(world, bad)
     assert (stored["status"], sorted(stored["consumed"]), "onward" in stored) == ("done", ["spy", "steady"], False)
     assert (steady.seen, len(spy.seen), len(letters(world))) == ([bad], 5, 1)
+
+
+@pytest.mark.covers("CL-09")
+async def test_an_event_whose_data_is_repaired_goes_onward_to_all(world: World, app: EngineApp, spy: Spy) -> None:
+    bad = insert(world, "contact.created", {})
+    await work(app, world)
+    assert event_of(world, bad)["status"] == "dead"
+    # All have taken it, and an operator replays it to one webhook, which has not taken it yet.
+    again = {"$set": {"onward": ["webhooks"], "only": {"webhooks": "w"}}}
+    world.db["crm_events"].update_one({"_id": bad}, again)
+
+    (letter,) = letters(world)
+    await dead_letters.retry(app, letter["_id"], {"contact_id": str(contact(world))})
+    await run_retry(app.with_repos(ConsumerRepos.open), None, bad)
+    await work(app, world)
+
+    stored = event_of(world, bad)
+    assert (stored["status"], stored["onward"]) == ("done", ["activity", "workflows", "webhooks"])
+    assert not stored.get("only")
+    assert spy.seen == [bad]
+
+
+@pytest.mark.covers("CL-03", "CL-09")
+async def test_an_attempt_that_becomes_due_between_two_reads_keeps_its_place(
+    world: World, app: EngineApp, spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = contact(world)
+    bad = created(world, one, at=1)
+    spy.failing = {bad}
+    await work(app, world)
+    behind = created(world, one, at=2)
+    read_due, spy.failing = CrmEvents.read_due, set()
+
+    async def slowly(*given: Any) -> list[dict[str, Any]]:
+        found = await read_due(*given)
+        app.clock.set(app.clock.now() + timedelta(seconds=2))
+        return found
+
+    monkeypatch.setattr(CrmEvents, "read_due", slowly)
+    await work(app, world)
+
+    assert spy.seen == [bad, bad, behind]
 
 
 async def test_very_many_blocked_events_hold_up_no_other_key(world: World, app: EngineApp, spy: Spy) -> None:

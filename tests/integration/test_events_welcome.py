@@ -23,7 +23,7 @@ from tests.support.crm_events import (
     work,
 )
 from tests.support.engine_app import EngineApp, open_app
-from tests.support.stand_ins.scripted_smtp import ScriptedSmtp
+from tests.support.stand_ins.scripted_smtp import CUT, ScriptedSmtp
 from tests.support.world import World
 
 
@@ -139,3 +139,32 @@ async def test_a_limit_puts_mails_off_and_burns_no_attempt(
     stored = [event_of(world, id) for id in events]
     assert (len(smtp.accepted), sorted(one.get("attempts", 0) for one in stored)) == (3, [0] * 5)
     assert sorted(one["status"] for one in stored) == ["done", "done", "done", "new", "new"]
+
+
+@pytest.mark.parametrize(("policy", "cuts", "retries"), [("park", 1, 1), ("park", 2, 2), ("resend", 2, 1)])
+@pytest.mark.covers("CL-08", "CL-09")
+async def test_a_retried_mail_that_may_have_gone_out_before_is_flagged(
+    environment: dict[str, str],
+    world: World,
+    smtp: ScriptedSmtp,
+    welcoming: ObjectId,
+    policy: str,
+    cuts: int,
+    retries: int,
+) -> None:
+    mail = {"SMTP_URL": smtp.url, "SMTP_FROM": "Sales <sales@crm.example>", "UNKNOWN_EMAIL": policy}
+    smtp.script["."].extend([CUT] * cuts)
+    doubtful, certain = contact(world), contact(world)
+    async with open_app(settings.from_environment({**environment, **mail})) as app:
+        event = created(world, doubtful)
+        for _ in range(retries):
+            for _ in range(4):
+                await later(app, world, seconds=40)
+            assert event_of(world, event)["status"] == "dead"
+            await run_retry(app.with_repos(ConsumerRepos.open), None, event)
+        created(world, certain)
+        await work(app, world)
+
+    assert event_of(world, event)["status"] == "done"
+    sent = {one["_id"]: one["ambiguous"] for one in world.db["effects"].find({"state": "sent"})}
+    assert sent == {f"welcome:{doubtful}.{retries}": True, f"welcome:{certain}": False}

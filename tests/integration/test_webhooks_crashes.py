@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
 from pipeline_engine import failpoints
-from pipeline_engine.domain.webhooks.retries import MAX_ATTEMPTS
+from pipeline_engine.domain.webhooks import delivery_batch
+from pipeline_engine.domain.webhooks.delivery_batch import post
+from pipeline_engine.domain.webhooks.retries import MAX_ATTEMPTS, MAX_CRASHES
 from pipeline_engine.failpoints import FaultPlan
+from pipeline_engine.providers.webhooks import Reply
 from tests.support.engine_app import EngineApp
 from tests.support.stand_ins.endpoint import Answer, Endpoint
 from tests.support.webhooks import consumed, deliver, deliveries, later, states, webhook, webhook_of
@@ -24,6 +28,7 @@ POINTS = [
     ("mongo.webhooks.find_one_and_update", 2),
     ("mongo.webhook_deliveries.update_many", 1),
     ("mongo.webhook_deliveries.find", 2),
+    ("mongo.crm_events.aggregate", 1),
     ("webhooks.post", 1),
     ("webhooks.post", 2),
     ("mongo.webhook_deliveries.bulk", 1),
@@ -50,6 +55,11 @@ async def died(app: EngineApp, world: World, monkeypatch: pytest.MonkeyPatch, po
                 await deliver(app, world)
         finally:
             failpoints.disarm()
+    release(world)
+
+
+def release(world: World) -> None:
+    """The lease of what the dead process held runs out."""
     past = datetime.now(UTC) - timedelta(minutes=1)
     world.db["webhooks"].update_many({"lease_owner": {"$gt": ""}}, {"$set": {"lease_until": past}})
 
@@ -76,19 +86,52 @@ async def test_a_delivery_goes_on_after_a_crash_at_any_call(
     assert len(endpoint.received) - EVENTS <= len(unended)
 
 
-async def test_an_attempt_that_ends_its_process_counts(
+async def test_a_delivery_that_ends_its_process_is_given_up_and_takes_no_others_with_it(
+    world: World, app: EngineApp, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook(world, endpoint.url)
+    bad, *others = (consumed(world) for _ in range(8))
+    begun: list[str] = []
+
+    async def killing(*given: Any) -> Reply:
+        begun.append(given[2]["event_id"])
+        if begun[-1] == bad:
+            raise Died
+        return await post(*given)
+
+    monkeypatch.setattr(delivery_batch, "post", killing)
+    for _ in range(MAX_CRASHES):
+        with pytest.raises(Died):
+            await later(app, world, seconds=70)
+        release(world)
+    await later(app, world, seconds=70)
+    await later(app, world, seconds=70)
+
+    assert (begun.count(bad), states(world)) == (MAX_CRASHES, {"failed": 1, "delivered": 7})
+    cut = {
+        one["event_id"]: len([1 for attempt in one["attempts"] if attempt["status"] is None])
+        for one in deliveries(world)
+    }
+    assert cut[bad] == MAX_CRASHES
+    assert max(cut[one] for one in others) <= 1
+    (failed,) = deliveries(world, state="failed")
+    assert failed["reason"] == "3 processes ended while they posted it"
+
+
+async def test_a_last_attempt_that_ends_its_process_is_followed_by_no_other(
     world: World, app: EngineApp, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webhook(world, endpoint.url)
     consumed(world)
-    for _ in range(MAX_ATTEMPTS):
-        await died(app, world, monkeypatch, "webhooks.post", 1, "after")
-        app.clock.set(app.clock.now() + timedelta(seconds=70))
     endpoint.manner = Answer(500)
     await deliver(app, world)
+    refused = deliveries(world)[0]["attempts"] * (MAX_ATTEMPTS - 1)
+    world.db["webhook_deliveries"].update_one({}, {"$set": {"attempts": refused}})
+    app.clock.set(app.clock.now() + timedelta(seconds=70))
+    await died(app, world, monkeypatch, "webhooks.post", 1, "after")
+    await later(app, world, seconds=70)
 
-    assert len(endpoint.received) == MAX_ATTEMPTS + 1  # attempts that a crash ended leave one more to be judged by
-    assert states(world) == {"failed": 1}
+    assert (len(endpoint.received), states(world)) == (2, {"failed": 1})
 
 
 async def test_a_disabling_that_a_crash_cuts_is_completed(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -11,6 +12,8 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import failpoints
+from pipeline_engine.domain.workflows import perform
+from pipeline_engine.domain.workflows.step import StepResult, StepRun
 from pipeline_engine.failpoints import FaultPlan
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 from tests.support.engine_app import EngineApp
@@ -119,6 +122,37 @@ async def test_a_run_goes_on_after_a_crash_at_any_call(
 
     assert died
     check(world, contacts)
+
+
+async def test_an_enrolment_that_ends_its_process_is_given_up_and_takes_no_others_with_it(
+    world: World, flow: WorkflowApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow(world, step("add_tag", tag="a"), step("add_tag", tag="b"))
+    bad, *others = (contact(world) for _ in range(8))
+    for one in (bad, *others):
+        happened(world, "contact.created", one)
+    crashes: dict[ObjectId, list[int]] = defaultdict(list)
+
+    async def killing(run: StepRun) -> StepResult:
+        crashes[run.enrollment["contact_id"]].append(run.enrollment["crashes"])
+        if run.enrollment["contact_id"] == bad:
+            raise Died
+        await asyncio.sleep(0)
+        return await original(run)
+
+    original = perform._perform
+    monkeypatch.setattr(perform, "_perform", killing)
+    for _ in range(perform.MAX_CRASHES):
+        with pytest.raises(Died):
+            await revive(flow, world)
+    await revive(flow, world)
+
+    assert crashes[bad] == [0, 1, 2]
+    assert max(count for one in others for count in crashes[one]) <= 1
+    assert {enrollment(world, one)["status"] for one in others} == {"completed"}
+    failed = enrollment(world, bad)
+    assert (failed["status"], failed["reason"]) == ("failed", "3 runs in a row ended in the middle")
+    assert world.db["dead_letters"].count_documents({"args": str(failed["_id"])}) == 1
 
 
 @pytest.mark.parametrize("seed", range(3))

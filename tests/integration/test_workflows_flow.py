@@ -273,7 +273,7 @@ async def test_what_is_deleted_meanwhile_cancels_the_run(world: World, flow: Wor
 
 
 async def test_a_replayed_event_reaches_only_its_workflow(world: World, flow: WorkflowApp) -> None:
-    """As `events replay --workflow ID` marks it."""
+    """As `events replay --to workflow:ID` marks it."""
     meant, other = workflow(world, step("add_tag", tag="x")), workflow(world, step("add_tag", tag="y"))
     one = contact(world)
     happened(world, "contact.created", one, only={"workflows": str(meant)})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
@@ -17,6 +18,7 @@ from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain.consumers import replay as replays
 from pipeline_engine.domain.consumers.order import key_of
 from pipeline_engine.domain.consumers.replay import EventRange, Replayed, Target
+from pipeline_engine.domain.consumers.table import CONSUMERS
 from pipeline_engine.domain.events.publisher import EventPublisher
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.ids import object_id
@@ -29,7 +31,8 @@ COLUMNS = ("id", "type", "status", "account", "occurred (UTC)", "attempts", "err
 MAX_DATA_CHARS = 2000
 MAX_ERRORS_SHOWN = 20
 
-KINDS: tuple[replays.Kind, ...] = ("consumer", "workflows", "webhooks")
+KINDS: dict[str, replays.Kind] = {"consumer": "consumer", "workflow": "workflows", "webhook": "webhooks"}
+"""What `--to` begins with."""
 
 Status = Literal["new", "done", "dead"]
 EventId = Annotated[str, typer.Argument(metavar="EVENT", help="The `_id` of the event.")]
@@ -96,31 +99,40 @@ def publish(
 
 @program.command("replay")
 def replay(
-    consumer: Annotated[str | None, typer.Option(metavar="NAME", help="Send them to this consumer.")] = None,
-    workflow: Annotated[str | None, typer.Option(metavar="ID", help="Send them to this workflow.")] = None,
-    webhook: Annotated[str | None, typer.Option(metavar="ID", help="Send them to this webhook.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="TARGET", help="consumer:NAME, workflow:ID or webhook:ID.")] = None,
     account: Account = None,
     type: OfType = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="From 2026-01-31T08:00, or 24h ago.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Before that time.")] = None,
-    go: Annotated[bool, typer.Option("--go", help="Send them; without it they are only counted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
 ) -> None:
-    """Send past events to one consumer, workflow or webhook again. Others do not see them, and what was done is not
-    done twice. Exit code 1: some failed."""
-    target = _target(consumer, workflow, webhook)
+    """Send past events to one consumer, workflow or webhook again; without --to, to all consumers of their types.
+    Others do not see them, and what was done is not done twice. Exit code 1: some failed."""
+    targets = [_target(to)] if to is not None else _consumers_of(type)
     times = {"since": _moment(since, "--since"), "until": _moment(until, "--until")}
     selection = EventRange(read_account(account), type, **times)
-    if not go:
-        many = _ask(lambda app: replays.count(app, target, selection))
-        Screen().line(f"{many} events would go to {_named(target)}; with --go they do")
+    if dry_run:
+        for target, many in _ask(lambda app: _each(targets, partial(replays.count, app), selection)):
+            Screen().line(f"{many} events would go to {_named(target)}")
         return
-    result: Replayed = _ask(lambda app: replays.replay(app, target, selection))
+    results = _ask(lambda app: _each(targets, partial(replays.replay, app), selection))
+    for target, result in results:
+        _show_result(target, result)
+    if failed := sum(len(result.errors) for _, result in results):
+        session.leave(f"{failed} of them failed there", session.FAILED)
+
+
+async def _each(
+    targets: Sequence[Target], act: Callable[[Target, EventRange], Awaitable[T]], selection: EventRange
+) -> list[tuple[Target, T]]:
+    return [(target, await act(target, selection)) for target in targets]
+
+
+def _show_result(target: Target, result: Replayed) -> None:
     screen = Screen()
     screen.line(f"{result.events} events {'went' if target.kind == 'consumer' else 'go'} to {_named(target)}")
     for id, error in list(result.errors.items())[:MAX_ERRORS_SHOWN]:
         screen.line(f"  {id}: {clean(error)}")
-    if result.errors:
-        session.leave(f"{len(result.errors)} of them failed there", session.FAILED)
 
 
 def _ask(question: Callable[[App[ConsumerRepos]], Awaitable[T]]) -> T:
@@ -168,12 +180,17 @@ def _object(text: str) -> dict[str, Any]:
     return found
 
 
-def _target(consumer: str | None, workflow: str | None, webhook: str | None) -> Target:
-    names = {"consumer": consumer, "workflows": workflow, "webhooks": webhook}
-    given = [Target(kind, name) for kind in KINDS if (name := names[kind])]
-    if len(given) != 1:
-        raise ConfigError("give one of --consumer, --workflow and --webhook")
-    return given[0]
+def _target(text: str) -> Target:
+    word, _, name = text.partition(":")
+    kind = KINDS.get(word)
+    if kind is None or not name:
+        raise ConfigError(f"--to: {text} is none of consumer:NAME, workflow:ID and webhook:ID")
+    return Target(kind, name)
+
+
+def _consumers_of(type: str | None) -> list[Target]:
+    """All consumers of the type, which may be any."""
+    return [Target("consumer", one.name) for one in CONSUMERS if type is None or type in one.types]
 
 
 def _named(target: Target) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from bson import ObjectId
 
@@ -37,14 +38,18 @@ class ContactRecords:
             found[ObjectId(one["contact_id"])].append(one)
         return found
 
-    async def end_sequences(self, account_id: ObjectId, contacts: Sequence[ObjectId], status: str, reason: str) -> int:
-        """End the enrolments of these contacts in sequences, also those that a run holds, whose writes then change
-        nothing. Returns how many were ended."""
-        query = {"contact_id": {"$in": [*contacts, *map(str, contacts)]}, "sequence_id": {"$exists": True, "$ne": None}}
+    async def end_sequences(
+        self, account_id: ObjectId, moments: Mapping[ObjectId, datetime], status: str, reason: str
+    ) -> None:
+        """End the enrolments in sequences of {contact: when it happened} that were begun by then, also those that a run
+        holds, whose writes then change nothing."""
         token = {"token": {"$add": [whole("$token"), 1]}}
         change = {"status": status, "reason": {"$literal": reason}, **RELEASED, **token, "updatedAt": "$$NOW"}
-        mine = {"account_id": either(account_id), "status": {"$in": RUNNING}, **query}
-        return await self._enrollments.update_many(mine, [{"$set": change}, {"$unset": "next_at"}])
+        # An enrolment without a usable beginning counts as begun before.
+        begun = [{"contact_id": either(id), "createdAt": {"$not": {"$gt": at}}} for id, at in moments.items()]
+        mine = {"account_id": either(account_id), "status": {"$in": RUNNING}, "$or": begun}
+        query = {**mine, "sequence_id": {"$exists": True, "$ne": None}}
+        await self._enrollments.update_many(query, [{"$set": change}, {"$unset": "next_at"}])
 
     async def add_responses(self, responses: Sequence[Document]) -> None:
         """Insert the replies of leads that are missing, also when the CRM has inserted the same message."""

@@ -91,12 +91,12 @@ class CrmEvents:
         query = {**await self._due(), "account_id": {"$in": list(accounts)}}
         return await self._all.find(query, limit=limit, projection=["_id"])
 
-    async def read_due(self, account_id: ObjectId, limit: int) -> list[Document]:
-        """The first due events of the account in their order: at most `limit`, and at most 32 MB unless one alone is
-        larger."""
+    async def read_due(self, account_id: ObjectId, limit: int, now: datetime) -> list[Document]:
+        """The first events of the account that are due at `now`, in their order: at most `limit`, and at most 32 MB
+        unless one alone is larger."""
         mine = {"status": "new", "account_id": either(account_id), **await self._available()}
         fresh = await self._first_reply({**mine, "next_at": None}, limit)
-        again = await self._first_reply({**mine, "next_at": {"$ne": None}, **self._time_has_come()}, limit)
+        again = await self._first_reply({**mine, "next_at": {"$ne": None}, **_time_has_come(now)}, limit)
         # A reply that was cut off hides events that may come before some of the other reply.
         ends = [place_of(some[-1]) for some, is_cut in (fresh, again) if is_cut]
         events = [event for some, _ in (fresh, again) for event in some if all(place_of(event) <= end for end in ends)]
@@ -111,9 +111,10 @@ class CrmEvents:
             first = reply
         return first[:limit], len(first) > limit
 
-    async def failing(self, account_id: ObjectId, keys: Sequence[str]) -> list[Document]:
-        """`{failing_key, occurred_at, next_at}` of events of these keys that wait for another attempt."""
-        waits = {"status": "new", "next_at": {"$gt": self._clock.now(), "$lte": self._clock.now() + MAX_AHEAD}}
+    async def failing(self, account_id: ObjectId, keys: Sequence[str], now: datetime) -> list[Document]:
+        """`{failing_key, occurred_at, next_at}` of events of these keys that wait at `now` for another attempt. With
+        the `now` of `read_due` an event is in one of the two, whatever becomes due in between."""
+        waits = {"status": "new", "next_at": {"$gt": now, "$lte": now + MAX_AHEAD}}
         query = {"account_id": either(account_id), "failing_key": {"$in": list(keys)}, **waits}
         return await self._own.find(query, projection=["failing_key", "occurred_at", "next_at"])
 
@@ -142,13 +143,15 @@ class CrmEvents:
     async def end(
         self, account_id: ObjectId, ids: Sequence[Any], consumed: Sequence[str], onward: Sequence[str], **values: Any
     ) -> None:
-        """Make events `done`, or what `values` says. They go onward once, also when they are consumed again later."""
-        done = {"$ifNull": ["$consumed", []]}
+        """Make events `done`, or what `values` says. They go onward once, also when they are consumed again later; then
+        to all, whomever a replay was for before."""
+        done, was_handed_on = {"$ifNull": ["$consumed", []]}, {"$eq": ["$handed_on", True]}
         literal = {name: {"$literal": value} for name, value in {"status": "done", **values}.items()}
         change = {
             **literal,
             "consumed": {"$setUnion": [{"$cond": [{"$isArray": done}, done, []]}, {"$literal": list(consumed)}]},
-            "onward": {"$cond": [{"$eq": ["$handed_on", True]}, "$onward", {"$literal": list(onward)}]},
+            "onward": {"$cond": [was_handed_on, "$onward", {"$literal": list(onward)}]},
+            "only": {"$cond": [was_handed_on, "$only", "$$REMOVE"]},
             "handed_on": True,
             "ended_at": "$$NOW",
             "updatedAt": "$$NOW",
@@ -226,14 +229,14 @@ class CrmEvents:
         return await self._quarantine.others(CRM_EVENTS.name)
 
     async def _due(self) -> Document:
-        query = {"status": "new", "$or": [{"next_at": None}, self._time_has_come()]}
+        query = {"status": "new", "$or": [{"next_at": None}, _time_has_come(self._clock.now())]}
         return {**query, **await self._available()}
 
-    def _time_has_come(self) -> Document:
-        """A filter: `next_at` is past, or not a time that the engine can have written."""
-        now = self._clock.now()
-        late = {"next_at": {"$gt": now + MAX_AHEAD}}
-        return {"$or": [{"next_at": {"$lte": now}}, {"next_at": {"$not": {"$type": "date"}}}, late]}
+
+def _time_has_come(now: datetime) -> Document:
+    """A filter: `next_at` is past, or not a time that the engine can have written."""
+    late = {"next_at": {"$gt": now + MAX_AHEAD}}
+    return {"$or": [{"next_at": {"$lte": now}}, {"next_at": {"$not": {"$type": "date"}}}, late]}
 
 
 def _failed(values: Document) -> Document:

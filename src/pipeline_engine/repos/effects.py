@@ -85,13 +85,20 @@ class Effects:
                 answers[error["index"]] = False if is_taken else WriteError(error["errmsg"], error["code"], error)
         return answers
 
-    async def plan_ambiguous(self, account_id: ObjectId, key: str, channel: str) -> None:
-        """Record, before its first attempt, that the effect may be the second of its kind. A record that exists stays
-        as it is."""
+    async def begin_in_doubt(self, account_id: ObjectId, channel: str, keys: Sequence[str]) -> None:
+        """Insert the missing records of effects that may have been had under other keys, so that each of them is
+        flagged as a possible double before its first attempt."""
         now = self._clock.now()
-        planned = {"state": "planned", "attempts": 0, "doubts": 0, "ambiguous": True, "channel": channel}
-        new = {**planned, "createdAt": now, "updatedAt": now, "expires_at": now + RETENTION}
-        await self._own.update_one({"_id": key, "account_id": account_id}, {"$setOnInsert": new}, upsert=True)
+        own = {
+            "account_id": account_id,
+            "channel": channel,
+            "state": "planned",
+            "attempts": 0,
+            "doubts": 0,
+            "ambiguous": True,
+        }
+        times = {"createdAt": now, "updatedAt": now, "expires_at": now + RETENTION}
+        await self._own.insert_missing([{"_id": key, **own, **times} for key in keys])
 
     async def mark_unknown(self, account_id: ObjectId, keys: Sequence[str]) -> None:
         """Mark effects that are still `sending` as unknown: their run ended in the middle, so they may be sent or

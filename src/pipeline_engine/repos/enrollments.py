@@ -128,11 +128,11 @@ class Enrollments(Leased):
         return [one["_id"] for one in await self._all.aggregate(query, {"$group": {"_id": "$account_id"}})]
 
     async def due_ids(self, account_id: ObjectId, limit: int) -> list[Document]:
-        """`{_id, workflow_id}` of the account's enrolments that are due and free, the longest due first."""
+        """`{_id, workflow_id, lease_owner}` of the account's free enrolments that are due, or were left by an owner."""
         mine = {"account_id": either(account_id), **self.due, "$and": [self.unclaimed, await self.available()]}
         due = {**mine, **self._time_has_come(self._clock.now())}
-        found = await self._own.find(due, limit=limit, sort=[("next_at", 1)], projection=["workflow_id"])
-        left = await self._own.find({**mine, **LEFT}, limit=limit, projection=["workflow_id"])
+        found = await self._own.find(due, limit=limit, sort=[("next_at", 1)], projection=["workflow_id", "lease_owner"])
+        left = await self._own.find({**mine, **LEFT}, limit=limit, projection=["workflow_id", "lease_owner"])
         return [*{one["_id"]: one for one in [*found, *left]}.values()]
 
     async def next_due_at(self, account_id: ObjectId, *, only_retries: bool = False) -> datetime | None:

@@ -59,13 +59,13 @@ class Events:
 
     async def edit_dead(self, id: str, data: Mapping[str, Any]) -> bool:
         """Replace the data of a dead CRM event, and keep what it was before as `data_before`. False when it is not
-        dead."""
+        dead. When the event ends again it goes onward once more."""
         query = {"_id": {"$in": _spellings(id)}, "status": "dead"}
         literal = {"$literal": dict(data)}
         # A literal over a document would be merged into it, so the old one goes first.
         stages: list[Document] = [
             {"$set": {"data_before": "$data"}},
-            {"$unset": "data"},
+            {"$unset": ["data", "handed_on"]},
             {"$set": {"data": literal, "updatedAt": "$$NOW"}},
         ]
         return await self._crm_events.everywhere.update_one(query, stages) == 1

@@ -108,7 +108,11 @@ class WebhookDeliveries:
         writes = [
             UpdateOne(
                 {"_id": one.id, "account_id": one.account_id, "state": {"$ne": "pending"}},
-                {"$set": {**change, "expires_at": now + timedelta(days=self._days)}, "$inc": {"repeats": 1}},
+                {
+                    "$set": {**change, "expires_at": now + timedelta(days=self._days)},
+                    "$inc": {"repeats": 1},
+                    "$unset": {"reason": ""},
+                },
             )
             for one in deliveries
         ]
@@ -127,11 +131,11 @@ class WebhookDeliveries:
         }
         return await self._all.aggregate(await self._due(until), group)
 
-    async def find_due(self, account_id: ObjectId, webhook_id: ObjectId, limit: int) -> list[Any]:
-        """The ids of the endpoint's deliveries that are due, the longest due first."""
+    async def find_due(self, account_id: ObjectId, webhook_id: ObjectId, limit: int) -> list[Document]:
+        """`{_id, attempts}` of the endpoint's deliveries that are due, the longest due first."""
         query = {"account_id": either(account_id), "webhook_id": webhook_id, **await self._due(self._clock.now())}
-        found = await self._own.find(query, limit=limit, sort=[("next_at", 1)], projection=["_id"])
-        return [one["_id"] for one in found]
+        found = await self._own.find(query, limit=limit, sort=[("next_at", 1)], projection=["attempts"])
+        return [{"attempts": [], **one} for one in found]
 
     async def find_all_due(self, limit: int) -> list[Document]:
         """Deliveries of all endpoints that are due, the longest due first: `run-once` counts them."""
@@ -195,6 +199,12 @@ class WebhookDeliveries:
         """Give up what is pending for an endpoint that no longer exists. Returns how many there were."""
         change = {"state": "failed", "next_at": None, "reason": "its endpoint no longer exists"}
         return await self._all.update_many({"webhook_id": webhook_id, "state": "pending"}, {"$set": change})
+
+    async def give_up(self, account_id: ObjectId, id: Any, reason: str) -> None:
+        """End a pending delivery as failed."""
+        change = {"state": "failed", "next_at": None, "reason": reason, "updatedAt": self._clock.now()}
+        query = {"_id": id, "account_id": either(account_id), "state": "pending"}
+        await self._own.update_one(query, {"$set": change})
 
     async def latest(self, webhook_id: ObjectId, limit: int, state: str | None = None) -> list[Document]:
         """The endpoint's deliveries, the newest first, without what was sent."""

@@ -48,11 +48,12 @@ def test_an_event_is_published_listed_shown_and_consumed(engine: CommandLine, wo
         (("publish", "contact.created", "--account", "a" * 24, "--data", "[]"), 2, "--data: it is no JSON object"),
         (("publish", "contact.created", "--account", "x"), 2, "--account"),
         (("show", "none"), 1, "there is no event none"),
-        (("replay",), 2, "give one of --consumer, --workflow and --webhook"),
-        (("replay", "--consumer", "x", "--webhook", "y"), 2, "give one of"),
-        (("replay", "--consumer", "x"), 1, "there is no consumer x; there are lead_score"),
-        (("replay", "--webhook", "a" * 24), 1, "there is no document"),
-        (("replay", "--consumer", "owner", "--since", "soon"), 2, "--since"),
+        (("replay", "--to", "owner"), 2, "--to: owner is none of consumer:NAME, workflow:ID and webhook:ID"),
+        (("replay", "--to", "consumer:"), 2, "--to: consumer: is none of"),
+        (("replay", "--to", "workflows:x"), 2, "--to: workflows:x is none of"),
+        (("replay", "--to", "consumer:x"), 1, "there is no consumer x; there are lead_score"),
+        (("replay", "--to", "webhook:" + "a" * 24, "--dry-run"), 1, "there is no document"),
+        (("replay", "--to", "consumer:owner", "--since", "soon"), 2, "--since"),
     ],
 )
 def test_what_makes_no_sense_is_named(engine: CommandLine, words: tuple[str, ...], code: int, reason: str) -> None:
@@ -70,13 +71,14 @@ def test_past_events_are_counted_and_then_go_to_one_consumer(engine: CommandLine
     done(world, event, "lead_score")
     created(world, fresh)
     done(world, insert(world, "deal.won", {"deal_id": "d"}))
-    words = ("events", "replay", "--consumer", "lead_score", "--since", (START - timedelta(minutes=1)).isoformat())
+    since = (START - timedelta(minutes=1)).isoformat()
+    words = ("events", "replay", "--type", "contact.created", "--since", since, "--to", "consumer:lead_score")
 
-    dry = engine(*words)
-    assert (dry.returncode, dry.stdout) == (0, "1 events would go to consumer lead_score; with --go they do\n")
+    dry = engine(*words, "--dry-run")
+    assert (dry.returncode, dry.stdout) == (0, "1 events would go to consumer lead_score\n")
     assert "lead_score" not in contact_of(world, new)
 
-    ran = engine(*words, "--go")
+    ran = engine(*words)
     assert (ran.returncode, ran.stdout) == (0, "1 events went to consumer lead_score\n")
     assert [contact_of(world, id).get("lead_score") for id in (old, new, fresh)] == [None, 24, None]
     assert world.db["activities"].count_documents({}) == 0
@@ -93,7 +95,7 @@ def test_past_events_go_to_one_webhook(engine: CommandLine, world: World) -> Non
     other = world.neighbour()
     theirs = insert(other, "contact.created", {"contact_id": "x"}, status="done")
 
-    ran = engine("events", "replay", "--webhook", id, "--go")
+    ran = engine("events", "replay", "--to", f"webhook:{id}")
 
     assert (ran.returncode, ran.stdout) == (0, f"1 events go to webhook {id}\n")
     assert event_of(world, taken)["onward"] == ["activity", "webhooks"]
@@ -104,13 +106,35 @@ def test_past_events_go_to_one_webhook(engine: CommandLine, world: World) -> Non
     other.close()
 
 
+@pytest.mark.covers("CL-13")
+def test_without_a_target_past_events_go_to_all_consumers_of_their_type(engine: CommandLine, world: World) -> None:
+    id = contact(world)
+    event = created(world, id)
+    done(world, event)
+    words = ("events", "replay", "--type", "contact.created", "--since", START.isoformat(), "--account", world.account)
+    consumers = ("lead_score", "owner", "welcome_email", "timeline")
+
+    dry = engine(*words, "--dry-run")
+    assert (dry.returncode, sorted(dry.stdout.splitlines())) == (
+        0,
+        sorted(f"1 events would go to consumer {name}" for name in consumers),
+    )
+    assert "lead_score" not in contact_of(world, id)
+
+    ran = engine(*words)
+    assert (ran.returncode, ran.stdout.count("1 events went to consumer")) == (0, 4)
+    assert contact_of(world, id)["lead_score"] == 24
+    assert world.db["activities"].count_documents({"contact_id": id}) == 1
+    assert "onward" not in event_of(world, event)
+
+
 def test_what_fails_in_a_replay_is_named(engine: CommandLine, world: World) -> None:
     id = contact(world)
     world.demand("contacts", {"lead_score": {"$exists": False}})
     event = created(world, id)
     done(world, event)
 
-    ran = engine("events", "replay", "--consumer", "lead_score", "--go")
+    ran = engine("events", "replay", "--to", "consumer:lead_score")
 
     assert (ran.returncode, ran.stderr) == (1, "1 of them failed there\n")
     assert str(event) in ran.stdout

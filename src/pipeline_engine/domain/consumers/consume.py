@@ -67,10 +67,11 @@ async def run_consume(app: App[ConsumerRepos], _cache: None, account_id: ObjectI
 async def _work(slice: _Slice, claim: LineClaim) -> Outcome | None:
     slice.begun = True
     is_careful = claim.repo.crashes_of(claim.document) >= CAREFUL_AFTER_CRASHES
-    while events := await slice.app.repos.crm_events.read_due(slice.account_id, 1 if is_careful else SLICE_EVENTS):
+    limit, repo = 1 if is_careful else SLICE_EVENTS, slice.app.repos.crm_events
+    while events := await repo.read_due(slice.account_id, limit, now := slice.app.clock.now()):
         if is_careful:
-            await slice.app.repos.crm_events.count_crashes(slice.account_id, events[0]["_id"])
-        await _consume(slice, claim, events)
+            await repo.count_crashes(slice.account_id, events[0]["_id"])
+        await _consume(slice, claim, events, now)
         if slice.is_over:
             await claim.release(crashes=0)
             return Snooze()
@@ -78,10 +79,11 @@ async def _work(slice: _Slice, claim: LineClaim) -> Outcome | None:
     return None
 
 
-async def _consume(slice: _Slice, claim: LineClaim, events: Sequence[Document]) -> None:
-    """Consume the events, which are in order, as far as no earlier event of their key waits."""
+async def _consume(slice: _Slice, claim: LineClaim, events: Sequence[Document], now: datetime) -> None:
+    """Consume the events, which were due at `now` and are in order, as far as no earlier event of their key waits."""
     events = await _named(slice, events)
-    failing = await slice.app.repos.crm_events.failing(slice.account_id, list({key_of(event) for event in events}))
+    keys = list({key_of(event) for event in events})
+    failing = await slice.app.repos.crm_events.failing(slice.account_id, keys, now)
     free, blocked = split_blocked(events, failing)
     await _put_off(slice, blocked)
     for wave in waves(free):

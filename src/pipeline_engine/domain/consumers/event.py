@@ -36,7 +36,7 @@ class Event:
 
 
 def read_event(document: Document, now: datetime) -> Event:
-    """The event. One without a time is taken to have occurred now.
+    """The event. One without a time is taken to have occurred when it was first consumed, which is now or `ended_at`.
 
     Raises: Permanent `payload` when its type, time or data cannot be used, `cause_depth` when its chain is too long.
     """
@@ -48,4 +48,4 @@ def read_event(document: Document, now: datetime) -> Event:
         raise Permanent("occurred_at is not a date between the years 11 and 9989", MALFORMED)
     check_depth(document)
     data = read_payload(type, document.get("data", {}), document.get("version"))
-    return Event(document, type, data, moment or now)
+    return Event(document, type, data, moment or usable_date(document.get("ended_at")) or now)

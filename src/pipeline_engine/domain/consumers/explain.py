@@ -98,7 +98,7 @@ async def _conditions(app: App[ConsumerRepos], event: Document) -> list[Conditio
         _due(app, event),
     ]
     if account_id:
-        failing = await app.repos.crm_events.failing(account_id, [key_of(event)])
+        failing = await app.repos.crm_events.failing(account_id, [key_of(event)], app.clock.now())
         line = await app.repos.event_lines.get(account_id)
         conditions += [_unblocked(event, failing), is_free("no run has its account", line or {}, app.clock.now())]
     return conditions

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.messages.send_result import is_doubtful
 
 
 async def carry_over(app: App, account_id: ObjectId, channel: str, key: str, earlier: Sequence[str]) -> bool:
@@ -19,11 +19,6 @@ async def carry_over(app: App, account_id: ObjectId, channel: str, key: str, ear
     records = await app.shared.effects.records(account_id, earlier) if earlier else {}
     if any(record["state"] == "sent" for record in records.values()):
         return True
-    if any(map(may_be_sent, records.values())):
-        await app.shared.effects.plan_ambiguous(account_id, key, channel)
+    if any(map(is_doubtful, records.values())):
+        await app.shared.effects.begin_in_doubt(account_id, channel, [key])
     return False
-
-
-def may_be_sent(record: Mapping[str, Any]) -> bool:
-    """Whether any attempt of the record may have gone out without the engine knowing. Pure."""
-    return record["state"] in ("sending", "unknown") or bool(record.get("ambiguous"))

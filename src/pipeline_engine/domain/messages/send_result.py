@@ -76,6 +76,11 @@ def settled(record: Mapping[str, Any], policy: Policy, most: int = MAX_ATTEMPTS)
     return None
 
 
+def is_doubtful(record: Mapping[str, Any]) -> bool:
+    """Whether the message may have gone out although no attempt of the record is known to have sent it."""
+    return record["state"] in ("sending", "unknown") or (record["state"] != "sent" and bool(record.get("ambiguous")))
+
+
 def delivered(provider_id: str | None) -> tuple[SendResult, Change]:
     """The end of a call that went through, and the change of its record."""
     return Delivered(), {"state": "sent", "provider_id": provider_id, "error": None}

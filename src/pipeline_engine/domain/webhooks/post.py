@@ -9,6 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.events.jobs import POST, wake_at
@@ -17,6 +18,7 @@ from pipeline_engine.domain.webhooks.delivery_batch import DeliveryBatch
 from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import is_active, rate_of
 from pipeline_engine.domain.webhooks.health import FREE_FAILURES, Health
+from pipeline_engine.domain.webhooks.retries import batch_of, why_given_up
 from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Dead, Outcome, Snooze
 from pipeline_engine.repos.webhook_repos import WebhookRepos
@@ -28,6 +30,7 @@ FIRST_RETRY_SECONDS = 6.0
 """`run-once` waits so long for what is due next: for a first retry."""
 
 WebhookClaim = Claim[Webhooks]
+log = logs.get(__name__)
 
 
 async def run_post(app: App[WebhookRepos], places: AccountPlaces, webhook_id: ObjectId) -> Outcome | None:
@@ -65,7 +68,7 @@ async def _deliver(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookC
         if health.rests(app.clock.now()):
             wait = health.rest_until
             break
-        ids = await app.repos.webhook_deliveries.find_due(account_id, claim.document["_id"], _batch_size(health))
+        ids = await _next_batch(app, account_id, claim.document["_id"], _batch_size(health))
         granted, wait = await _within_rate(app, account_id, claim, len(ids))
         if not granted:
             is_limited = wait is not None
@@ -82,6 +85,16 @@ def _batch_size(health: Health) -> int:
     if health.failures == 0:
         return MAX_BATCH
     return 2 if health.failures < FREE_FAILURES else 1
+
+
+async def _next_batch(app: App[WebhookRepos], account_id: ObjectId, webhook_id: Any, limit: int) -> list[Any]:
+    """The ids of deliveries to attempt now; those that are due but have no attempt left are ended."""
+    due = await app.repos.webhook_deliveries.find_due(account_id, webhook_id, limit)
+    reasons = {one["_id"]: reason for one in due if (reason := why_given_up(one))}
+    for id, reason in reasons.items():
+        await app.repos.webhook_deliveries.give_up(account_id, id, reason)
+        log.error("webhook.delivery_given_up", webhook_id=str(webhook_id), delivery_id=str(id), reason=reason)
+    return batch_of([one for one in due if one["_id"] not in reasons])
 
 
 async def _keep_to_switch(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim) -> None:

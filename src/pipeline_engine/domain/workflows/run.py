@@ -45,7 +45,8 @@ async def run_steps(app: App[WorkflowRepos], _cache: None, account_id: ObjectId)
     tried: set[Any] = set()
     while found := [one for one in await _due(slice) if one["_id"] not in tried]:
         tried |= {one["_id"] for one in found}
-        await _work_off(slice, found)
+        for some in _apart(found):
+            await _work_off(slice, some)
         if slice.is_over:
             return Snooze()
     return await _until_next(slice)
@@ -60,6 +61,14 @@ async def _due(slice: StepSlice) -> list[Mapping[str, Any]]:
         await keep_to_pauses(slice.app, slice.account_id)
         found = [one for one in found if not is_paused(states.get(str(one["workflow_id"])))]
     return [{**one, "is_orphan": str(one["workflow_id"]) not in states} for one in found]
+
+
+def _apart(found: list[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """What a dead process held one by one, then the others together: one that ends processes takes no others with
+    it."""
+    left = [[one] for one in found if one.get("lease_owner")]
+    others = [one for one in found if not one.get("lease_owner")]
+    return [*left, others] if others else left
 
 
 async def _work_off(slice: StepSlice, found: list[Mapping[str, Any]]) -> None:

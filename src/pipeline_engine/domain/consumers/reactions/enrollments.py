@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from bson import ObjectId
@@ -24,11 +25,14 @@ TYPES = frozenset(STATUSES)
 async def end_sequences(
     app: App[ConsumerRepos], account_id: ObjectId, events: Sequence[Event]
 ) -> Mapping[Any, Exception]:
-    """End each contact's enrolments in sequences. An automatic reply and a temporary bounce end nothing."""
+    """End each contact's enrolments in sequences that were begun before the event. An automatic reply and a temporary
+    bounce end nothing."""
     for type, status in STATUSES.items():
-        contacts = [event.contact for event in events if event.type == type and event.contact and not is_weak(event)]
-        if contacts:
-            await app.repos.contact_records.end_sequences(account_id, contacts, status, type)
+        of_type = sorted(
+            (one for one in events if one.type == type and not is_weak(one)), key=attrgetter("occurred_at")
+        )
+        if latest := {event.contact: event.occurred_at for event in of_type if event.contact}:
+            await app.repos.contact_records.end_sequences(account_id, latest, status, type)
     return {}
 
 
