@@ -20,6 +20,10 @@ ACCOUNTS = CollectionSpec("_accounts", wakes=(changed("automation_paused"),))
 USERS = CollectionSpec("users", indexes=(index("account"),))
 
 
+FIELDS = ("active", "parent_account", "timezone", "country", "limits", "automation_paused")
+"""The CRM may keep megabytes in other fields, and every job reads its account."""
+
+
 class Accounts:
     """The documents of `_accounts`. Nothing here asks for `account_id`: the account is the document itself."""
 
@@ -27,7 +31,11 @@ class Accounts:
         self._all = store.collection(ACCOUNTS).everywhere
 
     async def get(self, account_id: ObjectId) -> Document:
-        """The account's document; an empty one where the CRM keeps none."""
+        """What the engine reads of the account (`FIELDS`); empty where the CRM keeps no document of it."""
+        return await self._all.find_one({"_id": either(account_id)}, projection=FIELDS) or {}
+
+    async def whole(self, account_id: ObjectId) -> Document:
+        """The account's document as templates may name it; empty where the CRM keeps none."""
         return await self._all.find_one({"_id": either(account_id)}) or {}
 
     async def visible_to(self, account_id: ObjectId, others: Several[ObjectId]) -> set[ObjectId]:

@@ -70,7 +70,7 @@ async def _compose(
     app: App, account_id: ObjectId, channel: Channel, template: Texts, records: Sequence[MergeRecords]
 ) -> list[tuple[str, Texts] | NotRendered]:
     """Address and filled-in texts."""
-    account = await app.shared.accounts.get(account_id)
+    account = await app.shared.accounts.whole(account_id)
     fields = [merge_fields(account, **one) for one in records]
     known = {name: FIELDS_OF[name] for name in (fields[0] if fields else ())}
     written = await app.renderer.render(template, fields, known, account_id)

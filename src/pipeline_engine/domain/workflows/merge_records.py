@@ -20,7 +20,7 @@ async def fill_in(run: StepRun, texts: dict[str, str]) -> dict[str, str]:
     """The texts with their variables filled in. Raises: Permanent, or RateLimited, when they cannot be."""
     if not any("{{" in text or "{%" in text for text in texts.values()):
         return texts
-    account = await run.app.shared.accounts.get(run.account_id)
+    account = await run.app.shared.accounts.whole(run.account_id)
     fields = merge_fields(account, **await merge_records(run))
     known = {name: FIELDS_OF[name] for name in fields}
     (filled,) = await run.app.renderer.render(texts, [fields], known, run.account_id)
