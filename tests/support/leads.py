@@ -91,7 +91,9 @@ def lead_of(world: World, id: ObjectId) -> Document:
 
 def last_entry(world: World, lead_id: ObjectId) -> Document:
     """The entry of the lead that was let in last."""
-    found = list(world.db["lead_stages"].find({"lead_id": lead_id}).sort([("entered_at", -1), ("_id", -1)]))
+    found = list(
+        world.db["lead_stages"].find({"lead_id": lead_id}).sort([("entered_at", -1), ("moves", -1), ("_id", -1)])
+    )
     return found[0]
 
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from pipeline_engine.clock import Clock
 
 
 @contextmanager
 def stopped(clock: Clock) -> Iterator[None]:
-    """Let no time pass for the engine within the block; the server's time, and so its leases, goes on."""
+    """Let no time pass for the engine within the block but what `clock.set` says; leases follow the server's time."""
     moment = clock.now()
-    vars(clock)["now"] = lambda: moment
+
+    def move(to: datetime) -> timedelta:
+        nonlocal moment
+        moved, moment = to - moment, to
+        return moved
+
+    vars(clock).update(now=lambda: moment, set=move)
     try:
         yield
     finally:
-        del vars(clock)["now"]
+        del vars(clock)["now"], vars(clock)["set"]
         clock.set(moment)

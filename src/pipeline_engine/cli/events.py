@@ -106,8 +106,10 @@ def replay(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Before that time.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
 ) -> None:
-    """Send past events to one consumer, workflow or webhook again; without --to, to all consumers of their types.
-    Others do not see them, and what was done is not done twice. Exit code 1: some failed."""
+    """Send past events again, to one taker or to all consumers.
+
+    Without --to, all consumers of their types take them. Others do not see them, and what was done is not done
+    twice. Exit code 1: some failed."""
     targets = [_target(to)] if to is not None else _consumers_of(type)
     times = {"since": _moment(since, "--since"), "until": _moment(until, "--until")}
     selection = EventRange(read_account(account), type, **times)

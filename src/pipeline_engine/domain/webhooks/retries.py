@@ -30,7 +30,13 @@ def next_attempt(failed: int, now: datetime, retry_after: float, chance: float) 
 
 def crashes_of(delivery: Mapping[str, Any]) -> int:
     """How many of its last attempts in a row have no result, because their process ended in the middle."""
-    return sum(1 for _ in takewhile(_is_cut, reversed(delivery["attempts"])))
+    return sum(1 for _ in takewhile(_is_cut, reversed(attempts_of(delivery))))
+
+
+def attempts_of(delivery: Mapping[str, Any]) -> list[Any]:
+    """The delivery's attempts; none where something else stands there."""
+    attempts = delivery.get("attempts")
+    return attempts if isinstance(attempts, list) else []
 
 
 def _is_cut(attempt: Any) -> bool:
@@ -41,7 +47,7 @@ def why_given_up(delivery: Mapping[str, Any]) -> str | None:
     """Why a pending delivery is not attempted again; None while it may be."""
     if crashes_of(delivery) >= MAX_CRASHES:
         return f"{MAX_CRASHES} processes ended while they posted it"
-    if len(delivery["attempts"]) >= MAX_ATTEMPTS:
+    if len(attempts_of(delivery)) >= MAX_ATTEMPTS:
         return f"{MAX_ATTEMPTS} attempts were made, and its process ended during the last one"
     return None
 
