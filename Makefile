@@ -39,6 +39,7 @@ bench: $(READY) ## the figures of docs/benchmarks.md, as ratios
 
 faults: $(READY) ## the long fault runs as well
 	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest -m slow tests/integration tests/acceptance
 	$(BIN)/python -m pytest tests/unit --hypothesis-profile thorough
 
 fuzz: $(READY) ## five minutes of random mutants beside healthy neighbours (FUZZ_SECONDS, FUZZ_SEED, FUZZ_ONLY, FUZZ_KINDS)

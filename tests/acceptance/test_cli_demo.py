@@ -57,6 +57,7 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_its_data_can_be_kept(alone: Subprocess, tmp_path: Path) -> None:
     ran = alone("demo", "--keep")
 

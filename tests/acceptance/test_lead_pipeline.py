@@ -70,6 +70,7 @@ async def smtp() -> AsyncIterator[ScriptedSmtp]:
         yield smtp
 
 
+@pytest.mark.slow
 @pytest.mark.covers("LP-01", "LP-04", "LP-05", "LP-08")
 async def test_a_thousand_leads_in_the_daemon(
     world: World, environment: dict[str, str], tmp_path: Path, smtp: ScriptedSmtp

@@ -40,6 +40,7 @@ async def come_to_rest(drill: LeadDrill, figure: list[str], *more: str) -> None:
     figure.append("; ".join([*more, drill.plan.figures()]))
 
 
+@pytest.mark.slow
 @pytest.mark.covers("LP-03", "LP-15", "LP-X2", "LP-X3", "LP-X4")
 async def test_a_kill_among_thirty_leads(lead_drill: LeadDrill, figure: list[str]) -> None:
     drill = lead_drill
@@ -155,6 +156,7 @@ async def test_killed_at_every_call(environment: dict[str, str], tmp_path: Path,
     figure.append(await survive_all([(LEADS, point) for point in points], settings, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.covers("LP-15", "LP-X3")
 async def test_killed_between_two_calls(environment: dict[str, str], tmp_path: Path, figure: list[str]) -> None:
     settings = {**environment, **NO_SOCKETS}

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from random import Random
 
+import pytest
 from bson import ObjectId
 
 from tests.support.daemon import Daemon
@@ -24,6 +25,7 @@ def answer(world: World, replied: set[ObjectId]) -> None:
             inserted(world, REPLY, one["contact_id"])
 
 
+@pytest.mark.slow
 async def test_random_kills_change_nothing_of_the_outcome(
     world: World, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -34,6 +34,8 @@ OWN = (
     "events_due",
     "next_at",
 )
+OWN_FIELDS = [*OWN[:3], *(pytest.param(name, marks=pytest.mark.slow) for name in OWN[3:])]
+"""The quick suite tries three of them; the fuzz run draws from all."""
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ async def test_imports_with_strangers_leave_others_alone(
     assert world.db["dead_letters"].count_documents({}) == 0
 
 
-@pytest.mark.parametrize("field", [*OWN, "progress", "plan", "generation", "started_at", "error"])
+@pytest.mark.parametrize("field", [*OWN_FIELDS, "progress", "plan", "generation", "started_at", "error"])
 async def test_strangers_in_our_own_fields_of_an_import_count_as_absent(
     field: str, world: World, run_imports: RunImports
 ) -> None:
@@ -81,7 +83,7 @@ async def test_strangers_in_our_own_fields_of_an_import_count_as_absent(
     assert len(left) <= (6 if field in ("attempts", "crashes", "plan") else 0), left
 
 
-@pytest.mark.parametrize("field", ["account_id", "original_funnel_id", "clone", "name", "steps", "error", *OWN])
+@pytest.mark.parametrize("field", ["account_id", "original_funnel_id", "clone", "name", "steps", "error", *OWN_FIELDS])
 async def test_funnels_with_strangers_leave_others_alone(
     field: str, world: World, neighbour: World, app: EngineApp, run_clones: RunClones
 ) -> None:
@@ -141,7 +143,7 @@ async def test_the_run_of_an_automation_that_lost_its_type_is_ended(world: World
 
 @pytest.mark.parametrize("field", [
     "account_id", "stage_id", "delay", "createdAt", "active_from", "reentry", "tags", "created_by", "type", "module",
-    "run", "watermark", "brake", "paused_until", "paused_reason", *OWN,
+    "run", "watermark", "brake", "paused_until", "paused_reason", *OWN_FIELDS,
 ])  # fmt: skip
 async def test_automations_with_strangers_leave_others_alone(
     field: str, world: World, neighbour: World, app: EngineApp

@@ -61,6 +61,7 @@ def dead_letters(world: World) -> set[Any]:
     return {letter["job_id"] for letter in world.db["dead_letters"].find({"status": "dead"})}
 
 
+@pytest.mark.slow
 @pytest.mark.covers("CL-09")
 async def test_when_the_cause_is_gone_none_is_left_and_each_is_consumed_once(
     world: World, app: EngineApp, engine: Engine, spy: Spy

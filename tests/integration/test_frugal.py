@@ -19,6 +19,7 @@ IDLE_SECONDS = 8.0
 """A daemon of the default profile sends about 25 commands in that time."""
 
 
+@pytest.mark.slow
 @pytest.mark.covers("CL-X4")
 async def test_an_idle_daemon_sends_nothing_between_its_looks(
     environment: dict[str, str], own_redis: Redis, world: World, tmp_path: Path
