@@ -127,6 +127,8 @@ LEAD_ENDS: Document = {
         "$or": [
             {"status": "entering"},
             {"status": "active", "perform_at": {"$not": {"$gt": datetime.now(UTC) + timedelta(hours=1)}}},
+            # The rows of a run that ended are closed once its dead holder is noticed.
+            {"lease_owner": "dead", "status": {"$nin": ["entering", "active"]}, "account_id": {"$type": "objectId"}},
         ]
     },
     "failed": {"status": "failed"},
