@@ -86,6 +86,6 @@ class PublicHosts:
 
     def check(self, address: str) -> None:
         """Raises: Permanent `private_host` when the engine may not connect to the address."""
-        # The address is not named: it would tell a tenant what a name means inside.
+        # The address is not named: it would show a tenant what a name means inside.
         if not self.allow_private and not is_public(address):
             raise Permanent("its host is not on the public internet", "private_host")

@@ -120,7 +120,7 @@ class WebhookClient:
         return Reply(None, _ms(started), error)
 
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
-        """The last check: whatever the URL says and whoever resolved it, this is what will be connected to."""
+        """The last check: whatever the URL says and however it was resolved, this is what will be connected to."""
         family, type, protocol, _, where = address
         try:
             self._hosts.check(str(where[0]))

@@ -82,7 +82,7 @@ class Webhooks(Leased):
         return await self._all.find(query, limit=limit, sort=[("_id", -1)])
 
     async def disable(self, webhook: Mapping[str, Any], reason: str) -> bool:
-        """Switch the endpoint off, whoever holds it. Returns False when it was switched off, or changed its URL,
+        """Switch the endpoint off, whichever run holds it. Returns False when it was switched off, or changed its URL,
         meanwhile."""
         query = {**_identity(webhook), "active": {"$eq": webhook.get("active")}, "url": {"$eq": webhook.get("url")}}
         change = {"active": False, "disabled_reason": reason}

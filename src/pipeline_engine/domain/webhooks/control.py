@@ -73,7 +73,7 @@ async def enable(app: App[WebhookRepos], webhook_id: ObjectId) -> None:
 async def rotate(app: App[WebhookRepos], webhook_id: ObjectId) -> NewSecret:
     """Give the endpoint a new secret. Both sign for 24 hours, so that the receiver can change over in its own time.
 
-    Raises: as `look_up`; Permanent `changed` when somebody else changed the secret meanwhile.
+    Raises: as `look_up`; Permanent `changed` when another process changed the secret meanwhile.
     """
     webhook = await look_up(app, webhook_id)
     made = NewSecret(new_secret(), app.clock.now() + ROTATION)

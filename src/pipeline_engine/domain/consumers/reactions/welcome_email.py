@@ -24,7 +24,7 @@ from pipeline_engine.repos.consumer_repos import ConsumerRepos
 
 TYPES = frozenset({"contact.created"})
 NOT_WRITABLE = ("missing_address", "bad_address", "suppressed")
-"""Codes of contacts that nobody may or can write to: they get no e-mail, and that is no failure."""
+"""Codes of contacts without an address, or who unsubscribed: they get no e-mail, and that is no failure."""
 PLACES = 5
 SEND_SECONDS = 10.0
 REST_SECONDS = 1.0
