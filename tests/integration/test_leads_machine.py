@@ -32,6 +32,8 @@ LEADS, STAGES = range(2), range(2)
 MINUTES = st.sampled_from([1, 10, 30, 90])
 REFUSALS = ("ended", "busy", "not_failed", "not_paused")
 OPEN = ("entering", "active")
+NOT_OF_SYSTEM = {"name": {"$not": {"$regex": "^system"}}}
+"""A test before may have left the profiler's collection, which cannot be written to."""
 
 
 class LeadMachine(RuleBasedStateMachine):
@@ -125,7 +127,7 @@ class LeadMachine(RuleBasedStateMachine):
             self.resume()
             self.all_come_to_an_end()
         finally:
-            for name in self.world.db.list_collection_names():
+            for name in self.world.db.list_collection_names(filter=NOT_OF_SYSTEM):
                 self.world.db[name].delete_many({})
             self.world.close()
             self.do(self.opened.__aexit__(None, None, None))

@@ -18,6 +18,7 @@ from tests.support.stand_ins.twilio import Twilio
 from tests.support.workflows import (
     Document,
     WorkflowApp,
+    again,
     contact,
     contact_of,
     email_template,
@@ -126,12 +127,12 @@ async def test_a_call_that_hangs_holds_up_no_other_contact(world: World, flow: W
     def sent() -> int:
         return sum(contact_of(world, one)["tags"] == ["sent"] for one in contacts)
 
-    await eventually(lambda: sent() > 20, "others have gone on", 20)
+    await eventually(lambda: sent() > 0, "others have gone on", 20)
     another = enrolled(world)
     await enroll.run_enroll(flow, None, world.account)
-    while not isinstance(await run.run_steps(flow, None, world.account), type(None)):
-        pass
-    assert (sent(), contact_of(world, another)["tags"]) == (29, ["sent"])
+    await again(flow, world, run.run_steps)
+    await eventually(lambda: sent() == 29, "all others have gone on", 20)
+    assert contact_of(world, another)["tags"] == ["sent"]
     assert not stepping.done()
     stepping.cancel()
     await asyncio.gather(stepping, return_exceptions=True)
