@@ -103,7 +103,8 @@ def key_prefix() -> str:
 def environment(servers: dict[str, str], mongo_url: str, redis_prefix: str) -> dict[str, str]:
     """The settings of a daemon that has its own database and its own Redis keys."""
     secret = "a secret of thirty-two bytes or more"
-    return {**servers, "MONGO_URL": mongo_url, "REDIS_PREFIX": redis_prefix, "APP_SECRET": secret}
+    own = {"MONGO_URL": mongo_url, "REDIS_PREFIX": redis_prefix, "APP_SECRET": secret}
+    return {**servers, **own, "ALLOW_PRIVATE_HOSTS": "true"}  # what tenants set points at stand-ins
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from pipeline_engine.cli import (
     run_once,
     serve,
     session,
+    webhooks,
 )
 
 program = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -43,6 +44,7 @@ program.add_typer(imports.program, name="imports")
 program.add_typer(funnels.program, name="funnels")
 program.add_typer(leads.program, name="leads")
 program.add_typer(events.program, name="events")
+program.add_typer(webhooks.program, name="webhooks")
 program.add_typer(explain.program, name="explain")
 program.add_typer(forecast.program, name="forecast")
 

@@ -27,6 +27,7 @@ from pipeline_engine.providers.sms import Sms
 from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.tokens import ServiceTokens
+from pipeline_engine.providers.webhooks import WebhookClient
 from pipeline_engine.repos.changes import Changes
 from pipeline_engine.repos.client import Document, connect
 from pipeline_engine.repos.collection_spec import CollectionSpec
@@ -75,6 +76,7 @@ class App(Generic[Repos]):
     mailer: Mailer
     sms: Sms
     crm_api: CrmApi
+    webhooks: WebhookClient
     renderer: Renderer
     pages: ChildProcess
     shared: SharedRepos
@@ -117,15 +119,14 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         clock, server = Clock(), Server(database)
         clock.set(await server.now())
         redis = await open_redis(settings, stack)
-        lease = Lease(ids.daemon_id(), settings.lease_seconds)
-        store = Store(database, lease, clock, settings)
+        store = Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings)
         tokens = tokens_of(settings, clock)
         yield App(
             store=store,
             collections=collections,
             server=server,
             changes=Changes(database, clock, collections),
-            heartbeat=Heartbeat(heartbeat_database, lease, settings.heartbeat_seconds, collections),
+            heartbeat=Heartbeat(heartbeat_database, store.lease, settings.heartbeat_seconds, collections),
             redis=redis,
             queue=_queue(redis, await _digest_key(settings, server), settings, lane_prefix),
             rate_limiter=lanes.RateLimiter(redis, settings.redis_prefix),
@@ -136,6 +137,9 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             mailer=await stack.enter_async_context(mailer_of(settings)),
             sms=await stack.enter_async_context(sms_of(settings)),
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
+            webhooks=await stack.enter_async_context(
+                WebhookClient(settings.allow_private_hosts, settings.webhook_timeout)
+            ),
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),
             shared=SharedRepos.open(store),
@@ -241,10 +245,5 @@ def mailer_of(settings: Settings) -> Mailer:
 
 def sms_of(settings: Settings) -> Sms:
     """The SMS sender of the TWILIO settings; without them it refuses every message."""
-    token = settings.twilio_auth_token
-    return Sms(
-        settings.twilio_account_sid,
-        token.get_secret_value() if token else None,
-        settings.twilio_from,
-        settings.twilio_base_url,
-    )
+    token = settings.twilio_auth_token.get_secret_value() if settings.twilio_auth_token else None
+    return Sms(settings.twilio_account_sid, token, settings.twilio_from, settings.twilio_base_url)

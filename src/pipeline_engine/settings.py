@@ -81,6 +81,13 @@ class Settings(BaseSettings):
     outbox_sweep_seconds: Seconds = Field(5, description="how often waiting socket events are looked for")
     event_sweep_seconds: Seconds = Field(30, description="how often due CRM events are looked for")
     activity_log_days: Days = Field(365, description="how long activity_log is kept")
+    webhooks_sweep_seconds: Seconds = Field(30, description="how often due webhook deliveries are looked for")
+    webhook_timeout: CallSeconds = Field(10, le=15, description="seconds that an endpoint has for its answer")
+    webhook_delivery_days: Days = Field(30, le=366, description="how long webhook_deliveries are kept")
+    allow_private_hosts: bool = Field(
+        False, description="hosts that a tenant sets may be private, webhooks plain http: for tests and intranets"
+    )
+    public_url: str | None = Field(None, description="base of links into the CRM that leave the engine")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] | None = Field(None, description="default: console on a terminal, else json")
     sentry_dsn: SecretStr | None = None

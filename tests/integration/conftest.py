@@ -15,6 +15,7 @@ from pipeline_engine.settings import Settings
 from pipeline_engine.watcher import watch
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.eventually import eventually
+from tests.support.stand_ins.endpoint import Endpoint
 
 
 @pytest.fixture
@@ -26,6 +27,13 @@ def configured(environment: dict[str, str]) -> Settings:
 async def app(configured: Settings) -> AsyncIterator[EngineApp]:
     async with open_app(configured) as app:  # the database is lent with its indexes
         yield app
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    """A tenant's endpoint, which receives webhooks."""
+    async with Endpoint() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

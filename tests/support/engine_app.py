@@ -14,11 +14,12 @@ from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.lead_repos import LeadRepos
 from pipeline_engine.repos.store import Store
+from pipeline_engine.repos.webhook_repos import WebhookRepos
 from pipeline_engine.settings import Settings
 
 
 @dataclass(frozen=True)
-class AllRepos(ImportRepos, AutomationRepos, FunnelRepos, LeadRepos):
+class AllRepos(ImportRepos, AutomationRepos, FunnelRepos, LeadRepos, WebhookRepos):
     @classmethod
     def open(cls, store: Store) -> AllRepos:
         bundles = (
@@ -26,6 +27,7 @@ class AllRepos(ImportRepos, AutomationRepos, FunnelRepos, LeadRepos):
             AutomationRepos.open(store),
             FunnelRepos.open(store),
             LeadRepos.open(store),
+            WebhookRepos.open(store),
         )
         return cls(**{name: repo for bundle in bundles for name, repo in vars(bundle).items()})
 

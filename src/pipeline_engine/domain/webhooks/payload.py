@@ -1,0 +1,72 @@
+"""What is posted: `{type, timestamp, id, account_id, data}` as JSON of at most 20 kB. Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.clock import usable_date
+
+MAX_BYTES = 20_000
+MAX_ID_CHARS = 200
+
+
+def body_of(event: Mapping[str, Any], public_url: str | None) -> bytes:
+    """The body for an event of `crm_events`, or for one with a payload of its own.
+
+    The `data` of an event that is `large`, or of which the body would have more than MAX_BYTES, is reduced to the ids
+    in it, with `truncated: true` and, where there is a PUBLIC_URL, a `link` to the whole event.
+    """
+    whole = {
+        "type": str(event.get("type")),
+        "timestamp": _time(event.get("occurred_at")),
+        "id": str(event.get("_id")),
+        "account_id": str(event.get("account_id")),
+    }
+    data = plain(event.get("data"))
+    body = _json({**whole, "data": data})
+    if len(body) <= MAX_BYTES and event.get("large") is not True:
+        return body
+    link = {"link": f"{public_url.rstrip('/')}/api/v1/events/{event.get('_id')}"} if public_url else {}
+    return _json({**whole, "data": _ids(data), "truncated": True, **link})
+
+
+def _ids(data: Any) -> dict[str, str]:
+    """What names records in the data, as far as there is room."""
+    fields = data if isinstance(data, Mapping) else {}
+    named = {name: value for name, value in fields.items() if name.endswith(("_id", "Id")) and isinstance(value, str)}
+    short = {name: value for name, value in named.items() if len(name) + len(value) <= MAX_ID_CHARS}
+    return dict(list(short.items())[: MAX_BYTES // (10 * MAX_ID_CHARS)])
+
+
+def plain(value: Any) -> Any:
+    """A value of MongoDB as JSON has it: ids and numbers of its own kinds as text, times as ISO 8601 in UTC, bytes as
+    base64; what is no number is null."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, datetime):
+        return _time(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value) if isinstance(value, ObjectId) else str(value)[:MAX_BYTES]
+
+
+def _time(value: object) -> str | None:
+    found = usable_date(value)
+    return found.astimezone(UTC).isoformat().replace("+00:00", "Z") if found else None
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
