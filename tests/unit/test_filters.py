@@ -117,7 +117,7 @@ def test_empty_filter_matches_everything(raw: object) -> None:
     ],
 )
 def test_bad_filter_is_refused_by_name(raw: object, named: str) -> None:
-    with pytest.raises(Permanent, match="^filter") as refusal:
+    with pytest.raises(Permanent, match=r"^filter") as refusal:
         read_filter(raw)
     assert named in str(refusal.value)
     assert refusal.value.code == "filter"
