@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from pipeline_engine import logs
 from pipeline_engine.errors import ConfigError, Permanent
+from pipeline_engine.ids import fingerprint
 
 MARK = "fernet:"
 UNREADABLE = "credentials_key"
@@ -35,6 +36,8 @@ class Credentials:
             ) from None
         self._all = MultiFernet(fernets) if fernets else None
         self._newest = fernets[0] if fernets else None
+        self.key_id = fingerprint("credentials key", keys[0], size=6).hex() if fernets else ""
+        """Names the newest key without giving it away; '' without keys."""
 
     @property
     def has_keys(self) -> bool:
@@ -66,22 +69,12 @@ class Credentials:
         return str(content[1])
 
     def sealed_again(self, document: Mapping[str, Any], fields: Sequence[str]) -> dict[str, str]:
-        """{field: value to store} of those of the document's fields that are sealed, but not with the newest key.
+        """{field: value to store} of those of the document's fields that are encrypted, under the newest key.
 
         Raises: as `open`.
         """
-        found = {name: document.get(name) for name in fields}
-        outdated = {name: value for name, value in found.items() if is_sealed(value) and not self._is_newest(value)}
-        return {name: self.seal(self.open(value, document["_id"]), document["_id"]) for name, value in outdated.items()}
-
-    def _is_newest(self, stored: Any) -> bool:
-        if self._newest is None:
-            return True
-        try:
-            self._newest.decrypt(stored.removeprefix(MARK))
-        except InvalidToken:
-            return False
-        return True
+        sealed = {name: value for name in fields if is_sealed(value := document.get(name))}
+        return {name: self.seal(self.open(value, document["_id"]), document["_id"]) for name, value in sealed.items()}
 
 
 def is_sealed(stored: object) -> bool:

@@ -7,16 +7,29 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
+from pymongo.collation import Collation
 from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec
+from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec, having, index
 from pipeline_engine.repos.contact_score import lead_grade, lead_score
 from pipeline_engine.repos.quarantine import is_fault_of_document
 from pipeline_engine.repos.store import Store
 
-CONTACTS = CollectionSpec("contacts", indexes=(EVENTS_DUE_INDEX,), has_events_due=True)
+ANY_CASE = Collation("en", strength=2)
+"""Under which addresses are equal whatever their case."""
+
+CONTACTS = CollectionSpec(
+    "contacts",
+    indexes=(
+        EVENTS_DUE_INDEX,
+        index("account_id", "enriched_at"),
+        index("account_id", "enrichment_asked_at", **having("enrichment_asked_at")),
+        index("account_id", "email", collation=ANY_CASE),
+    ),
+    has_events_due=True,
+)
 
 RESCORE: list[Document] = [
     {"$set": {"lead_score": lead_score(), "updatedAt": "$$NOW"}},

@@ -6,13 +6,26 @@ from dataclasses import dataclass
 
 from pipeline_engine.repos.business_profiles import BUSINESS_PROFILES, TEAM_MEMBERS, BusinessProfiles
 from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.contact_enrichment import ContactEnrichment
 from pipeline_engine.repos.contact_records import INTENT_SIGNALS, ContactRecords
 from pipeline_engine.repos.contacts import CONTACTS, Contacts
 from pipeline_engine.repos.cron_slots import CRON_SLOTS, CronSlots
+from pipeline_engine.repos.form_submissions import FORM_SUBMISSIONS, FormSubmissions
 from pipeline_engine.repos.job_accounts import JobAccounts
+from pipeline_engine.repos.page_assets import FORMS
+from pipeline_engine.repos.sheet_syncs import SHEET_SYNCS, SheetSyncs
 from pipeline_engine.repos.store import Store
 
-JOB_COLLECTIONS: tuple[CollectionSpec, ...] = (CRON_SLOTS, BUSINESS_PROFILES, TEAM_MEMBERS, CONTACTS, INTENT_SIGNALS)
+JOB_COLLECTIONS: tuple[CollectionSpec, ...] = (
+    CRON_SLOTS,
+    BUSINESS_PROFILES,
+    TEAM_MEMBERS,
+    CONTACTS,
+    INTENT_SIGNALS,
+    FORMS,
+    FORM_SUBMISSIONS,
+    SHEET_SYNCS,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,9 @@ class JobRepos:
     business_profiles: BusinessProfiles
     contacts: Contacts
     contact_records: ContactRecords
+    contact_enrichment: ContactEnrichment
+    form_submissions: FormSubmissions
+    sheet_syncs: SheetSyncs
 
     @classmethod
     def open(cls, store: Store) -> JobRepos:
@@ -33,4 +49,7 @@ class JobRepos:
             business_profiles=BusinessProfiles(store),
             contacts=Contacts(store),
             contact_records=ContactRecords(store),
+            contact_enrichment=ContactEnrichment(store),
+            form_submissions=FormSubmissions(store),
+            sheet_syncs=SheetSyncs(store),
         )

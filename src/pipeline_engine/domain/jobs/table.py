@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from pipeline_engine.domain.jobs import intent_decay, lead_recycling, lifecycle
+from pipeline_engine.domain.jobs import (
+    contact_sync,
+    credential_rotation,
+    intent_decay,
+    lead_recycling,
+    lifecycle,
+    sheet_sync,
+    token_check,
+)
 from pipeline_engine.domain.jobs.crm_job import CrmJob
 
-JOBS: tuple[CrmJob, ...] = (intent_decay.JOB, lifecycle.JOB, lead_recycling.JOB)
+JOBS: tuple[CrmJob, ...] = (
+    contact_sync.JOB,
+    intent_decay.JOB,
+    lifecycle.JOB,
+    lead_recycling.JOB,
+    sheet_sync.JOB,
+    token_check.JOB,
+    credential_rotation.JOB,
+)
 
 
 def job_named(name: str) -> CrmJob | None:
