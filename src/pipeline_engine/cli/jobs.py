@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
@@ -81,7 +81,7 @@ def _job(name: str) -> CrmJob:
     raise ConfigError(f"no such job: {visible(name)}; there are {', '.join(job.short_name for job in JOBS)}")
 
 
-def _row(job: CrmJob, status: JobStatus, skipped: str | None) -> Sequence[object]:
+def _row(job: CrmJob, status: JobStatus, skipped: str | None) -> tuple[object, ...]:
     last = status.last or {}
     facts = (job.name, _when(job), last.get("slot"), last.get("ended_at"))
     if skipped:
@@ -96,7 +96,7 @@ def _when(job: CrmJob) -> str:
     return f"every {schedule.minutes} minutes"
 
 
-def _slot_row(row: Document) -> Sequence[object]:
+def _slot_row(row: Document) -> tuple[object, ...]:
     counts = row.get("counts") or {}
     own = (row.get("slot"), row.get("account_id"), row.get("state"), row.get("attempts"))
     times = (row.get("started_at"), row.get("ended_at"))

@@ -43,6 +43,5 @@ def _text(name: str, status: JobStatus) -> str:
     some = ", ".join(f"{account} {slot}" for account, slot in list(status.late.items())[:MAX_SHOWN])
     rest = ", …" if len(status.late) > MAX_SHOWN else ""
     short = name.removeprefix("crm.")
-    return (
-        f"{name} is late for {len(status.late)} accounts ({some}{rest}): is a daemon running? see `jobs slots {short}`"
-    )
+    accounts = f"{len(status.late)} accounts ({some}{rest})"
+    return f"{name} is late for {accounts}: is a daemon running? see `jobs slots {short}`"
