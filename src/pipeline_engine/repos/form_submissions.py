@@ -10,15 +10,11 @@ from pymongo.errors import OperationFailure
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.contact_facts import FORM_SUBMISSIONS
 from pipeline_engine.repos.contact_score import lead_grade, lead_score
 from pipeline_engine.repos.contacts import ANY_CASE, CONTACTS
 from pipeline_engine.repos.quarantine import is_fault_of_document
 from pipeline_engine.repos.store import Store
-
-FORM_SUBMISSIONS = CollectionSpec(
-    "form_submissions", indexes=(index("account_id", "form_id", "row_key"), index("account_id", "contact_id"))
-)
 
 
 class FormSubmissions:

@@ -30,21 +30,15 @@ async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     and when the jobs that this one follows have ended theirs."""
     if job.skipped(app.settings):
         return []
-    newest = await newest_slots(job, app)
-    missing = await without_row(app, job.name, newest)
+    newest = slots_at(job, await app.repos.job_accounts.zones(), app.clock.now())
+    missing = await without_row(app.repos, job.name, newest)
     for before in _followed(job, app):
-        not_ended = await without_row(app, before.name, missing, {"$ne": "due"})
+        not_ended = await without_row(app.repos, before.name, missing, {"$ne": "due"})
         missing = {account: slot for account, slot in missing.items() if account not in not_ended}
     begun = await app.repos.cron_slots.open_rows(job.name)
     free = {one["account_id"]: one["slot"] for one in reversed(begun) if one["is_free"]}
     others = {account: slot for account, slot in missing.items() if account not in {one["account_id"] for one in begun}}
     return [unit_of(SlotId(job.name, *pair)) for pair in (*free.items(), *others.items())][:MAX_UNITS]
-
-
-async def newest_slots(job: CrmJob, app: App[JobRepos], fresh: bool = False) -> dict[ObjectId, str]:
-    """{active account: its newest slot}"""
-    zones = await app.repos.job_accounts.zones(fresh)
-    return slots_at(job, zones, app.clock.now())
 
 
 def slots_at(job: CrmJob, zones: Mapping[ObjectId, object], now: datetime) -> dict[ObjectId, str]:
@@ -59,9 +53,9 @@ def slots_at(job: CrmJob, zones: Mapping[ObjectId, object], now: datetime) -> di
     return slots
 
 
-async def without_row(app: App[JobRepos], job: str, slots: Slots, state: object = None) -> dict[ObjectId, str]:
+async def without_row(repos: JobRepos, job: str, slots: Slots, state: object = None) -> dict[ObjectId, str]:
     """Those of the slots of the job that have no row, or none whose state matches."""
-    rows = await app.repos.cron_slots.accounts_by_slot(job, set(slots.values()), state) if slots else {}
+    rows = await repos.cron_slots.accounts_by_slot(job, set(slots.values()), state) if slots else {}
     return {account: slot for account, slot in slots.items() if account not in rows.get(slot, ())}
 
 
