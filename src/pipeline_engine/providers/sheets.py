@@ -87,4 +87,5 @@ class Sheets:
 
 
 def _text(cell: Any) -> str:
-    return cell if isinstance(cell, str) else "" if cell is None else str(cell)
+    """The cell as text without lone surrogates, which cannot be stored."""
+    return "" if cell is None else str(cell).encode(errors="replace").decode()

@@ -80,6 +80,8 @@ async def _sync(work: JobWork, document: Document) -> tuple[int, bool]:
             if not await repo.settle(sync):
                 raise Transient("another run reads the same sheet")
         elif sync.get("digest") == digest:
+            if sync.get("error"):
+                await repo.set_error(work.account_id, form.id, None)
             return count, True
         else:
             await _take_up(work, sync, values, digest)
