@@ -259,9 +259,15 @@ async def test_a_job_follows_another_for_the_same_account(
 
 
 @pytest.mark.covers("CL-31")
-async def test_a_job_that_is_left_out_finds_nothing(world: World, jobs: JobApp) -> None:
-    left_out = CrmJob(NAME, EveryMinutes(10), Recorder().run, needs=lambda _: "APOLLO_API_KEY is not set")
+async def test_a_job_that_is_left_out_is_neither_found_nor_run(
+    world: World, jobs: JobApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    left_out = CrmJob(NAME, EveryMinutes(10), recorder.run, needs=lambda _: "APOLLO_API_KEY is not set")
+    put_in_table(monkeypatch, left_out)
     assert await sweep.find(left_out, jobs) == []
+    assert await run_slot(jobs, SlotId(NAME, world.account, SLOT)) is None
+    assert (recorder.runs, world.db["cron_slots"].count_documents({})) == ([], 0)
 
 
 async def test_nothing_due_for_many_accounts_costs_a_few_queries(
