@@ -80,8 +80,13 @@ def test_what_is_no_id_of_a_slot_is_none(text: str) -> None:
 
 
 def row(slot: str, state: str = "due", held: bool = False, **fields: Any) -> dict[str, Any]:
-    until = {"lease_until": NOW + timedelta(seconds=10)} if held else {}
-    return {"slot": slot, "state": state, **until, **({"is_once": True} if slot.startswith(ONCE) else {}), **fields}
+    return {
+        "slot": slot,
+        "state": state,
+        "is_held": held,
+        **({"is_once": True} if slot.startswith(ONCE) else {}),
+        **fields,
+    }
 
 
 @pytest.mark.covers("R-11")
@@ -97,20 +102,19 @@ def row(slot: str, state: str = "due", held: bool = False, **fields: Any) -> dic
         ("2026-05-03", 2, [row("2026-05-04", held=True)], Turn.WAIT),
         ("2026-05-04", 1, [row(f"{ONCE}1", held=True)], Turn.WAIT),
         ("2026-05-04", 1, [row(f"{ONCE}1")], Turn.GO),  # its process has ended
-        ("2026-05-04", 1, [row(f"{ONCE}1", lease_until=NOW - timedelta(seconds=1))], Turn.GO),
         (f"{ONCE}2", 1, [row("2026-05-04", held=True)], Turn.WAIT),
         (f"{ONCE}2", 1, [row("2026-05-04"), row("2026-05-05", "done")], Turn.GO),
         (f"{ONCE}2", 1, [row(f"{ONCE}1", held=True)], Turn.WAIT),
     ],
 )
 def test_slots_of_an_account_take_turns(mine: str, claims: int, others: list[dict[str, Any]], turn: Turn) -> None:
-    assert turn_of(row(mine, claims=claims), others, NOW) is turn
+    assert turn_of(row(mine, claims=claims), others) is turn
 
 
 def test_of_two_slots_that_begin_at_the_same_time_one_works() -> None:
     """Both rows are inserted and claimed before either run looks at the other's."""
     older, newer = row("2026-05-03", held=True, claims=1), row("2026-05-04", held=True, claims=1)
-    assert (turn_of(older, [newer], NOW), turn_of(newer, [older], NOW)) == (Turn.SKIP, Turn.WAIT)
+    assert (turn_of(older, [newer]), turn_of(newer, [older])) == (Turn.SKIP, Turn.WAIT)
 
 
 def test_neither_an_account_nor_a_job_takes_all_places() -> None:

@@ -148,7 +148,7 @@ async def _follow_up(work: JobWork) -> int:
     """Write the history of the steps that were taken and publish them. Returns how many there were."""
     count = 0
     async for contacts in work.app.repos.lifecycle.noted(work.account_id, PAGE):
-        rows = [_row(work, one["_id"], one[NOTE]) for one in contacts]
+        rows = [_row(work, one["_id"], one[NOTE]) for one in contacts if one[NOTE].get("to")]
         await write(work, work.app.repos.lifecycle_history, rows)
         await publish_all_due(work.app, CONTACTS, contacts)
         await work.app.repos.lifecycle.settled(work.account_id, contacts)
