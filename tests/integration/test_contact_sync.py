@@ -105,6 +105,14 @@ async def test_what_a_person_wrote_stays(
     assert len(events(world, "contact.updated")) == (before != after)
 
 
+async def test_a_value_is_never_read_as_an_expression(world: World, app: EngineApp, apollo: Apollo) -> None:
+    apollo.knows("jo@acme.com", title="$account_id", company="$$NOW")
+    id = contact(world, "jo@acme.com")
+    await finish(contact_sync.run, app, world)
+    assert (of(world, id)["title"], of(world, id)["company"]) == ("$account_id", "$$NOW")
+    assert of(world, id)["enriched"] == {"title": "$account_id", "company": "$$NOW"}
+
+
 async def test_a_later_edit_is_kept_at_the_next_turn(world: World, app: EngineApp, apollo: Apollo) -> None:
     apollo.knows("jo@acme.com", title="CEO", company="Acme")
     id = contact(world, "jo@acme.com")

@@ -136,12 +136,12 @@ async def test_a_known_contact_is_found_by_address_and_keeps_what_it_has(
 ) -> None:
     id = contact(world, "P1@Acme.com", name="By hand", account_id=str(world.account))
     contact(world, "p1@acme.com", account_id=ObjectId())
-    google.sheets[SHEET] += [row(1)]
+    google.sheets[SHEET] += [row(1, company="$name")]
     await finish(sheet_sync.run, app, world)
     (one,) = submissions(world)
     assert one["contact_id"] == id
     found = stored(world, "contacts", id)
-    assert (found["name"], found["company"], found["lead_score"]) == ("By hand", "Acme", 24)
+    assert (found["name"], found["company"], found["lead_score"]) == ("By hand", "$name", 24)
     assert not events(world, "contact.created")
     (event,) = events(world, "contact.updated")
     assert event["data"] == {"contact_id": str(id), "source": "form"}

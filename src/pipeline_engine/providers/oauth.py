@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.providers.effect_api import CALL_TIMEOUT, retry_after
@@ -65,7 +65,7 @@ class OAuth:
     def __init__(self, allow_private: bool, timeout: float = CALL_TIMEOUT, lookup: Lookup = socket.getaddrinfo) -> None:
         """`allow_private`: private hosts and plain http as well. `timeout`: the seconds of a call."""
         self._hosts = PublicHosts(allow_private, lookup)
-        self._api = WebApi("token endpoint", timeout, connector=lambda: public_connector(self._hosts))
+        self._api = WebApi("token endpoint", timeout, connector=lambda: public_connector(self._hosts), decompress=False)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -95,7 +95,7 @@ class OAuth:
 
     async def _post(self, grant: Grant, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> WebAnswer:
         url = read_url(grant.token_url, self._hosts.allow_private)
-        asked = {"Accept": "application/json", **(headers or {})}
+        asked = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
         return await self._api.call("POST", url, grant.secrets, headers=asked, data=dict(form))
 
 
@@ -141,5 +141,6 @@ def _error(answer: WebAnswer) -> str:
 
 
 def _basic(grant: Grant) -> str:
-    both = f"{quote_plus(grant.client_id)}:{quote_plus(grant.client_secret)}"
+    # `%20` instead of `+` is read alike by servers that decode forms and by those that decode URLs.
+    both = f"{quote(grant.client_id, safe='')}:{quote(grant.client_secret, safe='')}"
     return f"Basic {b64encode(both.encode()).decode()}"

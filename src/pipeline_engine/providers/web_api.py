@@ -46,19 +46,26 @@ class WebApi:
         timeout: float = CALL_TIMEOUT,
         max_bytes: int = MAX_ANSWER_BYTES,
         connector: Callable[[], TCPConnector] = _connector,
+        decompress: bool = True,
     ) -> None:
-        """`name` appears in messages and, in lower case, in the failpoint's name. `timeout`: seconds of a call."""
+        """`name` appears in messages and, in lower case, in the failpoint's name. `timeout`: seconds of a call.
+        `decompress`: False for servers that a tenant names, so that a small answer cannot become a huge one."""
         self.name = name
         self._failpoint = name.lower().replace(" ", "_")
         self._timeout = timeout
         self._max_bytes = max_bytes
         self._connector = connector
+        self._decompress = decompress
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         timeout = ClientTimeout(total=None, connect=min(CONNECT_TIMEOUT, self._timeout / 2))
         self._session = ClientSession(
-            connector=self._connector(), timeout=timeout, cookie_jar=DummyCookieJar(), trust_env=False
+            connector=self._connector(),
+            timeout=timeout,
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=self._decompress,
+            trust_env=False,
         )
         return self
 

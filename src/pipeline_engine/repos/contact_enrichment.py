@@ -46,9 +46,18 @@ class ContactEnrichment:
 
     async def set_asked(self, contacts: Sequence[Document]) -> None:
         """Store, before a provider is asked, that it is: so a crash cannot make the account exceed its budget."""
-        for contact in contacts:
-            change = {"$currentDate": {"enrichment_asked_at": True}}
-            await self._change(contact, change)
+        accounts = {"account_id": {"$in": [one["account_id"] for one in contacts]}}
+        ids, change = (
+            {"_id": {"$in": [one["_id"] for one in contacts]}},
+            {"$currentDate": {"enrichment_asked_at": True}},
+        )
+        try:
+            await self._own.update_many({**accounts, **ids}, change)
+        except OperationFailure as error:
+            if not is_fault_of_document(error):
+                raise
+            for contact in contacts:
+                await self._change(contact, change)
 
     async def skip(self, contact: Document) -> None:
         """Let the contact rest until its next turn, as nothing is known about it."""
@@ -59,7 +68,11 @@ class ContactEnrichment:
 
         Returns the contact as it is then; None when it is gone, or has another address now.
         """
-        changed = {"$or": [{"$and": [_may_write(name), {"$ne": [f"${name}", text]}]} for name, text in known.items()]}
+        changed = {
+            "$or": [
+                {"$and": [_may_write(name), {"$ne": [f"${name}", {"$literal": text}]}]} for name, text in known.items()
+            ]
+        }
         due = {"$concatArrays": [{"$cond": [{"$isArray": "$events_due"}, "$events_due", []]}, [{"$literal": event}]]}
         fields = {name: {"$cond": [_may_write(name), {"$literal": text}, f"${name}"]} for name, text in known.items()}
         written = {

@@ -63,7 +63,9 @@ class FormSubmissions:
         """Set those of the fields that are empty, or still as the row said `before` it was edited; `event` becomes due
         if that changes something. What a person wrote stays."""
         may = {name: _may_fill(name, before.get(name)) for name in values}
-        changed = {"$or": [{"$and": [may[name], {"$ne": [f"${name}", text]}]} for name, text in values.items()]}
+        changed = {
+            "$or": [{"$and": [may[name], {"$ne": [f"${name}", {"$literal": text}]}]} for name, text in values.items()]
+        }
         fields = {name: {"$cond": [may[name], {"$literal": text}, f"${name}"]} for name, text in values.items()}
         due = {"$concatArrays": [{"$cond": [{"$isArray": "$events_due"}, "$events_due", []]}, [{"$literal": event}]]}
         update: list[Document] = [

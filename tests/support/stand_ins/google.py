@@ -103,7 +103,7 @@ class Google:
         if len(self._times) >= min(self.per_minute, self.per_user):
             return _refused(429, "RESOURCE_EXHAUSTED")
         self._times.append(time.monotonic())
-        found = VALUES.fullmatch(request.path)
+        found = VALUES.fullmatch(request.rel_url.raw_path)
         if not found or found[1] not in self.sheets:
             return _refused(404, "NOT_FOUND")
         self.reads.append(found[1])

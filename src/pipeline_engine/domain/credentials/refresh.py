@@ -111,6 +111,8 @@ async def _refresh_held(app: App, held: Document, is_due: IsDue) -> Document:
 
 
 async def _renew(app: App, held: Document, is_due: IsDue, is_second: bool = False) -> Document:
+    if not app.heartbeat.trusted:
+        raise Transient("MongoDB has not renewed the lease in time")
     try:
         tokens = await app.integrations.oauth.refresh(grant_of(app, held))
     except Permanent as refusal:
