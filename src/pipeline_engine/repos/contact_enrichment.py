@@ -17,7 +17,7 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.contact_score import lead_grade, lead_score
 from pipeline_engine.repos.contacts import CONTACTS
-from pipeline_engine.repos.expressions import fields_or_missing
+from pipeline_engine.repos.expressions import any_differs, fields_or_missing, set_where, with_item
 from pipeline_engine.repos.quarantine import Quarantine, is_fault_of_document
 from pipeline_engine.repos.store import Store
 
@@ -68,25 +68,20 @@ class ContactEnrichment:
 
         Returns the contact as it is then; None when it is gone, or has another address now.
         """
-        changed = {
-            "$or": [
-                {"$and": [_may_write(name), {"$ne": [f"${name}", {"$literal": text}]}]} for name, text in known.items()
-            ]
-        }
-        due = {"$concatArrays": [{"$cond": [{"$isArray": "$events_due"}, "$events_due", []]}, [{"$literal": event}]]}
-        fields = {name: {"$cond": [_may_write(name), {"$literal": text}, f"${name}"]} for name, text in known.items()}
+        may = {name: _may_write(name) for name in known}
         written = {
-            name: {"$cond": [_may_write(name), {"$literal": text}, f"$enriched.{name}"]} for name, text in known.items()
+            name: {"$cond": [may[name], {"$literal": text}, f"$enriched.{name}"]} for name, text in known.items()
         }
+        due = {"$cond": [any_differs(known, may), with_item("$events_due", event), "$events_due"]}
         update: list[Document] = [
             {"$set": {"enriched": fields_or_missing("$enriched")}},
             {
                 "$set": {
-                    **fields,
+                    **set_where(known, may),
                     "enriched": {"$mergeObjects": ["$enriched", written]},
                     "enriched_at": "$$NOW",
                     "updatedAt": "$$NOW",
-                    "events_due": {"$cond": [changed, due, "$events_due"]},
+                    "events_due": due,
                 }
             },
             {"$set": {"lead_score": lead_score()}},

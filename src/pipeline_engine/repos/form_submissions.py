@@ -13,6 +13,7 @@ from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.contact_facts import FORM_SUBMISSIONS
 from pipeline_engine.repos.contact_score import lead_grade, lead_score
 from pipeline_engine.repos.contacts import ANY_CASE, CONTACTS
+from pipeline_engine.repos.expressions import any_differs, set_where, with_item
 from pipeline_engine.repos.quarantine import is_fault_of_document
 from pipeline_engine.repos.store import Store
 
@@ -63,13 +64,10 @@ class FormSubmissions:
         """Set those of the fields that are empty, or still as the row said `before` it was edited; `event` becomes due
         if that changes something. What a person wrote stays."""
         may = {name: _may_fill(name, before.get(name)) for name in values}
-        changed = {
-            "$or": [{"$and": [may[name], {"$ne": [f"${name}", {"$literal": text}]}]} for name, text in values.items()]
-        }
-        fields = {name: {"$cond": [may[name], {"$literal": text}, f"${name}"]} for name, text in values.items()}
-        due = {"$concatArrays": [{"$cond": [{"$isArray": "$events_due"}, "$events_due", []]}, [{"$literal": event}]]}
+        changed = any_differs(values, may)
+        due = {"$cond": [changed, with_item("$events_due", event), "$events_due"]}
         update: list[Document] = [
-            {"$set": {**fields, "updatedAt": "$$NOW", "events_due": {"$cond": [changed, due, "$events_due"]}}},
+            {"$set": {**set_where(values, may), "updatedAt": "$$NOW", "events_due": due}},
             {"$set": {"lead_score": lead_score()}},
             {"$set": {"lead_grade": lead_grade()}},
         ]
