@@ -11,6 +11,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
+from pipeline_engine.domain.events.relay import run_relay
 from pipeline_engine.domain.jobs import contact_sync
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.run_once import run_once
@@ -189,6 +190,38 @@ async def test_an_outage_leaves_all_due(world: World, app: EngineApp, apollo: Ap
     with pytest.raises(Transient):
         await contact_sync.run(work(app, world))
     assert (await finish(contact_sync.run, app, world)).done == 1
+
+
+class Killed(BaseException):
+    """What no handler of errors sees, as little as it sees SIGKILL."""
+
+
+@pytest.mark.parametrize("point", ["set_asked", "enrich", "publish"])
+async def test_a_run_that_is_killed_anywhere_ends_as_if_it_had_not_been(
+    world: World, app: EngineApp, apollo: Apollo, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [contact(world, f"p{number}@acme.com") for number in range(12)]
+    for number in range(12):
+        apollo.knows(f"p{number}@acme.com", title="CEO")
+    slice = work(app, world)
+    owner: Any = app.shared.events if point == "publish" else slice.app.repos.contact_enrichment
+    real, calls = getattr(owner, point), list[int]()
+
+    async def killed(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == (3 if point != "set_asked" else 1):
+            raise Killed
+        return await real(*given)
+
+    monkeypatch.setattr(owner, point, killed)
+    with pytest.raises(Killed):
+        await contact_sync.run(slice)
+    monkeypatch.undo()
+    await finish(contact_sync.run, app, world)
+    for left in world.db["contacts"].find({"events_due": {"$exists": True}}):
+        await run_relay(app, set(), f"contacts:{left['_id']}")
+    assert [of(world, id)["title"] for id in ids] == ["CEO"] * 12
+    assert len(events(world, "contact.updated")) == 12
 
 
 async def test_one_address_that_apollo_refuses_costs_no_other_its_turn(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline_engine.errors import Permanent, RateLimited, Transient
-from pipeline_engine.providers.oauth import INVALID_GRANT, MAX_LIFETIME, Grant, OAuth, Tokens
+from pipeline_engine.providers.oauth import INVALID_GRANT, MAX_LIFETIME, OAuth, RefreshGrant, Tokens
 from tests.support.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
 from tests.support.stand_ins.token_endpoint import CLIENT_ID, CLIENT_SECRET, TokenEndpoint
 
@@ -27,9 +27,9 @@ async def oauth() -> AsyncIterator[OAuth]:
         yield oauth
 
 
-def grant(endpoint: TokenEndpoint, **other: str) -> Grant:
+def grant(endpoint: TokenEndpoint, **other: str) -> RefreshGrant:
     given = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "refresh_token": endpoint.grant()}
-    return Grant(**{"token_url": f"{endpoint.url}/token", **given, **other})
+    return RefreshGrant(**{"token_url": f"{endpoint.url}/token", **given, **other})
 
 
 async def test_a_refresh_returns_new_tokens_and_the_old_one_is_used_up(oauth: OAuth, endpoint: TokenEndpoint) -> None:

@@ -36,7 +36,7 @@ MAX_ERROR_CHARS = 64
 
 
 @dataclass(frozen=True)
-class Grant:
+class RefreshGrant:
     """What a refresh needs. It holds secrets: never log it."""
 
     token_url: str
@@ -78,7 +78,7 @@ class OAuth:
     ) -> None:
         await self._open.aclose()
 
-    async def refresh(self, grant: Grant) -> Tokens:
+    async def refresh(self, grant: RefreshGrant) -> Tokens:
         """Exchange the refresh token once; a client that may authenticate by header only is asked for a second time.
 
         Raises: Permanent with the endpoint's error as code (INVALID_GRANT when the grant is revoked, expired or used
@@ -90,16 +90,17 @@ class OAuth:
         answer = await self._post(grant, {**form, **who, **secret})
         if secret and _error(answer) == "invalid_client":
             # RFC 6749, 2.3.1: servers must support Basic, and the secret in the body only if they like to.
-            answer = await self._post(grant, form, {"Authorization": _basic(grant)})
+            answer = await self._post(grant, form, _basic(grant))
         return read_tokens(answer, grant)
 
-    async def _post(self, grant: Grant, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> WebAnswer:
+    async def _post(self, grant: RefreshGrant, form: Mapping[str, str], login: str = "") -> WebAnswer:
         url = read_url(grant.token_url, self._hosts.allow_private)
-        asked = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
+        asked = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        asked |= {"Authorization": login} if login else {}
         return await self._api.call("POST", url, grant.secrets, headers=asked, data=dict(form))
 
 
-def read_tokens(answer: WebAnswer, grant: Grant) -> Tokens:
+def read_tokens(answer: WebAnswer, grant: RefreshGrant) -> Tokens:
     """The tokens in an answer. Raises: as `OAuth.refresh`."""
     if 200 <= answer.status < 300:
         return _tokens(answer.content, grant)
@@ -114,7 +115,7 @@ def read_tokens(answer: WebAnswer, grant: Grant) -> Tokens:
     raise Permanent(message, error)
 
 
-def _tokens(content: Mapping[str, Any], grant: Grant) -> Tokens:
+def _tokens(content: Mapping[str, Any], grant: RefreshGrant) -> Tokens:
     access, refresh = content.get("access_token"), content.get("refresh_token")
     if not isinstance(access, str) or not access:
         raise Transient("the token endpoint answers without an access token")
@@ -140,7 +141,7 @@ def _error(answer: WebAnswer) -> str:
     return str(error) if is_word and 400 <= answer.status < 500 else ""
 
 
-def _basic(grant: Grant) -> str:
+def _basic(grant: RefreshGrant) -> str:
     # `%20` instead of `+` is read alike by servers that decode forms and by those that decode URLs.
     both = f"{quote(grant.client_id, safe='')}:{quote(grant.client_secret, safe='')}"
     return f"Basic {b64encode(both.encode()).decode()}"

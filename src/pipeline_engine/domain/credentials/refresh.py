@@ -17,7 +17,7 @@ from pipeline_engine.domain.credentials.notices import close_notices, open_notic
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.providers.credentials import UNREADABLE
-from pipeline_engine.providers.oauth import TOKEN_URLS, Grant, Tokens
+from pipeline_engine.providers.oauth import TOKEN_URLS, RefreshGrant, Tokens
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.integration_credentials import INTEGRATION_CREDENTIALS, REAUTH_REQUIRED, UNUSED_FOR
 
@@ -157,7 +157,7 @@ async def _changed_meanwhile(app: App, held: Document) -> Document:
     return found
 
 
-def grant_of(app: App, document: Document) -> Grant:
+def grant_of(app: App, document: Document) -> RefreshGrant:
     """What a refresh of the credential needs.
 
     Raises: Permanent `no_refresh_token` where there is none, `url` without a token endpoint, UNREADABLE.
@@ -168,7 +168,7 @@ def grant_of(app: App, document: Document) -> Grant:
         raise Permanent("the credential holds no refresh token", "no_refresh_token")
     url = document.get("token_url") or TOKEN_URLS.get(str(document.get("provider")), "")
     client_secret = secrets.open(document.get("client_secret"), document["_id"])
-    return Grant(str(url), str(document.get("client_id") or ""), client_secret, refresh_token)
+    return RefreshGrant(str(url), str(document.get("client_id") or ""), client_secret, refresh_token)
 
 
 def _stored(app: App, document: Document, tokens: Tokens) -> dict[str, Any]:
