@@ -13,8 +13,10 @@ from bson import ObjectId
 
 from pipeline_engine.domain.credentials.refresh import fresh_token
 from pipeline_engine.domain.jobs import token_check
+from pipeline_engine.domain.jobs.lane import Places
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.repos.integration_credentials import REAUTH_REQUIRED
+from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.settings import Settings
 from tests.support.credentials import DAY, credential, notices, of
 from tests.support.engine_app import EngineApp, open_app
@@ -233,6 +235,22 @@ async def test_a_run_that_was_killed_leaves_a_credential_that_another_run_refres
     id = credential(world, endpoint, DAY, **lease)
     assert (await finish(token_check.run, app, world)).done == 1
     assert of(world, id)["token"] == 9
+
+
+async def test_the_lease_that_a_killed_run_leaves_is_released_though_nobody_needs_the_credential(
+    world: World, app: EngineApp, endpoint: TokenEndpoint
+) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    lease = {"lease_owner": "a daemon that died", "lease_until": past, "token": 8, "crashes": 0}
+    id = credential(world, endpoint, 30 * DAY, **lease)
+    held = credential(world, endpoint, 30 * DAY, **{**lease, "lease_until": past + DAY})
+    jobs = app.with_repos(JobRepos.open)
+    (unit,) = await token_check.find_abandoned(jobs)
+    assert unit.id == str(id)
+    await token_check.run_release(jobs, Places(), id)
+    assert await token_check.find_abandoned(jobs) == []
+    assert (of(world, id)["lease_owner"], of(world, held)["token"]) == (None, 8)
+    assert not endpoint.calls
 
 
 async def test_notifications_that_a_crash_left_out_are_written_by_the_next_run(

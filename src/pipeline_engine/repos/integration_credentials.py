@@ -96,6 +96,11 @@ class IntegrationCredentials(Leased):
         update = [{"$set": {**literal, **expressions, "updatedAt": "$$NOW"}}]
         return await self._own.find_one_and_update({**self._held(held), **same}, update)
 
+    async def find_abandoned(self, limit: int) -> list[Document]:
+        """`{_id, account_id}` of credentials of all accounts whose holder's lease ran out."""
+        query = {"lease_owner": {"$gt": ""}, "lease_until": {"$type": "date"}, **self.unclaimed}
+        return await self._all.find({**query, **await self.available()}, limit=limit, projection=["account_id"])
+
     async def to_note(self, account_id: ObjectId, limit: int) -> list[Document]:
         """Credentials that need a person, of which nobody has been notified."""
         query = {"account_id": either(account_id), "status": REAUTH_REQUIRED, "reauth.noted": {"$ne": True}}

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
+from bson import ObjectId
+
 from pipeline_engine.domain.jobs.slot_id import SlotId
+from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Backoff, JobKind, Lane
+
+
+def read_credential_id(text: str) -> ObjectId | str:
+    """The id of a credential, which the CRM may have stored as text."""
+    return object_id(text) or text
+
 
 ATTEMPTS = 3
 RETRY_SECONDS = 30.0
@@ -13,6 +22,9 @@ RETRY_SECONDS = 30.0
 LANE = Lane("crm.jobs", 4, Backoff.fixed(RETRY_SECONDS), attempts=ATTEMPTS, timeout=300, crashes=None)
 SLOT = JobKind("crm.job", LANE, str, "cron_slots")
 """Does a slice of one slot of a job. Its id is that of the slot's row."""
+
+RELEASE = JobKind("crm.credential_release", LANE, read_credential_id, "integration_credentials")
+"""Releases a credential whose refresh was cut off by the end of its process."""
 
 MAX_OF_ACCOUNT = 2
 MAX_OF_JOB = 3

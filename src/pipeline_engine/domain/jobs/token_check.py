@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from datetime import time, timedelta
 
+from bson import ObjectId
+
 from pipeline_engine import logs
+from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import blames_document
 from pipeline_engine.domain.credentials.notices import close_notices, open_notices
 from pipeline_engine.domain.credentials.refresh import is_due, refresh_if
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
+from pipeline_engine.domain.jobs.lane import RELEASE, Places
 from pipeline_engine.domain.jobs.schedule import DailyAt
+from pipeline_engine.domain.unit import Unit
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.job_repos import JobRepos
 
 BATCH = 50
 
@@ -64,6 +70,19 @@ async def _tidy_notices(work: JobWork) -> None:
         await close_notices(work.app, document)
     for document in await repo.to_note(work.account_id, BATCH):
         await open_notices(work.app, document)
+
+
+async def find_abandoned(app: App[JobRepos]) -> list[Unit]:
+    """Credentials whose refresh was cut off by the end of its process."""
+    found = await app.shared.integration_credentials.find_abandoned(BATCH)
+    return [Unit.of(RELEASE, one["_id"], one.get("account_id")) for one in found if RELEASE.can_name(one["_id"])]
+
+
+async def run_release(app: App[JobRepos], _places: Places, id: ObjectId | str) -> None:
+    """Release a credential that no process holds any more. Whoever needs it next refreshes it."""
+    repo = app.shared.integration_credentials
+    if held := await repo.claim(id):
+        await repo.release(held)
 
 
 JOB = CrmJob("crm.token_check", DailyAt(time(3)), run)
