@@ -45,8 +45,8 @@ def _key_file(settings: Settings) -> None:
 
 def _credentials(settings: Settings) -> Finding:
     if settings.credentials_keys:
-        return Finding.ok("CREDENTIALS_KEYS", "given: passwords and tokens that the engine writes are encrypted")
-    return Finding.warning("CREDENTIALS_KEYS", "not given: refreshed tokens are stored as plain text")
+        return Finding.ok("credentials", "passwords and tokens that the engine writes are encrypted")
+    return Finding.warning("credentials", "refreshed tokens are stored as plain text: set CREDENTIALS_KEYS")
 
 
 def _systems(settings: Settings) -> Finding:
