@@ -21,6 +21,7 @@ from pipeline_engine.cli import (
     funnels,
     imports,
     indexes,
+    jobs,
     leads,
     quarantine,
     queues,
@@ -47,6 +48,7 @@ program.add_typer(leads.program, name="leads")
 program.add_typer(webhooks.program, name="webhooks")
 program.add_typer(workflows.program, name="workflows")
 program.add_typer(events.program, name="events")
+program.add_typer(jobs.program, name="jobs")
 program.add_typer(explain.program, name="explain")
 program.add_typer(forecast.program, name="forecast")
 

@@ -22,6 +22,7 @@ from pipeline_engine.providers.child_process import ChildProcess
 from pipeline_engine.providers.claims import Rules
 from pipeline_engine.providers.crm_api import CrmApi
 from pipeline_engine.providers.email import Mailer
+from pipeline_engine.providers.integrations import Integrations, open_integrations
 from pipeline_engine.providers.renderer import Renderer
 from pipeline_engine.providers.sms import Sms
 from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
@@ -77,6 +78,7 @@ class App(Generic[Repos]):
     sms: Sms
     crm_api: CrmApi
     webhooks: WebhookClient
+    integrations: Integrations
     renderer: Renderer
     pages: ChildProcess
     shared: SharedRepos
@@ -121,6 +123,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         redis = await open_redis(settings, stack)
         store = Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings)
         tokens = tokens_of(settings, clock)
+        webhooks = WebhookClient(settings.allow_private_hosts, settings.webhook_timeout)
         yield App(
             store=store,
             collections=collections,
@@ -137,9 +140,8 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             mailer=await stack.enter_async_context(mailer_of(settings)),
             sms=await stack.enter_async_context(sms_of(settings)),
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
-            webhooks=await stack.enter_async_context(
-                WebhookClient(settings.allow_private_hosts, settings.webhook_timeout)
-            ),
+            webhooks=await stack.enter_async_context(webhooks),
+            integrations=await stack.enter_async_context(open_integrations(settings, clock)),
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),
             shared=SharedRepos.open(store),
@@ -173,7 +175,8 @@ async def open_mongo(
         with pymongo.timeout(FIRST_ANSWER_TIMEOUT):
             await client.admin.command("ping")
     except OperationFailure as error:
-        reason = f"MongoDB refuses the connection: {_refusal(error)}: correct the user, the password or their rights"
+        said = (error.details or {}).get("errmsg") or error.code
+        reason = f"MongoDB refuses the connection: {said}: correct the user, the password or their rights"
         raise ConfigError(f"MONGO_URL: {reason}") from None
     except PyMongoError as error:
         raise Unreachable(f"MongoDB at MONGO_URL {_no_answer(error)}: start it or correct MONGO_URL") from None
@@ -191,10 +194,6 @@ async def open_redis(settings: Settings, stack: AsyncExitStack) -> Redis:
         away = Unreachable(f"Redis at REDIS_URL {_no_answer(error)}: start it or correct REDIS_URL")
         raise lanes.refusal(error) or away from None
     return redis
-
-
-def _refusal(error: OperationFailure) -> str:
-    return str((error.details or {}).get("errmsg") or error.code)
 
 
 def _no_answer(error: BaseException) -> str:

@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     leads_email_limit: Count | None = Field(None, description="e-mails of one account per minute, unless it has limits")
     leads_sms_limit: Count | None = Field(None, description="texts of one account per minute, unless it has limits")
 
+    # Scheduled CRM jobs
+    crm_jobs_off: str = Field("", description="jobs that are left out, with commas between: stale_deals, daily_insight")
+
     # Funnel cloning
     funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
     funnels_per_run: Count = Field(3, description="the seed's funnels of one look; also of one account at a time")
@@ -146,10 +149,17 @@ class Settings(BaseSettings):
     twilio_base_url: str | None = None
     crm_api_url: str | None = Field(None, description="the CRM's internal API (InstaReport, InstaSite)")
     preview_domain: str | None = Field(None, description="its `support_tokens` entry is the chat key of a clone")
+    credentials_keys: SecretStr | None = Field(None, description="Fernet keys, newest first, comma-separated")
+    token_check_days: Days = Field(7, description="the seed's: OAuth tokens that expire within it are refreshed")
     apollo_api_key: SecretStr | None = None
     apollo_base_url: str | None = None
+    apollo_calls_per_minute: Count = Field(50, description="over all daemons; Apollo's limit depends on the plan")
+    contact_sync_days: Days = Field(30, description="the seed's: contacts enriched longer ago are enriched again")
+    contact_sync_budget: Count = Field(1000, description="contacts of one account and day, unless its profile says")
     google_service_account_file: str | None = None
     google_sheets_base_url: str | None = None
+    google_reads_per_minute: Count = Field(300, description="Google's limit of a project, over all daemons")
+    google_reads_per_user: Count = Field(60, description="Google's limit of a user per minute, over all daemons")
     llm_base_url: str | None = None
     llm_api_key: SecretStr | None = None
     llm_model: str | None = None

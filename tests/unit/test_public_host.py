@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from pipeline_engine.errors import Permanent, Transient
+from pipeline_engine.providers.public_connector import read_url
 from pipeline_engine.providers.public_host import AddressInfo, PublicHosts, is_public
-from pipeline_engine.providers.webhooks import read_url, retry_after
+from pipeline_engine.providers.webhooks import retry_after
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 INSIDE = [

@@ -7,7 +7,6 @@ deadline for everything, at most 1 MB of the answer.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,26 +15,22 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import (
-    ClientConnectorError,
     ClientError,
     ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
-    TCPConnector,
 )
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.failpoints import failpoint
+from pipeline_engine.providers.public_connector import public_connector, read_url, refusal_of
 from pipeline_engine.providers.public_host import Lookup, PublicHosts
 from pipeline_engine.providers.replies import quote_reply
 
-MAX_URL_CHARS = 2048
 MAX_ANSWER_BYTES = 1024 * 1024
 BODY_SECONDS = 2.0
 """For the body of an answer. The status decides, and has come by then."""
@@ -70,17 +65,8 @@ class WebhookClient:
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # No limit on connections: deliveries limit them. Without the cache, each connection goes to what was checked
-        # for it.
-        connector = TCPConnector(
-            limit=0,
-            use_dns_cache=False,
-            resolver=_Resolver(self._hosts),
-            happy_eyeballs_delay=None,
-            socket_factory=self._socket,
-        )
         self._session = ClientSession(
-            connector=connector,
+            connector=public_connector(self._hosts),
             timeout=ClientTimeout(total=None),
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
@@ -119,58 +105,6 @@ class WebhookClient:
             return await _read(answer, _ms(started), [body.decode(), str(url), *headers.values()])
         return Reply(None, _ms(started), error)
 
-    def _socket(self, address: tuple[Any, ...]) -> socket.socket:
-        """The last check: whatever the URL says and however it was resolved, this is what will be connected to."""
-        family, type, protocol, _, where = address
-        try:
-            self._hosts.check(str(where[0]))
-        except Permanent as refusal:
-            raise _Refused(errno.EACCES, str(refusal)) from None
-        return socket.socket(family, type, protocol)
-
-
-class _Refused(OSError):
-    """What aiohttp gets when it may not connect to an address: it passes no other kind of error on."""
-
-
-class _Resolver(AbstractResolver):
-    def __init__(self, hosts: PublicHosts) -> None:
-        self._hosts = hosts
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(hostname=host, host=_numeric(where), port=port, family=kind, proto=0, flags=0)
-            for kind, _, _, _, where in await self._hosts.resolve(host, port, family)
-        ]
-
-    async def close(self) -> None:
-        """The client closes the hosts."""
-
-
-def _numeric(where: Sequence[Any]) -> str:
-    return str(where[0])
-
-
-def read_url(url: object, allow_private: bool) -> URL:
-    """The URL of an endpoint. Raises: Permanent `url`, which does not quote it."""
-    if not isinstance(url, str) or not url or len(url) > MAX_URL_CHARS or not url.isprintable():
-        raise Permanent(f"its url is not a text of 1 to {MAX_URL_CHARS} printable characters", "url")
-    try:
-        found = URL(url)
-        port = found.port
-    except (ValueError, TypeError):
-        raise Permanent("its url is not valid", "url") from None
-    schemes = ("https", "http") if allow_private else ("https",)
-    if found.scheme not in schemes:
-        raise Permanent(f"its url must begin with {' or '.join(f'{one}://' for one in schemes)}", "url")
-    if not found.host or port is None or not 0 < port < 65536:
-        raise Permanent("its url names no host, or a port that is none", "url")
-    if found.user is not None or found.password is not None:
-        raise Permanent("its url must not hold a user or password", "url")
-    return found
-
 
 def retry_after(header: str | None, now: datetime) -> float:
     """The seconds that a Retry-After header asks for, as seconds or as a date; 0 without one that can be read."""
@@ -183,9 +117,7 @@ def retry_after(header: str | None, now: datetime) -> float:
 
 
 def _error_of(failure: Exception, url: str) -> str:
-    if isinstance(failure, ClientConnectorError) and isinstance(failure.os_error, _Refused):
-        return str(failure.os_error.strerror)
-    return quote_reply(str(failure) or type(failure).__name__, (url,))
+    return refusal_of(failure) or quote_reply(str(failure) or type(failure).__name__, (url,))
 
 
 def _reason(status: int) -> str:

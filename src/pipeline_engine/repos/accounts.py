@@ -55,6 +55,15 @@ class Users:
 
     def __init__(self, store: Store) -> None:
         self._all = store.collection(USERS).everywhere
+        self._members = store.collection("team_members").everywhere
+
+    async def admins(self, account_id: ObjectId) -> list[Any]:
+        """The user ids of the account's active admins, as they are stored, in their order."""
+        mine = {"$or": [{"account_id": either(account_id)}, {"account": either(account_id)}]}
+        query = {**mine, "role": "admin", "active": {"$ne": False}}
+        found = await self._members.find(query, projection=["user_id", "user"])
+        users = {str(id): id for one in found if (id := one.get("user_id") or one.get("user"))}
+        return [users[text] for text in sorted(users)]
 
     async def active_ids(self, account_id: ObjectId) -> list[str]:
         """The ids of the account's active users, who receive its socket events."""

@@ -5,6 +5,8 @@ One document on which an expression fails would fail the whole query, and so hid
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.own_fields import MAX_AHEAD
 
@@ -50,3 +52,18 @@ def fields_or_missing(field: str) -> Document:
     reference = {"$getField": {"field": {"$literal": "$ref"}, "input": field}}
     plain = {"$cond": [{"$eq": [{"$type": reference}, "missing"]}, field, "$$REMOVE"]}
     return {"$cond": [{"$eq": [{"$type": field}, "object"]}, plain, "$$REMOVE"]}
+
+
+def with_item(field: str, item: object) -> Document:
+    """The list in the field with one more item; a list of it alone where the field holds none."""
+    return {"$concatArrays": [{"$cond": [{"$isArray": field}, field, []]}, [{"$literal": item}]]}
+
+
+def any_differs(values: Mapping[str, str], may: Mapping[str, Document]) -> Document:
+    """Whether one of the fields holds another text than this, where `may` is true of it."""
+    return {"$or": [{"$and": [may[name], {"$ne": [f"${name}", {"$literal": text}]}]} for name, text in values.items()]}
+
+
+def set_where(values: Mapping[str, str], may: Mapping[str, Document]) -> Document:
+    """{field: its new text where `may` is true of it, else what it holds}, for `$set`."""
+    return {name: {"$cond": [may[name], {"$literal": text}, f"${name}"]} for name, text in values.items()}

@@ -17,7 +17,7 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
 from pipeline_engine.repos.store import Store
 
 OVERLAP = timedelta(minutes=2)
@@ -32,7 +32,11 @@ CLOSED_LEADS: Document = {
 }
 
 LEAD_EXIT_MARKS = CollectionSpec("lead_exit_marks")
-ACTIVITIES = CollectionSpec("activities", wakes=({**INSERTED, "fullDocument.type": "meeting"},))
+ACTIVITIES = CollectionSpec(
+    "activities",
+    indexes=(index("account_id", "contact_id", "occurred_at", **having("contact_id")),),
+    wakes=({**INSERTED, "fullDocument.type": "meeting"},),
+)
 CALENDAR_EVENTS = CollectionSpec("calendar_events", wakes=(INSERTED,))
 
 

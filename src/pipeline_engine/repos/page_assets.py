@@ -21,6 +21,7 @@ FORMS = CollectionSpec(
     indexes=(
         index("funnel_id", "source_form_id", name="clone_form", unique=True, **having("source_form_id")),
         index("form_secret_id"),
+        index("account_id", "_id", name="google_sheet", **having("google_sheet")),
     ),
 )
 SUPPORT_TOKENS = CollectionSpec("support_tokens", indexes=(index("domain"),))

@@ -9,6 +9,11 @@ from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.crm_events import CRM_EVENTS, CrmEvents
 from pipeline_engine.repos.effects import EFFECTS, Effects
 from pipeline_engine.repos.events import OUTBOX, Events
+from pipeline_engine.repos.integration_credentials import (
+    INTEGRATION_CREDENTIALS,
+    CredentialNotices,
+    IntegrationCredentials,
+)
 from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
 from pipeline_engine.repos.messages import SUPPRESSIONS, Suppressions, Templates
 from pipeline_engine.repos.quarantine import QUARANTINE, Quarantine
@@ -24,12 +29,13 @@ SHARED_COLLECTIONS: tuple[CollectionSpec, ...] = (
     JOB_HISTORY,
     DEAD_LETTERS,
     QUARANTINE,
+    INTEGRATION_CREDENTIALS,
 )
 
 
 @dataclass(frozen=True)
 class SharedRepos:
-    """Accounts, users, templates and suppressions; records of what was sent, published and dispatched."""
+    """Accounts, users, templates and suppressions; records of what was sent, published and dispatched; credentials."""
 
     accounts: Accounts
     users: Users
@@ -41,6 +47,8 @@ class SharedRepos:
     crm_events: CrmEvents
     job_store: MongoJobStore
     quarantine: Quarantine
+    integration_credentials: IntegrationCredentials
+    credential_notices: CredentialNotices
 
     @classmethod
     def open(cls, store: Store) -> SharedRepos:
@@ -55,4 +63,6 @@ class SharedRepos:
             crm_events=CrmEvents(store),
             job_store=MongoJobStore(store.database, store.clock),
             quarantine=Quarantine(store),
+            integration_credentials=IntegrationCredentials(store),
+            credential_notices=CredentialNotices(store),
         )

@@ -18,6 +18,7 @@ from pipeline_engine.workers import (
     activity_log,
     automations,
     crm_events,
+    crm_jobs,
     events,
     funnels,
     imports,
@@ -38,6 +39,7 @@ SYSTEMS: tuple[System[Any], ...] = (
     activity_log.SYSTEM,
     workflows.SYSTEM,
     webhooks.SYSTEM,
+    crm_jobs.SYSTEM,
 )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from bson import ObjectId
+from cryptography.fernet import Fernet
 
 from pipeline_engine.embedded.redis import Redis
 from tests.support.command_line import CommandLine, Ran
@@ -33,6 +35,10 @@ def test_a_fresh_deployment_is_fine_and_the_indexes_make_it_finer(world: World, 
     assert found["indexes"][0] == "fails"
     assert "missing: queues." in found.pop("indexes")[1]
     assert found.pop("daemons")[0] == "warning"
+    assert found.pop("credentials") == (
+        "warning",
+        "refreshed tokens are stored as plain text: set CREDENTIALS_KEYS",
+    )
     assert {level for level, _ in found.values()} == {"ok"}
     assert found["MongoDB"][1].endswith(", change streams")
     assert f"database {engine.environment['MONGO_URL'].rsplit('/', 1)[1].split('?')[0]}" in found["MongoDB"][1]
@@ -132,6 +138,17 @@ def test_stuck_work_paused_lanes_and_dead_letters_are_shown(engine: CommandLine,
     found = findings(ran)
     assert found["lanes"] == ("warning", "paused: events.outbox; `queues resume LANE` lets one go on")
     assert found["dead letters"] == ("warning", "1 to be retried or discarded: see `dlq`")
+
+
+def test_keys_and_key_files_are_checked_and_not_shown(engine: CommandLine, tmp_path: Path) -> None:
+    key = Fernet.generate_key().decode()
+    assert findings(engine("doctor", CREDENTIALS_KEYS=key))["credentials"][0] == "ok"
+    bad = engine("doctor", CREDENTIALS_KEYS=f"{key},nonsense")
+    assert "CREDENTIALS_KEYS: given (not shown)" in bad.stdout
+    assert key not in bad.stdout + bad.stderr
+    missing = engine("doctor", GOOGLE_SERVICE_ACCOUNT_FILE=str(tmp_path / "none.json"))
+    assert (bad.returncode, missing.returncode) == (1, 1)
+    assert "GOOGLE_SERVICE_ACCOUNT_FILE" in missing.stdout
 
 
 def test_a_redis_that_drops_keys_when_full_is_a_warning(engine: CommandLine, own_redis: Redis) -> None:

@@ -7,17 +7,20 @@ from pipeline_engine.app import mailer_of, sms_of, tokens_of
 from pipeline_engine.cli.doctor.finding import Finding
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError
+from pipeline_engine.providers.google_account import read_key_file
+from pipeline_engine.providers.integrations import credentials_of
 from pipeline_engine.settings import Settings
 
 
 def check(settings: Settings) -> list[Finding]:
-    return [_systems(settings), _secret(settings), *_unusable(settings)]
+    return [_systems(settings), _secret(settings), _credentials(settings), *_unusable(settings)]
 
 
 def _unusable(settings: Settings) -> list[Finding]:
     """What keeps a daemon, or `run-once`, from starting, found as they find it: by making what is set."""
     found = []
-    for make in (mailer_of, sms_of, lambda given: tokens_of(given, Clock()), _faults, _redis):
+    made_at_start = (mailer_of, sms_of, lambda given: tokens_of(given, Clock()), credentials_of, _key_file)
+    for make in (*made_at_start, _faults, _redis):
         try:
             make(settings)
         except ConfigError as error:
@@ -33,6 +36,17 @@ def _faults(settings: Settings) -> None:
 
 def _redis(settings: Settings) -> None:
     lanes.connect(settings.redis)
+
+
+def _key_file(settings: Settings) -> None:
+    if settings.google_service_account_file:
+        read_key_file(settings.google_service_account_file)
+
+
+def _credentials(settings: Settings) -> Finding:
+    if settings.credentials_keys:
+        return Finding.ok("credentials", "passwords and tokens that the engine writes are encrypted")
+    return Finding.warning("credentials", "refreshed tokens are stored as plain text: set CREDENTIALS_KEYS")
 
 
 def _systems(settings: Settings) -> Finding:

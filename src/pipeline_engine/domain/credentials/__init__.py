@@ -1,0 +1,1 @@
+"""OAuth credentials of integrations: refreshed before use and once a day, and whom to ask when a grant is dead."""
