@@ -22,6 +22,7 @@ from pipeline_engine.providers.child_process import ChildProcess
 from pipeline_engine.providers.claims import Rules
 from pipeline_engine.providers.crm_api import CrmApi
 from pipeline_engine.providers.email import Mailer
+from pipeline_engine.providers.llm import Llm
 from pipeline_engine.providers.renderer import Renderer
 from pipeline_engine.providers.sms import Sms
 from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
@@ -75,6 +76,7 @@ class App(Generic[Repos]):
     mailer: Mailer
     sms: Sms
     crm_api: CrmApi
+    llm: Llm
     renderer: Renderer
     pages: ChildProcess
     shared: SharedRepos
@@ -136,6 +138,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             mailer=await stack.enter_async_context(mailer_of(settings)),
             sms=await stack.enter_async_context(sms_of(settings)),
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
+            llm=await stack.enter_async_context(Llm.of(settings)),
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),
             shared=SharedRepos.open(store),
@@ -144,9 +147,8 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
 
 
 async def _digest_key(settings: Settings, server: Server) -> bytes:
-    if settings.app_secret:
-        return settings.app_secret.get_secret_value().encode()
-    return await server.digest_key()
+    secret = settings.app_secret
+    return secret.get_secret_value().encode() if secret else await server.digest_key()
 
 
 def _queue(redis: Redis, key: bytes, settings: Settings, lane_prefix: str | None) -> lanes.LaneQueue:
@@ -169,7 +171,8 @@ async def open_mongo(
         with pymongo.timeout(FIRST_ANSWER_TIMEOUT):
             await client.admin.command("ping")
     except OperationFailure as error:
-        reason = f"MongoDB refuses the connection: {_refusal(error)}: correct the user, the password or their rights"
+        refusal = (error.details or {}).get("errmsg") or error.code
+        reason = f"MongoDB refuses the connection: {refusal}: correct the user, the password or their rights"
         raise ConfigError(f"MONGO_URL: {reason}") from None
     except PyMongoError as error:
         raise Unreachable(f"MongoDB at MONGO_URL {_no_answer(error)}: start it or correct MONGO_URL") from None
@@ -187,10 +190,6 @@ async def open_redis(settings: Settings, stack: AsyncExitStack) -> Redis:
         away = Unreachable(f"Redis at REDIS_URL {_no_answer(error)}: start it or correct REDIS_URL")
         raise lanes.refusal(error) or away from None
     return redis
-
-
-def _refusal(error: OperationFailure) -> str:
-    return str((error.details or {}).get("errmsg") or error.code)
 
 
 def _no_answer(error: BaseException) -> str:
