@@ -1,7 +1,7 @@
-"""The timetable: one row per sweep and scheduled job. arq's cron only wakes them; loops of the engine run them.
+"""The timetable: one row per sweep. arq's cron only wakes them; loops of the engine run them.
 
 arq keeps its next run as wall time, so a clock that goes back stops it. Loops therefore also wake by themselves, by the
-monotonic clock (`sweeper.py`); the wall time only says which slot of a scheduled job it is.
+monotonic clock (`sweeper.py`).
 """
 
 from __future__ import annotations
@@ -12,27 +12,21 @@ from typing import Any
 from arq.cron import CronJob, cron
 
 from pipeline_engine.settings import Settings
-from pipeline_engine.workers.scheduled_job import ScheduledJob
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
 
 WakeUps = Mapping[str, Callable[[], None]]
 """{name of a row: what wakes it}."""
-Row = Sweep[Any] | ScheduledJob
-
-SLOT_CHECK_SECONDS = 900.0
-"""How often the engine checks which scheduled jobs have a new slot; the CRM's times of day are quarter hours."""
+Row = Sweep[Any]
 
 # arq keeps the id of a unique job for a minute, which would block a sweep that runs every five seconds.
 CRON_OPTIONS: dict[str, Any] = {"unique": False, "keep_result": 0, "timeout": 10}
 
 
 def timetable(systems: Sequence[System[Any]], settings: Settings) -> list[tuple[float, Row]]:
-    """(seconds between two wake-ups, row) of all sweeps and scheduled jobs of these systems, the most frequent
-    first."""
+    """(seconds between two wake-ups, sweep) of all sweeps of these systems, the most frequent first."""
     sweeps: list[tuple[float, Row]] = [(one.every(settings), one) for system in systems for one in system.sweeps]
-    scheduled: list[tuple[float, Row]] = [(SLOT_CHECK_SECONDS, one) for system in systems for one in system.scheduled]
-    return sorted([*sweeps, *scheduled], key=lambda row: (row[0], row[1].name))
+    return sorted(sweeps, key=lambda row: (row[0], row[1].name))
 
 
 def cron_jobs(rows: Sequence[tuple[float, Row]], wake_ups: WakeUps) -> list[CronJob]:

@@ -73,6 +73,7 @@ class Daemon:
         for system in workers.SYSTEMS:
             if not system.enabled(self.settings):
                 log.info("system.switched_off", system=system.name, setting=system.switch)
+        self._log_skipped()
         if self.settings.http_enabled:
             await self._serve_http(app)
         self._engine = Engine(app)
@@ -81,6 +82,12 @@ class Daemon:
         gc_tuning.collect_less()
         malloc_tuning.return_large_blocks()
         log.info("daemon.started", daemon=app.owner, sweeps=list(self.wake_ups))
+
+    def _log_skipped(self) -> None:
+        sweeps = [sweep for system in workers.enabled(self.settings) for sweep in system.sweeps]
+        for name, reason in [(sweep.name, sweep.skipped(self.settings)) for sweep in sweeps]:
+            if reason:
+                log.info("sweep.skipped", sweep=name, reason=reason)
 
     def _watch(self, app: App, engine: Engine) -> None:
         alone = self.settings.profile == "frugal"

@@ -94,9 +94,11 @@ async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
 
 async def _run(engine: Engine, name: str, ran: Counter[str]) -> Result:
     settings = engine.app.settings
-    system, _ = workers.sweeps()[name]
+    system, sweep = workers.sweeps()[name]
     if not system.enabled(settings):
         return Result(name, skipped="switched off")
+    if reason := sweep.skipped(settings):
+        return Result(name, skipped=reason)
     started, before = time.monotonic(), ran.total()
     group = [(sweep, engine.scopes[system.name]) for system, sweep in workers.group(name, settings)]
     claimed = sum([await sweep.count_claimed(app) for sweep, app in group])

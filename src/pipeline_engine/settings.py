@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     leads_email_limit: Count | None = Field(None, description="e-mails of one account per minute, unless it has limits")
     leads_sms_limit: Count | None = Field(None, description="texts of one account per minute, unless it has limits")
 
+    # Scheduled CRM jobs
+    crm_jobs_off: str = Field("", description="jobs that are left out, with commas between: stale_deals, daily_insight")
+
     # Funnel cloning
     funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
     funnels_per_run: Count = Field(3, description="the seed's funnels of one look; also of one account at a time")

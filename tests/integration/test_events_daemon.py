@@ -106,5 +106,4 @@ def test_the_seeds_legacy_agent_jobs_do_not_exist() -> None:
 
     names = [*workers.sweeps(), *workers.lanes()]
     names += [kind.name for system in workers.SYSTEMS for kind in system.handlers]
-    names += [job.name for system in workers.SYSTEMS for job in system.scheduled]
     assert [name for name in names if "agent" in name.lower()] == []

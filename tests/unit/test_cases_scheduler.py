@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline_engine.cron import SLOT_CHECK_SECONDS
-from pipeline_engine.workers.scheduled_job import DailyAt
+from pipeline_engine.domain.jobs.schedule import DailyAt
 from tests.support.cases import read
 
+SLOT_CHECK_SECONDS = DailyAt(time(2)).tick_seconds
 CASE = "43-two-oclock-jobs"
 ZONES = [account["timezone"] for account in read(CASE, "setup.json")["_accounts"]]
 # Each pair of days holds a night in which the clocks of at least one of the zones change.

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline_engine import settings, workers
 from pipeline_engine.cron import cron_jobs, timetable
-from pipeline_engine.workers.scheduled_job import DailyAt, EveryMinutes
+from pipeline_engine.domain.jobs.schedule import DailyAt, EveryMinutes
 
 
 def configured(**given: object) -> settings.Settings:

@@ -14,7 +14,7 @@ from pipeline_engine.lanes import Lane
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.shared_repos import SHARED_COLLECTIONS
 from pipeline_engine.settings import Settings
-from pipeline_engine.workers import activity_log, automations, crm_events, events, funnels, imports, leads
+from pipeline_engine.workers import activity_log, automations, crm_events, crm_jobs, events, funnels, imports, leads
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
 
@@ -26,6 +26,7 @@ SYSTEMS: tuple[System[Any], ...] = (
     events.SYSTEM,
     crm_events.SYSTEM,
     activity_log.SYSTEM,
+    crm_jobs.SYSTEM,
 )
 
 

@@ -13,6 +13,10 @@ from pipeline_engine.settings import Settings
 Repos = TypeVar("Repos")
 
 
+def _not_skipped(_settings: Settings) -> str | None:
+    return None
+
+
 async def _none_claimed(_app: object) -> int:
     return 0
 
@@ -41,6 +45,9 @@ class Sweep(Generic[Repos]):
     """
     find_due_now: Callable[[App[Repos]], Awaitable[Sequence[Unit]]] | None = None
     """Used by `run-once` instead of `find`, where `find` leaves out units at rest: the operator wants those now."""
+    skipped: Callable[[Settings], str | None] = _not_skipped
+    """The reason for which this process leaves the sweep out, such as an integration that is not configured. `find`
+    then finds nothing; the daemon logs the reason at its start, and `run-once` prints it."""
     joins: str = ""
     """The name of another sweep with which `run-once` runs this one; their units are counted together."""
     carries_events: bool = False

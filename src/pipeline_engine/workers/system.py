@@ -11,7 +11,6 @@ from pipeline_engine.lanes import JobKind, Lane, Outcome
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.store import Store
 from pipeline_engine.settings import Settings
-from pipeline_engine.workers.scheduled_job import ScheduledJob
 from pipeline_engine.workers.sweep import Sweep
 
 Repos = TypeVar("Repos")
@@ -45,7 +44,6 @@ class System(Generic[Repos]):
     """{HTTP path: name of the sweep that a POST wakes}."""
     tune: Callable[[Lane, Settings], Lane] = as_declared
     """Gives a lane the places and the rate that the settings name."""
-    scheduled: tuple[ScheduledJob, ...] = ()
     demo: str = ""
     """The module of its part in the demo; only the demo imports it."""
 

@@ -1,0 +1,95 @@
+"""Finds due slots: accounts of which the newest slot has no row, and rows that a run began and did not end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.jobs.crm_job import CrmJob
+from pipeline_engine.domain.jobs.lane import SLOT
+from pipeline_engine.domain.jobs.slot_id import ONCE, SlotId
+from pipeline_engine.domain.jobs.table import JOBS, job_named
+from pipeline_engine.domain.jobs.zones import zone_of
+from pipeline_engine.domain.unit import Unit
+from pipeline_engine.ids import object_id
+from pipeline_engine.repos.job_repos import JobRepos
+
+MAX_UNITS = 20_000
+OUTCOMES = {"done": "succeeded", "skipped": "succeeded", "failed": "failed"}
+
+Slots = Mapping[ObjectId, str]
+"""{account: slot}"""
+
+
+async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
+    """The slots of the job that are due. An account's begun slot comes first; its newest follows when that has ended,
+    and when the jobs that this one follows have ended theirs."""
+    if job.skipped(app.settings):
+        return []
+    newest = await newest_slots(job, app)
+    missing = await without_row(app, job.name, newest)
+    for before in _followed(job, app):
+        not_ended = await without_row(app, before.name, missing, {"$ne": "due"})
+        missing = {account: slot for account, slot in missing.items() if account not in not_ended}
+    begun = await app.repos.cron_slots.open_rows(job.name)
+    free = {one["account_id"]: one["slot"] for one in reversed(begun) if one["is_free"]}
+    others = {account: slot for account, slot in missing.items() if account not in {one["account_id"] for one in begun}}
+    return [unit_of(SlotId(job.name, *pair)) for pair in (*free.items(), *others.items())][:MAX_UNITS]
+
+
+async def newest_slots(job: CrmJob, app: App[JobRepos], fresh: bool = False) -> dict[ObjectId, str]:
+    """{active account: its newest slot}"""
+    zones = await app.repos.job_accounts.zones(fresh)
+    return slots_at(job, zones, app.clock.now())
+
+
+def slots_at(job: CrmJob, zones: Mapping[ObjectId, object], now: datetime) -> dict[ObjectId, str]:
+    """{account: the newest slot that has begun where its time zone says}. Pure."""
+    known: dict[ZoneInfo, str] = {}
+    slots = {}
+    for account, name in zones.items():
+        zone = zone_of({"timezone": name}, {})
+        if zone not in known:
+            known[zone] = job.schedule.slot(now, zone)
+        slots[account] = known[zone]
+    return slots
+
+
+async def without_row(app: App[JobRepos], job: str, slots: Slots, state: object = None) -> dict[ObjectId, str]:
+    """Those of the slots of the job that have no row, or none whose state matches."""
+    rows = await app.repos.cron_slots.accounts_by_slot(job, set(slots.values()), state) if slots else {}
+    return {account: slot for account, slot in slots.items() if account not in rows.get(slot, ())}
+
+
+def _followed(job: CrmJob, app: App[JobRepos]) -> list[CrmJob]:
+    """The jobs that this process runs before this one."""
+    named = [job_named(name) for name in job.after]
+    return [before for before in named if before and not before.skipped(app.settings)]
+
+
+def unit_of(id: SlotId) -> Unit:
+    return Unit.of(SLOT, str(id), id.account_id)
+
+
+async def find_now(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
+    """Every active account, in a slot of this process's own: `run-once` runs a job whatever its slots say."""
+    slot = ONCE + app.owner.rpartition(":")[2]
+    return [unit_of(SlotId(job.name, account, slot)) for account in await app.repos.job_accounts.zones(fresh=True)]
+
+
+async def find_begun(app: App[JobRepos]) -> list[Unit]:
+    """Slots of all jobs that a run began and no run holds: after a crash, or with a job that waits in its lane."""
+    rows = await app.repos.cron_slots.find_free(MAX_UNITS)
+    wanted = {job.name for job in JOBS if not job.skipped(app.settings)}
+    ids = [str(one["_id"]) for one in rows if str(one["_id"]).partition(":")[0] in wanted]
+    return [Unit.of(SLOT, id, object_id(id.split(":")[1])) for id in ids]
+
+
+async def outcomes(app: App[JobRepos], ids: Sequence[str]) -> dict[str, str]:
+    """{slot id: succeeded|failed|busy}; a slot that has an attempt left is busy."""
+    states = await app.repos.cron_slots.states(list(ids), "state")
+    return {id: OUTCOMES.get(str(states.get(id, {}).get("state")), "busy") for id in ids}

@@ -1,0 +1,13 @@
+"""The scheduled CRM jobs, one row and one file each."""
+
+from __future__ import annotations
+
+from pipeline_engine.domain.jobs import intent_decay, lead_recycling, lifecycle
+from pipeline_engine.domain.jobs.crm_job import CrmJob
+
+JOBS: tuple[CrmJob, ...] = (intent_decay.JOB, lifecycle.JOB, lead_recycling.JOB)
+
+
+def job_named(name: str) -> CrmJob | None:
+    """The job of this name, given with or without `crm.`; None when there is none."""
+    return next((job for job in JOBS if name in (job.name, job.short_name)), None)
