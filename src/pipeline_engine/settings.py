@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     llm_base_url: str | None = None
     llm_api_key: SecretStr | None = None
     llm_model: str | None = None
-    llm_timeout: CallSeconds = Field(20, description="seconds that a call of the model may take")
+    llm_timeout: CallSeconds = Field(20, le=25, description="seconds that a call of the model may take")
     llm_tokens_per_day: Count = Field(50_000, description="tokens of one account and day, unless its profile says")
 
     # Test runs only

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, InvalidURL
 
@@ -103,8 +103,8 @@ class Llm:
 
     async def _call(self, session: ClientSession, system: str, user: str, max_tokens: int) -> Completion:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        asked = {"model": self._model, "messages": messages, "temperature": 0, "max_tokens": max_tokens}
-        asked["response_format"] = {"type": "json_object"}
+        asked: dict[str, Any] = {"model": self._model, "messages": messages, "temperature": 0}
+        asked |= {"max_tokens": max_tokens, "response_format": {"type": "json_object"}}
         try:
             async with (
                 asyncio.timeout(self._timeout),

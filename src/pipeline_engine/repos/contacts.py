@@ -11,12 +11,21 @@ from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec
+from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec, having, index
 from pipeline_engine.repos.contact_score import lead_grade, lead_score
 from pipeline_engine.repos.quarantine import is_fault_of_document
 from pipeline_engine.repos.store import Store
 
-CONTACTS = CollectionSpec("contacts", indexes=(EVENTS_DUE_INDEX,), has_events_due=True)
+CONTACTS = CollectionSpec(
+    "contacts",
+    indexes=(
+        EVENTS_DUE_INDEX,
+        index("account_id", "email"),
+        index("account_id", "company", **having("company")),
+        index("account_id", "createdAt"),
+    ),
+    has_events_due=True,
+)
 
 RESCORE: list[Document] = [
     {"$set": {"lead_score": lead_score(), "updatedAt": "$$NOW"}},

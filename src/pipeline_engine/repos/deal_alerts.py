@@ -109,6 +109,10 @@ class DealAlerts:
         query = {**self._awake(account_id), "user_id": user}
         return await self._own.find(query, limit=limit, sort=[("stale_since", 1)], projection=["body"])
 
+    async def count_open(self, account_id: ObjectId) -> int:
+        """How many deals of the account have an open alert."""
+        return await self._own.count({"account_id": either(account_id), "kind": KIND, "status": "open"})
+
     def _awake(self, account_id: ObjectId) -> Document:
         """A filter: open alerts that no one snoozed until later."""
         mine = {"account_id": either(account_id), "kind": KIND, "status": "open"}

@@ -12,7 +12,7 @@ from pipeline_engine.failpoints import failpoint
 from pipeline_engine.repos.changes import INSERTED, changed, pushed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import DUPLICATE_KEY
-from pipeline_engine.repos.collection_spec import CollectionSpec, PlaceSpec, index
+from pipeline_engine.repos.collection_spec import CollectionSpec, PlaceSpec, having, index
 from pipeline_engine.repos.own_fields import fields, listing
 from pipeline_engine.repos.store import Store
 
@@ -49,6 +49,8 @@ DEALS = CollectionSpec(
     "deals",
     indexes=(
         index("account_id", "stage_id", "automation_starts", "_id"),
+        index("account_id", "_id"),
+        index("account_id", "contact_id", **having("contact_id")),
         index("retry_automations", partialFilterExpression={"retry_automations.0": {"$exists": True}}),
     ),
     wakes=(

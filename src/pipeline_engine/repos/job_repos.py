@@ -4,15 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline_engine.repos.account_figures import AGENT_INSIGHTS, AccountFigures
 from pipeline_engine.repos.business_profiles import BUSINESS_PROFILES, TEAM_MEMBERS, BusinessProfiles
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.contact_records import INTENT_SIGNALS, ContactRecords
 from pipeline_engine.repos.contacts import CONTACTS, Contacts
 from pipeline_engine.repos.cron_slots import CRON_SLOTS, CronSlots
+from pipeline_engine.repos.deal_alerts import DealAlerts
+from pipeline_engine.repos.deals import DEALS
 from pipeline_engine.repos.job_accounts import JobAccounts
+from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS
+from pipeline_engine.repos.lead_responses import TASKS
+from pipeline_engine.repos.llm_usage import LLM_USAGE, LlmUsage
+from pipeline_engine.repos.meetings import MEETINGS, Meetings
+from pipeline_engine.repos.notifications import AI_NOTIFICATIONS, Notifications
+from pipeline_engine.repos.sales_records import NOTES, SalesRecords
 from pipeline_engine.repos.store import Store
 
-JOB_COLLECTIONS: tuple[CollectionSpec, ...] = (CRON_SLOTS, BUSINESS_PROFILES, TEAM_MEMBERS, CONTACTS, INTENT_SIGNALS)
+JOB_COLLECTIONS: tuple[CollectionSpec, ...] = (
+    CRON_SLOTS,
+    BUSINESS_PROFILES,
+    TEAM_MEMBERS,
+    CONTACTS,
+    INTENT_SIGNALS,
+    DEALS,
+    TASKS,
+    ACTIVITIES,
+    CALENDAR_EVENTS,
+    NOTES,
+    MEETINGS,
+    AI_NOTIFICATIONS,
+    AGENT_INSIGHTS,
+    LLM_USAGE,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +48,12 @@ class JobRepos:
     business_profiles: BusinessProfiles
     contacts: Contacts
     contact_records: ContactRecords
+    sales_records: SalesRecords
+    meetings: Meetings
+    notifications: Notifications
+    deal_alerts: DealAlerts
+    account_figures: AccountFigures
+    llm_usage: LlmUsage
 
     @classmethod
     def open(cls, store: Store) -> JobRepos:
@@ -33,4 +63,10 @@ class JobRepos:
             business_profiles=BusinessProfiles(store),
             contacts=Contacts(store),
             contact_records=ContactRecords(store),
+            sales_records=SalesRecords(store),
+            meetings=Meetings(store),
+            notifications=Notifications(store),
+            deal_alerts=DealAlerts(store),
+            account_figures=AccountFigures(store),
+            llm_usage=LlmUsage(store),
         )

@@ -17,7 +17,7 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
-from pipeline_engine.repos.collection_spec import CollectionSpec
+from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
 from pipeline_engine.repos.store import Store
 
 OVERLAP = timedelta(minutes=2)
@@ -32,8 +32,16 @@ CLOSED_LEADS: Document = {
 }
 
 LEAD_EXIT_MARKS = CollectionSpec("lead_exit_marks")
-ACTIVITIES = CollectionSpec("activities", wakes=({**INSERTED, "fullDocument.type": "meeting"},))
-CALENDAR_EVENTS = CollectionSpec("calendar_events", wakes=(INSERTED,))
+ACTIVITIES = CollectionSpec(
+    "activities",
+    indexes=(
+        index("account_id", "contact_id", "occurred_at"),
+        index("account_id", "deal_id", "occurred_at", **having("deal_id")),
+        index("account_id", "occurred_at"),
+    ),
+    wakes=({**INSERTED, "fullDocument.type": "meeting"},),
+)
+CALENDAR_EVENTS = CollectionSpec("calendar_events", indexes=(index("account_id", "starts_at"),), wakes=(INSERTED,))
 
 
 @dataclass(frozen=True)

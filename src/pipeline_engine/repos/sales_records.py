@@ -58,6 +58,11 @@ class SalesRecords:
         query = {"account": either(account_id), "email": {"$in": list(emails)}}
         return {one["email"] for one in await self._users.find(query, projection=["email"])}
 
+    async def user_names(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Any]:
+        """{id of a user of the account as text: their name}"""
+        query = {"_id": {"$in": _forms(ids)}, "account": either(account_id)}
+        return {str(one["_id"]): one.get("name") for one in await self._users.find(query, projection=["name"])}
+
     async def count_contacts(self, account_id: ObjectId, companies: Sequence[str]) -> dict[str, int]:
         """{company: how many contacts of the account work there}"""
         query = {"account_id": either(account_id), "company": {"$in": list(companies)}}

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from pipeline_engine.domain.jobs import intent_decay, lead_recycling, lifecycle
+from pipeline_engine.domain.jobs import (
+    daily_insight,
+    intent_decay,
+    lead_recycling,
+    lifecycle,
+    meeting_prep,
+    proactive_ai,
+    stale_deals,
+)
 from pipeline_engine.domain.jobs.crm_job import CrmJob
 
-JOBS: tuple[CrmJob, ...] = (intent_decay.JOB, lifecycle.JOB, lead_recycling.JOB)
+JOBS: tuple[CrmJob, ...] = (
+    intent_decay.JOB,
+    lifecycle.JOB,
+    lead_recycling.JOB,
+    meeting_prep.JOB,
+    stale_deals.JOB,
+    daily_insight.JOB,
+    proactive_ai.JOB,
+)
 
 
 def job_named(name: str) -> CrmJob | None:

@@ -15,6 +15,7 @@ from bson import ObjectId
 from pydantic import BaseModel, ValidationError
 
 from pipeline_engine import logs
+from pipeline_engine.domain.jobs.crm_job import JobWork
 from pipeline_engine.domain.scoring import number_or
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.providers.llm import Completion, Llm, estimate_tokens
@@ -42,6 +43,13 @@ class Model:
     tokens_per_day: int
     gave_up: bool = False
 
+    @classmethod
+    def of(cls, work: JobWork) -> Model:
+        """The model for a slice of a job, with the budget of the account's local day."""
+        budget = tokens_per_day(work.profile, work.app.settings.llm_tokens_per_day)
+        day = work.now.astimezone(work.zone).date().isoformat()
+        return cls(work.app.llm, work.app.repos.llm_usage, work.account_id, day, budget)
+
     async def ask(
         self, purpose: str, answer: type[Answer], instructions: str, data: Mapping[str, Any]
     ) -> Answer | None:
@@ -49,28 +57,31 @@ class Model:
         if not self.llm.is_set or self.gave_up:
             return None
         system, user = _system(instructions, answer), json.dumps(data, ensure_ascii=False)
-        if len(user) > MAX_PROMPT_CHARS:
-            return self._without("the facts are too long", purpose)
-        reserved = estimate_tokens(system, user) + MAX_ANSWER_TOKENS
-        key = await self.usage.reserve(self.account_id, self.day, reserved, self.tokens_per_day)
-        if key is None:
-            self.gave_up = True
-            return self._without("the account has no tokens left for today", purpose)
-        completion = await self._complete(purpose, system, user)
-        if completion is None:
-            return None
-        await self.usage.settle(self.account_id, self.day, key, completion.tokens)
-        return read_answer(completion.text, answer) or self._without("the answer is not as it must be", purpose)
-
-    async def _complete(self, purpose: str, system: str, user: str) -> Completion | None:
-        # A call that failed keeps its reservation: the server may have done the work all the same.
         try:
-            return await self.llm.complete(system, user, MAX_ANSWER_TOKENS)
+            completion = await self._complete(system, user)
         except (Transient, RateLimited, Permanent) as error:
             self.gave_up = True
-            return self._without(str(error), purpose)
+            self._log(purpose, str(error))
+            return None
+        found = read_answer(completion.text, answer)
+        if found is None:
+            self._log(purpose, "the answer is not as it must be")
+        return found
 
-    def _without(self, reason: str, purpose: str) -> None:
+    async def _complete(self, system: str, user: str) -> Completion:
+        """Raises: as `Llm.complete`; Permanent when the prompt is too long, or the budget is used up."""
+        if len(user) > MAX_PROMPT_CHARS:
+            raise Permanent("the facts are too long")
+        wanted = estimate_tokens(system, user) + MAX_ANSWER_TOKENS
+        key = await self.usage.reserve(self.account_id, self.day, wanted, self.tokens_per_day)
+        if key is None:
+            raise Permanent("the account has no tokens left for today")
+        # A call that fails keeps its reservation: the server may have done the work all the same.
+        completion = await self.llm.complete(system, user, MAX_ANSWER_TOKENS)
+        await self.usage.settle(self.account_id, self.day, key, completion.tokens)
+        return completion
+
+    def _log(self, purpose: str, reason: str) -> None:
         log.info("model.not_used", purpose=purpose, account_id=str(self.account_id), reason=reason)
 
 

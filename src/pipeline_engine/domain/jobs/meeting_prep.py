@@ -1,0 +1,91 @@
+"""Prepares meetings that begin soon: a brief about who comes, and a notification to the meeting's owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.clock import usable_date
+from pipeline_engine.domain.jobs.briefs.brief import write_brief
+from pipeline_engine.domain.jobs.briefs.read_meeting import read_meeting
+from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
+from pipeline_engine.domain.jobs.schedule import EveryMinutes
+from pipeline_engine.domain.jobs.writing.model import Model
+from pipeline_engine.ids import derived_id, object_id
+from pipeline_engine.repos.meetings import meeting_id
+
+KIND = "meeting_brief"
+AHEAD = timedelta(minutes=60)
+BEHIND = timedelta(minutes=30)
+"""A meeting that was booked too late for a brief before it begins has one while it lasts."""
+MOVED = timedelta(minutes=60)
+"""A meeting that was moved by more than this after it was prepared is prepared again."""
+MAX_EVENTS = 500
+
+Document = Mapping[str, Any]
+
+
+async def run(work: JobWork) -> JobResult:
+    model, done = Model.of(work), 0
+    for event, meeting in await _unprepared(work):
+        if work.is_over and done:
+            return JobResult(done, more=True)
+        await _prepare(work, event, meeting, model)
+        done += 1
+    return JobResult(done)
+
+
+async def _unprepared(work: JobWork) -> list[tuple[Document, Document | None]]:
+    """Events that begin soon, or have begun just now, and have no brief; each with its meeting if there is one."""
+    repo = work.app.repos.meetings
+    found = await repo.events_between(work.account_id, work.now - BEHIND, work.now + AHEAD, MAX_EVENTS)
+    events = [event for event in found if _lasts(event, work)]
+    meetings = await repo.of_events(work.account_id, [event["_id"] for event in events])
+    pairs = [(event, meetings.get(str(event["_id"]))) for event in events]
+    return [(event, meeting) for event, meeting in pairs if not is_prepared(event, meeting)]
+
+
+def _lasts(event: Document, work: JobWork) -> bool:
+    ends = usable_date(event.get("ends_at"))
+    return event["starts_at"] > work.now or (ends is not None and ends > work.now)
+
+
+def is_prepared(event: Document, meeting: Document | None) -> bool:
+    """Whether the meeting has a brief, and was not moved far since. A brief that the CRM wrote counts for good."""
+    if meeting is None or not meeting.get("brief"):
+        return False
+    prepared_for = usable_date(meeting.get("brief_starts_at"))
+    return prepared_for is None or abs(event["starts_at"] - prepared_for) <= MOVED
+
+
+async def _prepare(work: JobWork, event: Document, meeting: Document | None, model: Model) -> None:
+    """The brief is stored last: as long as there is none, a run that follows a crash does all of this again."""
+    brief = await write_brief(await read_meeting(work, event), model)
+    id = meeting["_id"] if meeting else meeting_id(work.account_id, event["_id"])
+    work.check()
+    await work.app.repos.notifications.open(_notifications(work, event, id, brief))
+    await work.app.repos.meetings.store_brief(work.account_id, event, id, brief, work.now)
+
+
+def _notifications(work: JobWork, event: Document, id: ObjectId, brief: Document) -> Sequence[dict[str, Any]]:
+    owner = event.get("owner")
+    if not owner:
+        return []
+    return [
+        {
+            "_id": derived_id(KIND, work.account_id, event["_id"], event["starts_at"]),
+            "account_id": work.account_id,
+            "user_id": object_id(owner) or owner,
+            "kind": KIND,
+            "title": brief["headline"],
+            "body": "\n".join(brief["key_points"]),
+            "meeting_id": id,
+            "calendar_event_id": event["_id"],
+        }
+    ]
+
+
+JOB = CrmJob("crm.meeting_prep", EveryMinutes(30), run, part_of="crm.proactive_ai")
