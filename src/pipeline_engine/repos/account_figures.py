@@ -12,7 +12,8 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
-from pipeline_engine.repos.sales_records import OPEN, TOUCH_TYPES
+from pipeline_engine.repos.expressions import as_text
+from pipeline_engine.repos.sales_records import NO_LIST, OPEN, TOUCH_TYPES
 from pipeline_engine.repos.store import Store
 
 AGENT_INSIGHTS = CollectionSpec("agent_insights", indexes=(index("account_id", "day"),))
@@ -61,7 +62,7 @@ class AccountFigures:
         """`{_id: user, n}`: who touched contacts and deals most often in the last day."""
         user = {"$ifNull": ["$user_id", "$data.user_id"]}
         query = {"account_id": either(account_id), "type": {"$in": TOUCH_TYPES}, "occurred_at": _within(end, 1)}
-        group = {"$group": {"_id": {"$toString": user}, "n": {"$sum": 1}}}
+        group = {"$group": {"_id": as_text(user), "n": {"$sum": 1}}}
         named = {"$match": {"_id": {"$ne": None}}}
         return await self._activities.aggregate(query, group, named, {"$sort": {"n": -1, "_id": 1}}, {"$limit": limit})
 
@@ -97,7 +98,7 @@ class AccountFigures:
 
 def _within(end: datetime, days: int) -> Document:
     """A filter: a date of the last `days` days before `end`."""
-    return {"$gt": end - days * DAY, "$lte": end}
+    return {"$gt": end - days * DAY, "$lte": end, **NO_LIST}
 
 
 def total(counts: dict[Any, Counts], kinds: Sequence[str]) -> Counts:

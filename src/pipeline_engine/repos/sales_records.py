@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
+from pipeline_engine.clock import usable_date
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.expressions import as_text
 from pipeline_engine.repos.own_fields import MAX_AHEAD
 from pipeline_engine.repos.store import Store
 
@@ -25,8 +27,10 @@ TOUCH_TYPES = [
 ]
 """Types of activities that count as touching a contact or deal. What a sequence or a web page causes does not."""
 CLOSED = ["won", "lost", "Won", "Lost", "WON", "LOST"]
+NO_LIST: Document = {"$not": {"$type": "array"}}
+"""A comparison also matches a list of which one member fits, and no date can be computed from a list."""
 OPEN: Document = {"status": {"$nin": CLOSED}}
-PERSONS_FIELDS = ("name", "email", "company", "title", "intent_level", "lead_grade", "lifecycle_stage")
+CONTACT_FIELDS = ("name", "email", "company", "title", "intent_level", "lead_grade", "lifecycle_stage")
 DEAL_FIELDS = ("name", "value", "status", "stage_id", "owner", "created_by", "contact_id", "createdAt", "at_risk")
 
 
@@ -51,7 +55,7 @@ class SalesRecords:
         """The contacts with one of these addresses, which are in lower case; the CRM may have stored another case."""
         spelled = [form for email in emails for form in (email, email.capitalize(), email.upper())]
         query = {"account_id": either(account_id), "email": {"$in": spelled}}
-        return await self._contacts.find(query, limit=limit, sort=[("_id", 1)], projection=list(PERSONS_FIELDS))
+        return await self._contacts.find(query, limit=limit, sort=[("_id", 1)], projection=list(CONTACT_FIELDS))
 
     async def user_emails(self, account_id: ObjectId, emails: Sequence[str]) -> set[str]:
         """Those of the addresses that belong to users of the account."""
@@ -125,24 +129,25 @@ class SalesRecords:
         """{id as text: the last touch} of records that activities and notes name in their field `record`."""
         latest = self._clock.now() + MAX_AHEAD
         mine = {"account_id": either(account_id), record: {"$in": _forms(ids)}}
-        happened = {**mine, "type": {"$in": TOUCH_TYPES}, "occurred_at": {"$lte": latest}}
-        noted = {**mine, "automation": None, "createdAt": {"$lte": latest}}
+        until = {"$lte": latest, **NO_LIST}
+        happened = {**mine, "type": {"$in": TOUCH_TYPES}, "occurred_at": until}
+        noted = {**mine, "automation": None, "createdAt": until}
         found = await self._activities.aggregate(happened, _newest(record, "$occurred_at", "$type"))
         found += await self._notes.aggregate(noted, _newest(record, "$createdAt", "note"))
         touches: dict[str, Touch] = {}
         for one in found:
-            touch, known = Touch(one["last"]["at"], one["last"]["type"]), touches.get(one["_id"])
-            touches[one["_id"]] = touch if known is None or touch.at > known.at else known
+            if at := usable_date(one["last"]["at"]):
+                known = touches.get(one["_id"])
+                touches[one["_id"]] = known if known and known.at >= at else Touch(at, str(one["last"]["type"]))
         return touches
 
 
 def _newest(record: str, at: str, type: str) -> Document:
     # Objects are compared field by field, so the greatest is the one with the latest time.
-    return {"$group": {"_id": {"$toString": f"${record}"}, "last": {"$max": {"at": at, "type": type}}}}
+    return {"$group": {"_id": as_text(f"${record}"), "last": {"$max": {"at": at, "type": type}}}}
 
 
 def _forms(ids: Sequence[Any]) -> list[Any]:
-    """The ids as ObjectId and as text."""
-    known = [id for id in ids if id is not None]
-    texts = [str(id) for id in known]
-    return [*known, *texts, *(ObjectId(text) for text in texts if ObjectId.is_valid(text))]
+    """The ids as ObjectId and as text; what is neither is left out."""
+    texts = {str(id) for id in ids if isinstance(id, ObjectId | str)}
+    return [*sorted(texts), *(ObjectId(text) for text in sorted(texts) if ObjectId.is_valid(text))]

@@ -30,6 +30,7 @@ class Team:
     def receiver(self, deal: Mapping[str, Any]) -> Any:
         """The deal's owner, else who created it; the first admin in place of a user who is not active."""
         user = deal.get("owner") or deal.get("created_by")
+        user = user if isinstance(user, ObjectId | str) else None
         if user is not None and (not self.active or str(user) in self.active):
             return object_id(user) or user
         return self.admins[0] if self.admins else user
