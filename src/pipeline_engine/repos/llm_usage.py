@@ -13,6 +13,7 @@ from bson import ObjectId
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec
+from pipeline_engine.repos.expressions import fields_or_missing
 from pipeline_engine.repos.own_fields import fields
 from pipeline_engine.repos.store import Store
 
@@ -30,7 +31,7 @@ class LlmUsage:
         """Reserve tokens of the account's day. Returns the key of the reservation, None when more than `limit` would
         be used. What a crash leaves reserved counts as used."""
         key = secrets.token_hex(8)
-        known: Document = {"$ifNull": ["$calls", {}]}
+        known: Document = {"$ifNull": [fields_or_missing("$calls"), {}]}
         used = {"$sum": {"$map": {"input": {"$objectToArray": known}, "in": "$$this.v"}}}
         fits = {"$lte": [{"$add": [used, tokens]}, limit]}
         calls = {"$cond": [fits, {"$mergeObjects": [known, {key: tokens}]}, known]}
