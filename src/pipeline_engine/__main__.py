@@ -21,6 +21,7 @@ from pipeline_engine.cli import (
     funnels,
     imports,
     indexes,
+    jobs,
     leads,
     quarantine,
     queues,
@@ -43,6 +44,7 @@ program.add_typer(imports.program, name="imports")
 program.add_typer(funnels.program, name="funnels")
 program.add_typer(leads.program, name="leads")
 program.add_typer(events.program, name="events")
+program.add_typer(jobs.program, name="jobs")
 program.add_typer(explain.program, name="explain")
 program.add_typer(forecast.program, name="forecast")
 

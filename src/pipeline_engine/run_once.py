@@ -67,8 +67,9 @@ def chosen(names: Sequence[str], settings: Settings) -> list[str]:
     return list(names) or switched_on
 
 
-async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
-    """Run the sweeps and the jobs that they dispatched. Waits for retries, but not for work that is due later.
+async def run_once(settings: Settings, names: Sequence[str], account: str | None = None) -> Pass:
+    """Run the sweeps and the jobs that they dispatched: all, or those of one account. Waits for retries, but not for
+    work that is due later.
 
     Raises: ConfigError as `chosen`; as `connect_app`.
     """
@@ -85,14 +86,14 @@ async def run_once(settings: Settings, names: Sequence[str]) -> Pass:
         await engine.start()
         grace: float | None = None
         try:
-            results = [await _run(engine, name, ran) for name in wanted]
+            results = [await _run(engine, name, ran, account) for name in wanted]
             grace = 0.0  # all jobs are done; only a delivery that hangs may still run
             return Pass(results, await _deliver_events(engine))
         finally:
             await engine.stop(grace)
 
 
-async def _run(engine: Engine, name: str, ran: Counter[str]) -> Result:
+async def _run(engine: Engine, name: str, ran: Counter[str], account: str | None) -> Result:
     settings = engine.app.settings
     system, sweep = workers.sweeps()[name]
     if not system.enabled(settings):
@@ -102,7 +103,7 @@ async def _run(engine: Engine, name: str, ran: Counter[str]) -> Result:
     started, before = time.monotonic(), ran.total()
     group = [(sweep, engine.scopes[system.name]) for system, sweep in workers.group(name, settings)]
     claimed = sum([await sweep.count_claimed(app) for sweep, app in group])
-    found = await _work_off(engine, group)
+    found = await _work_off(engine, group, account)
     words = [word for (sweep, app), ids in found for word in (await sweep.outcomes(app, ids)).values()]
     units, outcomes = claimed + sum(len(ids) for _, ids in found), Counter(words)
     return Result(
@@ -116,7 +117,9 @@ async def _run(engine: Engine, name: str, ran: Counter[str]) -> Result:
     )
 
 
-async def _work_off(engine: Engine, group: Sequence[Scoped]) -> list[tuple[Scoped, list[str]]]:
+async def _work_off(
+    engine: Engine, group: Sequence[Scoped], account: str | None = None
+) -> list[tuple[Scoped, list[str]]]:
     """Sweep until no sweep of the group finds a new unit, each time waiting for the dispatched jobs, which may make
     work for another sweep of the group. Returns the ids of all units, by sweep."""
     units: list[set[str]] = [set() for _ in group]
@@ -126,7 +129,9 @@ async def _work_off(engine: Engine, group: Sequence[Scoped]) -> list[tuple[Scope
         for (sweep, app), known in zip(group, units, strict=True):
             # A sweep finds a limited number of units at a time. A unit found for the second time has been run.
             find = sweep.find_due_now or sweep.find
-            fresh = [unit for unit in await look(app, partial(find, app)) if unit.id not in known]
+            units_found = await look(app, partial(find, app))
+            wanted = [unit for unit in units_found if account in (None, unit.account)]
+            fresh = [unit for unit in wanted if unit.id not in known]
             if fresh:
                 found_any = True
                 known.update(unit.id for unit in fresh)

@@ -14,8 +14,8 @@ from pipeline_engine.domain.jobs import daily_insight
 from pipeline_engine.repos.notifications import Notifications
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.support.crm_jobs import Stop, activity, all_of, member, move_to, profile, run_job, stop_at
 from tests.support.engine_app import EngineApp, open_app
+from tests.support.job_slices import Stop, activity, all_of, member, move_to, profile, run_job, stop_at
 from tests.support.stand_ins.llm import Llm
 from tests.support.stand_ins.stand_in import Hang, Misdeed, Say
 from tests.support.world import World

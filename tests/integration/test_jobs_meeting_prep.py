@@ -15,8 +15,8 @@ from pipeline_engine.domain.jobs import meeting_prep
 from pipeline_engine.repos.meetings import Meetings
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.support.crm_jobs import Document, Stop, activity, all_of, pass_time, profile, run_job, stop_at
 from tests.support.engine_app import EngineApp, open_app
+from tests.support.job_slices import Document, Stop, activity, all_of, pass_time, profile, run_job, stop_at
 from tests.support.stand_ins.llm import Llm
 from tests.support.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
 from tests.support.world import World

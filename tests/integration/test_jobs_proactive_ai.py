@@ -12,8 +12,8 @@ from pipeline_engine.domain.jobs import daily_insight, meeting_prep, proactive_a
 from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.support.crm_jobs import all_of, member, run_job
 from tests.support.engine_app import EngineApp
+from tests.support.job_slices import all_of, member, run_job
 from tests.support.world import World
 
 PARTS = ["crm.meeting_prep", "crm.stale_deals", "crm.daily_insight"]

@@ -14,8 +14,8 @@ from pipeline_engine.repos.deal_alerts import DealAlerts
 from pipeline_engine.repos.notifications import Notifications
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
-from tests.support.crm_jobs import Document, Stop, activity, all_of, member, move_to, profile, run_job, stop_at
 from tests.support.engine_app import EngineApp
+from tests.support.job_slices import Document, Stop, activity, all_of, member, move_to, profile, run_job, stop_at
 from tests.support.world import World
 
 DAY = timedelta(days=1)

@@ -30,7 +30,7 @@ def command(
         rows = [_row(result) for result in done.results]
         print(json.dumps({"ok": ok, "sweeps": rows, "events_waiting": done.events_waiting}))  # noqa: T201
     else:
-        Console().print(_table(done.results))
+        Console().print(table(done.results))
         if done.events_waiting:
             Console().print(f"{done.events_waiting} socket events could not be delivered: a daemon goes on with them")
     raise typer.Exit(0 if ok else session.FAILED)
@@ -46,7 +46,8 @@ def _row(result: Result) -> dict[str, Any]:
     return {name: value for name, value in asdict(result).items() if value is not None}
 
 
-def _table(results: Sequence[Result]) -> Table:
+def table(results: Sequence[Result]) -> Table:
+    """One row per sweep."""
     table = Table(*COLUMNS)
     for result in results:
         row = [str(value) for value in list(asdict(result).values())[: len(COLUMNS)]]

@@ -17,15 +17,28 @@ SECONDS_PER_DAY = 86_400
 
 def intent_score(signals: Iterable[Mapping[str, Any]], now: datetime, decay_per_day: float) -> float:
     """What is left of the points of all signals, computed from their times, so that no order and no repeat matters."""
-    return sum(_left(one, now, decay_per_day) for one in signals)
+    return sum(points_left(one, now, decay_per_day) for one in signals)
 
 
-def _left(signal: Mapping[str, Any], now: datetime, decay_per_day: float) -> float:
-    points, since = signal.get("points"), usable_date(signal.get("occurred_at"))
+def points_left(signal: Mapping[str, Any], now: datetime, decay_per_day: float) -> float:
+    """What is left of a signal's points; 0 when the signal has expired or holds no usable points."""
+    points = signal.get("points")
     if isinstance(points, bool) or not isinstance(points, int | float) or not 0 < points < 1e6:
         return 0.0
-    days = max(0, int((now - since).total_seconds() // SECONDS_PER_DAY)) if since else 0
-    return max(0.0, points - decay_per_day * days)
+    return max(0.0, points - decay_per_day * _days(signal, now))
+
+
+def has_expired(signal: Mapping[str, Any], now: datetime, decay_per_day: float, floor: float | None) -> bool:
+    """Whether a signal counts no more: nothing of it is left or, where the account sets a floor, less than that when
+    it is at least a day old."""
+    left = points_left(signal, now, decay_per_day)
+    return left <= 0 or (floor is not None and left < floor and _days(signal, now) >= 1)
+
+
+def _days(signal: Mapping[str, Any], now: datetime) -> int:
+    """The whole days since the signal; 0 for one of a time to come or without a time."""
+    since = usable_date(signal.get("occurred_at"))
+    return max(0, int((now - since).total_seconds() // SECONDS_PER_DAY)) if since else 0
 
 
 def intent_level(score: float, profile: Mapping[str, Any]) -> str:

@@ -14,7 +14,9 @@ from pipeline_engine.repos.expressions import whole
 from pipeline_engine.repos.lease import RELEASED
 from pipeline_engine.repos.store import Store
 
-INTENT_SIGNALS = CollectionSpec("intent_signals", indexes=(index("account_id", "contact_id"),))
+INTENT_SIGNALS = CollectionSpec(
+    "intent_signals", indexes=(index("account_id", "contact_id"), index("account_id", "expired_at", "contact_id"))
+)
 RUNNING = ["active", "paused"]
 """The states of an enrolment that has not ended."""
 
@@ -30,8 +32,9 @@ class ContactRecords:
         await self._signals.insert_missing(signals)
 
     async def signals(self, account_id: ObjectId, contacts: Sequence[ObjectId]) -> Mapping[ObjectId, list[Document]]:
-        """{contact: all its signals}"""
+        """{contact: all its signals that have not expired}"""
         query = {"account_id": either(account_id), "contact_id": {"$in": [*contacts, *map(str, contacts)]}}
+        query |= {"expired_at": None}
         found: dict[ObjectId, list[Document]] = defaultdict(list)
         for one in await self._signals.find(query, projection=["contact_id", "points", "occurred_at"]):
             found[ObjectId(one["contact_id"])].append(one)

@@ -23,6 +23,10 @@ CONTACTS = CollectionSpec(
         index("account_id", "email"),
         index("account_id", "company", **having("company")),
         index("account_id", "createdAt"),
+        index("account_id", "lifecycle_stage", "_id"),
+        index("account_id", "status", "_id"),
+        index("account_id", "lifecycle_due.at", **having("lifecycle_due.at")),
+        index("account_id", "recycling_due.at", **having("recycling_due.at")),
     ),
     has_events_due=True,
 )
@@ -78,14 +82,28 @@ class Contacts:
     async def set_intent(self, account_id: ObjectId, id: ObjectId, score: float, level: str, event: Document) -> None:
         """Set the intent score and what follows from it. When the level is another one now, `event` becomes due in the
         same update: an entry of `events_due` to which the level before is added as `data.from`."""
-        before = {"$ifNull": ["$intent_level", "low"]}
-        data = {**{name: {"$literal": value} for name, value in event["data"].items()}, "from": before}
-        due = {**{name: {"$literal": value} for name, value in event.items()}, "data": data}
-        known = {"$cond": [{"$isArray": "$events_due"}, "$events_due", []]}
-        crossed = {"$cond": [{"$eq": [before, level]}, "$events_due", {"$concatArrays": [known, [due]]}]}
-        scored = {"intent_score": score, "intent_level": level, "lead_score": lead_score(score), "updatedAt": "$$NOW"}
-        update: list[Document] = [{"$set": {**scored, "events_due": crossed}}, {"$set": {"lead_grade": lead_grade()}}]
+        update = intent_update(score, level, event)
         await self._own.update_one({"_id": either(id), "account_id": either(account_id)}, update)
+
+
+def intent_update(score: float, level: str, event: Document) -> list[Document]:
+    """The update of `Contacts.set_intent`."""
+    before = {"$ifNull": ["$intent_level", "low"]}
+    due = {**literal(event), "data": {**literal(event["data"]), "from": before}}
+    crossed = {"$cond": [{"$eq": [before, level]}, "$events_due", with_event(due)]}
+    scored = {"intent_score": score, "intent_level": level, "lead_score": lead_score(score), "updatedAt": "$$NOW"}
+    return [{"$set": {**scored, "events_due": crossed}}, {"$set": {"lead_grade": lead_grade()}}]
+
+
+def literal(values: Mapping[str, Any]) -> Document:
+    """The values as expressions: none is read as a field or an operator."""
+    return {name: {"$literal": value} for name, value in values.items()}
+
+
+def with_event(event: Document) -> Document:
+    """`events_due` with one more entry, as an expression; `event` is one too."""
+    known = {"$cond": [{"$isArray": "$events_due"}, "$events_due", []]}
+    return {"$concatArrays": [known, [event]]}
 
 
 def _of(account_id: ObjectId, ids: Sequence[ObjectId]) -> Document:

@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, LEASE_OWNER_INDEX, CollectionSpec, LeaseSpec, index
-from pipeline_engine.repos.expressions import whole
+from pipeline_engine.repos.expressions import ahead, whole
 from pipeline_engine.repos.leased import Leased
 from pipeline_engine.repos.own_fields import date, fields, flag, number, text
 from pipeline_engine.repos.store import Store
@@ -21,6 +21,8 @@ from pipeline_engine.repos.store import Store
 RETENTION = timedelta(days=30)
 IS_DUE: dict[str, object] = {"partialFilterExpression": {"state": "due"}}
 MAX_OTHERS = 20
+TEXT: Document = {"$type": "string"}
+BY_SLOT: Document = {"$sort": {"slot": 1}}
 
 CRON_SLOTS = CollectionSpec(
     "cron_slots",
@@ -76,12 +78,10 @@ class CronSlots(Leased):
 
     async def open_rows(self, job: str) -> list[Document]:
         """`{account_id, slot, is_free}` of the due rows of the job's schedule, the oldest slot first."""
-        query = {"state": "due", "job": job, "is_once": None}
-        found = await self._all.find(query, projection=["account_id", "slot", "lease_until", "next_at"])
-        now = self._clock.now()
-        busy = [{name for name in ("lease_until", "next_at") if one.get(name) and one[name] > now} for one in found]
-        rows = [{**one, "is_free": not some} for one, some in zip(found, busy, strict=True)]
-        return sorted(rows, key=lambda one: str(one["slot"]))
+        query = {"state": "due", "job": job, "is_once": None, "slot": TEXT}
+        waits = {"$gt": ["$next_at", self._clock.now()]}
+        is_free = {"$not": [{"$or": [ahead("$lease_until"), waits]}]}
+        return await self._all.aggregate(query, {"$project": {"account_id": 1, "slot": 1, "is_free": is_free}}, BY_SLOT)
 
     async def find_free(self, limit: int) -> list[Document]:
         """`{account_id}` of due rows of any job's schedule that may be claimed now: a run had begun, and its process
@@ -90,11 +90,12 @@ class CronSlots(Leased):
         return await self._all.find(query, limit=limit, projection=["account_id"])
 
     async def others(self, held: Mapping[str, Any]) -> list[Document]:
-        """Other rows of the job and account that are due, or of a later slot: `{slot, state, is_once, lease_until}`."""
+        """Other rows of the job and account that are due, or of a later slot: `{slot, state, is_once, is_held}`."""
         later = {"slot": {"$gt": held["slot"]}, "is_once": None}
         query = {"job": held["job"], "account_id": held["account_id"], "_id": {"$ne": held["_id"]}}
-        fields = ["slot", "state", "is_once", "lease_until"]
-        return await self._own.find({**query, "$or": [{"state": "due"}, later]}, limit=MAX_OTHERS, projection=fields)
+        shown = {"slot": 1, "state": 1, "is_once": 1, "is_held": ahead("$lease_until")}
+        wanted = {**query, "slot": TEXT, "$or": [{"state": "due"}, later]}
+        return await self._own.aggregate(wanted, {"$limit": MAX_OTHERS}, {"$project": shown})
 
     async def end(self, held: Mapping[str, Any], state: str, **values: Any) -> Document | None:
         """End the row; None when another run has it now."""

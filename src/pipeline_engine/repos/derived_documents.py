@@ -16,6 +16,7 @@ from pipeline_engine.repos.store import Store
 class DerivedDocuments:
     def __init__(self, store: Store, collection: str, origin: Sequence[str] = ("automation", "deal_id")) -> None:
         """`origin`: the fields that say for what a document was written."""
+        self.collection = collection
         self._own = store.collection(collection)
         self._origin = list(origin)
 

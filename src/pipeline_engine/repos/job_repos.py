@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from pipeline_engine.repos.account_figures import AGENT_INSIGHTS, AccountFigures
 from pipeline_engine.repos.business_profiles import BUSINESS_PROFILES, TEAM_MEMBERS, BusinessProfiles
-from pipeline_engine.repos.collection_spec import CollectionSpec
-from pipeline_engine.repos.contact_records import INTENT_SIGNALS, ContactRecords
+from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.contact_changes import ContactChanges
+from pipeline_engine.repos.contact_facts import FORM_SUBMISSIONS, ContactFacts
+from pipeline_engine.repos.contact_intent import ContactIntent
+from pipeline_engine.repos.contact_records import INTENT_SIGNALS
 from pipeline_engine.repos.contacts import CONTACTS, Contacts
 from pipeline_engine.repos.cron_slots import CRON_SLOTS, CronSlots
 from pipeline_engine.repos.deal_alerts import DealAlerts
 from pipeline_engine.repos.deals import DEALS
+from pipeline_engine.repos.derived_documents import DerivedDocuments
 from pipeline_engine.repos.job_accounts import JobAccounts
 from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS
 from pipeline_engine.repos.lead_responses import TASKS
@@ -20,6 +24,9 @@ from pipeline_engine.repos.meetings import MEETINGS, Meetings
 from pipeline_engine.repos.notifications import AI_NOTIFICATIONS, Notifications
 from pipeline_engine.repos.sales_records import NOTES, SalesRecords
 from pipeline_engine.repos.store import Store
+
+LIFECYCLE_HISTORY = CollectionSpec("contact_lifecycle_history", indexes=(index("account_id", "contact_id"),))
+LEAD_RECYCLING = CollectionSpec("lead_recycling", indexes=(index("account_id", "contact_id"),))
 
 JOB_COLLECTIONS: tuple[CollectionSpec, ...] = (
     CRON_SLOTS,
@@ -36,7 +43,12 @@ JOB_COLLECTIONS: tuple[CollectionSpec, ...] = (
     AI_NOTIFICATIONS,
     AGENT_INSIGHTS,
     LLM_USAGE,
+    FORM_SUBMISSIONS,
+    LIFECYCLE_HISTORY,
+    LEAD_RECYCLING,
 )
+ORIGIN = ("account_id", "contact_id")
+"""What says that a document under a derived id is the engine's own."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +59,20 @@ class JobRepos:
     job_accounts: JobAccounts
     business_profiles: BusinessProfiles
     contacts: Contacts
-    contact_records: ContactRecords
     sales_records: SalesRecords
     meetings: Meetings
     notifications: Notifications
     deal_alerts: DealAlerts
     account_figures: AccountFigures
     llm_usage: LlmUsage
+    contact_intent: ContactIntent
+    contact_facts: ContactFacts
+    lifecycle: ContactChanges
+    lifecycle_history: DerivedDocuments
+    recycling: ContactChanges
+    lead_recycling: DerivedDocuments
+    job_tasks: DerivedDocuments
+    job_enrollments: DerivedDocuments
 
     @classmethod
     def open(cls, store: Store) -> JobRepos:
@@ -62,11 +81,18 @@ class JobRepos:
             job_accounts=JobAccounts(store),
             business_profiles=BusinessProfiles(store),
             contacts=Contacts(store),
-            contact_records=ContactRecords(store),
             sales_records=SalesRecords(store),
             meetings=Meetings(store),
             notifications=Notifications(store),
             deal_alerts=DealAlerts(store),
             account_figures=AccountFigures(store),
             llm_usage=LlmUsage(store),
+            contact_intent=ContactIntent(store),
+            contact_facts=ContactFacts(store),
+            lifecycle=ContactChanges(store, "lifecycle_due"),
+            lifecycle_history=DerivedDocuments(store, LIFECYCLE_HISTORY.name, ORIGIN),
+            recycling=ContactChanges(store, "recycling_due"),
+            lead_recycling=DerivedDocuments(store, LEAD_RECYCLING.name, ORIGIN),
+            job_tasks=DerivedDocuments(store, "tasks", ORIGIN),
+            job_enrollments=DerivedDocuments(store, "workflow_enrollments", ORIGIN),
         )

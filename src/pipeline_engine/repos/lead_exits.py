@@ -35,7 +35,7 @@ LEAD_EXIT_MARKS = CollectionSpec("lead_exit_marks")
 ACTIVITIES = CollectionSpec(
     "activities",
     indexes=(
-        index("account_id", "contact_id", "occurred_at"),
+        index("account_id", "contact_id", "occurred_at", **having("contact_id")),
         index("account_id", "deal_id", "occurred_at", **having("deal_id")),
         index("account_id", "occurred_at"),
     ),

@@ -7,7 +7,7 @@ repeated copy has the same id, so that it changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -58,6 +58,13 @@ async def publish_due(app: App, spec: CollectionSpec, document: Document) -> Non
         if not (_is_event(due) and await _publish(app, document.get("account_id"), due)):
             log.warning("event.malformed", collection=spec.name, id=str(document["_id"]), consequence="it is dropped")
     await EventsDue(app.store, spec).clear(document)
+
+
+async def publish_all_due(app: App, spec: CollectionSpec, documents: Iterable[Document]) -> None:
+    """As `publish_due`, for those of the documents that have events due."""
+    for document in documents:
+        if document.get("events_due"):
+            await publish_due(app, spec, document)
 
 
 def _is_event(due: object) -> bool:

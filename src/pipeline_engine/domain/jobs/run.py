@@ -74,8 +74,7 @@ async def _run_claimed(run: _Run) -> Outcome | None:
 
 
 async def _work(run: _Run, claim: SlotClaim) -> Outcome | None:
-    now = run.app.clock.now()
-    match turn_of(claim.document, await claim.repo.others(claim.document), now):
+    match turn_of(claim.document, await claim.repo.others(claim.document)):
         case Turn.SKIP:
             return await _end(run, claim, "skipped", error="a later slot has begun")
         case Turn.WAIT:

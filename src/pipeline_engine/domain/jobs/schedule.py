@@ -27,7 +27,7 @@ class DailyAt:
     tick_seconds: float = 900.0
     """How often a daemon looks for a new slot; the CRM's times of day are quarter hours."""
     late_after: timedelta = timedelta(hours=2)
-    """A slot that is not done this long after its start is late."""
+    """An account for which no slot has ended since the one of this long ago is late."""
 
     def slot(self, now: datetime, zone: ZoneInfo) -> str:
         """The local date of the newest slot that has begun, as `2026-03-29`."""
@@ -66,7 +66,7 @@ class EveryMinutes:
 
     @property
     def late_after(self) -> timedelta:
-        """A slot that is not done this long after its start is late."""
+        """An account for which no slot has ended since the one of this long ago is late."""
         return max(MINUTE * 15, MINUTE * self.minutes)
 
     def slot(self, now: datetime, _zone: ZoneInfo) -> str:
@@ -88,6 +88,15 @@ class EveryMinutes:
 
 
 Schedule = DailyAt | EveryMinutes
+
+
+def slots_since(schedule: Schedule, moment: datetime, now: datetime, zone: ZoneInfo) -> list[str]:
+    """The slot in which the moment lies, and all that have begun since."""
+    slots = []
+    while moment <= now:
+        slots.append(schedule.slot(moment, zone))
+        moment = schedule.next_start(moment, zone)
+    return slots
 
 
 def first_instant(local: datetime, zone: ZoneInfo) -> datetime:

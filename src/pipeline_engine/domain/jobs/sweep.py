@@ -11,11 +11,10 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.jobs.crm_job import CrmJob
 from pipeline_engine.domain.jobs.lane import SLOT
-from pipeline_engine.domain.jobs.slot_id import ONCE, SlotId
+from pipeline_engine.domain.jobs.slot_id import ONCE, SlotId, read_slot_id
 from pipeline_engine.domain.jobs.table import JOBS, job_named
 from pipeline_engine.domain.jobs.zones import zone_of
 from pipeline_engine.domain.unit import Unit
-from pipeline_engine.ids import object_id
 from pipeline_engine.repos.job_repos import JobRepos
 
 MAX_UNITS = 20_000
@@ -30,21 +29,16 @@ async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     and when the jobs that this one follows have ended theirs."""
     if job.skipped(app.settings):
         return []
-    newest = await newest_slots(job, app)
-    missing = await without_row(app, job.name, newest)
+    newest = slots_at(job, await app.repos.job_accounts.zones(), app.clock.now())
+    missing = await without_row(app.repos, job.name, newest)
     for before in _followed(job, app):
-        not_ended = await without_row(app, before.name, missing, {"$ne": "due"})
+        not_ended = await without_row(app.repos, before.name, missing, {"$ne": "due"})
         missing = {account: slot for account, slot in missing.items() if account not in not_ended}
     begun = await app.repos.cron_slots.open_rows(job.name)
-    free = {one["account_id"]: one["slot"] for one in reversed(begun) if one["is_free"]}
-    others = {account: slot for account, slot in missing.items() if account not in {one["account_id"] for one in begun}}
-    return [unit_of(SlotId(job.name, *pair)) for pair in (*free.items(), *others.items())][:MAX_UNITS]
-
-
-async def newest_slots(job: CrmJob, app: App[JobRepos], fresh: bool = False) -> dict[ObjectId, str]:
-    """{active account: its newest slot}"""
-    zones = await app.repos.job_accounts.zones(fresh)
-    return slots_at(job, zones, app.clock.now())
+    oldest = {one["account_id"]: one for one in reversed(begun)}
+    first = [id for one in oldest.values() if one["is_free"] and (id := read_slot_id(str(one["_id"])))]
+    others = [SlotId(job.name, *pair) for pair in missing.items() if pair[0] not in oldest]
+    return [unit_of(id) for id in (*first, *others)][:MAX_UNITS]
 
 
 def slots_at(job: CrmJob, zones: Mapping[ObjectId, object], now: datetime) -> dict[ObjectId, str]:
@@ -59,9 +53,9 @@ def slots_at(job: CrmJob, zones: Mapping[ObjectId, object], now: datetime) -> di
     return slots
 
 
-async def without_row(app: App[JobRepos], job: str, slots: Slots, state: object = None) -> dict[ObjectId, str]:
+async def without_row(repos: JobRepos, job: str, slots: Slots, state: object = None) -> dict[ObjectId, str]:
     """Those of the slots of the job that have no row, or none whose state matches."""
-    rows = await app.repos.cron_slots.accounts_by_slot(job, set(slots.values()), state) if slots else {}
+    rows = await repos.cron_slots.accounts_by_slot(job, set(slots.values()), state) if slots else {}
     return {account: slot for account, slot in slots.items() if account not in rows.get(slot, ())}
 
 
@@ -72,6 +66,7 @@ def _followed(job: CrmJob, app: App[JobRepos]) -> list[CrmJob]:
 
 
 def unit_of(id: SlotId) -> Unit:
+    """A slot as a unit: one job."""
     return Unit.of(SLOT, str(id), id.account_id)
 
 
@@ -85,8 +80,8 @@ async def find_begun(app: App[JobRepos]) -> list[Unit]:
     """Slots of all jobs that a run began and no run holds: after a crash, or with a job that waits in its lane."""
     rows = await app.repos.cron_slots.find_free(MAX_UNITS)
     wanted = {job.name for job in JOBS if not job.skipped(app.settings)}
-    ids = [str(one["_id"]) for one in rows if str(one["_id"]).partition(":")[0] in wanted]
-    return [Unit.of(SLOT, id, object_id(id.split(":")[1])) for id in ids]
+    ids = [id for one in rows if (id := read_slot_id(str(one["_id"])))]
+    return [unit_of(id) for id in ids if id.job in wanted]
 
 
 async def outcomes(app: App[JobRepos], ids: Sequence[str]) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -14,7 +13,7 @@ class Turn(Enum):
     SKIP = "skip"
 
 
-def turn_of(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: datetime) -> Turn:
+def turn_of(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Turn:
     """What the holder of `row` does. `others` are the other rows of its job and account that are due or later.
 
     Rows are inserted before this is asked, so of two runs at least one sees the other: no two work for one account at
@@ -24,7 +23,7 @@ def turn_of(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: da
     is_once, is_fresh = bool(row.get("is_once")), row.get("claims") == 1
     if not is_once and is_fresh and any(_is_later(one, row) for one in others):
         return Turn.SKIP
-    if any(_is_held(one, now) for one in due):
+    if any(one.get("is_held") for one in due):
         return Turn.WAIT
     is_behind = not is_once and any(not one.get("is_once") and not _is_later(one, row) for one in due)
     return Turn.WAIT if is_behind else Turn.GO
@@ -32,8 +31,3 @@ def turn_of(row: Mapping[str, Any], others: Iterable[Mapping[str, Any]], now: da
 
 def _is_later(one: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     return not one.get("is_once") and str(one.get("slot")) > str(row["slot"])
-
-
-def _is_held(one: Mapping[str, Any], now: datetime) -> bool:
-    until = one.get("lease_until")
-    return isinstance(until, datetime) and until > now
