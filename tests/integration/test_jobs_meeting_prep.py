@@ -11,12 +11,15 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.domain.jobs import meeting_prep
+from pipeline_engine.domain.jobs import meeting_prep, sweep
+from pipeline_engine.domain.jobs.slot_id import SlotId
+from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.repos.meetings import Meetings
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
+from tests.support.crm_jobs import run_slot
 from tests.support.engine_app import EngineApp, open_app
-from tests.support.job_slices import Document, Stop, activity, all_of, pass_time, profile, run_job, stop_at
+from tests.support.job_slices import Document, Stop, activity, all_of, move_to, pass_time, profile, run_job, stop_at
 from tests.support.stand_ins.llm import Llm
 from tests.support.stand_ins.stand_in import BreakOff, Hang, Misdeed, Say
 from tests.support.world import World
@@ -112,6 +115,32 @@ async def test_which_meetings_are_prepared(world: World, app: EngineApp) -> None
     assert result.done == len(wanted)
     assert {one["calendar_event_id"] for one in all_of(world, "meetings")} == wanted | {ready}
     assert brief_of(world, ready)["headline"] == "the CRM's own"
+
+
+@pytest.mark.covers("CL-X10")
+async def test_a_meeting_that_is_booked_late_makes_an_extra_slot(world: World, app: EngineApp) -> None:
+    scope = app.with_repos(JobRepos.open)
+    move_to(app, NOW.replace(minute=7, second=0))
+    hour = NOW.replace(minute=0, second=0)
+
+    async def find() -> list[str]:
+        return [unit.id for unit in await sweep.find(meeting_prep.JOB, scope) if unit.account == str(world.account)]
+
+    name = f"crm.meeting_prep:{world.account}:{hour:%Y-%m-%dT%H}"
+    event(world, starts_at=hour + timedelta(minutes=20), ends_at=hour + timedelta(minutes=50))
+    assert await find() == [f"{name}:00Z"], "the slot itself comes first"
+    await run_slot(scope, SlotId("crm.meeting_prep", world.account, f"{hour:%Y-%m-%dT%H}:00Z"))
+    assert await find() == []
+
+    event(world, starts_at=hour + timedelta(minutes=61), ends_at=hour + timedelta(minutes=90))
+    event(world, starts_at=hour + timedelta(minutes=15), status="cancelled")
+    assert await find() == [], "the next slot comes early enough for what begins in more than an hour"
+
+    late = event(world, starts_at=hour + timedelta(minutes=12), ends_at=hour + timedelta(minutes=40))
+    assert await find() == [f"{name}:07Z"]
+    await run_slot(scope, SlotId("crm.meeting_prep", world.account, f"{hour:%Y-%m-%dT%H}:07Z"))
+    assert brief_of(world, late)["key_points"]
+    assert await find() == []
 
 
 async def test_the_meeting_of_the_crm_gets_the_brief(world: World, app: EngineApp) -> None:

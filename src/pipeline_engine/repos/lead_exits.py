@@ -41,7 +41,9 @@ ACTIVITIES = CollectionSpec(
     ),
     wakes=({**INSERTED, "fullDocument.type": "meeting"},),
 )
-CALENDAR_EVENTS = CollectionSpec("calendar_events", indexes=(index("account_id", "starts_at"),), wakes=(INSERTED,))
+CALENDAR_EVENTS = CollectionSpec(
+    "calendar_events", indexes=(index("account_id", "starts_at"), index("starts_at")), wakes=(INSERTED,)
+)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,18 @@ class Meetings:
         update = {"$set": change, "$setOnInsert": first}
         await self._own.update_one({"_id": id, "account_id": account_id}, update, upsert=True)
 
+    async def mark_prepared(self, account_id: ObjectId, event: Mapping[str, Any]) -> None:
+        """Note on the event that its meeting has a brief, so that `accounts_with_unprepared` leaves it out."""
+        query = {"_id": event["_id"], "account_id": either(account_id)}
+        await self._events.update_one(query, {"$set": {"prepared_for": event["starts_at"]}})
+
+    async def accounts_with_unprepared(self, first: datetime, last: datetime) -> list[Any]:
+        """The accounts with events that start within these times and have no brief, as the events name them."""
+        query: Document = {"starts_at": {"$gt": first, "$lte": last}, "prepared_for": None}
+        query["status"] = {"$nin": CANCELLED}
+        found = await self._events.everywhere.aggregate(query, {"$group": {"_id": "$account_id"}})
+        return [one["_id"] for one in found]
+
 
 def meeting_id(account_id: ObjectId, event_id: Any) -> ObjectId:
     """The id of the meeting that the engine makes for an event."""

@@ -28,6 +28,7 @@ def sweep_of(job: CrmJob) -> Sweep[JobRepos]:
         find_abandoned=sweep.find_begun if job is JOBS[0] else None,
         outcomes=sweep.outcomes,
         skipped=job.skipped,
+        watches=job.watches,
     )
 
 

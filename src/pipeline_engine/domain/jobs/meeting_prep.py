@@ -1,4 +1,7 @@
-"""Prepares meetings that begin soon: a brief about who comes, and a notification to the meeting's owner."""
+"""Prepares meetings that begin soon: a brief about who comes, and a notification to the meeting's owner.
+
+A slot looks an hour ahead. A meeting that is booked into that hour afterwards makes an extra slot at once.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.jobs.briefs.brief import write_brief
 from pipeline_engine.domain.jobs.briefs.read_meeting import read_meeting
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
 from pipeline_engine.domain.jobs.schedule import EveryMinutes
 from pipeline_engine.domain.jobs.writing.model import Model
+from pipeline_engine.domain.jobs.zones import UTC_ZONE
 from pipeline_engine.ids import derived_id, object_id
+from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.repos.meetings import meeting_id
 
 KIND = "meeting_brief"
@@ -24,6 +30,7 @@ BEHIND = timedelta(minutes=30)
 MOVED = timedelta(minutes=60)
 """A meeting that was moved by more than this after it was prepared is prepared again."""
 MAX_EVENTS = 500
+SCHEDULE = EveryMinutes(30)
 
 Document = Mapping[str, Any]
 
@@ -45,7 +52,17 @@ async def _unprepared(work: JobWork) -> list[tuple[Document, Document | None]]:
     events = [event for event in found if _lasts(event, work)]
     meetings = await repo.of_events(work.account_id, [event["_id"] for event in events])
     pairs = [(event, meetings.get(str(event["_id"]))) for event in events]
+    for event in (event for event, meeting in pairs if is_prepared(event, meeting) and not event.get("prepared_for")):
+        await repo.mark_prepared(work.account_id, event)
     return [(event, meeting) for event, meeting in pairs if not is_prepared(event, meeting)]
+
+
+async def booked_late(app: App[JobRepos]) -> dict[ObjectId, str]:
+    """{account: this minute as a slot} of accounts with a meeting that was booked after their newest slot."""
+    now = app.clock.now()
+    seen = SCHEDULE.start(SCHEDULE.slot(now, UTC_ZONE), UTC_ZONE) + AHEAD
+    found = await app.repos.meetings.accounts_with_unprepared(now, seen)
+    return {id: f"{now:%Y-%m-%dT%H:%M}Z" for one in found if (id := object_id(one))}
 
 
 def _lasts(event: Document, work: JobWork) -> bool:
@@ -68,6 +85,7 @@ async def _prepare(work: JobWork, event: Document, meeting: Document | None, mod
     work.check()
     await work.app.repos.notifications.open(_notifications(work, event, id, brief))
     await work.app.repos.meetings.store_brief(work.account_id, event, id, brief, work.now)
+    await work.app.repos.meetings.mark_prepared(work.account_id, event)
 
 
 def _notifications(work: JobWork, event: Document, id: ObjectId, brief: Document) -> Sequence[dict[str, Any]]:
@@ -88,4 +106,11 @@ def _notifications(work: JobWork, event: Document, id: ObjectId, brief: Document
     ]
 
 
-JOB = CrmJob("crm.meeting_prep", EveryMinutes(30), run, part_of="crm.proactive_ai")
+JOB = CrmJob(
+    "crm.meeting_prep",
+    SCHEDULE,
+    run,
+    part_of="crm.proactive_ai",
+    also_due=booked_late,
+    watches=frozenset({"calendar_events"}),
+)
