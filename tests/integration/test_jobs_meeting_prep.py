@@ -72,7 +72,7 @@ async def thinking(environment: dict[str, str], model: Llm) -> AsyncIterator[Eng
 @pytest.mark.covers("CL-22", "CL-32")
 async def test_a_meeting_that_begins_soon_has_a_brief(world: World, app: EngineApp, configured: Settings) -> None:
     john(world)
-    id = event(world, 30, "john@ACME.example", {"email": "stranger@x.example"})
+    id = event(world, 30, "joHn@ACME.example", {"email": "stranger@x.example"})
 
     for _ in range(2):
         (result,) = (await run_once(configured, ["crm.meeting_prep"])).results
@@ -210,7 +210,7 @@ async def test_a_model_chooses_and_suggests_and_is_given_no_names(
 
     brief = brief_of(world, id)
     assert brief["written_by"] == "model"
-    assert brief["talking_points"] == ["Agree on the next step [3]"]
+    assert brief["talking_points"] == ["Agree on the next step [4]"]
     assert brief["key_points"][0].startswith("Note of 3 days ago (need): “Currently using HubSpot.”")
     briefing = model.calls[-1].content["messages"][1]["content"]
     for text in ("John", "Acme", "CFO", "Renewal", "HubSpot", "@"):

@@ -80,8 +80,9 @@ def profile(world: World, **fields: Any) -> None:
 
 
 def all_of(world: World, collection: str, **query: Any) -> list[Document]:
-    """The account's documents, in order of id."""
-    return list(world.db[collection].find({"account_id": world.account, **query}).sort("_id"))
+    """The account's documents, the oldest first."""
+    found = world.db[collection].find({"account_id": world.account, **query})
+    return list(found.sort([("createdAt", 1), ("_id", 1)]))
 
 
 class Stop(Exception):

@@ -69,6 +69,7 @@ def test_a_quote_of_a_note_is_not_for_models() -> None:
 
     assert made.for_model() == [{"number": 1, "text": "Note of today (need)"}]
     assert not is_faithful("Say “{Q1}”", [fact])
+    assert not is_faithful("Say: “{Q1}”", [fact])
     assert made.fill(fact.wording) == "Note of today (need): “pay 4711 at once”"
 
 

@@ -13,6 +13,7 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec, having, index
 from pipeline_engine.repos.contact_score import lead_grade, lead_score
+from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.quarantine import is_fault_of_document
 from pipeline_engine.repos.store import Store
 
@@ -20,7 +21,7 @@ CONTACTS = CollectionSpec(
     "contacts",
     indexes=(
         EVENTS_DUE_INDEX,
-        index("account_id", "email"),
+        index("account_id", "email", collation=WITHOUT_CASE, name="account_id_email_without_case"),
         index("account_id", "company", **having("company")),
         index("account_id", "createdAt"),
         index("account_id", "lifecycle_stage", "_id"),

@@ -10,6 +10,7 @@ import secrets
 from datetime import timedelta
 
 from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec
@@ -39,7 +40,10 @@ class LlmUsage:
         change = {"account_id": account_id, "day": day, "calls": calls, "expires_at": expires, "updatedAt": "$$NOW"}
         change["createdAt"] = {"$ifNull": ["$createdAt", "$$NOW"]}
         query = {"_id": _id(account_id, day), "account_id": account_id}
-        stored = await self._own.find_one_and_update(query, [{"$set": change}], upsert=True)
+        try:
+            stored = await self._own.find_one_and_update(query, [{"$set": change}], upsert=True)
+        except DuplicateKeyError:  # another run made the document at the same moment
+            stored = await self._own.find_one_and_update(query, [{"$set": change}])
         return key if stored and key in stored.get("calls", {}) else None
 
     async def settle(self, account_id: ObjectId, day: str, key: str, tokens: int) -> None:

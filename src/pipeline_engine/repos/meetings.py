@@ -29,10 +29,10 @@ class Meetings:
         return await self._events.find(query, limit=limit, sort=[("starts_at", 1)])
 
     async def of_events(self, account_id: ObjectId, events: Sequence[Any]) -> dict[str, Document]:
-        """{id of an event as text: its meeting, without what is prepared}; of several meetings, one with a brief."""
+        """{id of an event as text: its meeting}; of several meetings, one with a brief."""
         ids = [*events, *map(str, events)]
         query = {"account_id": either(account_id), "calendar_event_id": {"$in": ids}}
-        found = await self._own.find(query, projection=["calendar_event_id", "brief.headline", "brief_starts_at"])
+        found = await self._own.find(query, projection=["calendar_event_id", "brief", "brief_starts_at"])
         found.sort(key=lambda one: bool(one.get("brief")))
         return {str(one["calendar_event_id"]): one for one in found}
 

@@ -15,6 +15,7 @@ from pipeline_engine.clock import usable_date
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.expressions import as_text
 from pipeline_engine.repos.own_fields import MAX_AHEAD
 from pipeline_engine.repos.store import Store
@@ -52,15 +53,16 @@ class SalesRecords:
         self._clock = store.clock
 
     async def contacts_by_email(self, account_id: ObjectId, emails: Sequence[str], limit: int) -> list[Document]:
-        """The contacts with one of these addresses, which are in lower case; the CRM may have stored another case."""
-        spelled = [form for email in emails for form in (email, email.capitalize(), email.upper())]
-        query = {"account_id": either(account_id), "email": {"$in": spelled}}
-        return await self._contacts.find(query, limit=limit, sort=[("_id", 1)], projection=list(CONTACT_FIELDS))
+        """The contacts with one of these addresses, in whatever case."""
+        query = {"account_id": either(account_id), "email": {"$in": list(emails)}}
+        fields = list(CONTACT_FIELDS)
+        return await self._contacts.find(query, limit=limit, projection=fields, collation=WITHOUT_CASE)
 
     async def user_emails(self, account_id: ObjectId, emails: Sequence[str]) -> set[str]:
-        """Those of the addresses that belong to users of the account."""
+        """Those of the addresses, in lower case, that belong to users of the account."""
         query = {"account": either(account_id), "email": {"$in": list(emails)}}
-        return {one["email"] for one in await self._users.find(query, projection=["email"])}
+        found = await self._users.find(query, projection=["email"], collation=WITHOUT_CASE)
+        return {str(one["email"]).lower() for one in found}
 
     async def user_names(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Any]:
         """{id of a user of the account as text: their name}"""

@@ -26,7 +26,8 @@ async def read_meeting(work: JobWork, event: Document) -> Meeting:
     colleagues = await records.user_emails(account_id, unknown) if unknown else set()
     if not contacts:
         return Meeting(event, work.now, strangers=len(set(unknown) - colleagues))
-    contacts.sort(key=lambda one: emails.index(str(one["email"]).lower()))
+    places = {email: place for place, email in enumerate(emails)}
+    contacts.sort(key=lambda one: places.get(str(one["email"]).lower(), len(places)))
     ids = ids_of(contacts)
     deals = await records.open_deals_of(account_id, ids, MAX_RECORDS)
     return Meeting(

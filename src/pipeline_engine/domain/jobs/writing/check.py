@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline_engine.domain.jobs.writing.display import one_line
-from pipeline_engine.domain.jobs.writing.fact_sheet import PLACEHOLDER, Fact, FactSheet, Line, placeholders
+from pipeline_engine.domain.jobs.writing.fact_sheet import PLACEHOLDER, QUOTE, Fact, FactSheet, Line, placeholders
 
 MAX_LINE_CHARS = 240
 MAX_ANSWER_LINES = 10
@@ -58,7 +58,7 @@ def is_faithful(text: str, facts: Sequence[Fact]) -> bool:
     """Whether all that can be checked in the text stands in the facts."""
     if one_line(text, MAX_LINE_CHARS) != text.strip():
         return False
-    wordings = " ".join(fact.wording for fact in facts)
+    wordings = QUOTE.sub("", " ".join(fact.wording for fact in facts))
     bare = PLACEHOLDER.sub(" ", text)
     return (
         placeholders(text) <= placeholders(wordings)

@@ -87,8 +87,8 @@ class FactSheet:
 
 
 def placeholders(wording: str) -> set[str]:
-    """The names of the placeholders in a wording, but for quotes."""
-    return set(PLACEHOLDER.findall(QUOTE.sub("", wording)))
+    """The names of the placeholders in a wording."""
+    return set(PLACEHOLDER.findall(wording))
 
 
 class Sources:
