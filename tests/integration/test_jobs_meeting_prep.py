@@ -12,6 +12,8 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.domain.jobs import meeting_prep, sweep
+from pipeline_engine.domain.jobs.briefs.meeting import Meeting
+from pipeline_engine.domain.jobs.crm_job import JobWork
 from pipeline_engine.domain.jobs.slot_id import SlotId
 from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.repos.meetings import Meetings
@@ -332,3 +334,20 @@ async def test_odd_events_do_no_harm(world: World, app: EngineApp, odd: Document
     assert (await run_job(app, world, meeting_prep.JOB)).done == 2
     assert brief_of(world, first)["key_points"]
     assert brief_of(world, second)["key_points"]
+
+
+async def test_an_event_that_cannot_be_prepared_keeps_no_other_from_it(
+    world: World, app: EngineApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = event(world, 10), event(world, 20)
+    original = meeting_prep.read_meeting
+
+    async def read(work: JobWork, found: Document) -> Meeting:
+        if found["_id"] == bad:
+            raise TypeError("on purpose")
+        return await original(work, found)
+
+    monkeypatch.setattr(meeting_prep, "read_meeting", read)
+    result = await run_job(app, world, meeting_prep.JOB)
+    assert (result.done, result.failed) == (1, 1)
+    assert [one["calendar_event_id"] for one in all_of(world, "meetings")] == [good]

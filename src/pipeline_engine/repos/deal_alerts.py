@@ -13,7 +13,9 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
+from pipeline_engine import logs
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.derived_documents import DerivedDocuments
@@ -23,6 +25,8 @@ from pipeline_engine.repos.store import Store
 KIND = "stale_deal"
 AT_RISK = "at-risk"
 TAGS: Document = {"$cond": [{"$isArray": "$tags"}, "$tags", []]}
+
+log = logs.get(__name__)
 
 
 class DealAlerts:
@@ -35,6 +39,8 @@ class DealAlerts:
 
     async def alerted(self, account_id: ObjectId, deals: Sequence[Any]) -> set[str]:
         """Those of the deals, as text, that have an open alert."""
+        if not deals:
+            return set()
         ids = {"$in": [*deals, *map(str, deals)]}
         query = {"account_id": either(account_id), "deal_id": ids, "kind": KIND, "status": "open"}
         return {str(one["deal_id"]) for one in await self._own.find(query, projection=["deal_id"])}
@@ -58,8 +64,7 @@ class DealAlerts:
             )
             for one in alerts
         ]
-        if writes:
-            await self._deals.bulk(writes)
+        await self._change_deals(writes)
 
     async def untag(self, account_id: ObjectId, alerts: Sequence[Mapping[str, Any]]) -> None:
         """Take the tag off where these alerts brought it."""
@@ -72,8 +77,17 @@ class DealAlerts:
             )
             for one in alerts
         ]
-        if writes:
-            await self._deals.bulk(writes)
+        await self._change_deals(writes)
+
+    async def _change_deals(self, writes: Sequence[UpdateOne]) -> None:
+        """A deal that the server refuses to change keeps no other from it."""
+        try:
+            if writes:
+                await self._deals.bulk(writes)
+        except BulkWriteError as failure:
+            if failure.details.get("writeConcernErrors"):
+                raise
+            log.warning("deals.not_tagged", count=len(failure.details["writeErrors"]))
 
     async def mark_at_risk(self, account_id: ObjectId, ids: Sequence[Any]) -> None:
         """Note that the deals of these alerts are at risk, which is escalated once."""
@@ -86,6 +100,8 @@ class DealAlerts:
         """{escalation: its alerts} of everything to escalate. Which alerts make one escalation is stored before it is
         sent, so that a repeat sends the same ones under the same id."""
         due = {"account_id": either(account_id), "escalation_due": True}
+        if not await self._own.find_one(due, projection=["_id"]):
+            return {}
         await self._own.update_many({**due, "escalation": None}, {"$set": {"escalation": ObjectId()}})
         found: dict[ObjectId, list[Document]] = {}
         for one in await self._own.find(due, sort=[("stale_since", 1)]):

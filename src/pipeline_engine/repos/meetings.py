@@ -11,6 +11,7 @@ from bson import ObjectId
 from pipeline_engine.ids import derived_id, either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.sales_records import NO_LIST
 from pipeline_engine.repos.store import Store
 
 MEETINGS = CollectionSpec("meetings", indexes=(index("account_id", "calendar_event_id"),))
@@ -24,12 +25,14 @@ class Meetings:
 
     async def events_between(self, account_id: ObjectId, first: datetime, last: datetime, limit: int) -> list[Document]:
         """Calendar events that start within these times and were not cancelled, the earliest first."""
-        query = {"account_id": either(account_id), "starts_at": {"$gte": first, "$lte": last}}
+        query = {"account_id": either(account_id), "starts_at": {"$gte": first, "$lte": last, **NO_LIST}}
         query["status"] = {"$nin": CANCELLED}
         return await self._events.find(query, limit=limit, sort=[("starts_at", 1)])
 
     async def of_events(self, account_id: ObjectId, events: Sequence[Any]) -> dict[str, Document]:
         """{id of an event as text: its meeting}; of several meetings, one with a brief."""
+        if not events:
+            return {}
         ids = [*events, *map(str, events)]
         query = {"account_id": either(account_id), "calendar_event_id": {"$in": ids}}
         found = await self._own.find(query, projection=["calendar_event_id", "brief", "brief_starts_at"])
@@ -52,7 +55,7 @@ class Meetings:
 
     async def accounts_with_unprepared(self, first: datetime, last: datetime) -> list[Any]:
         """The accounts with events that start within these times and have no brief, as the events name them."""
-        query: Document = {"starts_at": {"$gt": first, "$lte": last}, "prepared_for": None}
+        query: Document = {"starts_at": {"$gt": first, "$lte": last, **NO_LIST}, "prepared_for": None}
         query["status"] = {"$nin": CANCELLED}
         found = await self._events.everywhere.aggregate(query, {"$group": {"_id": "$account_id"}})
         return [one["_id"] for one in found]

@@ -66,6 +66,8 @@ class SalesRecords:
 
     async def user_names(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Any]:
         """{id of a user of the account as text: their name}"""
+        if not ids:
+            return {}
         query = {"_id": {"$in": _forms(ids)}, "account": either(account_id)}
         return {str(one["_id"]): one.get("name") for one in await self._users.find(query, projection=["name"])}
 
@@ -92,6 +94,8 @@ class SalesRecords:
 
     async def stage_names(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Any]:
         """{id of a stage as text: its name}"""
+        if not ids:
+            return {}
         query = {"_id": {"$in": _forms(ids)}, "account_id": either(account_id)}
         return {str(one["_id"]): one.get("name") for one in await self._stages.find(query, projection=["name"])}
 
@@ -124,11 +128,15 @@ class SalesRecords:
 
     async def deals(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Document]:
         """{id as text: deal} of those that exist."""
+        if not ids:
+            return {}
         query = {"_id": {"$in": _forms(ids)}, "account_id": either(account_id)}
         return {str(one["_id"]): one for one in await self._deals.find(query, projection=list(DEAL_FIELDS))}
 
     async def last_touches(self, account_id: ObjectId, record: str, ids: Sequence[Any]) -> dict[str, Touch]:
         """{id as text: the last touch} of records that activities and notes name in their field `record`."""
+        if not ids:
+            return {}
         latest = self._clock.now() + MAX_AHEAD
         mine = {"account_id": either(account_id), record: {"$in": _forms(ids)}}
         until = {"$lte": latest, **NO_LIST}

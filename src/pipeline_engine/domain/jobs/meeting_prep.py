@@ -11,8 +11,10 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
+from pipeline_engine.domain.claimed import blames_document
 from pipeline_engine.domain.jobs.briefs.brief import write_brief
 from pipeline_engine.domain.jobs.briefs.read_meeting import read_meeting
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
@@ -20,6 +22,7 @@ from pipeline_engine.domain.jobs.schedule import EveryMinutes
 from pipeline_engine.domain.jobs.writing.model import Model
 from pipeline_engine.domain.jobs.zones import UTC_ZONE
 from pipeline_engine.ids import derived_id, object_id
+from pipeline_engine.lanes.classify_error import brief, where
 from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.repos.meetings import meeting_id
 
@@ -34,15 +37,25 @@ SCHEDULE = EveryMinutes(30)
 
 Document = Mapping[str, Any]
 
+log = logs.get(__name__)
+
 
 async def run(work: JobWork) -> JobResult:
-    model, done = Model.of(work), 0
+    model, done, failed = Model.of(work), 0, 0
     for event, meeting in await _unprepared(work):
         if work.is_over and done:
-            return JobResult(done, more=True)
-        await _prepare(work, event, meeting, model)
-        done += 1
-    return JobResult(done)
+            return JobResult(done, failed, more=True)
+        try:
+            await _prepare(work, event, meeting, model)
+        except Exception as error:
+            if not blames_document(error):
+                raise
+            failed += 1
+            ids = {"event_id": str(event["_id"]), "account_id": str(work.account_id)}
+            log.warning("meeting.not_prepared", **ids, error=brief(error), where=where(error))
+        else:
+            done += 1
+    return JobResult(done, failed)
 
 
 async def _unprepared(work: JobWork) -> list[tuple[Document, Document | None]]:
@@ -80,11 +93,11 @@ def is_prepared(event: Document, meeting: Document | None) -> bool:
 
 async def _prepare(work: JobWork, event: Document, meeting: Document | None, model: Model) -> None:
     """The brief is stored last: as long as there is none, a run that follows a crash does all of this again."""
-    brief = await write_brief(await read_meeting(work, event), model)
+    written = await write_brief(await read_meeting(work, event), model)
     id = meeting["_id"] if meeting else meeting_id(work.account_id, event["_id"])
     work.check()
-    await work.app.repos.notifications.open(_notifications(work, event, id, brief))
-    await work.app.repos.meetings.store_brief(work.account_id, event, id, brief, work.now)
+    await work.app.repos.notifications.open(_notifications(work, event, id, written))
+    await work.app.repos.meetings.store_brief(work.account_id, event, id, written, work.now)
     await work.app.repos.meetings.mark_prepared(work.account_id, event)
 
 
