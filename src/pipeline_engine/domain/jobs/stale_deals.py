@@ -102,6 +102,7 @@ async def _look(scope: Scope, after: Any) -> Page:
     fresh_eyes = [deal for deal in deals if str(deal["_id"]) not in alerted]
     judge = await scope.judge(fresh_eyes)
     stale = [(deal, found) for deal in fresh_eyes if (found := judge(deal)).state != "fresh"]
+    await _untag_revived(scope, [deal for deal in fresh_eyes if judge(deal).state == "fresh"])
     new = [
         alerts.notification(account_id, deal, found, scope.limits, scope.team.receiver(deal), work.slot)
         for deal, found in stale
@@ -114,6 +115,13 @@ async def _look(scope: Scope, after: Any) -> Page:
     # An alert that a user has closed is known by its id and stays closed, but is escalated when its time comes.
     await work.app.repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in at_risk])
     return Page(len(new), deals[-1]["_id"] if len(deals) == PAGE else None)
+
+
+async def _untag_revived(scope: Scope, fresh: Sequence[Document]) -> None:
+    """Take the tag off deals whose alert a user has closed, so that no open alert does it."""
+    marks = [(deal, deal["at_risk"].get("alert")) for deal in fresh if isinstance(deal.get("at_risk"), dict)]
+    alerts_of_deals = [{"_id": alert, "deal_id": deal["_id"]} for deal, alert in marks if alert]
+    await scope.work.app.repos.deal_alerts.untag(scope.work.account_id, alerts_of_deals)
 
 
 JOB = CrmJob("crm.stale_deals", DailyAt(time(9, 0)), run, part_of="crm.proactive_ai")
