@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import automations, funnels, imports, lanes, rewriting
+from bench import automations, funnels, imports, jobs, lanes, rewriting
 from bench.row import HEAD, Row
 from pipeline_engine.embedded import EmbeddedServers
 
@@ -25,6 +25,7 @@ def main() -> None:
             *automations.run(environment),
             *rewriting.run(),
             *funnels.run(environment),
+            *jobs.run(environment),
         ]
     page = _page(rows)
     print(page)

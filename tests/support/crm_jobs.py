@@ -10,6 +10,8 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.events import relay
+from pipeline_engine.domain.events.jobs import RELAY
 from pipeline_engine.domain.jobs import run, sweep, table
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
 from pipeline_engine.domain.jobs.lane import Places
@@ -47,6 +49,14 @@ async def work(app: JobApp, account: ObjectId, job: str, slot: str = SLOT) -> Do
     found = await app.repos.cron_slots.get(str(id))
     assert found
     return found
+
+
+async def relay_all(app: App) -> None:
+    """Publish what a crash left in `events_due`, as the sweep of events does."""
+    for unit in await relay.find(app):
+        for kind, id in unit.jobs:
+            if kind is RELAY:
+                await relay.run_relay(app, set(), id)
 
 
 def row_of(world: World, job: str, slot: str = SLOT) -> Document:

@@ -15,7 +15,7 @@ from bson import ObjectId
 from pipeline_engine.domain.events.relay import crm_event, publish_all_due
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
 from pipeline_engine.domain.jobs.follow import write
-from pipeline_engine.domain.jobs.lifecycle_rules import Rules, read_rules
+from pipeline_engine.domain.jobs.lifecycle_rules import LifecycleRules, read_rules
 from pipeline_engine.domain.jobs.schedule import EveryMinutes
 from pipeline_engine.domain.scoring import number_or
 from pipeline_engine.ids import derived_id, object_id
@@ -39,8 +39,8 @@ class Step:
 
     before: tuple[str | None, ...]
     to: str
-    candidates: Callable[[Rules], Document | None]
-    allowed: Callable[[JobWork, Rules, Sequence[Document]], Awaitable[Found]]
+    candidates: Callable[[LifecycleRules], Document | None]
+    allowed: Callable[[JobWork, LifecycleRules, Sequence[Document]], Awaitable[Found]]
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class Step:
         return str(self.before[0])
 
 
-async def _mql(work: JobWork, rules: Rules, contacts: Sequence[Document]) -> Found:
+async def _mql(work: JobWork, rules: LifecycleRules, contacts: Sequence[Document]) -> Found:
     ids = _ids(contacts)
     facts = work.app.repos.contact_facts
     allowed = await facts.with_form(work.account_id, ids) if rules.mql_form else set(ids)
@@ -60,7 +60,7 @@ async def _mql(work: JobWork, rules: Rules, contacts: Sequence[Document]) -> Fou
     }
 
 
-async def _sql(work: JobWork, rules: Rules, contacts: Sequence[Document]) -> Found:
+async def _sql(work: JobWork, rules: LifecycleRules, contacts: Sequence[Document]) -> Found:
     ids, types = _ids(contacts), rules.sql_activities
     facts = work.app.repos.contact_facts
     allowed = await facts.with_activity(work.account_id, ids, types) if types else set(ids)
@@ -68,12 +68,12 @@ async def _sql(work: JobWork, rules: Rules, contacts: Sequence[Document]) -> Fou
     return {id: f"grade {one['lead_grade']}{activity}" for id, one in zip(ids, contacts, strict=True) if id in allowed}
 
 
-async def _opportunity(work: JobWork, _rules: Rules, contacts: Sequence[Document]) -> Found:
+async def _opportunity(work: JobWork, _rules: LifecycleRules, contacts: Sequence[Document]) -> Found:
     found = await work.app.repos.contact_facts.with_deal(work.account_id, _ids(contacts), {})
     return dict.fromkeys(found, "a deal with the contact")
 
 
-async def _customer(work: JobWork, rules: Rules, contacts: Sequence[Document]) -> Found:
+async def _customer(work: JobWork, rules: LifecycleRules, contacts: Sequence[Document]) -> Found:
     dated: Document = {"closed_at": {"$type": "date"}} if rules.customer_close_date else {}
     won = {"status": "won"} if rules.customer_won else {}
     found = await work.app.repos.contact_facts.with_deal(work.account_id, _ids(contacts), {**won, **dated})
@@ -123,7 +123,7 @@ async def _page(work: JobWork, step: Step, query: Document, after: Any) -> list[
     return await work.app.repos.lifecycle.page(work.account_id, {**stays, **query}, after, PAGE, *FIELDS)
 
 
-async def _take(work: JobWork, rules: Rules, step: Step, contacts: Sequence[Document]) -> int:
+async def _take(work: JobWork, rules: LifecycleRules, step: Step, contacts: Sequence[Document]) -> int:
     """Let those of the contacts take the step who may. Returns how many could not be changed."""
     named = [one for one in contacts if object_id(one["_id"])]
     found = await step.allowed(work, rules, named)

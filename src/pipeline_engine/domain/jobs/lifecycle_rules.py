@@ -14,7 +14,7 @@ MIN_INTENT = 50.0
 
 
 @dataclass(frozen=True)
-class Rules:
+class LifecycleRules:
     """What an account asks of a contact for each stage; by default what the CRM's manual says."""
 
     mql_grades: tuple[str, ...]
@@ -29,12 +29,12 @@ class Rules:
     customer_close_date: bool
 
 
-def read_rules(profile: Mapping[str, Any]) -> Rules:
+def read_rules(profile: Mapping[str, Any]) -> LifecycleRules:
     """The rules in `lifecycle_rules` of the account's profile; a value of another type counts as absent."""
     given = profile.get("lifecycle_rules")
     rules = given if isinstance(given, Mapping) else {}
     mql, sql, opportunity, customer = (_part(rules, name) for name in ("mql", "sql", "opportunity", "customer"))
-    return Rules(
+    return LifecycleRules(
         mql_grades=_from(mql.get("min_grade"), "B"),
         mql_intent=number_or(mql.get("min_intent"), MIN_INTENT),
         mql_form=mql.get("form_submission") is not False,

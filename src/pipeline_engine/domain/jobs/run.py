@@ -55,6 +55,8 @@ async def run_slot(app: App[JobRepos], places: Places, text: str) -> Outcome | N
     if id is None or job is None:
         log.warning("crm_job.unknown", id=text[:200], consequence="a newer daemon, or its slot, has to run it")
         return None
+    if job.skipped(app.settings):  # another daemon dispatched it, whose sweep will do so again
+        return None
     if not places.take(id):
         return Snooze(SHARE_SECONDS)
     try:
