@@ -65,21 +65,21 @@ async def team_of(work: JobWork) -> Team:
 
 
 @dataclass(frozen=True)
-class Page:
+class PageResult:
     """How many deals of a page something was done about, and the last id; None behind the last page."""
 
     done: int
     last: Any
 
 
-async def _review(scope: Scope, after: Any) -> Page:
+async def _review(scope: Scope, after: Any) -> PageResult:
     repos, account_id = scope.work.app.repos, scope.work.account_id
     found = await repos.notifications.find_open(account_id, KIND, after=after, limit=PAGE)
     deals = await repos.sales_records.deals(account_id, [one.get("deal_id") for one in found])
     decisions = review(found, deals, await scope.judge([*deals.values()]), scope.work.now)
     scope.work.check()
     await _carry_out(scope, decisions)
-    return Page(decisions.done, found[-1]["_id"] if len(found) == PAGE else None)
+    return PageResult(decisions.done, found[-1]["_id"] if len(found) == PAGE else None)
 
 
 async def _carry_out(scope: Scope, decisions: Decisions) -> None:
@@ -95,7 +95,7 @@ async def _carry_out(scope: Scope, decisions: Decisions) -> None:
     await repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in decisions.escalate])
 
 
-async def _look(scope: Scope, after: Any) -> Page:
+async def _look(scope: Scope, after: Any) -> PageResult:
     work, account_id = scope.work, scope.work.account_id
     deals = await work.app.repos.sales_records.open_deals_after(account_id, after, PAGE)
     alerted = await work.app.repos.deal_alerts.alerted(account_id, [deal["_id"] for deal in deals])
@@ -114,7 +114,7 @@ async def _look(scope: Scope, after: Any) -> Page:
     await work.app.repos.notifications.open(new)
     # An alert that a user has closed is known by its id and stays closed, but is escalated when its time comes.
     await work.app.repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in at_risk])
-    return Page(len(new), deals[-1]["_id"] if len(deals) == PAGE else None)
+    return PageResult(len(new), deals[-1]["_id"] if len(deals) == PAGE else None)
 
 
 async def _untag_revived(scope: Scope, fresh: Sequence[Document]) -> None:

@@ -19,7 +19,7 @@ MAX_SOURCES_OF_LINE = 3
 
 
 @dataclass(frozen=True)
-class Source:
+class FactSource:
     """The record that a fact comes from."""
 
     collection: str
@@ -33,7 +33,7 @@ class Fact:
     number: int
     kind: str
     wording: str
-    source: Source
+    source: FactSource
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class FactSheet:
 
     def add(self, kind: str, wording: str, collection: str, id: Any) -> Fact:
         """Add a fact about the record of this id."""
-        fact = Fact(len(self.facts) + 1, kind, wording, Source(collection, id))
+        fact = Fact(len(self.facts) + 1, kind, wording, FactSource(collection, id))
         self.facts.append(fact)
         return fact
 
@@ -108,7 +108,7 @@ class Sources:
         numbers = dict.fromkeys(self._number(fact.source) for fact in facts)
         return ", ".join(map(str, [*numbers][:MAX_SOURCES_OF_LINE]))
 
-    def _number(self, source: Source) -> int:
+    def _number(self, source: FactSource) -> int:
         key = (source.collection, str(source.id))
         if key not in self._numbers:
             self._numbers[key] = len(self._numbers) + 1
