@@ -150,9 +150,8 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
 
 
 async def _digest_key(settings: Settings, server: Server) -> bytes:
-    if settings.app_secret:
-        return settings.app_secret.get_secret_value().encode()
-    return await server.digest_key()
+    secret = settings.app_secret
+    return secret.get_secret_value().encode() if secret else await server.digest_key()
 
 
 def _queue(redis: Redis, key: bytes, settings: Settings, lane_prefix: str | None) -> lanes.LaneQueue:
@@ -175,8 +174,8 @@ async def open_mongo(
         with pymongo.timeout(FIRST_ANSWER_TIMEOUT):
             await client.admin.command("ping")
     except OperationFailure as error:
-        said = (error.details or {}).get("errmsg") or error.code
-        reason = f"MongoDB refuses the connection: {said}: correct the user, the password or their rights"
+        refusal = (error.details or {}).get("errmsg") or error.code
+        reason = f"MongoDB refuses the connection: {refusal}: correct the user, the password or their rights"
         raise ConfigError(f"MONGO_URL: {reason}") from None
     except PyMongoError as error:
         raise Unreachable(f"MongoDB at MONGO_URL {_no_answer(error)}: start it or correct MONGO_URL") from None

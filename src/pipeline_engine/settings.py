@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from pipeline_engine import logs
 from pipeline_engine.errors import ConfigError
+from pipeline_engine.system_settings import CallSeconds, Count, Days, Port, Seconds, SystemSettings
 
-Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
-CallSeconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
-Days = Annotated[float, Field(gt=0, le=24_000, allow_inf_nan=False)]  # MongoDB holds the seconds of a TTL in 31 bits
-Count = Annotated[int, Field(ge=1, le=2**53)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 Unknown = Literal["resend", "park"]
 
 MIN_SECRET_BYTES = 32
 
 
-class Settings(BaseSettings):
+class Settings(SystemSettings):
     """One field per variable: the field `mongo_url` is the variable `MONGO_URL`."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
@@ -92,51 +88,6 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] | None = Field(None, description="default: console on a terminal, else json")
     sentry_dsn: SecretStr | None = Field(None, description="errors of jobs are reported there")
 
-    # Deal import
-    import_sweep_seconds: Seconds = Field(5, description="the seed's cron: every 5 seconds")
-    import_attempts: Count = Field(3, description="the seed's attempts before an import has failed")
-    import_retry_seconds: Seconds = Field(4, description="the seed's 4 s between attempts")
-    import_chunk_rows: Count = Field(500, description="rows of one job")
-    import_chunks_ahead: Count = Field(16, description="chunks cut but not yet done, per import")
-    import_slice_seconds: Seconds = Field(5, description="planning time of one import while others wait")
-    import_key_prefix: str | None = Field(None, description="only S3 keys under it, e.g. imports/{account_id}/")
-    import_max_bytes: Count = Field(2 * 1024**3, description="a larger file is refused")
-    import_max_rows: Count = Field(2_000_000, description="rows beyond are refused")
-    import_log_rows: Count = Field(1000, description="errors kept in csv_imports; all are in the error CSV")
-    stage_name_case: Literal["lower", "keep"] = Field("lower", description="spelling of stages made by an import")
-
-    # Deal automations
-    automation_sweep_seconds: Seconds = Field(60, description="the seed's cron: every minute")
-    automation_batch: Count = Field(200, description="deals of one log document")
-    automation_slice_seconds: Seconds = Field(
-        5, description="working time of one automation before others get its place"
-    )
-    automation_log_days: Days = Field(90, description="how long automation_logs of ours are kept")
-
-    # Lead pipelines
-    leads_sweep_seconds: Seconds = Field(30, description="how often due actions of leads are looked for")
-    leads_slice_seconds: Seconds = Field(2, description="working time of one account before others get its place")
-    leads_batch: Count = Field(500, description="leads that one batch of internal actions claims")
-    leads_send_batch: Count = Field(100, description="leads that one batch of e-mails or texts claims")
-    leads_active_max: Count = Field(100_000, description="leads of one account in running automation; others queue")
-    leads_attempts: Count = Field(5, description="attempts before an action has failed")
-    leads_retry_seconds: Seconds = Field(4, description="pause after the first failed attempt; it doubles")
-    leads_moves_max: Count = Field(20, description="moves in a row without a wait before a lead is stopped")
-    leads_sla_seconds: Seconds = Field(120, description="an action that starts later after it was due is warned about")
-    leads_email_limit: Count | None = Field(None, description="e-mails of one account per minute, unless it has limits")
-    leads_sms_limit: Count | None = Field(None, description="texts of one account per minute, unless it has limits")
-
-    # Scheduled CRM jobs
-    crm_jobs_off: str = Field("", description="jobs that are left out, with commas between: stale_deals, daily_insight")
-
-    # Funnel cloning
-    funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
-    funnels_per_run: Count = Field(3, description="the seed's funnels of one look; also of one account at a time")
-    clone_attempts: Count = Field(3, description="the seed's attempts of one run, for a funnel and for each step")
-    clone_retry_seconds: Seconds = Field(4, description="the seed's 4 s between attempts")
-    clone_runs: Count = Field(3, description="runs that fail before a clone has failed")
-    clone_copies: Count = Field(10, description="images copied at once")
-
     # What leaves the engine
     unknown_email: Unknown = Field("resend", description="a send that may or may not have gone out")
     unknown_sms: Unknown = "park"
@@ -163,6 +114,8 @@ class Settings(BaseSettings):
     llm_base_url: str | None = None
     llm_api_key: SecretStr | None = None
     llm_model: str | None = None
+    llm_timeout: CallSeconds = Field(20, le=25, description="seconds that a call of the model may take")
+    llm_tokens_per_day: Count = Field(50_000, description="tokens of one account and day, unless its profile says")
 
     # Test runs only
     fault_testing: bool = Field(False, description="lets FAULT_PLAN break a call on purpose")

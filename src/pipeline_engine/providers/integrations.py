@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pipeline_engine.clock import Clock
 from pipeline_engine.providers.credentials import Credentials
 from pipeline_engine.providers.enrichment import Enrichment
+from pipeline_engine.providers.llm import Llm
 from pipeline_engine.providers.oauth import OAuth
 from pipeline_engine.providers.sheets import Sheets
 from pipeline_engine.settings import Settings
@@ -22,6 +23,7 @@ class Integrations:
     oauth: OAuth
     enrichment: Enrichment
     sheets: Sheets
+    llm: Llm
 
 
 @asynccontextmanager
@@ -38,6 +40,7 @@ async def open_integrations(settings: Settings, clock: Clock) -> AsyncIterator[I
             sheets=await stack.enter_async_context(
                 Sheets(settings.google_service_account_file, settings.google_sheets_base_url, clock)
             ),
+            llm=await stack.enter_async_context(Llm.of(settings)),
         )
 
 

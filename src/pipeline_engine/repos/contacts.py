@@ -7,18 +7,15 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.collation import Collation
 from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec, having, index
 from pipeline_engine.repos.contact_score import lead_grade, lead_score
+from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.quarantine import is_fault_of_document
 from pipeline_engine.repos.store import Store
-
-ANY_CASE = Collation("en", strength=2)
-"""Under which addresses are equal whatever their case."""
 
 CONTACTS = CollectionSpec(
     "contacts",
@@ -26,7 +23,9 @@ CONTACTS = CollectionSpec(
         EVENTS_DUE_INDEX,
         index("account_id", "enriched_at"),
         index("account_id", "enrichment_asked_at", **having("enrichment_asked_at")),
-        index("account_id", "email", collation=ANY_CASE),
+        index("account_id", "email", collation=WITHOUT_CASE),
+        index("account_id", "company", **having("company")),
+        index("account_id", "createdAt"),
         index("account_id", "lifecycle_stage", "_id"),
         index("account_id", "status", "_id"),
         index("account_id", "lifecycle_due.at", **having("lifecycle_due.at")),

@@ -49,6 +49,7 @@ DEALS = CollectionSpec(
     "deals",
     indexes=(
         index("account_id", "stage_id", "automation_starts", "_id"),
+        index("account_id", "_id"),
         index("account_id", "contact_id", **having("contact_id")),
         index("retry_automations", partialFilterExpression={"retry_automations.0": {"$exists": True}}),
     ),

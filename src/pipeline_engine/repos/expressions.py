@@ -19,6 +19,11 @@ def whole(field: str) -> Document:
     return {"$max": [0, {"$convert": {"input": number, "to": "long", "onError": 0, "onNull": 0}}]}
 
 
+def as_text(field: str | Document) -> Document:
+    """The id or text in the field as text; null where it holds a value that is neither."""
+    return {"$convert": {"input": field, "to": "string", "onError": None, "onNull": None}}
+
+
 def exactly(value: str) -> Document:
     """A condition: the field holds this text. An equality alone also matches a list that contains it."""
     return {"$eq": value, "$not": {"$type": "array"}}

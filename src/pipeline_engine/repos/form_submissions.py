@@ -12,7 +12,8 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.contact_facts import FORM_SUBMISSIONS
 from pipeline_engine.repos.contact_score import lead_grade, lead_score
-from pipeline_engine.repos.contacts import ANY_CASE, CONTACTS
+from pipeline_engine.repos.contacts import CONTACTS
+from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.expressions import any_differs, set_where, with_item
 from pipeline_engine.repos.quarantine import is_fault_of_document
 from pipeline_engine.repos.store import Store
@@ -41,7 +42,7 @@ class FormSubmissions:
     async def contacts(self, account_id: ObjectId, emails: Sequence[str]) -> dict[str, Document]:
         """{address in lower case: the account's oldest contact with it, in whatever case it is stored}"""
         query = {"account_id": either(account_id), "email": {"$in": list(emails)}}
-        options: dict[str, Any] = {"collation": ANY_CASE, "projection": ["account_id", "email"]}
+        options: dict[str, Any] = {"collation": WITHOUT_CASE, "projection": ["account_id", "email"]}
         found = await self._contacts.find(query, sort=[("_id", -1)], **options)
         return {str(one["email"]).strip().lower(): one for one in found}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline_engine.repos.account_figures import AGENT_INSIGHTS, AccountFigures
 from pipeline_engine.repos.business_profiles import BUSINESS_PROFILES, TEAM_MEMBERS, BusinessProfiles
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
 from pipeline_engine.repos.contact_changes import ContactChanges
@@ -13,11 +14,18 @@ from pipeline_engine.repos.contact_intent import ContactIntent
 from pipeline_engine.repos.contact_records import INTENT_SIGNALS
 from pipeline_engine.repos.contacts import CONTACTS, Contacts
 from pipeline_engine.repos.cron_slots import CRON_SLOTS, CronSlots
+from pipeline_engine.repos.deal_alerts import DealAlerts
+from pipeline_engine.repos.deals import DEALS
 from pipeline_engine.repos.derived_documents import DerivedDocuments
 from pipeline_engine.repos.form_submissions import FormSubmissions
 from pipeline_engine.repos.job_accounts import JobAccounts
-from pipeline_engine.repos.lead_exits import ACTIVITIES
+from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS
+from pipeline_engine.repos.lead_responses import TASKS
+from pipeline_engine.repos.llm_usage import LLM_USAGE, LlmUsage
+from pipeline_engine.repos.meetings import MEETINGS, Meetings
+from pipeline_engine.repos.notifications import AI_NOTIFICATIONS, Notifications
 from pipeline_engine.repos.page_assets import FORMS
+from pipeline_engine.repos.sales_records import NOTES, SalesRecords
 from pipeline_engine.repos.sheet_syncs import SHEET_SYNCS, SheetSyncs
 from pipeline_engine.repos.store import Store
 
@@ -33,7 +41,15 @@ JOB_COLLECTIONS: tuple[CollectionSpec, ...] = (
     FORMS,
     FORM_SUBMISSIONS,
     SHEET_SYNCS,
+    DEALS,
+    TASKS,
     ACTIVITIES,
+    CALENDAR_EVENTS,
+    NOTES,
+    MEETINGS,
+    AI_NOTIFICATIONS,
+    AGENT_INSIGHTS,
+    LLM_USAGE,
     LIFECYCLE_HISTORY,
     LEAD_RECYCLING,
 )
@@ -52,6 +68,12 @@ class JobRepos:
     contact_enrichment: ContactEnrichment
     form_submissions: FormSubmissions
     sheet_syncs: SheetSyncs
+    sales_records: SalesRecords
+    meetings: Meetings
+    notifications: Notifications
+    deal_alerts: DealAlerts
+    account_figures: AccountFigures
+    llm_usage: LlmUsage
     contact_intent: ContactIntent
     contact_facts: ContactFacts
     lifecycle: ContactChanges
@@ -71,6 +93,12 @@ class JobRepos:
             contact_enrichment=ContactEnrichment(store),
             form_submissions=FormSubmissions(store),
             sheet_syncs=SheetSyncs(store),
+            sales_records=SalesRecords(store),
+            meetings=Meetings(store),
+            notifications=Notifications(store),
+            deal_alerts=DealAlerts(store),
+            account_figures=AccountFigures(store),
+            llm_usage=LlmUsage(store),
             contact_intent=ContactIntent(store),
             contact_facts=ContactFacts(store),
             lifecycle=ContactChanges(store, "lifecycle_due"),

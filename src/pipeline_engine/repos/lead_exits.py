@@ -34,10 +34,16 @@ CLOSED_LEADS: Document = {
 LEAD_EXIT_MARKS = CollectionSpec("lead_exit_marks")
 ACTIVITIES = CollectionSpec(
     "activities",
-    indexes=(index("account_id", "contact_id", "occurred_at", **having("contact_id")),),
+    indexes=(
+        index("account_id", "contact_id", "occurred_at", **having("contact_id")),
+        index("account_id", "deal_id", "occurred_at", **having("deal_id")),
+        index("account_id", "occurred_at"),
+    ),
     wakes=({**INSERTED, "fullDocument.type": "meeting"},),
 )
-CALENDAR_EVENTS = CollectionSpec("calendar_events", wakes=(INSERTED,))
+CALENDAR_EVENTS = CollectionSpec(
+    "calendar_events", indexes=(index("account_id", "starts_at"), index("starts_at")), wakes=(INSERTED,)
+)
 
 
 @dataclass(frozen=True)

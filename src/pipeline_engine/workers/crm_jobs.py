@@ -31,6 +31,7 @@ def sweep_of(job: CrmJob) -> Sweep[JobRepos]:
         find_abandoned=ABANDONED.get(job.name),
         outcomes=sweep.outcomes,
         skipped=job.skipped,
+        watches=job.watches,
     )
 
 

@@ -34,6 +34,9 @@ async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     for before in _followed(job, app):
         not_ended = await without_row(app.repos, before.name, missing, {"$ne": "due"})
         missing = {account: slot for account, slot in missing.items() if account not in not_ended}
+    if job.also_due:
+        extra = {id: slot for id, slot in (await job.also_due(app)).items() if id in newest and id not in missing}
+        missing |= await without_row(app.repos, job.name, extra)
     begun = await app.repos.cron_slots.open_rows(job.name)
     oldest = {one["account_id"]: one for one in reversed(begun)}
     first = [id for one in oldest.values() if one["is_free"] and (id := read_slot_id(str(one["_id"])))]

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pipeline_engine.domain.jobs import (
     contact_sync,
     credential_rotation,
+    daily_insight,
     intent_decay,
     lead_recycling,
     lifecycle,
+    meeting_prep,
+    proactive_ai,
     sheet_sync,
+    stale_deals,
     token_check,
 )
 from pipeline_engine.domain.jobs.crm_job import CrmJob
@@ -21,6 +25,10 @@ JOBS: tuple[CrmJob, ...] = (
     sheet_sync.JOB,
     token_check.JOB,
     credential_rotation.JOB,
+    meeting_prep.JOB,
+    stale_deals.JOB,
+    daily_insight.JOB,
+    proactive_ai.JOB,
 )
 
 

@@ -1,0 +1,1 @@
+"""Briefs for meetings: agents gather facts about people, companies and deals, and one writes the brief."""

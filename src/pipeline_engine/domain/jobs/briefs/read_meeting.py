@@ -1,0 +1,58 @@
+"""Reads the records around the attendees of a calendar event."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.domain.jobs.briefs.meeting import Company, Meeting, attendees_of, ids_of
+from pipeline_engine.domain.jobs.crm_job import JobWork
+
+MAX_PEOPLE, MAX_RECORDS, MAX_NOTES_READ = 20, 50, 10
+
+Document = Mapping[str, Any]
+
+
+async def read_meeting(work: JobWork, event: Document) -> Meeting:
+    """All that the account's records say about who comes to the meeting."""
+    records, account_id = work.app.repos.sales_records, work.account_id
+    emails = attendees_of(event)
+    contacts = await records.contacts_by_email(account_id, emails, MAX_PEOPLE) if emails else []
+    known = {str(one.get("email", "")).lower() for one in contacts}
+    unknown = [email for email in emails if email not in known]
+    colleagues = await records.user_emails(account_id, unknown) if unknown else set()
+    if not contacts:
+        return Meeting(event, work.now, strangers=len(set(unknown) - colleagues))
+    places = {email: place for place, email in enumerate(emails)}
+    contacts.sort(key=lambda one: places.get(str(one["email"]).lower(), len(places)))
+    ids = ids_of(contacts)
+    deals = await records.open_deals_of(account_id, ids, MAX_RECORDS)
+    return Meeting(
+        event,
+        work.now,
+        strangers=len(set(unknown) - colleagues),
+        contacts=contacts,
+        companies=await _companies(work, contacts),
+        deals=deals,
+        activities=await records.touches_of(account_id, ids, ids_of(deals), MAX_RECORDS),
+        notes=await records.notes_of(account_id, ids, ids_of(deals), MAX_NOTES_READ),
+    )
+
+
+async def _companies(work: JobWork, contacts: Sequence[Document]) -> list[Company]:
+    records, account_id = work.app.repos.sales_records, work.account_id
+    people: dict[str, list[ObjectId]] = defaultdict(list)
+    for contact in contacts:
+        if isinstance(name := contact.get("company"), str) and name.strip():
+            people[name].append(contact["_id"])
+    if not people:
+        return []
+    counts = await records.count_contacts(account_id, [*people])
+    won = await records.won_deals_of(account_id, ids_of(contacts), MAX_RECORDS)
+    return [
+        Company(name, counts.get(name, 0), [deal for deal in won if str(deal["contact_id"]) in set(map(str, ids))])
+        for name, ids in people.items()
+    ]

@@ -1,0 +1,1 @@
+"""Alerts about deals on which nothing happens."""

@@ -1,0 +1,91 @@
+"""What a day's figures say, without servers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline_engine.domain.jobs.insights.figures import Figures, Series, Stage
+from pipeline_engine.domain.jobs.insights.insight import recommend
+from pipeline_engine.domain.jobs.insights.trends import find_trends, is_anomaly
+from pipeline_engine.domain.jobs.writing.fact_sheet import FactSheet
+
+END = datetime(2026, 1, 10, 8, tzinfo=UTC)
+NONE = Series([0] * 8)
+QUIET = Figures(END, NONE, NONE, NONE, NONE, NONE, NONE)
+
+
+def told(figures: Figures) -> tuple[list[str], list[str], list[str]]:
+    """What goes up, what needs attention, and what is recommended."""
+    sheet = FactSheet()
+    found = find_trends(figures, sheet, "id")
+    up, attention = ([sheet.fill(fact.wording) for fact in some] for some in (found.up, found.attention))
+    return up, attention, [sheet.fill(line.wording) for line in recommend(sheet.facts)]
+
+
+@pytest.mark.covers("CL-24", "CL-32")
+def test_figures_are_compared_with_the_week_before() -> None:
+    figures = replace(
+        QUIET,
+        new_contacts=Series([35, *[25] * 7]),
+        new_deals=Series([2, *[10] * 7]),
+        stages=[Stage("id", "Proposal", 3, END - timedelta(days=5))],
+        stale_deals=2,
+    )
+    up, attention, recommended = told(figures)
+    assert up == ["New contacts: +40% (35 today vs 25 average)"]
+    assert attention == [
+        "New deals: -80% (2 today vs 10 average)",
+        "Deals in Proposal stage: no movement in 5 days (3 deals open)",
+        "2 deals are inactive",
+    ]
+    assert recommended[0] == "Follow up on stalled deals in the Proposal stage"
+    assert len(recommended) == 4
+
+
+@pytest.mark.parametrize(
+    ("counts", "up", "attention"),
+    [
+        ([0] * 8, [], []),
+        ([1, *[0] * 7], [], []),
+        ([2, *[0] * 7], ["New contacts: 2 today vs 0 average"], []),
+        ([11, *[10] * 7], [], []),
+        ([8, *[10] * 7], [], ["New contacts: -20% (8 today vs 10 average)"]),
+        ([0, *[2] * 7], [], ["New contacts: -100% (0 today vs 2 average)"]),
+        ([60, *[10] * 7], ["New contacts: +500% (60 today vs 10 average, far from the usual)"], []),
+        ([5, 1, 2, 3, 0, 1, 2, 1], ["New contacts: +250% (5 today vs 1.4 average)"], []),
+    ],
+)
+def test_trends_and_anomalies(counts: list[int], up: list[str], attention: list[str]) -> None:
+    assert told(replace(QUIET, new_contacts=Series(counts)))[:2] == (up, attention)
+
+
+def test_what_varies_much_is_no_anomaly() -> None:
+    assert not is_anomaly(Series([60, 10, 90, 5, 70, 20, 80, 0]))
+    assert is_anomaly(Series([60, 10, 10, 11, 9, 10, 10, 10]))
+
+
+def test_rates_are_told_of_when_enough_mails_were_sent() -> None:
+    sent, opened = Series([100] * 8), Series([40, *[25] * 7])
+    up, _, recommended = told(replace(QUIET, emails_sent=sent, emails_opened=opened))
+    assert up == ["E-mail open rate: +15 points (40% today vs 25% average)"]
+    assert recommended == ["Use the subject lines of the last campaign again"]
+    few = replace(QUIET, emails_sent=Series([10] * 8), emails_opened=Series([9, *[0] * 7]))
+    assert told(few)[0] == []
+
+
+def test_a_day_on_which_nothing_happened() -> None:
+    assert QUIET.is_quiet
+    assert told(QUIET) == ([], [], [])
+    assert not replace(QUIET, stale_deals=1).is_quiet
+    assert QUIET.metrics == {
+        "new_contacts": 0,
+        "new_deals": 0,
+        "stage_changes": 0,
+        "emails_sent": 0,
+        "emails_opened": 0,
+        "emails_clicked": 0,
+        "top_performers": [],
+    }
