@@ -121,6 +121,7 @@ async def test_only_so_many_errors_are_logged_but_the_error_csv_has_all(world: W
     assert [int(row["_row"]) for row in world.error_csv_of(queue_id)] == list(range(1, 51))
 
 
+@pytest.mark.slow
 async def test_a_report_of_wide_rows_stays_a_document(world: World, run_imports: RunImports) -> None:
     columns = ",".join(f"c{n}" for n in range(64))
     wide = "," + ",".join(["😀" * 250] * 63)
