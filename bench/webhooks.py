@@ -123,15 +123,16 @@ def _first_attempts(servers: Mapping[str, str]) -> Row:
             webhook(world, f"{endpoint.url}/{n}")
         with running_daemon(worlds[0].environment):
             _warm_up(worlds[0], endpoint)
-            began = time.perf_counter()
+            began, occurred = time.perf_counter(), dict[str, datetime]()
             for n in range(STEADY):
                 time.sleep(max(0.0, began + n / STEADY_PER_SECOND - time.perf_counter()))
-                worlds[0].db["crm_events"].insert_one(_event(worlds[n % ACCOUNTS]))
+                event = _event(worlds[n % ACCOUNTS])
+                occurred[event["_id"]] = event["occurred_at"]
+                worlds[0].db["crm_events"].insert_one(event)
             done = {"state": "delivered"}
             deliveries = worlds[0].db["webhook_deliveries"]
             wait_until(lambda: deliveries.count_documents(done) == STEADY + 1, TIMEOUT_SECONDS, POLL_SECONDS)
-        found = list(deliveries.find(done))
-        occurred = {one["_id"]: one["occurred_at"] for one in worlds[0].db["crm_events"].find()}
+        found = [one for one in deliveries.find(done) if one["event_id"] in occurred]
     due = [_ms(one, one["createdAt"]) for one in found]
     inserted = [_ms(one, occurred[one["event_id"]]) for one in found]
     return Row(
