@@ -4,10 +4,8 @@ under an account's limit."""
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -19,6 +17,7 @@ from pymongo import UpdateOne
 from bench.program import create_indexes, environment, run_once, running_daemon, wait_until
 from bench.row import Row
 from pipeline_engine.providers.email_message import Mail, write_message
+from tests.support.own_loop import on_own_loop
 from tests.support.stand_ins.twilio import Twilio
 from tests.support.world import World
 
@@ -175,7 +174,7 @@ def _until_effect(world: World, tag: ObjectId) -> float:
 
 
 def _fairness(servers: Mapping[str, str]) -> Row:
-    with _twilio() as twilio:
+    with on_own_loop(Twilio()) as twilio:
         settings = {**environment(servers, "bench_fair"), **twilio.environment()}
         big = World(settings)
         create_indexes(settings)
@@ -210,22 +209,6 @@ def _fairness(servers: Mapping[str, str]) -> Row:
         "≤ 1",
         f"the big one had sent {sent} by then",
     )
-
-
-@contextmanager
-def _twilio() -> Iterator[Twilio]:
-    """The stand-in on a loop of its own."""
-    loop, twilio = asyncio.new_event_loop(), Twilio()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(twilio.__aenter__(), loop).result()
-    try:
-        yield twilio
-    finally:
-        asyncio.run_coroutine_threadsafe(twilio.__aexit__(None, None, None), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 def _deals(world: World, count: int, **changes: Any) -> list[ObjectId]:

@@ -27,6 +27,9 @@ FEW, MANY = 10_000, 1_000_000
 PICKUPS = 20
 BATCH = 1000
 
+NOT_WORKED_OFF = {"$or": [{"status": {"$ne": "done"}}, {"onward.0": {"$exists": True}}]}
+"""Matches CRM events that have not been consumed, or not been handed on."""
+
 
 def run(servers: Mapping[str, str]) -> list[Row]:
     return [_throughput(servers), *_memory(servers), _first_deal(servers)]
@@ -147,5 +150,7 @@ def _wait_for_deal(world: World, key: str) -> float:
     seconds = time.perf_counter() - began
     while world.import_of(queue_id)["status"] != "completed":
         time.sleep(0.01)
+    while world.db["crm_events"].find_one(NOT_WORKED_OFF):
+        time.sleep(0.01)  # what follows from this import would take its share of the time of the next one
     world.db["deals"].drop()
     return seconds

@@ -27,19 +27,19 @@ PEERS = Path(__file__).parent / "peers"
 NODE_PACKAGES = ("bullmq@6", "ioredis@5")
 NPM_TIMEOUT = 120.0
 
-Scenario = Literal["empty", "busy", "pickup"]
+Scenario = Literal["empty", "busy", "pickup", "inserts"]
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A program that takes SCENARIO JOBS URL, and how many jobs of each scenario it gets."""
+    """A program that takes SCENARIO JOBS and the servers' URLs, and how many jobs of each scenario it gets."""
 
     command: Sequence[str | Path]
     folder: Path
     jobs: dict[Scenario, int]
 
-    async def once(self, scenario: Scenario, url: str) -> dict[str, Any]:
-        call = (*self.command, scenario, str(self.jobs[scenario]), url)
+    async def once(self, scenario: Scenario, *urls: str) -> dict[str, Any]:
+        call = (*self.command, scenario, str(self.jobs[scenario]), *urls)
         process = await asyncio.create_subprocess_exec(*call, cwd=self.folder, stdout=-1, stderr=-1)
         out, err = await process.communicate()
         assert process.returncode == 0, err.decode()[-2000:]
@@ -60,7 +60,7 @@ async def run(redis_url: str) -> list[Row]:
     """The rows of the lanes, each against both peers."""
     with tempfile.TemporaryDirectory() as scratch:
         ours, arq = _python("ours", 20_000, 3_000), _python("plain_arq", 1_500, 400, pickups=8)
-        bullmq = await _bullmq(Path(scratch))
+        bullmq = await bullmq_peer(Path(scratch), {"empty": 20_000, "busy": 3_000, "pickup": 200})
         peers = {"ours": ours, "BullMQ": bullmq, "arq": arq}
         figures = await _measure({name: peer for name, peer in peers.items() if peer}, redis_url)
     return _rows(figures)
@@ -71,18 +71,20 @@ def _python(module: str, empty: int, busy: int, pickups: int = 200) -> Peer:
     return Peer(command, PEERS.parent.parent, {"empty": empty, "busy": busy, "pickup": pickups})
 
 
-async def _bullmq(scratch: Path) -> Peer | None:
+async def bullmq_peer(scratch: Path, jobs: dict[Scenario, int], *more_packages: str) -> Peer | None:
+    """BullMQ, installed into the folder `scratch`; None where Node or npm is missing, or the install failed."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not (node and npm):
         return None
-    command = (npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", scratch, *NODE_PACKAGES)
-    install = await asyncio.create_subprocess_exec(*command, cwd=scratch, stdout=-3, stderr=-3)
+    packages = (*NODE_PACKAGES, *more_packages)
+    command: tuple[str | Path, ...] = (npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", scratch)
+    install = await asyncio.create_subprocess_exec(*command, *packages, cwd=scratch, stdout=-3, stderr=-3)
     with suppress(TimeoutError):
         await asyncio.wait_for(install.wait(), NPM_TIMEOUT)
     if install.returncode != 0:
         return None
     shutil.copy(PEERS / "bullmq.mjs", scratch)
-    return Peer((node, "bullmq.mjs"), scratch, {"empty": 20_000, "busy": 3_000, "pickup": 200})
+    return Peer((node, "bullmq.mjs"), scratch, jobs)
 
 
 async def _measure(peers: dict[str, Peer], url: str) -> dict[str, Figures]:

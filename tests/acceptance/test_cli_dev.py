@@ -70,7 +70,7 @@ async def test_a_first_import_goes_as_the_tutorial_says(dev: Dev) -> None:
     assert "completed; 1,988 rows added, 12 failed" in watched.stdout
 
 
-@pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("polite", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 async def test_asked_to_stop_it_stops_daemon_and_servers_in_order(
     dev: Dev, tmp_path: Path, polite: signal.Signals
 ) -> None:

@@ -90,6 +90,7 @@ async def test_a_thousand_leads_in_the_daemon(
         daemon.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.covers("LP-05", "LP-12")
 async def test_a_thousand_leads_by_run_once(world: World, environment: dict[str, str], smtp: ScriptedSmtp) -> None:
     pipeline = Pipeline(world)

@@ -23,7 +23,7 @@ MAX_DELAY_SECONDS = 15.0
 
 @pytest.mark.parametrize(
     "shifts",
-    [[-MINUTES_2], *(pytest.param(shifts, marks=pytest.mark.slow) for shifts in ([-HOURS_2], [HOURS_2, 0]))],
+    [pytest.param(shifts, marks=pytest.mark.slow) for shifts in ([-MINUTES_2], [-HOURS_2], [HOURS_2, 0])],
     ids=str,
 )
 async def test_a_delayed_import_runs_after_its_time(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import pytest
 from bson import ObjectId
 
 from tests.support.daemon import Daemon
@@ -12,6 +13,7 @@ from tests.support.eventually import eventually
 from tests.support.world import World
 
 
+@pytest.mark.slow
 async def test_daemons_start_and_import_beside_stages_that_clash(
     world: World, environment: dict[str, str], tmp_path: Path
 ) -> None:

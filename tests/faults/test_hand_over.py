@@ -21,6 +21,7 @@ MAX_TAKEOVER_SECONDS = 2.0
 """Seconds from the successor's start to its first chunk."""
 
 
+@pytest.mark.slow
 async def test_the_successor_goes_on_at_once(drill: ImportDrill, figure: list[str]) -> None:
     queue_id = drill.plan.plant(csv_file(ROWS))
     daemon = await drill.started(**SETTINGS)

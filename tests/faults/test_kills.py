@@ -71,13 +71,13 @@ Kill = tuple[Rehearsal[Any], Point]
             [(AUTOMATIONS[type], point) for type, point in AUTOMATION_POINTS.items()],
             NO_SOCKETS,
             id="automations",
-            marks=pytest.mark.covers("DA-X2", "DA-X4", "DA-X5", "DA-X6"),
+            marks=[pytest.mark.covers("DA-X2", "DA-X4", "DA-X5", "DA-X6"), pytest.mark.slow],
         ),
         pytest.param(
             [(CLONE, point) for point in CLONE_POINTS],
             NO_SOCKETS,
             id="clones",
-            marks=pytest.mark.covers("FC-12", "FC-X2", "FC-X5", "FC-X8", "FC-X9", "FC-X13"),
+            marks=[pytest.mark.covers("FC-12", "FC-X2", "FC-X5", "FC-X8", "FC-X9", "FC-X13"), pytest.mark.slow],
         ),
     ],
 )

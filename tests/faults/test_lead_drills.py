@@ -108,6 +108,7 @@ async def test_replies_at_the_moment_of_the_time_out(lead_drill: LeadDrill, figu
     await come_to_rest(drill, figure, "all replied when the time was just over")
 
 
+@pytest.mark.slow
 @pytest.mark.covers("LP-08", "LP-09")
 async def test_a_mail_server_that_never_answers_holds_its_own_places_only(
     lead_drill: LeadDrill, figure: list[str]

@@ -76,10 +76,10 @@ async def nothing(_redis: Redis, _proxy: Proxy) -> None:
 
 OUTAGES: list[tuple[Outage, Outage, float]] = [
     (emptied, nothing, 0),
-    (stopped, started, 3),
-    (frozen, thawed, 3),
 ]
 MORE_OUTAGES: list[tuple[Outage, Outage, float]] = [
+    (stopped, started, 3),
+    (frozen, thawed, 3),
     (stopped, started, 0),
     (stopped, started, 20),
     (lost_with_all_its_data, started, 1),

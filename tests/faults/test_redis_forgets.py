@@ -63,6 +63,7 @@ def _is_done(world: World, clone: ObjectId) -> bool:
     return world.db["funnels"].count_documents({"_id": clone, "pending": False, "in_progress": False}) == 1
 
 
+@pytest.mark.slow
 async def test_a_redis_that_hangs_may_have_forgotten(environment: dict[str, str], own_redis: Redis) -> None:
     """A mark may be left of which we never hear."""
     poked: list[object] = []

@@ -62,7 +62,7 @@ async def test_it_hangs_in_mid_body(drill: ImportDrill, proxy: Proxy, seconds: f
     figure.append(await _goes_on(drill, queue_id))
 
 
-@pytest.mark.parametrize("seconds", [2, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [pytest.param(n, marks=pytest.mark.slow) for n in (2, 8)])
 async def test_it_is_away(drill: ImportDrill, proxy: Proxy, seconds: float, figure: list[str]) -> None:
     queue_id, daemon = await _in_mid_body(drill, proxy)
     proxy.heal()

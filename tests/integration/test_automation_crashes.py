@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.domain.automations.run import MAX_CRASHES, run_slice
+from pipeline_engine.domain.automations.run import run_slice
+from pipeline_engine.domain.claimed import MAX_SHARED_CRASHES
 from pipeline_engine.domain.messages.message import Recorded
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.repos.derived_documents import DerivedDocuments
@@ -18,7 +19,7 @@ from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import World
 
-KILLS = MAX_CRASHES + 3
+KILLS = MAX_SHARED_CRASHES + 3
 
 
 @pytest.fixture
@@ -103,8 +104,10 @@ async def test_runs_that_die_before_anything_is_done_count(
     monkeypatch.setattr(DerivedDocuments, "insert", hang)
     automation = world.automation("note", note="x")
     world.deal()
-    for _ in range(MAX_CRASHES):
+    for _ in range(MAX_SHARED_CRASHES):
         await kill(automation, reached)
     await run(app, automation)
 
-    assert automation_of(world, automation)["paused_reason"] == f"{MAX_CRASHES} runs in a row ended in the middle"
+    assert (
+        automation_of(world, automation)["paused_reason"] == f"{MAX_SHARED_CRASHES} runs in a row ended in the middle"
+    )

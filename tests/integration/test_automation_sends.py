@@ -16,6 +16,7 @@ from pipeline_engine.domain.automations.automation import Automation, read_autom
 from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import Permanent
+from tests.support.automations import deal_of, run
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.stand_ins.crm_api import CrmApi
 from tests.support.stand_ins.twilio import Twilio
@@ -235,3 +236,22 @@ async def test_a_report_and_a_site_are_asked_for_in_the_creator_s_name(
     assert [thing["account_id"] for thing in crm.made.values()] == [str(world.account)] * 2
     assert crm.made["aut:deal:0"]["report_type"] == "seo"
     assert crm.made["aut:deal:1"]["deal_id"] == str(one["_id"])
+
+
+@pytest.mark.covers("DA-X5")
+async def test_a_repeat_of_a_text_that_may_have_gone_out_is_flagged(
+    app: EngineApp, world: World, twilio: Twilio
+) -> None:
+    id, doubtful, sure = world.automation("sms", message="Hi"), world.deal(), world.deal()
+    record = {"channel": "sms", "state": "sending", "attempts": 1, "ambiguous": False, "history": []}
+    world.db["effects"].insert_one({"_id": f"{id}:{doubtful}:0", "account_id": world.account, **record})
+    await run(app, id)
+    assert (deal_of(world, doubtful)["automation_failed"], len(twilio.messages)) == ([id], 1)
+    world.db["deals"].update_many({}, {"$set": {"retry_automations": [id]}})
+
+    await run(app, id)
+
+    repeats = {one: world.db["effects"].find_one({"_id": f"{id}:{one}:1"}) or {} for one in (doubtful, sure)}
+    flags = {one: (found.get("state"), found.get("ambiguous")) for one, found in repeats.items()}
+    assert flags == {doubtful: ("sent", True), sure: ("sent", False)}
+    assert len(twilio.messages) == 3

@@ -12,7 +12,8 @@ from bson import ObjectId
 
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.automation_claim import AutomationClaim
-from pipeline_engine.domain.automations.run import MAX_CRASHES, run_slice
+from pipeline_engine.domain.automations.run import run_slice
+from pipeline_engine.domain.claimed import MAX_SHARED_CRASHES
 from pipeline_engine.errors import LeaseLost, Transient
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
@@ -133,15 +134,15 @@ async def test_switched_off_between_dispatch_and_claim_it_does_nothing(world: Wo
 async def test_a_run_that_always_ends_in_the_middle_is_paused_with_the_evidence(world: World, app: EngineApp) -> None:
     automation = world.automation("add_tag", tag=TAG)
     deal = world.deal()
-    for _ in range(MAX_CRASHES + 1):
+    for _ in range(MAX_SHARED_CRASHES + 1):
         assert await app.repos.automations.claim(automation)
         world.abandon("automations", automation)
-    assert automation_of(world, automation)["crashes"] == MAX_CRASHES
+    assert automation_of(world, automation)["crashes"] == MAX_SHARED_CRASHES
 
     await run(app, automation)
 
     paused = automation_of(world, automation)
-    assert (paused["paused_reason"], paused["run"]) == (f"{MAX_CRASHES} runs in a row ended in the middle", None)
+    assert (paused["paused_reason"], paused["run"]) == (f"{MAX_SHARED_CRASHES} runs in a row ended in the middle", None)
     assert paused["paused_until"] > datetime.now(UTC) + timedelta(minutes=10)
     assert await due(app) == set()
     set_on(world, automation, paused_until=ago(seconds=1))

@@ -34,8 +34,14 @@ OWN = (
     "events_due",
     "next_at",
 )
-OWN_FIELDS = [*OWN[:3], *(pytest.param(name, marks=pytest.mark.slow) for name in OWN[3:])]
-"""The quick suite tries three of them; the fuzz run draws from all."""
+
+
+def slowly(quick: int, *fields: str) -> list[Any]:
+    """The fields as parameters, of which the quick suite tries the first ones; the fuzz run draws from all."""
+    return [*fields[:quick], *(pytest.param(name, marks=pytest.mark.slow) for name in fields[quick:])]
+
+
+OWN_FIELDS = slowly(2, *OWN)
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ async def test_imports_with_strangers_leave_others_alone(
     assert world.db["dead_letters"].count_documents({}) == 0
 
 
-@pytest.mark.parametrize("field", [*OWN_FIELDS, "progress", "plan", "generation", "started_at", "error"])
+@pytest.mark.parametrize("field", [*OWN_FIELDS, *slowly(1, "plan", "progress", "generation", "started_at", "error")])
 async def test_strangers_in_our_own_fields_of_an_import_count_as_absent(
     field: str, world: World, run_imports: RunImports
 ) -> None:
@@ -99,6 +105,7 @@ async def test_funnels_with_strangers_leave_others_alone(
     assert world.db["dead_letters"].count_documents({}) == 0
 
 
+@pytest.mark.slow
 async def test_plans_that_others_wrote_end(world: World, run_clones: RunClones) -> None:
     clones = [new_clone(world, Original(world, steps=1, chat=False)) for _ in STRANGERS]
     spread(world, "funnels", clones, "clone.source_steps")
@@ -114,6 +121,7 @@ async def test_plans_that_others_wrote_end(world: World, run_clones: RunClones) 
     assert world.db["dead_letters"].count_documents({}) == 0
 
 
+@pytest.mark.slow
 async def test_a_planned_clone_that_is_no_longer_in_progress_begins_anew(world: World, run_clones: RunClones) -> None:
     originals = [Original(world, steps=1, chat=False) for _ in STRANGERS]
     numbers: dict[str, Any] = {"steps_total": 1, "steps_done": 0, "attempts": 1}
@@ -141,10 +149,10 @@ async def test_the_run_of_an_automation_that_lost_its_type_is_ended(world: World
     assert await automations.find_abandoned(app) == []
 
 
-@pytest.mark.parametrize("field", [
-    "account_id", "stage_id", "delay", "createdAt", "active_from", "reentry", "tags", "created_by", "type", "module",
-    "run", "watermark", "brake", "paused_until", "paused_reason", *OWN_FIELDS,
-])  # fmt: skip
+@pytest.mark.parametrize("field", [*OWN_FIELDS, *slowly(2,
+    "account_id", "run", "stage_id", "delay", "createdAt", "active_from", "reentry", "tags", "created_by", "type",
+    "module", "watermark", "brake", "paused_until", "paused_reason",
+)])  # fmt: skip
 async def test_automations_with_strangers_leave_others_alone(
     field: str, world: World, neighbour: World, app: EngineApp
 ) -> None:

@@ -134,6 +134,7 @@ async def test_s3_checks_signatures(servers: dict[str, str], key_prefix: str) ->
             await stranger.get_object(Bucket=bucket, Key=key)
 
 
+@pytest.mark.slow
 async def test_a_kept_folder_has_its_data_on_other_ports(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     with EmbeddedServers(folder) as servers:

@@ -7,6 +7,7 @@ from typing import Any
 import bson
 import pytest
 
+from pipeline_engine.domain.imports.coordinator import Coordinator
 from tests.integration.conftest import RunImports
 from tests.support.said import Said
 from tests.support.world import Document, World
@@ -121,6 +122,7 @@ async def test_only_so_many_errors_are_logged_but_the_error_csv_has_all(world: W
     assert [int(row["_row"]) for row in world.error_csv_of(queue_id)] == list(range(1, 51))
 
 
+@pytest.mark.slow
 async def test_a_report_of_wide_rows_stays_a_document(world: World, run_imports: RunImports) -> None:
     columns = ",".join(f"c{n}" for n in range(64))
     wide = "," + ",".join(["😀" * 250] * 63)
@@ -273,3 +275,20 @@ async def test_no_cell_gets_into_the_log(world: World, run_imports: RunImports, 
     assert str(queue_id) in said()
     assert "Private Person" not in said()
     assert "4242" not in said()
+
+
+@pytest.mark.covers("DI-23")
+async def test_no_message_of_a_foreign_exception_gets_into_the_log(
+    world: World, run_imports: RunImports, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Coordinator) -> None:
+        raise ValueError("Private Person")
+
+    monkeypatch.setattr(Coordinator, "run", fail)
+    queue_id = world.submit("name\nPrivate Person\n", {"name": "name"})
+
+    await run_imports(import_attempts=1)
+
+    assert "Private Person" in world.import_of(queue_id)["error"]
+    assert "import.ended" in said()
+    assert "Private Person" not in said()

@@ -45,6 +45,7 @@ async def test_a_name_that_two_imports_need_at_once_is_one_stage(world: World, r
     assert [len(world.deals_of(queue_id)) for queue_id in ids] == [60] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.covers("DI-05", "DI-X15", "R-15")
 async def test_more_imports_than_places_take_turns(
     world: World, run_imports: RunImports, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,9 @@ FILE = "name\n" + "".join(f"Deal {row}\n" for row in range(1, ROWS + 1))
 ROOM_FOR_A_CLAIM = 600
 
 
-@pytest.fixture(params=[0, ROOM_FOR_A_CLAIM], ids=["cannot be claimed", "cannot be ended"])
+@pytest.fixture(
+    params=[0, pytest.param(ROOM_FOR_A_CLAIM, marks=pytest.mark.slow)], ids=["cannot be claimed", "cannot be ended"]
+)
 def large(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second chunk of every import is filled up as soon as it is stored."""
     store = ImportChunks.add

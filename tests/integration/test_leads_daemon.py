@@ -50,6 +50,7 @@ async def test_a_daemon_acts_waits_and_hears_of_replies_and_exits(world: World, 
     assert await seconds_until(lambda: entry(world, second)["status"] == "cancelled", "it ends", daemon) < 5
 
 
+@pytest.mark.slow
 @pytest.mark.covers("LP-10", "LP-13", "LP-14")
 async def test_an_account_with_very_many_leads_holds_up_no_other(world: World, daemon: Daemon) -> None:
     other = world.neighbour()

@@ -136,7 +136,7 @@ def check_entry(entry: Document, rows: list[Document]) -> None:
 
 
 @pytest.mark.covers("LP-03", "LP-15", "LP-X2", "LP-X3")
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 1])
 async def test_whatever_happens_runs_stay_serial_and_end(app: EngineApp, world: World, seed: int) -> None:
     walk = Walk(app, world, seed)
     for _ in range(STEPS):

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.domain.leads import run
+from pipeline_engine.domain.leads import control, run
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.eventually import eventually
 from tests.support.leads import action, entered, entry, later, lead_of, reply, rows, stage, statuses, template, work
@@ -197,3 +197,25 @@ async def test_a_text_of_which_a_crash_left_no_answer_is_flagged(world: World, a
     found = world.db["effects"].find_one({"_id": f"lead:{entry_id}:1"})
     assert found
     assert (found["state"], found["ambiguous"], entry(world, entry_id)["status"]) == ("unknown", True, "failed")
+
+
+@pytest.mark.parametrize(("state", "following"), [("unknown", ("sent", True)), ("sent", None)])
+async def test_a_retry_of_a_text_that_may_have_gone_out_is_flagged_and_of_one_that_did_sends_nothing(
+    world: World, app: EngineApp, state: str, following: tuple[str, bool] | None
+) -> None:
+    id, entry_id = entered(world, stage(world, action("sms", message="Hi")))
+    await work(app, world, jobs=[run.run_enter], rounds=1)
+    first = f"lead:{entry_id}:1"
+    record = {"channel": "sms", "state": "sending", "attempts": 1, "ambiguous": False, "history": []}
+    world.db["effects"].insert_one({"_id": first, "account_id": world.account, **record})
+    world.abandon("lead_stages", entry_id)
+    await work(app, world)
+    assert entry(world, entry_id)["status"] == "failed"
+    world.db["effects"].update_one({"_id": first}, {"$set": {"state": state}})
+
+    await control.retry(app, id)
+    await work(app, world)
+
+    found = world.db["effects"].find_one({"_id": f"{first}.1"})
+    assert entry(world, entry_id)["status"] == "completed"
+    assert (found and (found["state"], found["ambiguous"])) == following

@@ -254,6 +254,7 @@ async def test_a_reply_without_a_date_counts_from_its_id(world: World, app: Engi
     assert entry(world, entry_id)["status"] == "completed"
 
 
+@pytest.mark.slow
 async def test_exits_are_found_among_many_documents_and_bad_ones(world: World, app: EngineApp) -> None:
     here = stage(world, action("wait", seconds=3600))
     id, entry_id = entered(world, here)

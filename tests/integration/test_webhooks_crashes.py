@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from pipeline_engine import failpoints
+from pipeline_engine.domain.claimed import MAX_CRASHES
 from pipeline_engine.domain.webhooks import delivery_batch
 from pipeline_engine.domain.webhooks.delivery_batch import post
-from pipeline_engine.domain.webhooks.retries import MAX_ATTEMPTS, MAX_CRASHES
+from pipeline_engine.domain.webhooks.retries import MAX_ATTEMPTS
 from pipeline_engine.failpoints import FaultPlan
 from pipeline_engine.providers.webhooks import Reply
 from tests.support.engine_app import EngineApp

@@ -47,7 +47,7 @@ async def test_daemons_post_what_a_plain_client_inserts_and_one_goes_on_for_the_
         await eventually(lambda: len(endpoint.received) >= 10, "some are posted", 30, *daemons)
         daemons[0].kill()
         ids |= {created(world, contact(world), at=n) for n in range(30, 60)}
-        await eventually(lambda: states(world) == {"delivered": 60}, "all are posted", 90, *daemons)
+        await eventually(lambda: states(world) == {"delivered": 60}, "all are posted", 45, *daemons)
         endpoint.next.append(Answer(500))
         last = created(world, contact(world))
         await eventually(lambda: states(world) == {"delivered": 61}, "the retry comes in time", 30, *daemons)

@@ -12,6 +12,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import failpoints
+from pipeline_engine.domain.claimed import MAX_CRASHES
 from pipeline_engine.domain.workflows import perform
 from pipeline_engine.domain.workflows.step import StepResult, StepRun
 from pipeline_engine.failpoints import FaultPlan
@@ -142,7 +143,7 @@ async def test_an_enrolment_that_ends_its_process_is_given_up_and_takes_no_other
 
     original = perform._perform
     monkeypatch.setattr(perform, "_perform", killing)
-    for _ in range(perform.MAX_CRASHES):
+    for _ in range(MAX_CRASHES):
         with pytest.raises(Died):
             await revive(flow, world)
     await revive(flow, world)

@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import boto3
@@ -53,7 +53,6 @@ class World:
             environment["MONGO_URL"], tz_aware=True, datetime_conversion="DATETIME_AUTO"
         )
         self.db = self._mongo.get_default_database()
-        self._s3 = s3_client(environment)
         self._bucket = environment["S3_BUCKET"]
         self.account, self.user, self.pipeline, self.stage = ObjectId(), ObjectId(), ObjectId(), ObjectId()
         self.db["_accounts"].insert_one({"_id": self.account, "active": True})
@@ -62,7 +61,13 @@ class World:
 
     def close(self) -> None:
         self._mongo.close()
-        self._s3.close()
+        if "_s3" in vars(self):
+            self._s3.close()
+
+    @cached_property
+    def _s3(self) -> Any:
+        """Made when it is first used: that takes as long as a short test."""
+        return s3_client(self.environment)
 
     def upload(self, key: str, body: str | bytes) -> str:
         data = body.encode() if isinstance(body, str) else body

@@ -22,7 +22,7 @@ def mutations(runs: int, own: Sequence[str] = OWN) -> list[Mutation]:
 
 
 def drawn(number: int, row: Row) -> Mutant:
-    return draw(number, [row], "seed", lambda key, _: key, {"queues": ["lease_until"]})
+    return draw(number, [row], "seed", lambda key, _: key, "http://127.0.0.1:9/hook", {"queues": ["lease_until"]})
 
 
 def test_a_seed_repeats_its_mutant_and_the_valid_document_stays_as_it_is() -> None:

@@ -25,6 +25,10 @@ from pipeline_engine.repos.too_large import TooLarge
 
 CRASHED = "crashes"
 """The error code of a document whose processes died too often in a row."""
+MAX_CRASHES = 3
+"""How many processes in a row may die with a document before it is given up, where it alone may be to blame."""
+MAX_SHARED_CRASHES = 5
+"""The same where a process dies with several documents of a kind, of which at most one is to blame."""
 
 Repo = TypeVar("Repo", bound=Leased)
 

@@ -195,6 +195,12 @@ class WebhookDeliveries:
         change = {"$set": {"next_at": self._clock.now()}, "$unset": {"held": ""}}
         return await self._own.update_many(query, change)
 
+    async def let_cut_go(self, account_id: ObjectId, webhook_id: ObjectId) -> None:
+        """Make due now what another run had begun; the caller knows that it has ended, for it holds the endpoint."""
+        query = {"account_id": either(account_id), "webhook_id": webhook_id, "state": "pending"}
+        change = {"$set": {"next_at": self._clock.now()}, "$unset": {"batch": ""}}
+        await self._own.update_many({**query, "batch": {"$exists": True}}, change)
+
     async def fail_pending(self, webhook_id: ObjectId) -> int:
         """Give up what is pending for an endpoint that no longer exists. Returns how many there were."""
         change = {"state": "failed", "next_at": None, "reason": "its endpoint no longer exists"}

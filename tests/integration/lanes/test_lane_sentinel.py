@@ -71,6 +71,7 @@ async def test_work_goes_on_at_the_successor_that_the_sentinel_names(
     await asyncio.to_thread(sentinel.ping, sentinel_url)
 
 
+@pytest.mark.slow
 @pytest.mark.covers("CL-02")
 async def test_a_daemon_goes_on_at_the_successor(
     environment: dict[str, str], own_redis: Server, sentinel_url: str, world: World, tmp_path: Path

@@ -11,6 +11,7 @@ from bson import ObjectId
 from pymongo.database import Database
 from pymongo.results import InsertOneResult
 
+from tests.support.fuzz.event_rows import HOOK_URL
 from tests.support.fuzz.mutation import Mutation, mutate
 from tests.support.fuzz.rows import Row
 from tests.support.world import World
@@ -46,11 +47,12 @@ class _Sheet:
 class DrawnWorld(World):
     """A world on paper: whatever support code inserts into its database is kept, to be mutated."""
 
-    def __init__(self, upload: Upload) -> None:
+    def __init__(self, upload: Upload, hook_url: str) -> None:
         self._paper = _Paper()
         self.db = cast("Database[Document]", self._paper)
         self.account, self.user, self.pipeline, self.stage = ObjectId(), ObjectId(), ObjectId(), ObjectId()
         self._upload = upload
+        self.environment = {HOOK_URL: hook_url}
         self.db["_accounts"].insert_one({"_id": self.account, "active": True, "name": "Acme", "timezone": "UTC"})
         self.db["users"].insert_one({"_id": self.user, "account": self.account, "active": True})
         self.db["pipelines"].insert_one({"_id": self.pipeline, "account_id": self.account, "name": "Sales"})
@@ -84,18 +86,21 @@ class Mutant:
         return f"mutant {self.number}: {self.row.name} {self.id!r}, {self.mutated}: {said}"
 
 
-def draw(number: int, rows: Sequence[Row], seed: str, upload: Upload, own: Mapping[str, Sequence[str]]) -> Mutant:
+def draw(
+    number: int, rows: Sequence[Row], seed: str, upload: Upload, hook_url: str, own: Mapping[str, Sequence[str]]
+) -> Mutant:
     """Mutant `number` of a run; the same in every run with this seed, but for ids and times.
 
-    `own`: {collection: fields that only the engine writes}.
+    `hook_url`: of an endpoint that accepts everything. `own`: {collection: fields that only the engine writes}.
     """
     rng = Random(f"{seed}:{number}")  # noqa: S311 - not for secrets
     row = rng.choice(rows)
-    world = DrawnWorld(upload)
+    world = DrawnWorld(upload, hook_url)
     planted = row.plant(world, rng)
     entries = sorted(world.entries, key=lambda entry: entry[1]["_id"] == planted)
-    # The unit itself is mutated as often as all that stands around it.
-    at = rng.choice([*range(len(entries)), *[len(entries) - 1] * (len(entries) - 1)])
+    # The unit itself, or another document of the row, is mutated as often as all that stands around it.
+    favoured = [n for n, (name, _) in enumerate(entries) if name == row.subject] or [len(entries) - 1]
+    at = rng.choice([*range(len(entries)), *[rng.choice(favoured)] * (len(entries) - 1)])
     collection, document = entries[at]
     mutant, mutations = mutate(document, [*own.get(collection, ()), *row.own.get(collection, ())], rng)
     entries[at] = (collection, mutant)

@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 from bson import ObjectId
 
+from tests.support import crm_events, workflows
 from tests.support.automations import ago
 from tests.support.funnels import Original, new_clone
 from tests.support.fuzz.rows import socket_event
 from tests.support.leads import action, entered, reply, stage
 from tests.support.leads import template as lead_template
 from tests.support.load import load_factor
+from tests.support.webhooks import webhook
 from tests.support.world import World
 
 POLL_SECONDS = 0.03
@@ -24,9 +26,10 @@ Probe = Callable[[], bool]
 
 
 class Neighbours:
-    """One account with an import, two automations, a clone, a socket event and two leads in every round."""
+    """One account with an import, two automations, a clone, a socket event, two leads and a CRM event in every round.
+    The CRM event enrols its contact in a workflow and goes to a webhook."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hook_url: str) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         """{what: how long it took, by round}."""
         self._world, self._db = world, world.db
@@ -39,6 +42,10 @@ class Neighbours:
         wait = action("wait_for_response", channel="any", timeout_seconds=3600)
         email = action("email", email_template_id=lead_template(world))
         self._stage = stage(world, action("note", note="x"), email, action("add_tag", tag="x"))
+        created = workflows.step("add_tag", tag="x"), workflows.step("create_task", title="Call")
+        workflows.workflow(world, *created)
+        webhook(world, hook_url, "contact.created")
+        crm_events.members(world, 2)
         self._waiting = stage(world, wait, action("add_tag", tag="replied"))
 
     async def round(self) -> None:
@@ -60,6 +67,8 @@ class Neighbours:
         clone, event = new_clone(self._world, self._original), socket_event(self._world)
         _, ended = entered(self._world, self._stage)
         lead, waiting = entered(self._world, self._waiting)
+        contact = crm_events.contact(self._world)
+        crm_event = crm_events.created(self._world, contact)
         return {
             "lead": lambda: self._has("lead_stages", ended, status="completed"),
             "reply": lambda: self._has_replied(lead, waiting),
@@ -67,6 +76,9 @@ class Neighbours:
             "automation": lambda: self._has("deals", deal, automation_triggered=self._tag),
             "mail": lambda: self._has("deals", deal, automation_triggered=self._mail),
             "clone": lambda: self._has("funnels", clone, pending=False, **{"clone.error": None}),
+            "CRM event": lambda: self._is_there("activity_log", event_id=crm_event),
+            "workflow": lambda: self._is_there("workflow_enrollments", contact_id=contact, status="completed"),
+            "webhook": lambda: self._is_there("webhook_deliveries", event_id=crm_event, state="delivered"),
             "socket event": lambda: self._has("outbox", event, state="delivered"),
         }
 
@@ -79,4 +91,7 @@ class Neighbours:
         return self._has("lead_stages", entry, status="completed")
 
     def _has(self, collection: str, id: object, **fields: object) -> bool:
-        return self._db[collection].count_documents({"_id": id, **fields}) == 1
+        return self._is_there(collection, _id=id, **fields)
+
+    def _is_there(self, collection: str, **fields: object) -> bool:
+        return self._db[collection].count_documents(fields) == 1

@@ -11,6 +11,7 @@ from typing import Any
 from bson import ObjectId
 
 from tests.support.funnels import Original, new_clone
+from tests.support.fuzz.event_rows import crm_event, enrollment_under_way, webhook, webhook_delivery, workflow
 from tests.support.fuzz.lead_rows import lead_entering, lead_reply, lead_under_way
 from tests.support.world import World
 
@@ -40,6 +41,8 @@ class Row:
     """{collection: fields that only the engine writes}, besides those that the collection's spec declares."""
     counts: Sequence[str] = ("token", "attempts", "crashes")
     """What grows with every try."""
+    subject: str | None = None
+    """The collection whose document is mutated as often as all that stands around it; None: the unit's."""
     waits_for: Document | None = None
     """A filter for accounts whose units may stay open: the contract lets them wait."""
 
@@ -137,6 +140,52 @@ LEAD_ENDS: Document = {
     "counts": ("token", "attempts", "crashes", "moves"),
     "waits_for": INACTIVE,
 }
+EVENT_ENDS: Document = {
+    "is_open": {"$or": [{"status": "new"}, {"onward": {"$in": ["activity", "workflows", "webhooks"]}}]},
+    "failed": {"status": "dead"},
+    "reasons": ("error",),
+    "own": {
+        "crm_events": ("status", "error", "ended_at"),
+        "workflows": ("error", "checked_at", "paused"),
+        "webhooks": ("disabled_reason", "previous_secret", "previous_until"),
+    },
+    "counts": ("attempts", "crashes", "retries"),
+    "waits_for": INACTIVE,
+}
+EVENT_ROWS = (
+    Row("CRM event", "crm_events", crm_event, **EVENT_ENDS),
+    Row("workflow", "crm_events", workflow, **EVENT_ENDS, subject="workflows"),
+    Row(
+        "enrollment under way",
+        "workflow_enrollments",
+        enrollment_under_way,
+        is_open={
+            "status": "active",
+            "workflow_id": {"$exists": True},
+            "next_at": {"$not": {"$gt": datetime.now(UTC) + timedelta(hours=1)}},
+        },
+        failed={"status": "failed"},
+        reasons=("reason",),
+        own={"workflow_enrollments": ("status", "reason", "ended_at", "seen", "step", "steps", "retried", "paused_at")},
+        waits_for=INACTIVE,
+    ),
+    Row("webhook", "crm_events", webhook, **EVENT_ENDS, subject="webhooks"),
+    Row(
+        "webhook delivery",
+        "webhook_deliveries",
+        webhook_delivery,
+        # The attempt after the second failed one comes minutes later: it is not waited for.
+        is_open={
+            "state": "pending",
+            "$expr": {"$lte": ["$next_at", {"$add": ["$$NOW", 30_000]}]},
+        },
+        failed={"state": "failed"},
+        reasons=("reason", "attempts"),
+        own={"webhook_deliveries": ("state", "batch", "held", "reason", "repeats")},
+        counts=("attempts",),
+        waits_for=INACTIVE,
+    ),
+)
 LEAD = Row("lead", "lead_stages", lead_entering, **LEAD_ENDS)
 ROWS: tuple[Row, ...] = (
     Row("import", "queues", _import, is_open=IMPORT_OPEN, failed={"status": "failed"}, reasons=("error",)),
@@ -188,4 +237,5 @@ ROWS: tuple[Row, ...] = (
         counts=(),
         waits_for=INACTIVE,
     ),
+    *EVENT_ROWS,
 )

@@ -34,8 +34,14 @@ SETTINGS = {
     "IMPORT_RETRY_SECONDS": "0.5",
     "LEADS_SWEEP_SECONDS": "2",
     "LEADS_RETRY_SECONDS": "0.5",
+    "EVENT_SWEEP_SECONDS": "2",
+    "WEBHOOKS_SWEEP_SECONDS": "2",
+    "WEBHOOK_TIMEOUT": "2",
+    "QUEUE_CONCURRENCY": "10",
+    "QUEUE_MAX_JOBS_PER_SECOND": "200",
+    "ALLOW_PRIVATE_HOSTS": "true",
 }
-"""The usual leases; a unit that fails is tried for the last time soon."""
+"""The usual leases; a unit that fails is tried for the last time soon. Webhooks go to an endpoint of the test."""
 OPEN_AT_ONCE = 16
 USUAL_ROUNDS = 6
 LANE_EVERY = 20
@@ -83,13 +89,20 @@ class Fuzz:
     """One run. The mutants are those of `seed`, or of it only those with the given numbers."""
 
     def __init__(
-        self, seed: str, world: World, app: App, daemon: Daemon, only: Sequence[int] = (), kinds: Sequence[str] = ()
+        self,
+        seed: str,
+        world: World,
+        app: App,
+        daemon: Daemon,
+        hook_url: str,
+        only: Sequence[int] = (),
+        kinds: Sequence[str] = (),
     ) -> None:
         self.report = Report(seed)
-        self._world, self._daemon, self._only = world, daemon, list(only)
+        self._world, self._daemon, self._hook_url, self._only = world, daemon, hook_url, list(only)
         self._rows = [row for row in ROWS if not kinds or row.name in kinds]
         self._judge = Judge(world.db, app)
-        self._neighbours = Neighbours(world)
+        self._neighbours = Neighbours(world, hook_url)
         self._own = {spec.name: list(spec.own) for spec in workers.collections(app.settings)}
         self._lanes = sorted(workers.lanes())
         self._redis = Redis.from_url(world.environment["REDIS_URL"])
@@ -142,7 +155,7 @@ class Fuzz:
     def _plant(self) -> None:
         number = self._only[self._number] if self._only else self._number
         self._number += 1
-        mutant = draw(number, self._rows, self.report.seed, self._world.upload, self._own)
+        mutant = draw(number, self._rows, self.report.seed, self._world.upload, self._hook_url, self._own)
         try:
             for collection, document in mutant.entries:
                 self._world.db[collection].insert_one(document)

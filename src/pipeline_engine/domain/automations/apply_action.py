@@ -14,9 +14,10 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.action import Action, InsertDocument, SendMessage, UpdateDeal, needed_fields
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.limits import MOVED_TOO_OFTEN, count_move, moved_too_often
-from pipeline_engine.domain.automations.marks import done_mark, unit_key
+from pipeline_engine.domain.automations.marks import done_mark, earlier_keys, unit_key
 from pipeline_engine.domain.automations.matching import fresh
 from pipeline_engine.domain.automations.unit_outcomes import Failure, done, entries, give_up, put_off
+from pipeline_engine.domain.messages.earlier_sends import carry_over
 from pipeline_engine.domain.messages.send_all import send_all
 from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet, SendResult
 from pipeline_engine.ids import derived_id
@@ -106,6 +107,10 @@ async def _send(
     by_key = {unit_key(automation, deal): deal for deal in deals}
     composed = zip(by_key, await action.compose(app, automation, deals), strict=True)
     units = {key: one for key, one in composed if one is not None}
+
+    # A repeat that an operator asked for is sent also when an earlier one went out; what is in doubt is flagged.
+    earlier = {key: keys for key in units if (keys := earlier_keys(automation, by_key[key]))}
+    await carry_over(app, automation.account_id, action.channel, earlier)
 
     async def still_due(keys: Collection[str]) -> set[str]:
         return await _still_due(app, automation, {by_key[key]["_id"]: key for key in keys})

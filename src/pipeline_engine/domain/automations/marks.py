@@ -9,6 +9,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.domain.automations.automation import Automation
+from pipeline_engine.domain.messages.earlier_sends import MAX_EARLIER_SENDS
 from pipeline_engine.repos.deal_change import DealChange
 from pipeline_engine.repos.expressions import whole
 
@@ -18,9 +19,23 @@ LISTS = ("retry_automations", "automation_triggered", "automation_failed", "skip
 def unit_key(automation: Automation, deal: Mapping[str, Any]) -> str:
     """`<automation>:<deal>:<generation>`. The generation is 0 and grows with every repeat that is asked for;
     under `per_entry` it begins with the time of entry."""
+    return _key(automation, deal, _repeats(automation, deal))
+
+
+def earlier_keys(automation: Automation, deal: Mapping[str, Any]) -> list[str]:
+    """The keys of the unit's generations before the present one; of very many only the latest."""
+    repeats = _repeats(automation, deal)
+    count = repeats if isinstance(repeats, int) else 0
+    return [_key(automation, deal, n) for n in range(max(0, count - MAX_EARLIER_SENDS), count)]
+
+
+def _repeats(automation: Automation, deal: Mapping[str, Any]) -> int | float:
     stored = (deal.get("automation_generation") or {}).get(str(automation.id), 0)
     repeats = stored.get("repeats", 0) if isinstance(stored, Mapping) else stored
-    repeats = repeats if isinstance(repeats, int | float) else 0
+    return repeats if isinstance(repeats, int | float) else 0
+
+
+def _key(automation: Automation, deal: Mapping[str, Any], repeats: float) -> str:
     if automation.reentry == "once":
         return f"{automation.id}:{deal['_id']}:{repeats}"
     entry = round(deal["automation_starts"].timestamp() * 1000)

@@ -20,18 +20,13 @@ from pipeline_engine.domain.automations.limits import within_limit
 from pipeline_engine.domain.automations.run_end import begin_anew, end, notify
 from pipeline_engine.domain.automations.selection import Selection, anything_due, select, take_up_repeats
 from pipeline_engine.domain.automations.unit_outcomes import RETRY_SECONDS
-from pipeline_engine.domain.claimed import CRASHED, ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.domain.claimed import CRASHED, MAX_SHARED_CRASHES, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Done, Outcome, Snooze
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
-MAX_CRASHES = 5
-"""How many runs in a row may end in the middle, with nothing done, before the automation is paused.
-
-More than the usual three, because another job of the process may be to blame.
-"""
-MAX_UNSEEN_CRASHES = 2 * MAX_CRASHES
-"""The same for runs that end before they have seen what the last one got done."""
+MAX_UNSEEN_CRASHES = 2 * MAX_SHARED_CRASHES
+"""Runs in a row that end before they have seen what the last one got done."""
 MAX_WAIT_FOR_RETRY = timedelta(minutes=1)
 """A run stays open for a deal that is tried again within this time."""
 MAX_SNOOZE_SECONDS = 10.0
@@ -64,11 +59,11 @@ async def _slice(app: App[AutomationRepos], claim: AutomationClaim) -> Outcome:
 
 
 async def _refuse_crashed(claim: AutomationClaim, got_done: bool) -> None:
-    """Crashes count only while nothing gets done in between. Raises: Permanent after `MAX_CRASHES` of them."""
+    """Crashes count only while nothing gets done in between. Raises: Permanent after `MAX_SHARED_CRASHES` of them."""
     if got_done and claim.document["crashes"]:
         await claim.change(crashes=0)
-    elif claim.document["crashes"] >= MAX_CRASHES:
-        raise Permanent(f"{MAX_CRASHES} runs in a row ended in the middle", CRASHED)
+    elif claim.document["crashes"] >= MAX_SHARED_CRASHES:
+        raise Permanent(f"{MAX_SHARED_CRASHES} runs in a row ended in the middle", CRASHED)
 
 
 async def _act(app: App[AutomationRepos], claim: AutomationClaim) -> Outcome:

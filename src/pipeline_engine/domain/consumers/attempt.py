@@ -17,6 +17,7 @@ from bson import ObjectId
 
 from pipeline_engine import error_reports, logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import MAX_CRASHES
 from pipeline_engine.domain.consumers.burial import attempts_of, bury, past_errors
 from pipeline_engine.domain.consumers.event import Event, read_event
 from pipeline_engine.domain.consumers.order import key_of
@@ -27,9 +28,6 @@ from pipeline_engine.errors import LeaseLost, Permanent, RateLimited, Unreachabl
 from pipeline_engine.lanes.classify_error import brief, expected, full
 from pipeline_engine.repos.client import Document, is_away
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
-
-MAX_CRASHES = 3
-"""So many processes may end while they work on this event alone."""
 
 Errors = dict[Any, dict[str, Exception]]
 """{event id: {consumer: its error}}"""

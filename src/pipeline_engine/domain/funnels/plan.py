@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.domain.claimed import CRASHED, MAX_CRASHES, Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.finish import clean_up, end_if_all_steps_ended, end_run, fail_clone
 from pipeline_engine.domain.funnels.jobs import dispatch_steps
@@ -21,8 +21,6 @@ from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Outcome
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.funnels import Funnels
-
-MAX_CRASHES = 3
 
 PlanClaim = Claim[Funnels]
 

@@ -11,7 +11,14 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, blames_document, run_claimed
+from pipeline_engine.domain.claimed import (
+    MAX_SHARED_CRASHES,
+    Claim,
+    ClaimedRun,
+    RunFailure,
+    blames_document,
+    run_claimed,
+)
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
@@ -22,13 +29,6 @@ from pipeline_engine.lanes import Outcome
 from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.funnel_steps import FunnelSteps
-
-MAX_CRASHES = 5
-"""How many processes in a row may die while they hold a step.
-
-A process dies with up to five steps, of which at most one is to blame; hence more than the usual three. A step of the
-clone that is done sets the others' counts back to 0.
-"""
 
 StepClaim = Claim[FunnelSteps]
 Document = Mapping[str, Any]
@@ -47,7 +47,7 @@ async def run_step(app: App[FunnelRepos], cache: CloneCache, step_id: ObjectId) 
         give_up=partial(_give_up, app, cache),
         attempts=app.settings.clone_attempts,
         pause=app.settings.clone_retry_seconds,
-        crashes=MAX_CRASHES,
+        crashes=MAX_SHARED_CRASHES,  # a process has up to five steps; one that is done sets the others' counts to 0
     )
     return await run_claimed(app, app.repos.funnel_steps, step_id, run, StepClaim)
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import Claim
+from pipeline_engine.domain.claimed import MAX_CRASHES, Claim
 from pipeline_engine.domain.imports.csv.chunks import Piece
 from pipeline_engine.domain.imports.csv.late_encoding import decided
 from pipeline_engine.domain.imports.csv.records import Kind
@@ -30,8 +30,6 @@ from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import Imports
 from pipeline_engine.repos.quarantine import entry_id
 
-MAX_CRASHES = 3
-"""Processes that may die on an import while none of its rows gets done in between."""
 PART_BYTES = 16 * 1024
 """Bytes cut in one go, up to 100 ms if all are stray quotes; between two parts other tasks get their turn."""
 LOOK_SECONDS = 1.0
@@ -111,6 +109,7 @@ class Coordinator:
         return Ended("failed" if refusal else "completed", refusal)
 
     async def _refuse_poison(self) -> None:
+        """Crashes count only while no row gets done in between. Raises: ImportRefused after `MAX_CRASHES` of them."""
         # The figures are counted anew: a process may die after it settled rows and before it stored its progress.
         crashes = self._claim.document.get("crashes", 0)
         if crashes >= MAX_CRASHES and settled(await self._figures()) <= self._settled_before:

@@ -10,9 +10,9 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.claimed import MAX_CRASHES
 from pipeline_engine.domain.explanation import Condition, Next, is_free, next_of
 from pipeline_engine.domain.imports.control import MAX_RETRY_AGE, look_up
-from pipeline_engine.domain.imports.coordinator import MAX_CRASHES
 from pipeline_engine.domain.imports.csv.in_words import dialect_in_words
 from pipeline_engine.domain.imports.error_words import group_in_words
 from pipeline_engine.domain.imports.finish import MAX_GROUPS, figures

@@ -70,7 +70,8 @@ async def _end(
     ended = await app.repos.imports.end(held, status, events, **changes)
     if ended is None:
         raise LeaseLost(f"import {held['_id']} was taken over by another run")
-    log.info("import.ended", queue_id=str(held["_id"]), status=status, error=changes["error"], **dict(totals or {}))
+    # The reason may quote a cell of the file, or a foreign exception that does: it stands in the document only.
+    log.info("import.ended", queue_id=str(held["_id"]), status=status, **dict(totals or {}))
     await relay.publish_due(app, QUEUES, ended)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import CRASHED, Claim, ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.domain.claimed import CRASHED, MAX_SHARED_CRASHES, Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.imports.csv.chunks import Chunk, Piece
 from pipeline_engine.domain.imports.csv.parse import parse
 from pipeline_engine.domain.imports.csv.row import Row, RowError
@@ -24,12 +24,6 @@ from pipeline_engine.lanes import Outcome
 from pipeline_engine.repos.import_chunks import ImportChunks
 from pipeline_engine.repos.import_repos import ImportRepos
 
-MAX_CRASHES = 5
-"""How many processes in a row may die while they hold a chunk.
-
-A process dies with up to eight chunks, of which at most one is to blame; hence more than the usual three.
-"""
-
 
 async def run_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) -> Outcome | None:
     """Claim the chunk and work it off; returns None when it is done or another run holds it.
@@ -42,7 +36,7 @@ async def run_chunk(app: App[ImportRepos], cache: ImportCache, chunk_id: str) ->
         give_up=partial(_end_failed, app, cache),
         attempts=app.settings.import_attempts,
         pause=app.settings.import_retry_seconds,
-        crashes=MAX_CRASHES,
+        crashes=MAX_SHARED_CRASHES,  # a process has up to eight chunks
         is_hopeless=_is_hopeless,
     )
     try:

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from pipeline_engine import logs
-from pipeline_engine.domain.claimed import blames_document
+from pipeline_engine.domain.claimed import MAX_CRASHES, blames_document
 from pipeline_engine.domain.leads.work import Document, Slice
 from pipeline_engine.lanes.classify_error import brief, where
 
-MAX_CRASHES = 5
-"""Holders in a row that may die with an entry before its action has failed."""
 SUSPICIOUS_CRASHES = 2
 """From so many on, an entry is worked off alone, so that it takes no others with it."""
+MAX_LEAD_CRASHES = SUSPICIOUS_CRASHES + MAX_CRASHES
+"""Holders in a row that may die with an entry, the last ones with it alone, before its action has failed."""
 
 log = logs.get(__name__)
 
@@ -31,9 +31,9 @@ async def apart(slice: Slice, claimed: Sequence[Document]) -> Sequence[Document]
 
 def crashed_too_often(entry: Document) -> str | None:
     """Why the entry is given up; None while it may be worked off."""
-    if entry.get("crashes", 0) < MAX_CRASHES:
+    if entry.get("crashes", 0) < MAX_LEAD_CRASHES:
         return None
-    return f"the process ended {MAX_CRASHES} times in a row while it worked on this lead"
+    return f"the process ended {MAX_LEAD_CRASHES} times in a row while it worked on this lead"
 
 
 @asynccontextmanager

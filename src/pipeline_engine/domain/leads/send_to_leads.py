@@ -17,6 +17,7 @@ from pipeline_engine.domain.leads.jobs import ACTING, RACE_SECONDS, wake_at
 from pipeline_engine.domain.leads.schedule import Position
 from pipeline_engine.domain.leads.work import Entry, Performed, Result, Results, Slice, Stay, failed
 from pipeline_engine.domain.messages.compose import Texts
+from pipeline_engine.domain.messages.earlier_sends import carry_over, send_keys
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
 from pipeline_engine.domain.messages.message import Deliver, Message, senders
 from pipeline_engine.domain.messages.send_all import send_all
@@ -43,14 +44,30 @@ async def send_to_leads(
     units = dict(zip(map(unit_key, entries), messages, strict=True))
     if crashed := [unit_key(entry) for entry in entries if entry.document.get("crashes")]:
         await slice.app.shared.effects.mark_unknown(slice.account_id, crashed)
-    async for results in _as_they_end(slice, {unit_key(entry): entry for entry in entries}, channel, units):
+    sent = await _sent_before(slice, entries, channel)
+    by_key = {unit_key(entry): entry for entry in entries}
+    if sent:
+        yield [(by_key.pop(key), Performed()) for key in sent]
+    async for results in _as_they_end(slice, by_key, channel, {key: units[key] for key in by_key}):
         yield results
 
 
 def unit_key(entry: Entry) -> str:
     """The key under which `effects` has the send; `leads retry` makes it another one."""
-    repeats = entry.document.get("repeats")
-    return f"lead:{entry.id}:{entry.sequence}" + (f".{repeats}" if repeats else "")
+    return _unit_keys(entry)[-1]
+
+
+def _unit_keys(entry: Entry) -> list[str]:
+    """The keys of the send and of those before its retries, the present one last."""
+    repeats, key = entry.document.get("repeats"), f"lead:{entry.id}:{entry.sequence}"
+    return send_keys(key, repeats) if isinstance(repeats, int) and repeats > 0 else [key]
+
+
+async def _sent_before(slice: Slice, entries: Sequence[Entry], channel: Channel) -> set[str]:
+    """The keys of the leads that got the message before an operator had it retried. Where that is in doubt, the next
+    send is recorded as a possible second copy."""
+    earlier = {keys[-1]: keys[:-1] for keys in map(_unit_keys, entries) if len(keys) > 1}
+    return await carry_over(slice.app, slice.account_id, channel, earlier)
 
 
 async def _leads(slice: Slice, entries: Sequence[Entry]) -> list[dict[str, object]]:

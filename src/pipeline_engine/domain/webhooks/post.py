@@ -62,6 +62,8 @@ async def _give_up(claim: WebhookClaim, failure: RunFailure) -> Outcome:
 
 async def _deliver(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim) -> Outcome | None:
     until, wait, is_limited = monotonic() + SLICE_SECONDS, None, False
+    if claim.repo.crashes_of(claim.document):
+        await app.repos.webhook_deliveries.let_cut_go(account_id, claim.document["_id"])
     await _keep_to_switch(app, account_id, claim)
     while is_active(claim.document) and monotonic() < until and not app.stopping.is_set():
         health = Health.of(claim.document)

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
+from pipeline_engine.domain.claimed import MAX_CRASHES
+
 MINUTE, HOUR = 60.0, 3600.0
 PAUSES = (5.0, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
 """Seconds after the first, second, … failed attempt; the first attempt is made at once."""
 MAX_ATTEMPTS = len(PAUSES) + 1
-MAX_CRASHES = 3
-"""Attempts in a row that may end their process."""
 JITTER = 0.1
 """A pause is up to this part longer, so that deliveries that failed together do not come back together."""
 

@@ -13,7 +13,7 @@ from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.explanation import Condition, Next, next_of
 from pipeline_engine.domain.workflows.program import Program, read_program, step_at
-from pipeline_engine.domain.workflows.step import WorkflowStep, send_keys
+from pipeline_engine.domain.workflows.step import WorkflowStep, keys_of_sends
 from pipeline_engine.domain.workflows.workflow import Document, is_paused
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
@@ -170,5 +170,5 @@ async def _history(app: App[WorkflowRepos], one: Document, program: Program) -> 
 
 
 async def _effects(app: App[WorkflowRepos], one: Document, program: Program) -> list[Document]:
-    keys = [key for step in program for key in send_keys(one, step)]
+    keys = [key for step in program for key in keys_of_sends(one, step)]
     return list(await app.repos.workflow_records.effects(one.get("account_id"), keys))

@@ -35,8 +35,6 @@ from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
 MAX_ATTEMPTS = 4
 """Calls of one step: the first, and three more after 1, 5 and 30 s."""
-MAX_CRASHES = 3
-"""Processes in a row that may die with an enrolment."""
 ZERO_TIME = frozenset({"branch"})
 """Types of steps that take no time: what ends a wait behind them may have come since the step before began."""
 

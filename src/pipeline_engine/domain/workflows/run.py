@@ -13,12 +13,11 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.claimed import Claim, ClaimedRun, run_claimed
+from pipeline_engine.domain.claimed import MAX_CRASHES, Claim, ClaimedRun, run_claimed
 from pipeline_engine.domain.workflows.jobs import RACE_SECONDS, wake_steps_at
 from pipeline_engine.domain.workflows.pauses import keep_to_pauses
 from pipeline_engine.domain.workflows.perform import (
     MAX_ATTEMPTS,
-    MAX_CRASHES,
     EnrollmentClaim,
     StepSlice,
     give_up,

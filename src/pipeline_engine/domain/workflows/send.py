@@ -9,7 +9,7 @@ from pipeline_engine.domain.messages.limits import within_limit
 from pipeline_engine.domain.messages.message import Message, sender
 from pipeline_engine.domain.messages.send_all import send_all
 from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet
-from pipeline_engine.domain.workflows.step import RunOver, StepPassed, StepResult, StepRun, StepWaits, send_keys
+from pipeline_engine.domain.workflows.step import RunOver, StepPassed, StepResult, StepRun, StepWaits, keys_of_sends
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.messages import Channel
@@ -22,8 +22,8 @@ async def send(run: StepRun, channel: Channel, composed: Message | NotRendered) 
 
     Raises: Transient when another attempt may help; Permanent when it was given up, or could not be composed.
     """
-    *earlier, key = send_keys(run.enrollment, run.step)
-    if await carry_over(run.app, run.account_id, channel, key, earlier):
+    *earlier, key = keys_of_sends(run.enrollment, run.step)
+    if await carry_over(run.app, run.account_id, channel, {key: earlier}):
         return StepPassed("sent before")
     match composed:
         case RateLimited():

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import Claim
 from pipeline_engine.domain.filters import Facts, Filter, records_read
+from pipeline_engine.domain.messages.earlier_sends import send_keys
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import fingerprint, object_id
 from pipeline_engine.repos.enrollments import Enrollments
@@ -24,7 +25,6 @@ COLLECTIONS = {"contact": "contacts", "deal": "deals", "lead": "leads"}
 EVENT_FACTS = ("type", "version", "user_id", "key", "occurred_at", "data")
 MAX_SECONDS = 3650 * 86400
 """Ten years: a longer wait is a typing error."""
-MAX_EARLIER_SENDS = 100
 
 
 class StepConfig(BaseModel):
@@ -183,12 +183,9 @@ def event_facts(event: Document) -> dict[str, Any]:
     return {**{name: event.get(name) for name in EVENT_FACTS}, "id": event.get("_id")}
 
 
-def send_keys(enrollment: Document, step: WorkflowStep) -> list[str]:
-    """The keys under which `effects` has what the step sends: a retry by hand makes another one, the last. Of very many
-    retries only the latest count."""
-    repeats = int(enrollment.get("repeats") or 0)
-    key = f"workflow:{enrollment['_id']}:{step.key}"
-    return [f"{key}.{n}" if n else key for n in range(max(0, repeats - MAX_EARLIER_SENDS), repeats + 1)]
+def keys_of_sends(enrollment: Document, step: WorkflowStep) -> list[str]:
+    """The keys under which `effects` has what the step sends: a retry by hand makes another one, the last."""
+    return send_keys(f"workflow:{enrollment['_id']}:{step.key}", int(enrollment.get("repeats") or 0))
 
 
 def step_key(type: str, config: object, occurrence: int) -> str:

@@ -13,11 +13,12 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.consumers.event import Event
 from pipeline_engine.domain.events.jobs import CRM_EVENTS
 from pipeline_engine.domain.messages.compose import compose_emails, email_template
+from pipeline_engine.domain.messages.earlier_sends import carry_over, send_keys
 from pipeline_engine.domain.messages.limits import within_limit
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
 from pipeline_engine.domain.messages.message import Deliver, senders
 from pipeline_engine.domain.messages.send_all import send_all
-from pipeline_engine.domain.messages.send_result import Delivered, Limited, SendResult, is_doubtful
+from pipeline_engine.domain.messages.send_result import Delivered, Limited, SendResult
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
@@ -68,18 +69,9 @@ async def _keys(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence[
     """{event id: key of its e-mail in `effects`} of those whose contact has not got it. A dead letter that is retried
     has a key of its own, as the record of the one before says that it failed; if that one may have gone out, the new
     record says that it is a possible double."""
-    tries = {event.id: [_key(event, n) for n in range(_retries(event) + 1)] for event in events}
-    records = await app.shared.effects.records(account_id, [key for keys in tries.values() for key in keys[:-1]])
-    sent = {key for key, record in records.items() if record["state"] == "sent"}
-    left = {id: keys for id, keys in tries.items() if not sent & set(keys)}
-    doubtful = {key for key, record in records.items() if is_doubtful(record)}
-    in_doubt = [keys[-1] for keys in left.values() if doubtful & set(keys[:-1])]
-    await app.shared.effects.begin_in_doubt(account_id, "email", in_doubt)
-    return {id: keys[-1] for id, keys in left.items()}
-
-
-def _key(event: Event, retries: int) -> str:
-    return f"welcome:{event.contact}" + (f".{retries}" if retries else "")
+    tries = {event.id: send_keys(f"welcome:{event.contact}", _retries(event)) for event in events}
+    sent = await carry_over(app, account_id, "email", {keys[-1]: keys[:-1] for keys in tries.values()})
+    return {id: keys[-1] for id, keys in tries.items() if keys[-1] not in sent}
 
 
 def _retries(event: Event) -> int:
