@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from pipeline_engine.domain.jobs import daily_insight
 from pipeline_engine.domain.jobs.insights.figures import Figures, Series, Stage
-from pipeline_engine.domain.jobs.insights.insight import recommend
+from pipeline_engine.domain.jobs.insights.insight import add_performer, recommend
 from pipeline_engine.domain.jobs.insights.trends import find_trends, is_anomaly
 from pipeline_engine.domain.jobs.writing.fact_sheet import FactSheet
 
@@ -74,6 +76,45 @@ def test_rates_are_told_of_when_enough_mails_were_sent() -> None:
     assert recommended == ["Use the subject lines of the last campaign again"]
     few = replace(QUIET, emails_sent=Series([10] * 8), emails_opened=Series([9, *[0] * 7]))
     assert told(few)[0] == []
+    often = replace(QUIET, emails_sent=sent, emails_opened=Series([140, *[25] * 7]))
+    assert told(often)[0] == [], "mails that are opened several times make no rate"
+
+
+PEOPLE = [
+    {"user_id": "1", "name": "Ada", "activities": 12, "average": 7.3},
+    {"user_id": "2", "name": None, "activities": 3, "average": 0.0},
+]
+
+
+@pytest.mark.parametrize(
+    ("people", "shown"),
+    [
+        (PEOPLE, ["Most active: Ada with 12 activities (average 7.3)"]),
+        (PEOPLE[:1], []),
+        ([{**one, "activities": 2} for one in PEOPLE], []),
+        (PEOPLE[::-1], []),
+    ],
+)
+def test_who_stands_out(people: list[dict[str, Any]], shown: list[str]) -> None:
+    sheet = FactSheet()
+    add_performer(replace(QUIET, performers=people), sheet, "id")
+    assert [sheet.fill(fact.wording) for fact in sheet.facts] == shown
+
+
+def test_the_message_ends_with_the_figures() -> None:
+    metrics: dict[str, Any] = {**QUIET.metrics, "new_contacts": 1, "emails_sent": 1200, "top_performers": PEOPLE}
+    insight: dict[str, Any] = {
+        "trending_up": ["a"],
+        "needs_attention": [],
+        "recommendations": ["b"],
+        "metrics": metrics,
+    }
+    assert daily_insight.title("2026-01-10") == "Daily Insights - Jan 10, 2026"
+    assert daily_insight.body(insight) == (
+        "Trending up:\n- a\nRecommendations:\n- b\n"
+        "Last 24 hours: 1 new contact, 0 new deals, 0 stage changes, 1,200 e-mails sent; most active: Ada (12)."
+    )
+    assert daily_insight.body({**insight, "trending_up": [], "recommendations": []}).startswith("A day like the ones")
 
 
 def test_a_day_on_which_nothing_happened() -> None:

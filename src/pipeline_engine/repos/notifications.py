@@ -7,6 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine import logs
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
@@ -22,6 +23,8 @@ AI_NOTIFICATIONS = CollectionSpec(
     ),
 )
 
+log = logs.get(__name__)
+
 
 class Notifications:
     def __init__(self, store: Store) -> None:
@@ -30,10 +33,13 @@ class Notifications:
         self._clock = store.clock
 
     async def open(self, documents: Sequence[Document]) -> None:
-        """Insert the notifications that are missing, with status `open`. One that was closed since stays closed."""
+        """Insert the notifications that are missing, with status `open`. One that was closed since stays closed; one
+        that the server refuses is logged and left out."""
         now = self._clock.now()
         stamps = {"status": "open", "createdAt": now, "updatedAt": now}
-        await self._derived.insert([{**one, **stamps} for one in documents])
+        for place, reason in (await self._derived.insert([{**one, **stamps} for one in documents])).items():
+            ids = {"account_id": str(documents[place]["account_id"]), "kind": documents[place].get("kind")}
+            log.warning("notification.refused", **ids, reason=reason)
 
     async def close(self, account_id: ObjectId, ids: Sequence[Any], reason: str) -> None:
         """Close those of the notifications that are open."""
