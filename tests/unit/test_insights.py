@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from pipeline_engine.domain.jobs import daily_insight
+from pipeline_engine.domain.jobs.crm_job import JobWork
 from pipeline_engine.domain.jobs.insights.figures import Figures, Series, Stage
 from pipeline_engine.domain.jobs.insights.insight import add_performer, recommend
 from pipeline_engine.domain.jobs.insights.trends import find_trends, is_anomaly
@@ -80,7 +82,7 @@ def test_rates_are_told_of_when_enough_mails_were_sent() -> None:
     assert told(often)[0] == [], "mails that are opened several times make no rate"
 
 
-PEOPLE = [
+PEOPLE: list[dict[str, Any]] = [
     {"user_id": "1", "name": "Ada", "activities": 12, "average": 7.3},
     {"user_id": "2", "name": None, "activities": 3, "average": 0.0},
 ]
@@ -130,3 +132,22 @@ def test_a_day_on_which_nothing_happened() -> None:
         "emails_clicked": 0,
         "top_performers": [],
     }
+
+
+@pytest.mark.covers("CL-24")
+@pytest.mark.parametrize(
+    ("slot", "zone", "end"),
+    [
+        ("2026-03-07", "America/New_York", datetime(2026, 3, 7, 13, tzinfo=UTC)),
+        ("2026-03-08", "America/New_York", datetime(2026, 3, 8, 12, tzinfo=UTC)),
+        ("2026-11-01", "America/New_York", datetime(2026, 11, 1, 13, tzinfo=UTC)),
+        ("2026-10-25", "Europe/Berlin", datetime(2026, 10, 25, 7, tzinfo=UTC)),
+        ("2026-03-02", "Asia/Kolkata", datetime(2026, 3, 2, 2, 30, tzinfo=UTC)),
+        ("once:x", "Pacific/Auckland", datetime(2026, 5, 4, 18, tzinfo=UTC)),
+    ],
+)
+def test_the_window_ends_at_eight_of_the_accounts_day(slot: str, zone: str, end: datetime) -> None:
+    now = datetime(2026, 5, 4, 18, tzinfo=UTC)
+    work = JobWork(cast("Any", None), {}, {}, ZoneInfo(zone), slot, now, 0.0)
+    day = "2026-05-05" if slot.startswith("once") else slot
+    assert daily_insight.window(work) == (day, end)
