@@ -47,6 +47,12 @@ class Notifications:
         change = {"status": "closed", "closed_reason": reason, "closed_at": self._clock.now()}
         await self._own.update_many(query, {"$set": change, "$currentDate": {"updatedAt": True}})
 
+    async def close_about(self, account_id: ObjectId, kind: str, field: str, record: Any, reason: str) -> None:
+        """Close the open notifications of a kind that name this record in their field, as id or as text."""
+        query = {"account_id": either(account_id), "kind": kind, field: {"$in": [record, str(record)]}}
+        found = await self._own.find({**query, "status": "open"}, projection=["_id"])
+        await self.close(account_id, [one["_id"] for one in found], reason)
+
     async def find_open(self, account_id: ObjectId, kind: str, *, after: Any = None, limit: int = 0) -> list[Document]:
         """The account's open notifications of a kind, in order of id, from behind `after` on."""
         query: Document = {"account_id": either(account_id), "kind": kind, "status": "open"}

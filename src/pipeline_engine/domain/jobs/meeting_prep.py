@@ -98,7 +98,7 @@ async def _prepare(work: JobWork, event: Document, meeting: Document | None, mod
     written = await write_brief(await read_meeting(work, event), model)
     id = meeting["_id"] if meeting else meeting_id(work.account_id, event["_id"])
     work.check()
-    await work.app.repos.notifications.open(_notifications(work, event, id, written))
+    await work.app.shared.notifications.open(_notifications(work, event, id, written))
     await work.app.repos.meetings.store_brief(work.account_id, event, id, written, work.now)
     await work.app.repos.meetings.mark(work.account_id, event)
 

@@ -80,7 +80,7 @@ class PageResult:
 
 async def _review(scope: Scope, after: Any) -> PageResult:
     repos, account_id = scope.work.app.repos, scope.work.account_id
-    found = await repos.notifications.find_open(account_id, KIND, after=after, limit=PAGE)
+    found = await scope.work.app.shared.notifications.find_open(account_id, KIND, after=after, limit=PAGE)
     deals = await repos.sales_records.deals(account_id, [one.get("deal_id") for one in found])
     decisions = review(found, deals, await scope.judge([*deals.values()]), scope.work.now)
     scope.work.check()
@@ -96,7 +96,7 @@ async def _carry_out(scope: Scope, decisions: Decisions) -> None:
             await repos.deal_alerts.untag(account_id, [one for one in closing if one.get("at_risk")])
         tasks = [one["task_id"] for one in closing if one.get("task_id")]
         await repos.deal_alerts.end_tasks(account_id, tasks, reason)
-        await repos.notifications.close(account_id, [one["_id"] for one in closing], reason)
+        await scope.work.app.shared.notifications.close(account_id, [one["_id"] for one in closing], reason)
     await repos.deal_alerts.tag(account_id, decisions.escalate)
     await repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in decisions.escalate])
 
@@ -117,7 +117,7 @@ async def _look(scope: Scope, after: Any) -> PageResult:
     work.check()
     await repos.deal_alerts.add_tasks([alerts.task(account_id, one, work.now) for one in new])
     await repos.deal_alerts.tag(account_id, at_risk)
-    await repos.notifications.open(new)
+    await work.app.shared.notifications.open(new)
     await repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in at_risk])
     return PageResult(len(new), deals[-1]["_id"] if len(deals) == PAGE else None)
 
