@@ -21,7 +21,7 @@ NONE = Series([0] * 8)
 QUIET = Figures(END, NONE, NONE, NONE, NONE, NONE, NONE)
 
 
-def told(figures: Figures) -> tuple[list[str], list[str], list[str]]:
+def said(figures: Figures) -> tuple[list[str], list[str], list[str]]:
     """What goes up, what needs attention, and what is recommended."""
     sheet = FactSheet()
     found = find_trends(figures, sheet, "id")
@@ -38,7 +38,7 @@ def test_figures_are_compared_with_the_week_before() -> None:
         stages=[Stage("id", "Proposal", 3, END - timedelta(days=5))],
         stale_deals=2,
     )
-    up, attention, recommended = told(figures)
+    up, attention, recommended = said(figures)
     assert up == ["New contacts: +40% (35 today vs 25 average)"]
     assert attention == [
         "New deals: -80% (2 today vs 10 average)",
@@ -63,7 +63,7 @@ def test_figures_are_compared_with_the_week_before() -> None:
     ],
 )
 def test_trends_and_anomalies(counts: list[int], up: list[str], attention: list[str]) -> None:
-    assert told(replace(QUIET, new_contacts=Series(counts)))[:2] == (up, attention)
+    assert said(replace(QUIET, new_contacts=Series(counts)))[:2] == (up, attention)
 
 
 def test_what_varies_much_is_no_anomaly() -> None:
@@ -73,13 +73,13 @@ def test_what_varies_much_is_no_anomaly() -> None:
 
 def test_rates_are_told_of_when_enough_mails_were_sent() -> None:
     sent, opened = Series([100] * 8), Series([40, *[25] * 7])
-    up, _, recommended = told(replace(QUIET, emails_sent=sent, emails_opened=opened))
+    up, _, recommended = said(replace(QUIET, emails_sent=sent, emails_opened=opened))
     assert up == ["E-mail open rate: +15 points (40% today vs 25% average)"]
     assert recommended == ["Use the subject lines of the last campaign again"]
     few = replace(QUIET, emails_sent=Series([10] * 8), emails_opened=Series([9, *[0] * 7]))
-    assert told(few)[0] == []
+    assert said(few)[0] == []
     often = replace(QUIET, emails_sent=sent, emails_opened=Series([140, *[25] * 7]))
-    assert told(often)[0] == [], "mails that are opened several times make no rate"
+    assert said(often)[0] == [], "mails that are opened several times make no rate"
 
 
 PEOPLE: list[dict[str, Any]] = [
@@ -121,7 +121,7 @@ def test_the_message_ends_with_the_figures() -> None:
 
 def test_a_day_on_which_nothing_happened() -> None:
     assert QUIET.is_quiet
-    assert told(QUIET) == ([], [], [])
+    assert said(QUIET) == ([], [], [])
     assert not replace(QUIET, stale_deals=1).is_quiet
     assert QUIET.metrics == {
         "new_contacts": 0,
