@@ -94,3 +94,11 @@ async def test_days_are_those_of_the_account_when_the_clocks_change(world: World
     assert opened == {day: 2 if day >= 15 else 0 for day in range(5, 18)}
     (alert,) = all_of(world, "ai_notifications", kind="stale_deal")
     assert alert["body"] == "Renewal: nothing since 2026-03-07 (its creation)."
+
+
+async def test_an_admin_who_has_left_is_not_notified(world: World, app: EngineApp) -> None:
+    here, left = member(world, "admin"), member(world, "admin")
+    world.db["users"].update_one({"_id": left}, {"$set": {"active": False}})
+    world.deal(status="open", createdAt=START - 40 * DAY)
+    await run_job(app, world, stale_deals.JOB)
+    assert [one["user_id"] for one in all_of(world, "ai_notifications", kind="deals_at_risk")] == [here]

@@ -43,7 +43,7 @@ def window(work: JobWork) -> tuple[str, datetime]:
 
 
 async def _notify(work: JobWork, day: str, id: ObjectId, insight: Mapping[str, Any]) -> None:
-    admins = await work.app.repos.business_profiles.active_admins(work.account_id)
+    admins = await work.app.shared.users.admins(work.account_id)
     text = {"title": title(day), "body": body(insight), "insight_id": id}
     await work.app.shared.notifications.open(
         [

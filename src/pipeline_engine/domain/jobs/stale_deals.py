@@ -66,7 +66,7 @@ async def run(work: JobWork) -> JobResult:
 async def team_of(work: JobWork) -> Team:
     """The active users and admins of the account."""
     active = await work.app.shared.users.active_ids(work.account_id)
-    admins = await work.app.repos.business_profiles.active_admins(work.account_id)
+    admins = await work.app.shared.users.admins(work.account_id)
     return Team(frozenset(active), admins)
 
 
