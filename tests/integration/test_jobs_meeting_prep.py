@@ -151,7 +151,7 @@ async def test_records_of_other_accounts_stay_theirs(world: World, app: EngineAp
     brief = brief_of(world, id)
     assert "John" not in str(brief)
     assert "Renewal" not in str(brief)
-    assert brief["key_points"] == ["1 attendee is not among the contacts [1]"]
+    assert brief["key_points"] == ["1 attendee is not among the contacts: john@acme.example [1]"]
 
 
 async def test_a_busy_contact_hides_no_other(world: World, app: EngineApp) -> None:

@@ -54,10 +54,12 @@ def test_the_facts_of_a_meeting_make_its_brief() -> None:
 
 
 def test_the_same_records_give_the_same_brief() -> None:
-    case = meeting(companies=[Company("Acme Corp", 3, [{"_id": 1, "value": 20000}])], strangers=2)
+    case = meeting(
+        companies=[Company("Acme Corp", 3, [{"_id": 1, "value": 20000}])], strangers=["a@x.example", "b@x.example"]
+    )
     assert shown(gather(case)) == shown(gather(case))
     assert "Acme Corp: 1 deal won with those who come, worth 20,000 in all [3]" in shown(gather(case))["key_points"]
-    assert "2 attendees are not among the contacts [5]" in shown(gather(case))["key_points"]
+    assert "2 attendees are not among the contacts: a@x.example, b@x.example [5]" in shown(gather(case))["key_points"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pipeline_engine.domain.jobs.briefs.meeting import Company, Document, Meetin
 from pipeline_engine.domain.jobs.writing.display import ago, amount, count
 from pipeline_engine.domain.jobs.writing.fact_sheet import FactSheet
 
-MAX_CONTACTS, MAX_COMPANIES, MAX_DEALS = 5, 3, 5
+MAX_CONTACTS, MAX_COMPANIES, MAX_DEALS, MAX_STRANGERS = 5, 3, 5, 3
 """A brief shows so many of each; of a meeting of more people, the first ones."""
 KINDS_OF_TOUCH = {"call": "call", "meeting": "meeting"}
 
@@ -31,8 +31,10 @@ def contact_agent(meeting: Meeting, sheet: FactSheet) -> None:
         if contact.get("lifecycle_stage") == "customer":
             sheet.add("customer", f"{who} is a customer", "contacts", contact["_id"])
     if meeting.strangers:
-        people = count(meeting.strangers, "attendee is not among", "attendees are not among")
-        sheet.add("strangers", f"{people} the contacts", "calendar_events", meeting.event["_id"])
+        people = count(len(meeting.strangers), "attendee is not among", "attendees are not among")
+        names = ", ".join(sheet.name("E", email) for email in meeting.strangers[:MAX_STRANGERS])
+        more = ", …" if len(meeting.strangers) > MAX_STRANGERS else ""
+        sheet.add("strangers", f"{people} the contacts: {names}{more}", "calendar_events", meeting.event["_id"])
 
 
 def _person(contact: Document, sheet: FactSheet) -> str:

@@ -135,7 +135,7 @@ def _people(meeting: Meeting) -> str:
     first = meeting.contacts[0]
     name = one_line(first.get("name")) or one_line(first.get("email")) or "a contact"
     company = one_line(first.get("company"))
-    others = len(meeting.contacts) - 1 + meeting.strangers
+    others = len(meeting.contacts) - 1 + len(meeting.strangers)
     rest = f" and {count(others, 'other')}" if others else ""
     return f"{name} @ {company}{rest}" if company else f"{name}{rest}"
 

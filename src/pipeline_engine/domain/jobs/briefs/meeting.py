@@ -30,8 +30,8 @@ class Meeting:
 
     event: Document
     now: datetime
-    strangers: int = 0
-    """Attendees who are neither contacts nor users of the account."""
+    strangers: Sequence[str] = ()
+    """The addresses of attendees who are neither contacts nor users of the account."""
     contacts: Sequence[Document] = ()
     companies: Sequence[Company] = ()
     deals: Sequence[Document] = ()

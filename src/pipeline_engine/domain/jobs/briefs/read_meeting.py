@@ -27,7 +27,7 @@ async def read_meeting(work: JobWork, event: Document) -> Meeting:
     known = {str(one.get("email", "")).lower() for one in contacts}
     unknown = [email for email in emails if email not in known]
     colleagues = await records.user_emails(account_id, unknown) if unknown else set()
-    strangers = len(set(unknown) - colleagues)
+    strangers = [email for email in unknown if email not in colleagues]
     if not contacts:
         return Meeting(event, work.now, strangers)
     places = {email: place for place, email in enumerate(emails)}
