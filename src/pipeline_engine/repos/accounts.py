@@ -64,6 +64,8 @@ class Users:
         query = {**mine, "role": "admin", "active": {"$ne": False}}
         found = await self._members.find(query, projection=["user_id", "user"])
         users = {str(id): id for one in found if (id := one.get("user_id") or one.get("user"))}
+        if not users:
+            return []
         ids = [id for text in users if (id := object_id(text))]
         inactive = {"_id": {"$in": [*ids, *users]}, "account": either(account_id), "active": False}
         gone = await self._all.find(inactive, projection=["_id"])
