@@ -51,6 +51,15 @@ async def model() -> AsyncIterator[Llm]:
 
 @pytest.fixture
 async def thinking(environment: dict[str, str], model: Llm) -> AsyncIterator[EngineApp]:
+    given = settings.from_environment({**environment, **model.environment(), "LLM_TIMEOUT": "25"})
+    async with open_app(given) as app:
+        move_to(app, END + HOUR)
+        yield app
+
+
+@pytest.fixture
+async def hasty(environment: dict[str, str], model: Llm) -> AsyncIterator[EngineApp]:
+    """An engine whose model may take half a second."""
     given = settings.from_environment({**environment, **model.environment(), "LLM_TIMEOUT": "0.5"})
     async with open_app(given) as app:
         move_to(app, END + HOUR)
@@ -73,6 +82,9 @@ async def test_an_operator_gets_the_insight_of_the_last_24_hours(world: World, c
     world.db["users"].update_one({"_id": world.user}, {"$set": {"name": "Ada"}})
     activity(world, "call", now - HOUR, user_id=str(world.user))
     activity(world, "meeting", now - HOUR, data={"user_id": world.user})
+    activity(world, "email", now - 2 * DAY, user_id=world.user, data={"direction": "out"})
+    activity(world, "email", now - HOUR, user_id=world.user, data={"direction": "in"})
+    activity(world, "email_received", now - HOUR, user_id=world.user)
 
     (result,) = (await run_once(configured, ["crm.daily_insight"])).results
 
@@ -86,7 +98,7 @@ async def test_an_operator_gets_the_insight_of_the_last_24_hours(world: World, c
         "emails_sent": 1,
         "emails_opened": 2,
         "emails_clicked": 1,
-        "top_performers": [{"user_id": str(world.user), "name": "Ada", "activities": 2}],
+        "top_performers": [{"user_id": str(world.user), "name": "Ada", "activities": 2, "average": 0.1}],
     }
     assert insight["trending_up"] == [
         "New contacts: +950% (3 today vs 0.3 average)",
@@ -182,7 +194,7 @@ async def test_a_model_recommends_and_never_sees_names(world: World, thinking: E
 @pytest.mark.covers("R-28")
 @pytest.mark.parametrize("misdeed", ["500", "hang", "drip", "shape", "lie", "link", "refusal"])
 async def test_whatever_the_model_does_there_is_an_insight(
-    world: World, thinking: EngineApp, model: Llm, misdeed: str
+    world: World, hasty: EngineApp, model: Llm, misdeed: str
 ) -> None:
     week(world, 35, 25)
     says: dict[str, Any] = {
@@ -195,7 +207,7 @@ async def test_whatever_the_model_does_there_is_an_insight(
     model.message = {"refusal": "no"} if misdeed == "refusal" else {}
     misdeeds: dict[str, Misdeed] = {"500": Say(500), "hang": Hang()}
     model.next.extend([misdeeds[misdeed]] if misdeed in misdeeds else [])
-    await run_job(thinking, world, daily_insight.JOB)
+    await run_job(hasty, world, daily_insight.JOB)
     (insight,) = all_of(world, "agent_insights")
     assert insight["written_by"] == "rules"
     assert insight["recommendations"] == ["Make sure that every new contact has an owner who calls today"]

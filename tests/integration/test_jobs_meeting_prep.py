@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from bson import ObjectId
 
 from pipeline_engine.domain.jobs import meeting_prep, sweep
 from pipeline_engine.domain.jobs.briefs.meeting import Meeting
@@ -22,10 +23,17 @@ from tests.support.meetings import NOW, brief_of, event, john
 from tests.support.world import World
 
 
+@pytest.fixture
+def app(app: EngineApp) -> EngineApp:
+    move_to(app, NOW)
+    return app
+
+
 @pytest.mark.covers("CL-22", "CL-32")
-async def test_a_meeting_that_begins_soon_has_a_brief(world: World, app: EngineApp, configured: Settings) -> None:
-    john(world)
-    id = event(world, 30, "joHn@ACME.example", {"email": "stranger@x.example"})
+async def test_a_meeting_that_begins_soon_has_a_brief(world: World, configured: Settings) -> None:
+    now = datetime.now(UTC)
+    john(world, now)
+    id = event(world, 30, "joHn@ACME.example", {"email": "stranger@x.example"}, now=now)
 
     for _ in range(2):
         (result,) = (await run_once(configured, ["crm.meeting_prep"])).results
@@ -96,12 +104,13 @@ async def test_a_meeting_that_is_booked_late_makes_an_extra_slot(world: World, a
     assert await find() == []
 
 
-async def test_the_meeting_of_the_crm_gets_the_brief(world: World, app: EngineApp) -> None:
+@pytest.mark.parametrize("form", [ObjectId, str])
+async def test_the_meeting_of_the_crm_gets_the_brief(world: World, app: EngineApp, form: type) -> None:
     id = event(world)
-    own = {"account_id": world.account, "calendar_event_id": str(id), "room": "blue"}
+    own = {"account_id": form(world.account), "calendar_event_id": form(id), "room": "blue"}
     world.db["meetings"].insert_one(own)
-    await run_job(app, world, meeting_prep.JOB)
-    (meeting,) = all_of(world, "meetings")
+    assert (await run_job(app, world, meeting_prep.JOB)).done == 1
+    (meeting,) = world.db["meetings"].find({"calendar_event_id": form(id)})
     assert meeting["room"] == "blue"
     assert meeting["brief"]["key_points"] == ["Nothing is known about those who come [1]"]
 
@@ -142,7 +151,23 @@ async def test_records_of_other_accounts_stay_theirs(world: World, app: EngineAp
     brief = brief_of(world, id)
     assert "John" not in str(brief)
     assert "Renewal" not in str(brief)
-    assert brief["key_points"] == ["1 attendee is not among the contacts [1]"]
+    assert brief["key_points"] == ["1 attendee is not among the contacts: john@acme.example [1]"]
+
+
+async def test_a_busy_contact_hides_no_other(world: World, app: EngineApp) -> None:
+    """However much happened with one of those who come, the last contact with each of them is found."""
+    busy, rare = john(world), ObjectId()
+    world.db["contacts"].insert_one(
+        {"_id": rare, "account_id": str(world.account), "name": "Rare", "email": "rare@x.example"}
+    )
+    activity(world, "call", NOW - timedelta(days=90), contact_id=str(rare))
+    for minutes in range(60):
+        activity(world, "email_sent", NOW - timedelta(minutes=minutes), contact_id=busy)
+    activity(world, "meeting", NOW + timedelta(minutes=30), contact_id=rare)
+    id = event(world, 30, "john@acme.example", "rare@x.example")
+    await run_job(app, world, meeting_prep.JOB)
+    lines = [line.partition(" [")[0] for line in brief_of(world, id)["key_points"]]
+    assert {"Last contact with John Doe: today (e-mail)", "Last contact with Rare: 3 months ago (call)"} <= {*lines}
 
 
 async def test_colleagues_are_no_strangers(world: World, app: EngineApp) -> None:
@@ -187,3 +212,5 @@ async def test_an_event_that_cannot_be_prepared_keeps_no_other_from_it(
     result = await run_job(app, world, meeting_prep.JOB)
     assert (result.done, result.failed) == (1, 1)
     assert [one["calendar_event_id"] for one in all_of(world, "meetings")] == [good]
+    again = await run_job(app, world, meeting_prep.JOB)
+    assert (again.done, again.failed) == (0, 0), "what cannot be prepared makes no slot each minute"

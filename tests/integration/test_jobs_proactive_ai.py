@@ -17,15 +17,15 @@ from tests.support.job_slices import all_of, member, run_job
 from tests.support.world import World
 
 PARTS = ["crm.meeting_prep", "crm.stale_deals", "crm.daily_insight"]
-NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 
 
 def busy(world: World) -> None:
     """An account with work for each part."""
+    now = datetime.now(UTC)
     member(world, "admin")
-    world.deal(status="open", createdAt=NOW - 8 * DAY)
-    starts = {"starts_at": NOW + timedelta(minutes=20), "ends_at": NOW + timedelta(minutes=50)}
+    world.deal(status="open", createdAt=now - 8 * DAY)
+    starts = {"starts_at": now + timedelta(minutes=20), "ends_at": now + timedelta(minutes=50)}
     world.db["calendar_events"].insert_one({"account_id": world.account, "owner": world.user, **starts})
 
 
@@ -45,7 +45,7 @@ async def test_it_goes_on_where_a_slice_ended(world: World, app: EngineApp, monk
     monkeypatch.setattr(stale_deals, "PAGE", 1)
     busy(world)
     for _ in range(5):
-        world.deal(status="open", createdAt=NOW - 8 * DAY)
+        world.deal(status="open", createdAt=datetime.now(UTC) - 8 * DAY)
     result = await run_job(app, world, proactive_ai.JOB, "once:x", steps=True)
     assert result.done == 1 + 6 + 1
     assert made(world) == [1, 6, 1]
@@ -68,7 +68,9 @@ async def test_its_own_slot_tells_how_its_parts_are(world: World, app: EngineApp
     rows = zip(PARTS, ("done", "failed", "done"), strict=True)
     for job, state in rows:
         own: dict[str, Any] = {"job": job, "account_id": world.account, "slot": "2026-03-02", "state": state}
-        world.db["cron_slots"].insert_one({"_id": f"{job}:{world.account}:2026-03-02", "started_at": NOW, **own})
+        world.db["cron_slots"].insert_one(
+            {"_id": f"{job}:{world.account}:2026-03-02", "started_at": datetime.now(UTC), **own}
+        )
     result = await run_job(app, world, proactive_ai.JOB)
     assert (result.done, result.failed) == (2, 1)
     assert made(world) == [0, 0, 0]

@@ -64,6 +64,7 @@ async def test_a_stale_deal_has_one_notification_and_one_task(world: World, conf
     assert tags(world, id) == []
 
 
+@pytest.mark.slow
 @pytest.mark.covers("CL-23", "CL-X9")
 async def test_the_life_of_an_alert_over_seventy_days(world: World, app: EngineApp) -> None:
     admin = member(world, "admin")
@@ -77,10 +78,10 @@ async def test_the_life_of_an_alert_over_seventy_days(world: World, app: EngineA
         await run_job(app, world, stale_deals.JOB)
         opened[day] = len(all_of(world, "ai_notifications")) - before
         assert len(notes_of(world, "stale_deal", status="open")) == (7 <= day < 40 or day >= 47)
-        assert (tags(world, id) == ["at-risk"]) == (30 < day < 40)
+        assert (tags(world, id) == ["at-risk"]) == (30 <= day < 40)
 
-    # Day 7: alert and digest; day 31: escalation; day 47: again alert and digest.
-    assert {day: count for day, count in opened.items() if count} == {7: 2, 31: 1, 47: 2}
+    # Day 7: alert and digest; day 30, a moment later: escalation; day 47: again alert and digest.
+    assert {day: count for day, count in opened.items() if count} == {7: 2, 30: 1, 47: 2}
     first, second = notes_of(world, "stale_deal")
     assert (first["status"], first["closed_reason"]) == ("closed", "activity")
     assert second["status"] == "open"
@@ -210,7 +211,7 @@ async def test_thresholds_of_the_account_and_an_owner_who_left(world: World, app
     ],
 )
 async def test_odd_deals_do_no_harm(world: World, app: EngineApp, odd: Document) -> None:
-    deal(world, "odd", 40, **{name: value for name, value in odd.items() if name != "createdAt" and name != "status"})
+    deal(world, "odd", 40)
     world.db["deals"].update_many({}, {"$set": odd})
     good = deal(world, "good", 40)
     activity(world, "call", "yesterday", deal_id=good)  # type: ignore[arg-type]

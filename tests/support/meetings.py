@@ -10,27 +10,28 @@ from bson import ObjectId
 from tests.support.job_slices import Document, activity, all_of
 from tests.support.world import World
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 3, 2, 9, 40, tzinfo=UTC)
+"""The time at which these tests begin, by the engine's clock."""
 
 
-def event(world: World, minutes: float = 30, *attendees: object, **fields: Any) -> ObjectId:
+def event(world: World, minutes: float = 30, *attendees: object, now: datetime = NOW, **fields: Any) -> ObjectId:
     """A meeting of half an hour that begins in so many minutes."""
-    starts = NOW + timedelta(minutes=minutes)
+    starts = now + timedelta(minutes=minutes)
     own = {"account_id": world.account, "owner": world.user, "title": "Talk", "attendees": list(attendees)}
     own |= {"starts_at": starts, "ends_at": starts + timedelta(minutes=30), **fields}
     return ObjectId(world.db["calendar_events"].insert_one(own).inserted_id)
 
 
-def john(world: World, **fields: Any) -> ObjectId:
+def john(world: World, now: datetime = NOW, **fields: Any) -> ObjectId:
     """A contact with a deal, a call and a note."""
     id = ObjectId()
     own = {"name": "John Doe", "company": "Acme Corp", "title": "CFO", "email": "John@acme.example", **fields}
     world.db["contacts"].insert_one({"_id": id, "account_id": world.account, **own})
     stage = world.db["pipeline_stages"].insert_one({"account_id": world.account, "name": "Proposal"}).inserted_id
     deal = world.deal(contact_id=id, name="Renewal", value=50000, status="open", stage_id=stage)
-    activity(world, "call", NOW - timedelta(days=14), contact_id=id)
+    activity(world, "call", now - timedelta(days=14), contact_id=id)
     text = "They need a faster import. Currently using HubSpot."
-    own = {"account_id": world.account, "deal_id": deal, "text": text, "createdAt": NOW - timedelta(days=3)}
+    own = {"account_id": world.account, "deal_id": deal, "text": text, "createdAt": now - timedelta(days=3)}
     world.db["notes"].insert_one(own)
     return id
 

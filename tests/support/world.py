@@ -53,6 +53,7 @@ class World:
             environment["MONGO_URL"], tz_aware=True, datetime_conversion="DATETIME_AUTO"
         )
         self.db = self._mongo.get_default_database()
+        self._neighbours: list[World] = []
         self._bucket = environment["S3_BUCKET"]
         self.account, self.user, self.pipeline, self.stage = ObjectId(), ObjectId(), ObjectId(), ObjectId()
         self.db["_accounts"].insert_one({"_id": self.account, "active": True})
@@ -60,6 +61,9 @@ class World:
         self.db["pipelines"].insert_one({"_id": self.pipeline, "account_id": self.account, "name": "Sales"})
 
     def close(self) -> None:
+        """Close its connections and those of its neighbours. May be called again."""
+        for neighbour in self._neighbours:
+            neighbour.close()
         self._mongo.close()
         if "_s3" in vars(self):
             self._s3.close()
@@ -123,7 +127,8 @@ class World:
 
     def neighbour(self) -> World:
         """Another account in the same database."""
-        return World(self.environment)
+        self._neighbours.append(World(self.environment))
+        return self._neighbours[-1]
 
     def automation(self, type: str, **changes: Any) -> ObjectId:
         """Insert an active automation of a day ago, without delay, on the stage of the world."""

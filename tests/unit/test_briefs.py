@@ -13,18 +13,20 @@ from pipeline_engine.domain.jobs.briefs.agents import AGENTS, gather
 from pipeline_engine.domain.jobs.briefs.brief import BriefAnswer, by_model, by_rules, headline
 from pipeline_engine.domain.jobs.briefs.meeting import Company, Meeting, attendees_of
 from pipeline_engine.domain.jobs.briefs.notes import NotesAnswer, by_words, sentences, topic_of
+from pipeline_engine.domain.jobs.stale.standing import Thresholds
 from pipeline_engine.domain.jobs.writing.check import ModelLine
 from pipeline_engine.domain.jobs.writing.fact_sheet import FactSheet, Sources
+from pipeline_engine.repos.sales_records import Touch
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 JOHN: dict[str, Any] = {"_id": ObjectId(), "name": "John Doe", "company": "Acme Corp", "title": "CFO"}
 DEAL: dict[str, Any] = {"_id": ObjectId(), "name": "Renewal", "value": 50000, "stage_name": "Proposal"}
-CALL = {"_id": ObjectId(), "type": "call", "contact_id": str(JOHN["_id"]), "occurred_at": NOW - timedelta(days=14)}
+CALL = Touch(NOW - timedelta(days=14), "call", "activities", ObjectId())
 
 
 def meeting(**changes: Any) -> Meeting:
     event = {"_id": ObjectId(), "title": "Talk", "starts_at": NOW + timedelta(minutes=30)}
-    given: dict[str, Any] = {"contacts": [JOHN], "deals": [DEAL], "activities": [CALL]}
+    given: dict[str, Any] = {"contacts": [JOHN], "deals": [DEAL], "touches": {str(JOHN["_id"]): [CALL]}}
     return Meeting(event, NOW, **{**given, **changes})
 
 
@@ -52,10 +54,12 @@ def test_the_facts_of_a_meeting_make_its_brief() -> None:
 
 
 def test_the_same_records_give_the_same_brief() -> None:
-    case = meeting(companies=[Company("Acme Corp", 3, [{"_id": 1, "value": 20000}])], strangers=2)
+    case = meeting(
+        companies=[Company("Acme Corp", 3, [{"_id": 1, "value": 20000}])], strangers=["a@x.example", "b@x.example"]
+    )
     assert shown(gather(case)) == shown(gather(case))
-    assert "Acme Corp: 1 deal won, worth 20,000 in all [3]" in shown(gather(case))["key_points"]
-    assert "2 attendees are not among the contacts [5]" in shown(gather(case))["key_points"]
+    assert "Acme Corp: 1 deal won with those who come, worth 20,000 in all [3]" in shown(gather(case))["key_points"]
+    assert "2 attendees are not among the contacts: a@x.example, b@x.example [5]" in shown(gather(case))["key_points"]
 
 
 @pytest.mark.parametrize(
@@ -68,17 +72,37 @@ def test_the_same_records_give_the_same_brief() -> None:
 )
 def test_odd_records_do_no_harm(odd: dict[str, Any]) -> None:
     deal = {"_id": ObjectId(), "name": 7, "value": "much", "stage_name": None}
-    touch = {"_id": 1, "type": 5, "occurred_at": "yesterday", "contact_id": None}
-    case = meeting(contacts=[{"_id": ObjectId(), **odd}], deals=[deal], activities=[touch])
+    case = meeting(contacts=[{"_id": ObjectId(), **odd}], deals=[deal])
     lines = shown(gather(case))
     assert lines["key_points"]
     assert headline(case).startswith("Meeting in 30 minutes: ")
 
 
-def test_a_touch_that_lies_ahead_is_not_the_last_contact() -> None:
-    ahead = {**CALL, "_id": ObjectId(), "occurred_at": NOW + timedelta(days=1)}
-    lines = shown(gather(meeting(activities=[ahead, CALL])))
-    assert "Last contact with John Doe: 2 weeks ago (call) [1]" in lines["key_points"]
+def test_a_note_is_no_contact_with_a_person() -> None:
+    note = Touch(NOW - timedelta(days=1), "note", "notes", ObjectId())
+    mail = Touch(NOW - timedelta(days=3), "email_received", "activities", ObjectId())
+    id = str(JOHN["_id"])
+    assert shown(gather(meeting(touches={id: [note, CALL, mail]})))["key_points"][0] == (
+        "Last contact with John Doe: 3 days ago (e-mail) [1]"
+    )
+    assert "No contact with John Doe is on record [2]" in shown(gather(meeting(touches={id: [note]})))["key_points"]
+
+
+@pytest.mark.parametrize(
+    ("touched", "limits", "shows"),
+    [
+        ({"deal": 8}, Thresholds(), "Nothing has happened on Renewal for 8 days"),
+        ({}, Thresholds(), "Nothing has happened on Renewal for 100 days"),
+        ({"deal": 8, "contact": 6}, Thresholds(), ""),
+        ({"deal": 8}, Thresholds(stale=9), ""),
+    ],
+)
+def test_a_deal_is_quiet_when_an_alert_would_say_so(touched: dict[str, int], limits: Thresholds, shows: str) -> None:
+    deal = {**DEAL, "contact_id": JOHN["_id"], "createdAt": NOW - timedelta(days=100)}
+    ids = {"deal": str(deal["_id"]), "contact": str(JOHN["_id"])}
+    touches = {ids[name]: [Touch(NOW - timedelta(days=days), "call")] for name, days in touched.items()}
+    lines = shown(gather(meeting(deals=[deal], touches=touches, limits=limits)))["key_points"]
+    assert [line.partition(" [")[0] for line in lines if "has happened" in line] == ([shows] if shows else [])
 
 
 def test_attendees_as_the_crm_may_store_them() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.domain.jobs.stale.alerts import Team, listing, notification
+from pipeline_engine.domain.jobs.stale.alerts import Team, body, listing, notification
 from pipeline_engine.domain.jobs.stale.review import ACTIVITY, CLOSED_DEAL, GONE, review
-from pipeline_engine.domain.jobs.stale.standing import Thresholds, standing
+from pipeline_engine.domain.jobs.stale.standing import Standing, Thresholds, standing
 from pipeline_engine.repos.sales_records import Touch
 
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -74,6 +75,8 @@ def test_alerts_close_by_themselves_and_escalate_once() -> None:
     deals = [deal(), deal(), deal(status="won"), deal(), deal(), deal()]
     alerts: list[dict[str, Any]] = [{"_id": n, "deal_id": one["_id"]} for n, one in enumerate(deals)]
     alerts.append({"_id": 6, "deal_id": ObjectId()})
+    alerts[3]["stale_since"] = NOW - 9 * DAY  # a call of eight days ago was logged only now
+    alerts[1]["stale_since"] = NOW - 40 * DAY
     alerts[4]["at_risk"] = True
     alerts[5]["snoozed_until"] = NOW + DAY
     ages = dict(zip((str(one["_id"]) for one in deals), (1, 40, 1, 8, 40, 40), strict=True))
@@ -87,7 +90,7 @@ def test_alerts_close_by_themselves_and_escalate_once() -> None:
     )
 
     closed = {reason: [one["_id"] for one in some] for reason, some in found.close.items()}
-    assert closed == {ACTIVITY: [0], CLOSED_DEAL: [2], GONE: [6]}
+    assert closed == {ACTIVITY: [0, 3], CLOSED_DEAL: [2], GONE: [6]}
     assert [one["_id"] for one in found.escalate] == [1]
 
 
@@ -95,7 +98,7 @@ def test_the_alert_is_the_same_for_as_long_as_nothing_happens() -> None:
     account, one = ObjectId(), deal()
     limits = Thresholds()
     first, later, after_a_call = (
-        notification(account, one, standing(one, touches, {}, limits, now), limits, None, "2026-01-31")
+        notification(account, one, standing(one, touches, {}, limits, now), limits, None, "text")
         for now, touches in (
             (NOW, {}),
             (NOW + DAY, {}),
@@ -104,9 +107,20 @@ def test_the_alert_is_the_same_for_as_long_as_nothing_happens() -> None:
     )
     assert first["_id"] == later["_id"] != after_a_call["_id"]
     assert after_a_call["title"] == "Deal inactive for 7 days"
-    assert after_a_call["body"] == "Renewal: nothing since 2026-01-23 (call)."
     assert "at_risk" in first
     assert "at_risk" not in after_a_call
+
+
+@pytest.mark.parametrize(
+    ("zone", "last", "shown"),
+    [
+        ("UTC", "call", "Renewal: nothing since 2026-01-23 (call)."),
+        ("Pacific/Auckland", "email_sent", "Renewal: nothing since 2026-01-24 (e-mail)."),
+    ],
+)
+def test_an_alert_says_since_when_by_the_accounts_calendar(zone: str, last: str, shown: str) -> None:
+    found = Standing(datetime(2026, 1, 23, 20, tzinfo=UTC), last, 8, "stale")
+    assert body(deal(), found, ZoneInfo(zone)) == shown
 
 
 def test_who_is_notified() -> None:

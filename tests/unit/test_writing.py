@@ -43,6 +43,8 @@ def sheet() -> FactSheet:
         ("It is worth 50,000 or 60,000", [1], False),
         ("It is worth $50,000", [1], False),
         ("Ask about HubSpot", [1], False),
+        ("HubSpot is what they use", [1], False),
+        ("Ask about the iPhone", [1], False),
         ("Ask {P7} about it", [1, 2], False),
         ("Ask about it", [], False),
         ("Ask about it", [9], False),

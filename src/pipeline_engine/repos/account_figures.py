@@ -23,6 +23,8 @@ DAYS = 8
 DAY = timedelta(days=1)
 DAY_MS = 86_400_000
 SENT, OPENED, CLICKED = ("sequence_email", "email_sent"), ("email_open",), ("link_click", "email_click")
+DONE = [one for one in TOUCH_TYPES if one not in ("email_received", "email_replied")]
+"""Types of activities that a user of the account has carried out."""
 OPENED_EVENT, CLICKED_EVENT = "email.opened", "email.clicked"
 
 Counts = list[int]
@@ -59,16 +61,20 @@ class AccountFigures:
         return await self._by_day(self._activities, account_id, "occurred_at", end, types, "$type")
 
     async def performers(self, account_id: ObjectId, end: datetime, limit: int) -> list[Document]:
-        """`{_id: user, n}`: who touched contacts and deals most often in the last day."""
+        """`{_id: user, n, before}`: who touched contacts and deals most often in the last day, and how often in the
+        seven days before. Mail that came in is nothing that the user did."""
         user = {"$ifNull": ["$user_id", "$data.user_id"]}
-        query = {"account_id": either(account_id), "type": {"$in": TOUCH_TYPES}, "occurred_at": _within(end, 1)}
-        group = {"$group": {"_id": as_text(user), "n": {"$sum": 1}}}
-        named = {"$match": {"_id": {"$ne": None}}}
+        query = {"account_id": either(account_id), "type": {"$in": DONE}, "data.direction": {"$ne": "in"}}
+        query["occurred_at"] = _within(end, DAYS)
+        is_new = {"$cond": [{"$gt": ["$occurred_at", end - DAY]}, 1, 0]}
+        counts = {"n": {"$sum": is_new}, "before": {"$sum": {"$subtract": [1, is_new]}}}
+        group = {"$group": {"_id": as_text(user), **counts}}
+        named = {"$match": {"_id": {"$ne": None}, "n": {"$gt": 0}}}
         return await self._activities.aggregate(query, group, named, {"$sort": {"n": -1, "_id": 1}}, {"$limit": limit})
 
     async def stages(self, account_id: ObjectId) -> list[Document]:
         """`{_id: stage, n, newest}` of stages with open deals: how many, and when the last one came in."""
-        query = {"account_id": either(account_id), **OPEN, "automation_starts": {"$type": "date"}}
+        query = {"account_id": either(account_id), **OPEN, "automation_starts": {"$type": "date", **NO_LIST}}
         group = {"_id": "$stage_id", "n": {"$sum": 1}, "newest": {"$max": "$automation_starts"}}
         return await self._deals.aggregate(query, {"$group": group})
 

@@ -58,12 +58,18 @@ class Users:
         self._members = store.collection("team_members").everywhere
 
     async def admins(self, account_id: ObjectId) -> list[Any]:
-        """The user ids of the account's active admins, as they are stored, in their order."""
+        """The user ids of the account's active admins, as they are stored, in their order. A member of the team whose
+        user is not active is none."""
         mine = {"$or": [{"account_id": either(account_id)}, {"account": either(account_id)}]}
         query = {**mine, "role": "admin", "active": {"$ne": False}}
         found = await self._members.find(query, projection=["user_id", "user"])
         users = {str(id): id for one in found if (id := one.get("user_id") or one.get("user"))}
-        return [users[text] for text in sorted(users)]
+        if not users:
+            return []
+        ids = [id for text in users if (id := object_id(text))]
+        inactive = {"_id": {"$in": [*ids, *users]}, "account": either(account_id), "active": False}
+        gone = await self._all.find(inactive, projection=["_id"])
+        return [users[text] for text in sorted(users.keys() - {str(one["_id"]) for one in gone})]
 
     async def active_ids(self, account_id: ObjectId) -> list[str]:
         """The ids of the account's active users, who receive its socket events."""

@@ -38,15 +38,8 @@ class BusinessProfiles:
 
     async def active_members(self, account_id: ObjectId) -> list[Any]:
         """The user ids of the account's active team members, as they are stored, in order of user id."""
-        return await self._members_of(account_id, {})
-
-    async def active_admins(self, account_id: ObjectId) -> list[Any]:
-        """As `active_members`, only those with the role admin."""
-        return await self._members_of(account_id, {"role": "admin"})
-
-    async def _members_of(self, account_id: ObjectId, query: Document) -> list[Any]:
         accounts = {"$or": [{"account_id": either(account_id)}, {"account": either(account_id)}]}
-        mine = {**accounts, "active": {"$ne": False}, **query}
+        mine = {**accounts, "active": {"$ne": False}}
         found = await self._members.find(mine, projection=["user_id", "user"])
         users = {str(id): id for one in found if (id := one.get("user_id") or one.get("user"))}
         return [users[text] for text in sorted(users)]

@@ -45,9 +45,17 @@ class DealAlerts:
         query = {"account_id": either(account_id), "deal_id": ids, "kind": KIND, "status": "open"}
         return {str(one["deal_id"]) for one in await self._own.find(query, projection=["deal_id"])}
 
+    async def known(self, account_id: ObjectId, ids: Sequence[Any]) -> set[Any]:
+        """Those of the ids under which there is an alert, open or closed."""
+        if not ids:
+            return set()
+        query = {"_id": {"$in": list(ids)}, "account_id": either(account_id)}
+        return {one["_id"] for one in await self._own.find(query, projection=["_id"])}
+
     async def add_tasks(self, tasks: Sequence[Document]) -> None:
-        """Insert the tasks that are missing."""
-        await self._derived_tasks.insert(tasks)
+        """Insert the tasks that are missing. One that the server refuses is logged and left out."""
+        for place, reason in (await self._derived_tasks.insert(tasks)).items():
+            log.warning("task.refused", account_id=str(tasks[place]["account_id"]), reason=reason)
 
     async def end_tasks(self, account_id: ObjectId, ids: Sequence[Any], reason: str) -> None:
         """Mark those of the tasks as done that are open."""

@@ -6,7 +6,7 @@ and `refresh_token` are what it used: what the CRM wrote meanwhile stays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -102,7 +102,7 @@ class IntegrationCredentials(Leased):
         return await self._all.find({**query, **await self.available()}, limit=limit, projection=["account_id"])
 
     async def to_note(self, account_id: ObjectId, limit: int) -> list[Document]:
-        """Credentials that need a person, of which nobody has been notified."""
+        """Credentials that need a person, for which no notification was sent."""
         query = {"account_id": either(account_id), "status": REAUTH_REQUIRED, "reauth.noted": {"$ne": True}}
         return await self._own.find(query, limit=limit)
 
@@ -132,22 +132,3 @@ class IntegrationCredentials(Leased):
         query = {"_id": document["_id"], "account_id": {"$eq": document.get("account_id")}, **same, **FREE}
         update = {"$set": {**values, "sealed_by": key_id}, "$currentDate": {"updatedAt": True}}
         return await self._own.update_one(query, update) == 1
-
-
-class CredentialNotices:
-    """Notifications that ask people to connect an integration again."""
-
-    KIND = "credential_reauth"
-
-    def __init__(self, store: Store) -> None:
-        self._own = store.collection("ai_notifications")
-
-    async def open(self, notices: Sequence[Document]) -> None:
-        """Insert the notifications that are missing; one that was closed stays closed."""
-        await self._own.insert_missing(notices)
-
-    async def close(self, account_id: ObjectId, credential: Any) -> int:
-        """Close what is open about the credential. Returns how many."""
-        about = {"account_id": either(account_id), "credential_id": {"$in": [credential, str(credential)]}}
-        change = {"$set": {"status": "closed"}, "$currentDate": {"updatedAt": True, "closed_at": True}}
-        return await self._own.update_many({**about, "kind": self.KIND, "status": "open"}, change)

@@ -23,7 +23,6 @@ from pipeline_engine.repos.lead_exits import ACTIVITIES, CALENDAR_EVENTS
 from pipeline_engine.repos.lead_responses import TASKS
 from pipeline_engine.repos.llm_usage import LLM_USAGE, LlmUsage
 from pipeline_engine.repos.meetings import MEETINGS, Meetings
-from pipeline_engine.repos.notifications import AI_NOTIFICATIONS, Notifications
 from pipeline_engine.repos.page_assets import FORMS
 from pipeline_engine.repos.sales_records import NOTES, SalesRecords
 from pipeline_engine.repos.sheet_syncs import SHEET_SYNCS, SheetSyncs
@@ -47,7 +46,6 @@ JOB_COLLECTIONS: tuple[CollectionSpec, ...] = (
     CALENDAR_EVENTS,
     NOTES,
     MEETINGS,
-    AI_NOTIFICATIONS,
     AGENT_INSIGHTS,
     LLM_USAGE,
     LIFECYCLE_HISTORY,
@@ -70,7 +68,6 @@ class JobRepos:
     sheet_syncs: SheetSyncs
     sales_records: SalesRecords
     meetings: Meetings
-    notifications: Notifications
     deal_alerts: DealAlerts
     account_figures: AccountFigures
     llm_usage: LlmUsage
@@ -95,7 +92,6 @@ class JobRepos:
             sheet_syncs=SheetSyncs(store),
             sales_records=SalesRecords(store),
             meetings=Meetings(store),
-            notifications=Notifications(store),
             deal_alerts=DealAlerts(store),
             account_figures=AccountFigures(store),
             llm_usage=LlmUsage(store),

@@ -16,6 +16,7 @@ from pipeline_engine.repos.store import Store
 
 MEETINGS = CollectionSpec("meetings", indexes=(index("account_id", "calendar_event_id"),))
 CANCELLED = ["cancelled", "canceled", "declined"]
+UNMARKED: Document = {"$expr": {"$ne": ["$starts_at", "$prepared_for"]}}
 
 
 class Meetings:
@@ -23,10 +24,11 @@ class Meetings:
         self._events = store.collection("calendar_events")
         self._own = store.collection(MEETINGS)
 
-    async def events_between(self, account_id: ObjectId, first: datetime, last: datetime, limit: int) -> list[Document]:
-        """Calendar events that start within these times and were not cancelled, the earliest first."""
-        query = {"account_id": either(account_id), "starts_at": {"$gte": first, "$lte": last, **NO_LIST}}
-        query["status"] = {"$nin": CANCELLED}
+    async def unmarked(self, account_id: ObjectId, first: datetime, last: datetime, limit: int) -> list[Document]:
+        """Calendar events that start within these times, were not cancelled, and are not marked as prepared for the
+        time at which they start; the earliest first."""
+        query: Document = {"account_id": either(account_id), "starts_at": {"$gte": first, "$lte": last, **NO_LIST}}
+        query |= {"status": {"$nin": CANCELLED}, **UNMARKED}
         return await self._events.find(query, limit=limit, sort=[("starts_at", 1)])
 
     async def of_events(self, account_id: ObjectId, events: Sequence[Any]) -> dict[str, Document]:
@@ -44,19 +46,19 @@ class Meetings:
     ) -> None:
         """Give the meeting of this id its brief; it is made where the CRM has none."""
         change = {"brief": brief, "brief_starts_at": event["starts_at"], "updatedAt": now}
-        first = {"calendar_event_id": event["_id"], "title": event.get("title"), "createdAt": now}
-        update = {"$set": change, "$setOnInsert": first}
-        await self._own.update_one({"_id": id, "account_id": account_id}, update, upsert=True)
+        own = {"account_id": account_id, "calendar_event_id": event["_id"], "title": event.get("title")}
+        update = {"$set": change, "$setOnInsert": {**own, "createdAt": now}}
+        await self._own.update_one({"_id": id, "account_id": either(account_id)}, update, upsert=True)
 
-    async def mark_prepared(self, account_id: ObjectId, event: Mapping[str, Any]) -> None:
-        """Note on the event that its meeting has a brief, so that `accounts_with_unprepared` leaves it out."""
+    async def mark(self, account_id: ObjectId, event: Mapping[str, Any]) -> None:
+        """Note on the event that nothing is left to prepare for the time at which it starts."""
         query = {"_id": event["_id"], "account_id": either(account_id)}
         await self._events.update_one(query, {"$set": {"prepared_for": event["starts_at"]}})
 
-    async def accounts_with_unprepared(self, first: datetime, last: datetime) -> list[Any]:
-        """The accounts with events that start within these times and have no brief, as the events name them."""
-        query: Document = {"starts_at": {"$gt": first, "$lte": last, **NO_LIST}, "prepared_for": None}
-        query["status"] = {"$nin": CANCELLED}
+    async def accounts_with_unmarked(self, first: datetime, last: datetime) -> list[Any]:
+        """The accounts with events as in `unmarked` that start within these times, as the events name them."""
+        query: Document = {"starts_at": {"$gt": first, "$lte": last, **NO_LIST}}
+        query |= {"status": {"$nin": CANCELLED}, **UNMARKED}
         found = await self._events.everywhere.aggregate(query, {"$group": {"_id": "$account_id"}})
         return [one["_id"] for one in found]
 

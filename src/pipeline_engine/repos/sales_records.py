@@ -6,7 +6,7 @@ References are found whether the CRM stored them as ObjectId or as text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from bson import ObjectId
@@ -27,7 +27,8 @@ TOUCH_TYPES = [
     *("email_sent", "email_received", "email_replied", "email_forwarded"),
 ]
 """Types of activities that count as touching a contact or deal. What a sequence or a web page causes does not."""
-CLOSED = ["won", "lost", "Won", "Lost", "WON", "LOST"]
+WON, LOST = ["won", "Won", "WON"], ["lost", "Lost", "LOST"]
+CLOSED = [*WON, *LOST]
 NO_LIST: Document = {"$not": {"$type": "array"}}
 """A comparison also matches a list of which one member fits, and no date can be computed from a list."""
 OPEN: Document = {"status": {"$nin": CLOSED}}
@@ -36,10 +37,12 @@ DEAL_FIELDS = ("name", "value", "status", "stage_id", "owner", "created_by", "co
 
 
 class Touch(NamedTuple):
-    """When something last happened, and of which type it was."""
+    """When something last happened, of which type it was, and the record that says so."""
 
     at: datetime
     type: str
+    collection: str = "activities"
+    id: Any = None
 
 
 class SalesRecords:
@@ -86,11 +89,8 @@ class SalesRecords:
 
     async def won_deals_of(self, account_id: ObjectId, contacts: Sequence[Any], limit: int) -> list[Document]:
         """`{contact_id, value}` of deals that were won with these contacts, the newest first."""
-        query = {"account_id": either(account_id), "contact_id": {"$in": _forms(contacts)}, "status": {"$in": CLOSED}}
-        found = await self._deals.find(
-            query, limit=limit, sort=[("_id", -1)], projection=["contact_id", "value", "status"]
-        )
-        return [deal for deal in found if str(deal["status"]).lower() == "won"]
+        query = {"account_id": either(account_id), "contact_id": {"$in": _forms(contacts)}, "status": {"$in": WON}}
+        return await self._deals.find(query, limit=limit, sort=[("_id", -1)], projection=["contact_id", "value"])
 
     async def stage_names(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Any]:
         """{id of a stage as text: its name}"""
@@ -98,16 +98,6 @@ class SalesRecords:
             return {}
         query = {"_id": {"$in": _forms(ids)}, "account_id": either(account_id)}
         return {str(one["_id"]): one.get("name") for one in await self._stages.find(query, projection=["name"])}
-
-    async def touches_of(
-        self, account_id: ObjectId, contacts: Sequence[Any], deals: Sequence[Any], limit: int
-    ) -> list[Document]:
-        """`{type, occurred_at, contact_id, deal_id}` of activities that have touched these records, newest first."""
-        records = {"$or": [{"contact_id": {"$in": _forms(contacts)}}, {"deal_id": {"$in": _forms(deals)}}]}
-        past = {"occurred_at": {"$lte": self._clock.now()}}
-        query = {"account_id": either(account_id), "type": {"$in": TOUCH_TYPES}, **past, **records}
-        fields = ["type", "occurred_at", "contact_id", "deal_id"]
-        return await self._activities.find(query, limit=limit, sort=[("occurred_at", -1)], projection=fields)
 
     async def notes_of(
         self, account_id: ObjectId, contacts: Sequence[Any], deals: Sequence[Any], limit: int
@@ -133,28 +123,37 @@ class SalesRecords:
         query = {"_id": {"$in": _forms(ids)}, "account_id": either(account_id)}
         return {str(one["_id"]): one for one in await self._deals.find(query, projection=list(DEAL_FIELDS))}
 
-    async def last_touches(self, account_id: ObjectId, record: str, ids: Sequence[Any]) -> dict[str, Touch]:
-        """{id as text: the last touch} of records that activities and notes name in their field `record`."""
+    async def touches(
+        self, account_id: ObjectId, record: str, ids: Sequence[Any], ahead: timedelta = timedelta()
+    ) -> dict[str, list[Touch]]:
+        """{id as text: the last touch of each type} of records that activities and notes name in their field `record`,
+        until now and `ahead`."""
         if not ids:
             return {}
-        latest = self._clock.now() + MAX_AHEAD
         mine = {"account_id": either(account_id), record: {"$in": _forms(ids)}}
-        until = {"$lte": latest, **NO_LIST}
+        until = {"$lte": self._clock.now() + ahead, **NO_LIST}
         happened = {**mine, "type": {"$in": TOUCH_TYPES}, "occurred_at": until}
         noted = {**mine, "automation": None, "createdAt": until}
-        found = await self._activities.aggregate(happened, _newest(record, "$occurred_at", "$type"))
-        found += await self._notes.aggregate(noted, _newest(record, "$createdAt", "note"))
-        touches: dict[str, Touch] = {}
-        for one in found:
-            if at := usable_date(one["last"]["at"]):
-                known = touches.get(one["_id"])
-                touches[one["_id"]] = known if known and known.at >= at else Touch(at, str(one["last"]["type"]))
+        activities = await self._activities.aggregate(happened, _newest(record, "$occurred_at", "$type"))
+        notes = await self._notes.aggregate(noted, _newest(record, "$createdAt", "note"))
+        touches: dict[str, list[Touch]] = {}
+        for collection, found in (("activities", activities), ("notes", notes)):
+            for one in found:
+                if at := usable_date(one["last"]["at"]):
+                    touch = Touch(at, str(one["_id"]["type"]), collection, one["last"]["id"])
+                    touches.setdefault(one["_id"]["record"], []).append(touch)
         return touches
+
+    async def last_touches(self, account_id: ObjectId, record: str, ids: Sequence[Any]) -> dict[str, Touch]:
+        """{id as text: the last touch of any type}; else as `touches`. A call or meeting that is planned counts."""
+        found = await self.touches(account_id, record, ids, MAX_AHEAD)
+        return {id: max(some, key=lambda touch: touch.at) for id, some in found.items()}
 
 
 def _newest(record: str, at: str, type: str) -> Document:
     # Objects are compared field by field, so the greatest is the one with the latest time.
-    return {"$group": {"_id": as_text(f"${record}"), "last": {"$max": {"at": at, "type": type}}}}
+    group = {"record": as_text(f"${record}"), "type": type}
+    return {"$group": {"_id": group, "last": {"$max": {"at": at, "id": "$_id"}}}}
 
 
 def _forms(ids: Sequence[Any]) -> list[Any]:

@@ -9,13 +9,10 @@ from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.crm_events import CRM_EVENTS, CrmEvents
 from pipeline_engine.repos.effects import EFFECTS, Effects
 from pipeline_engine.repos.events import OUTBOX, Events
-from pipeline_engine.repos.integration_credentials import (
-    INTEGRATION_CREDENTIALS,
-    CredentialNotices,
-    IntegrationCredentials,
-)
+from pipeline_engine.repos.integration_credentials import INTEGRATION_CREDENTIALS, IntegrationCredentials
 from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
 from pipeline_engine.repos.messages import SUPPRESSIONS, Suppressions, Templates
+from pipeline_engine.repos.notifications import AI_NOTIFICATIONS, Notifications
 from pipeline_engine.repos.quarantine import QUARANTINE, Quarantine
 from pipeline_engine.repos.store import Store
 
@@ -30,12 +27,14 @@ SHARED_COLLECTIONS: tuple[CollectionSpec, ...] = (
     DEAD_LETTERS,
     QUARANTINE,
     INTEGRATION_CREDENTIALS,
+    AI_NOTIFICATIONS,
 )
 
 
 @dataclass(frozen=True)
 class SharedRepos:
-    """Accounts, users, templates and suppressions; records of what was sent, published and dispatched; credentials."""
+    """Accounts, users, templates and suppressions; records of what was sent, published and dispatched; credentials,
+    notifications."""
 
     accounts: Accounts
     users: Users
@@ -48,7 +47,7 @@ class SharedRepos:
     job_store: MongoJobStore
     quarantine: Quarantine
     integration_credentials: IntegrationCredentials
-    credential_notices: CredentialNotices
+    notifications: Notifications
 
     @classmethod
     def open(cls, store: Store) -> SharedRepos:
@@ -64,5 +63,5 @@ class SharedRepos:
             job_store=MongoJobStore(store.database, store.clock),
             quarantine=Quarantine(store),
             integration_credentials=IntegrationCredentials(store),
-            credential_notices=CredentialNotices(store),
+            notifications=Notifications(store),
         )

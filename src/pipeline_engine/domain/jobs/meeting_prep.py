@@ -53,6 +53,8 @@ async def run(work: JobWork) -> JobResult:
             failed += 1
             ids = {"event_id": str(event["_id"]), "account_id": str(work.account_id)}
             log.warning("meeting.not_prepared", **ids, error=brief(error), where=where(error))
+            # The same document would fail again, each minute in an extra slot.
+            await work.app.repos.meetings.mark(work.account_id, event)
         else:
             done += 1
     return JobResult(done, failed)
@@ -61,12 +63,12 @@ async def run(work: JobWork) -> JobResult:
 async def _unprepared(work: JobWork) -> list[tuple[Document, Document | None]]:
     """Events that begin soon, or have begun just now, and have no brief; each with its meeting if there is one."""
     repo = work.app.repos.meetings
-    found = await repo.events_between(work.account_id, work.now - BEHIND, work.now + AHEAD, MAX_EVENTS)
+    found = await repo.unmarked(work.account_id, work.now - BEHIND, work.now + AHEAD, MAX_EVENTS)
     events = [event for event in found if _lasts(event, work)]
     meetings = await repo.of_events(work.account_id, [event["_id"] for event in events])
     pairs = [(event, meetings.get(str(event["_id"]))) for event in events]
-    for event in (event for event, meeting in pairs if is_prepared(event, meeting) and not event.get("prepared_for")):
-        await repo.mark_prepared(work.account_id, event)
+    for event in (event for event, meeting in pairs if is_prepared(event, meeting)):
+        await repo.mark(work.account_id, event)
     return [(event, meeting) for event, meeting in pairs if not is_prepared(event, meeting)]
 
 
@@ -74,7 +76,7 @@ async def booked_late(app: App[JobRepos]) -> dict[ObjectId, str]:
     """{account: this minute as a slot} of accounts with a meeting that was booked after their newest slot."""
     now = app.clock.now()
     seen = SCHEDULE.start(SCHEDULE.slot(now, UTC_ZONE), UTC_ZONE) + AHEAD
-    found = await app.repos.meetings.accounts_with_unprepared(now, seen)
+    found = await app.repos.meetings.accounts_with_unmarked(now, seen)
     return {id: f"{now:%Y-%m-%dT%H:%M}Z" for one in found if (id := object_id(one))}
 
 
@@ -96,9 +98,9 @@ async def _prepare(work: JobWork, event: Document, meeting: Document | None, mod
     written = await write_brief(await read_meeting(work, event), model)
     id = meeting["_id"] if meeting else meeting_id(work.account_id, event["_id"])
     work.check()
-    await work.app.repos.notifications.open(_notifications(work, event, id, written))
+    await work.app.shared.notifications.open(_notifications(work, event, id, written))
     await work.app.repos.meetings.store_brief(work.account_id, event, id, written, work.now)
-    await work.app.repos.meetings.mark_prepared(work.account_id, event)
+    await work.app.repos.meetings.mark(work.account_id, event)
 
 
 def _notifications(work: JobWork, event: Document, id: ObjectId, brief: Document) -> Sequence[dict[str, Any]]:

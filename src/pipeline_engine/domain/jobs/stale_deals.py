@@ -16,8 +16,8 @@ from pipeline_engine.domain.jobs.schedule import DailyAt
 from pipeline_engine.domain.jobs.stale import alerts
 from pipeline_engine.domain.jobs.stale.alerts import Document, Team
 from pipeline_engine.domain.jobs.stale.digest import escalate, send_digests
-from pipeline_engine.domain.jobs.stale.review import ACTIVITY, Decisions, Judge, review
-from pipeline_engine.domain.jobs.stale.standing import Thresholds, standing
+from pipeline_engine.domain.jobs.stale.review import GONE, Decisions, Judge, review
+from pipeline_engine.domain.jobs.stale.standing import Standing, Thresholds, standing
 from pipeline_engine.repos.deal_alerts import KIND
 
 PAGE = 500
@@ -40,6 +40,12 @@ class Scope:
         of_contacts = await records.last_touches(account_id, "contact_id", contacts)
         return lambda deal: standing(deal, of_deals, of_contacts, self.limits, self.work.now)
 
+    def alert(self, deal: Document, found: Standing) -> Document:
+        """The notification of a stale deal."""
+        text, receiver = alerts.body(deal, found, self.work.zone), self.team.receiver(deal)
+        alert = alerts.notification(self.work.account_id, deal, found, self.limits, receiver, text)
+        return {**alert, "slot": self.work.slot}
+
 
 async def run(work: JobWork) -> JobResult:
     scope = Scope(work, Thresholds.of(work.profile), await team_of(work))
@@ -60,7 +66,7 @@ async def run(work: JobWork) -> JobResult:
 async def team_of(work: JobWork) -> Team:
     """The active users and admins of the account."""
     active = await work.app.shared.users.active_ids(work.account_id)
-    admins = await work.app.repos.business_profiles.active_admins(work.account_id)
+    admins = await work.app.shared.users.admins(work.account_id)
     return Team(frozenset(active), admins)
 
 
@@ -74,7 +80,7 @@ class PageResult:
 
 async def _review(scope: Scope, after: Any) -> PageResult:
     repos, account_id = scope.work.app.repos, scope.work.account_id
-    found = await repos.notifications.find_open(account_id, KIND, after=after, limit=PAGE)
+    found = await scope.work.app.shared.notifications.find_open(account_id, KIND, after=after, limit=PAGE)
     deals = await repos.sales_records.deals(account_id, [one.get("deal_id") for one in found])
     decisions = review(found, deals, await scope.judge([*deals.values()]), scope.work.now)
     scope.work.check()
@@ -86,34 +92,33 @@ async def _carry_out(scope: Scope, decisions: Decisions) -> None:
     """Change tags and tasks first and notifications last, as a notification says that the rest is done."""
     repos, account_id = scope.work.app.repos, scope.work.account_id
     for reason, closing in decisions.close.items():
-        if reason == ACTIVITY:
+        if reason != GONE:
             await repos.deal_alerts.untag(account_id, [one for one in closing if one.get("at_risk")])
         tasks = [one["task_id"] for one in closing if one.get("task_id")]
         await repos.deal_alerts.end_tasks(account_id, tasks, reason)
-        await repos.notifications.close(account_id, [one["_id"] for one in closing], reason)
+        await scope.work.app.shared.notifications.close(account_id, [one["_id"] for one in closing], reason)
     await repos.deal_alerts.tag(account_id, decisions.escalate)
     await repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in decisions.escalate])
 
 
 async def _look(scope: Scope, after: Any) -> PageResult:
-    work, account_id = scope.work, scope.work.account_id
-    deals = await work.app.repos.sales_records.open_deals_after(account_id, after, PAGE)
-    alerted = await work.app.repos.deal_alerts.alerted(account_id, [deal["_id"] for deal in deals])
-    fresh_eyes = [deal for deal in deals if str(deal["_id"]) not in alerted]
-    judge = await scope.judge(fresh_eyes)
-    stale = [(deal, found) for deal in fresh_eyes if (found := judge(deal)).state != "fresh"]
-    await _untag_revived(scope, [deal for deal in fresh_eyes if judge(deal).state == "fresh"])
-    new = [
-        alerts.notification(account_id, deal, found, scope.limits, scope.team.receiver(deal), work.slot)
-        for deal, found in stale
-    ]
-    at_risk = [one for one in new if one.get("at_risk")]
+    work, account_id, repos = scope.work, scope.work.account_id, scope.work.app.repos
+    deals = await repos.sales_records.open_deals_after(account_id, after, PAGE)
+    alerted = await repos.deal_alerts.alerted(account_id, [deal["_id"] for deal in deals])
+    unalerted = [deal for deal in deals if str(deal["_id"]) not in alerted]
+    judge = await scope.judge(unalerted)
+    standings = [(deal, judge(deal)) for deal in unalerted]
+    await _untag_revived(scope, [deal for deal, found in standings if found.state == "fresh"])
+    stale = [scope.alert(deal, found) for deal, found in standings if found.state != "fresh"]
+    # An alert that a user has closed stays closed for this silence, but is escalated when its time comes.
+    known = await repos.deal_alerts.known(account_id, [one["_id"] for one in stale])
+    new = [one for one in stale if one["_id"] not in known]
+    at_risk = [one for one in stale if one.get("at_risk")]
     work.check()
-    await work.app.repos.deal_alerts.add_tasks([alerts.task(account_id, one, work.now) for one in new])
-    await work.app.repos.deal_alerts.tag(account_id, at_risk)
-    await work.app.repos.notifications.open(new)
-    # An alert that a user has closed is known by its id and stays closed, but is escalated when its time comes.
-    await work.app.repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in at_risk])
+    await repos.deal_alerts.add_tasks([alerts.task(account_id, one, work.now) for one in new])
+    await repos.deal_alerts.tag(account_id, at_risk)
+    await work.app.shared.notifications.open(new)
+    await repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in at_risk])
     return PageResult(len(new), deals[-1]["_id"] if len(deals) == PAGE else None)
 
 

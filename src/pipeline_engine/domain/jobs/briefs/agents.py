@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.jobs.briefs.meeting import Company, Document, Meeting
 from pipeline_engine.domain.jobs.writing.display import ago, amount, count
 from pipeline_engine.domain.jobs.writing.fact_sheet import FactSheet
 
-MAX_CONTACTS, MAX_COMPANIES, MAX_DEALS = 5, 3, 5
-"""So many of each are told of; a meeting of more people has a brief of the first ones."""
-QUIET_DAYS = 7
-KINDS_OF_TOUCH = {"call": "call", "meeting": "meeting", "note": "note"}
+MAX_CONTACTS, MAX_COMPANIES, MAX_DEALS, MAX_STRANGERS = 5, 3, 5, 3
+"""A brief shows so many of each; of a meeting of more people, the first ones."""
+KINDS_OF_TOUCH = {"call": "call", "meeting": "meeting"}
 
 Agent = Callable[[Meeting, FactSheet], None]
 
@@ -33,8 +31,10 @@ def contact_agent(meeting: Meeting, sheet: FactSheet) -> None:
         if contact.get("lifecycle_stage") == "customer":
             sheet.add("customer", f"{who} is a customer", "contacts", contact["_id"])
     if meeting.strangers:
-        people = count(meeting.strangers, "attendee is not among", "attendees are not among")
-        sheet.add("strangers", f"{people} the contacts", "calendar_events", meeting.event["_id"])
+        people = count(len(meeting.strangers), "attendee is not among", "attendees are not among")
+        names = ", ".join(sheet.name("E", email) for email in meeting.strangers[:MAX_STRANGERS])
+        more = ", …" if len(meeting.strangers) > MAX_STRANGERS else ""
+        sheet.add("strangers", f"{people} the contacts: {names}{more}", "calendar_events", meeting.event["_id"])
 
 
 def _person(contact: Document, sheet: FactSheet) -> str:
@@ -48,12 +48,12 @@ def _person(contact: Document, sheet: FactSheet) -> str:
 
 
 def _add_touch(meeting: Meeting, sheet: FactSheet, contact: Document, who: str) -> None:
-    touch = meeting.last_touch("contact_id", contact["_id"])
+    touch = meeting.last_contact(contact["_id"])
     if touch is None:
         sheet.add("never_touched", f"No contact with {who} is on record", "contacts", contact["_id"])
         return
-    when, kind = ago(touch["occurred_at"], meeting.now), KINDS_OF_TOUCH.get(str(touch.get("type")), "e-mail")
-    sheet.add("last_touch", f"Last contact with {who}: {when} ({kind})", "activities", touch["_id"])
+    when, kind = ago(touch.at, meeting.now), KINDS_OF_TOUCH.get(touch.type, "e-mail")
+    sheet.add("last_touch", f"Last contact with {who}: {when} ({kind})", touch.collection, touch.id)
 
 
 def company_agent(meeting: Meeting, sheet: FactSheet) -> None:
@@ -74,7 +74,8 @@ def _add_won(company: Company, name: str, sheet: FactSheet) -> None:
     values = [value for deal in company.won if isinstance(value := deal.get("value"), int | float)]
     total = amount(sum(values)) if values else ""
     worth = f", worth {total} in all" if total not in ("", "0") else ""
-    sheet.add("won", f"{name}: {count(len(company.won), 'deal')} won{worth}", "deals", company.won[0]["_id"])
+    won = f"{name}: {count(len(company.won), 'deal')} won with those who come{worth}"
+    sheet.add("won", won, "deals", company.won[0]["_id"])
 
 
 def _of_company(meeting: Meeting, name: str) -> Document | None:
@@ -86,7 +87,7 @@ def deal_agent(meeting: Meeting, sheet: FactSheet) -> None:
     for deal in meeting.deals[:MAX_DEALS]:
         name = sheet.name("D", deal.get("name"), "a deal without a name")
         stage, value = sheet.name("S", deal.get("stage_name")), amount(deal.get("value"))
-        facts = [f"worth {value}" if value else "", f"{stage} stage" if stage else ""]
+        facts = [f"worth {value}" if value not in ("", "0") else "", f"{stage} stage" if stage else ""]
         rest = ", ".join(part for part in facts if part)
         sheet.add("open_deal", f"Open deal: {name}{f', {rest}' if rest else ''}", "deals", deal["_id"])
         _add_quiet(meeting, sheet, deal, name)
@@ -96,10 +97,9 @@ def deal_agent(meeting: Meeting, sheet: FactSheet) -> None:
 
 
 def _add_quiet(meeting: Meeting, sheet: FactSheet, deal: Document, name: str) -> None:
-    touch = meeting.last_touch("deal_id", deal["_id"])
-    since = usable_date(touch["occurred_at"]) if touch else None
-    if since and (days := (meeting.now - since).days) >= QUIET_DAYS:
-        sheet.add("quiet_deal", f"Nothing has happened on {name} for {count(days, 'day')}", "deals", deal["_id"])
+    found = meeting.standing(deal)
+    if found.state != "fresh":
+        sheet.add("quiet_deal", f"Nothing has happened on {name} for {count(found.days, 'day')}", "deals", deal["_id"])
 
 
 AGENTS: Mapping[str, Agent] = {"contact": contact_agent, "company": company_agent, "deal": deal_agent}

@@ -88,13 +88,15 @@ async def write_brief(meeting: Meeting, model: Model) -> dict[str, Any]:
     if not sheet.facts:
         sheet.add("event", "Nothing is known about those who come", "calendar_events", meeting.event["_id"])
     answer = await model.ask("meeting brief", BriefAnswer, INSTRUCTIONS, {"facts": sheet.for_model()})
-    draft, written_by = (by_model(sheet, answer), "model") if answer else (by_rules(sheet), "rules")
+    rules = by_rules(sheet)
+    draft = by_model(sheet, answer) if answer else rules
     sources = Sources(sheet)
     lines = {
         "key_points": sources.lines(draft.key_points),
         "talking_points": sources.lines(draft.talking_points),
         "questions": sources.lines(draft.questions),
     }
+    written_by = "rules" if draft == rules else "model"
     return {"headline": headline(meeting), **lines, "sources": sources.listed, "written_by": written_by}
 
 
@@ -133,7 +135,7 @@ def _people(meeting: Meeting) -> str:
     first = meeting.contacts[0]
     name = one_line(first.get("name")) or one_line(first.get("email")) or "a contact"
     company = one_line(first.get("company"))
-    others = len(meeting.contacts) - 1 + meeting.strangers
+    others = len(meeting.contacts) - 1 + len(meeting.strangers)
     rest = f" and {count(others, 'other')}" if others else ""
     return f"{name} @ {company}{rest}" if company else f"{name}{rest}"
 

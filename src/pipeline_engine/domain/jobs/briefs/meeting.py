@@ -9,7 +9,8 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.clock import usable_date
+from pipeline_engine.domain.jobs.stale.standing import Standing, Thresholds, standing
+from pipeline_engine.repos.sales_records import Touch
 
 Document = Mapping[str, Any]
 
@@ -29,25 +30,28 @@ class Meeting:
 
     event: Document
     now: datetime
-    strangers: int = 0
-    """Attendees who are neither contacts nor users of the account."""
+    strangers: Sequence[str] = ()
+    """The addresses of attendees who are neither contacts nor users of the account."""
     contacts: Sequence[Document] = ()
     companies: Sequence[Company] = ()
     deals: Sequence[Document] = ()
     """Open deals, each with `stage_name`."""
-    activities: Sequence[Document] = ()
-    """Of the contacts and deals, the newest first."""
+    touches: Mapping[str, Sequence[Touch]] = field(default_factory=dict)
+    """{id of a contact or deal as text: the last touch of each type until now}"""
+    limits: Thresholds = field(default_factory=Thresholds)
+    """From when on the account counts a deal as stale."""
     notes: Sequence[Document] = field(default_factory=tuple)
-    """As `activities`."""
+    """The newest first."""
 
-    def last_touch(self, record: str, id: Any) -> Document | None:
-        """The newest e-mail, call, meeting or note of a contact (`record` "contact_id") or a deal ("deal_id") that has
-        taken place."""
-        for one in self.activities:
-            moment = usable_date(one.get("occurred_at"))
-            if moment and moment <= self.now and str(one.get(record)) == str(id):
-                return one
-        return None
+    def last_contact(self, contact_id: Any) -> Touch | None:
+        """The last e-mail, call or meeting with a contact. A note about them is none."""
+        touches = [touch for touch in self.touches.get(str(contact_id), ()) if touch.type != "note"]
+        return max(touches, key=lambda touch: touch.at, default=None)
+
+    def standing(self, deal: Document) -> Standing:
+        """How long nothing has happened on a deal, as alerts of stale deals count it."""
+        last = {id: max(some, key=lambda touch: touch.at) for id, some in self.touches.items() if some}
+        return standing(deal, last, last, self.limits, self.now)
 
 
 def attendees_of(event: Document) -> list[str]:

@@ -66,7 +66,7 @@ class Figures:
     emails_opened: Series
     emails_clicked: Series
     performers: Sequence[Mapping[str, Any]] = ()
-    """`{user_id, name, activities}`, the most active first."""
+    """`{user_id, name, activities, average}`, the most active first; the average is that of the seven days before."""
     stages: Sequence[Stage] = field(default_factory=tuple)
     stale_deals: int = 0
 
@@ -110,7 +110,15 @@ def _either(activities: Counts, events: Counts) -> Counts:
 async def _performers(work: JobWork, end: datetime) -> list[dict[str, Any]]:
     found = await work.app.repos.account_figures.performers(work.account_id, end, MAX_PERFORMERS)
     names = await work.app.repos.sales_records.user_names(work.account_id, [one["_id"] for one in found])
-    return [{"user_id": one["_id"], "name": names.get(one["_id"]), "activities": one["n"]} for one in found]
+    return [
+        {
+            "user_id": one["_id"],
+            "name": names.get(one["_id"]),
+            "activities": one["n"],
+            "average": round(one["before"] / (DAYS - 1), 1),
+        }
+        for one in found
+    ]
 
 
 async def _stages(work: JobWork) -> list[Stage]:

@@ -8,13 +8,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline_engine.domain.jobs.insights.figures import Figures
-from pipeline_engine.domain.jobs.insights.trends import Findings, find_trends
+from pipeline_engine.domain.jobs.insights.trends import Findings, find_trends, mean_text
 from pipeline_engine.domain.jobs.writing.check import MAX_ANSWER_LINES, ModelLine, accepted
 from pipeline_engine.domain.jobs.writing.display import count
 from pipeline_engine.domain.jobs.writing.fact_sheet import Fact, FactSheet, Line, placeholders
 from pipeline_engine.domain.jobs.writing.model import Model
 
 MAX_RECOMMENDATIONS = 4
+MIN_ACTIVITIES = 5
 
 RECOMMENDATIONS = {
     "stalled_stage": "Follow up on stalled deals in the {S} stage",
@@ -52,7 +53,7 @@ async def write_insight(figures: Figures, insight_id: Any, model: Model) -> dict
     trends are the engine's; a model only recommends."""
     sheet = FactSheet()
     findings = find_trends(figures, sheet, insight_id)
-    _add_performer(figures, sheet, insight_id)
+    add_performer(figures, sheet, insight_id)
     lines, written_by = await _recommend(sheet, model)
     return {
         "metrics": figures.metrics,
@@ -86,13 +87,15 @@ def _recommendations(facts: Sequence[Fact]) -> Iterator[Line]:
                 )
 
 
-def _add_performer(figures: Figures, sheet: FactSheet, insight_id: Any) -> None:
-    if not figures.performers:
+def add_performer(figures: Figures, sheet: FactSheet, insight_id: Any) -> None:
+    """Add who was most active, where that says something: among several users, and by more than a few activities."""
+    if len(figures.performers) < 2 or figures.performers[0]["activities"] < MIN_ACTIVITIES:
         return
     first = figures.performers[0]
     name = sheet.name("U", first.get("name"))
     if name:
-        wording = f"Most active: {name} with {count(first['activities'], 'activity', 'activities')}"
+        done = count(first["activities"], "activity", "activities")
+        wording = f"Most active: {name} with {done} (average {mean_text(first['average'])})"
         sheet.add("top_performer", wording, "agent_insights", insight_id)
 
 

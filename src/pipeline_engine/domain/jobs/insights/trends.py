@@ -1,4 +1,4 @@
-"""What is worth telling of a day's figures: changes against the week before, and what stands still. Pure."""
+"""What is worth saying about a day's figures: changes against the week before, and what stands still. Pure."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ COUNTED = {
 
 @dataclass(frozen=True)
 class Findings:
-    """Facts of the day: what has grown, and what someone should look at."""
+    """Facts of the day: what has grown, and what needs attention."""
 
     up: list[Fact]
     attention: list[Fact]
 
 
 def find_trends(figures: Figures, sheet: FactSheet, insight_id: Any) -> Findings:
-    """Add what is worth telling to the sheet."""
+    """Add what is worth saying to the sheet."""
     up: list[Fact] = []
     attention: list[Fact] = []
     for name, label, series, least, is_rate in _series(figures):
@@ -61,6 +61,8 @@ def _series(figures: Figures) -> Iterator[tuple[str, str, Series, float, bool]]:
         sent = figures.emails_sent
         if sent.today >= MIN_MAILS and sum(sent.counts[1:]) >= MIN_MAILS:
             mean = sum(part.counts[1:]) / sum(sent.counts[1:])
+            if part.today > sent.today or mean > 1:  # openings of older mails, or of one mail several times: no rate
+                continue
             yield name, label, Series([part.today / sent.today, *[mean] * 7]), MIN_RATE_CHANGE, True
 
 
@@ -77,14 +79,15 @@ def _wording(label: str, series: Series, is_rate: bool) -> str:
     if is_rate:
         points = round(100 * (series.today - series.mean))
         return f"{label}: {points:+d} points ({100 * series.today:.0f}% today vs {100 * series.mean:.0f}% average)"
-    compared = f"{amount(series.today)} today vs {_mean(series.mean)} average"
+    compared = f"{amount(series.today)} today vs {mean_text(series.mean)} average"
     if not series.mean:
         return f"{label}: {compared}"
     unusual = ", far from the usual" if is_anomaly(series) else ""
     return f"{label}: {round(100 * (series.today / series.mean - 1)):+d}% ({compared}{unusual})"
 
 
-def _mean(mean: float) -> str:
+def mean_text(mean: float) -> str:
+    """`1.4`, `25`, `1,240`."""
     return f"{mean:.1f}".removesuffix(".0") if mean < 100 else f"{mean:,.0f}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bson import ObjectId
 
@@ -36,11 +37,16 @@ class Team:
         return self.admins[0] if self.admins else user
 
 
+def alert_id(account_id: ObjectId, deal: Mapping[str, Any], standing: Standing) -> ObjectId:
+    """The id of the deal's notification, which is the same for as long as nothing happens on the deal."""
+    return derived_id(KIND, account_id, deal["_id"], standing.since)
+
+
 def notification(
-    account_id: ObjectId, deal: Mapping[str, Any], standing: Standing, limits: Thresholds, user: Any, slot: str
+    account_id: ObjectId, deal: Mapping[str, Any], standing: Standing, limits: Thresholds, user: Any, text: str
 ) -> Document:
-    """The open notification of a deal. Its id is the same for as long as nothing happens on the deal."""
-    id = derived_id(KIND, account_id, deal["_id"], standing.since)
+    """The open notification of a deal, for a user, with this text as its body."""
+    id = alert_id(account_id, deal, standing)
     at_risk = {"at_risk": True, "escalation_due": True} if standing.state == "critical" else {}
     return {
         "_id": id,
@@ -48,11 +54,10 @@ def notification(
         "user_id": user,
         "kind": KIND,
         "title": f"Deal inactive for {count_of_days(limits.stale)}",
-        "body": body(deal, standing),
+        "body": text,
         "deal_id": deal["_id"],
         "task_id": task_id(id),
         "stale_since": standing.since,
-        "slot": slot,
         **at_risk,
     }
 
@@ -78,10 +83,12 @@ def task_id(alert_id: ObjectId) -> ObjectId:
     return derived_id("stale_deal_task", alert_id)
 
 
-def body(deal: Mapping[str, Any], standing: Standing) -> str:
-    """`Acme renewal: nothing since 2026-01-03 (call).` It stays true however long the alert is open."""
+def body(deal: Mapping[str, Any], standing: Standing, zone: ZoneInfo) -> str:
+    """`Acme renewal: nothing since 2026-01-03 (call).` It stays true however long the alert is open. The date is local
+    to the account."""
     name = one_line(deal.get("name")) or "A deal without a name"
-    return f"{name}: nothing since {standing.since:%Y-%m-%d} ({NAMES_OF_TOUCHES.get(standing.last, 'e-mail')})."
+    since = standing.since.astimezone(zone)
+    return f"{name}: nothing since {since:%Y-%m-%d} ({NAMES_OF_TOUCHES.get(standing.last, 'e-mail')})."
 
 
 def count_of_days(days: float) -> str:

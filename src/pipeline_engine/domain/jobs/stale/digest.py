@@ -22,7 +22,7 @@ async def send_digests(work: JobWork) -> int:
     users = await work.app.repos.deal_alerts.by_user(work.account_id, work.slot)
     digests = [await _digest(work, one) for one in users if one["new"] and one["_id"] is not None]
     work.check()
-    await work.app.repos.notifications.open(digests)
+    await work.app.shared.notifications.open(digests)
     await _close_older(work, digests, {str(one["_id"]) for one in users})
     return len(digests)
 
@@ -42,7 +42,7 @@ async def _digest(work: JobWork, user: Mapping[str, Any]) -> Document:
 
 async def _close_older(work: JobWork, digests: Sequence[Document], users: set[str]) -> None:
     """Close digests that a newer one replaces, and those of users all of whose deals have come to life again."""
-    notifications = work.app.repos.notifications
+    notifications = work.app.shared.notifications
     new = {one["_id"]: str(one["user_id"]) for one in digests}
     found = [one for one in await notifications.find_open(work.account_id, DIGEST) if one["_id"] not in new]
     replaced = [one["_id"] for one in found if str(one.get("user_id")) in new.values()]
@@ -57,7 +57,7 @@ async def escalate(work: JobWork, team: Team) -> int:
     escalations = await alerts.begin_escalation(work.account_id)
     for id, deals in escalations.items():
         work.check()
-        await work.app.repos.notifications.open([_escalation(work, id, deals, admin) for admin in team.admins])
+        await work.app.shared.notifications.open([_escalation(work, id, deals, admin) for admin in team.admins])
         await alerts.end_escalation(work.account_id, id)
     return sum(map(len, escalations.values()))
 

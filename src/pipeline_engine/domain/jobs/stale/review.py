@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.jobs.stale.standing import Standing, is_open
 from pipeline_engine.repos.deal_alerts import is_snoozed
 
@@ -38,9 +39,16 @@ def review(alerts: Sequence[Document], deals: Mapping[str, Document], standing_o
         if deal is None or not is_open(deal):
             decisions.close.setdefault(GONE if deal is None else CLOSED_DEAL, []).append(alert)
             continue
-        state = standing_of(deal).state
-        if state == "fresh":
+        found = standing_of(deal)
+        if found.state == "fresh" or _is_of_earlier_silence(alert, found):
             decisions.close.setdefault(ACTIVITY, []).append(alert)
-        elif state == "critical" and not alert.get("at_risk") and not is_snoozed(alert, now):
+        elif found.state == "critical" and not alert.get("at_risk") and not is_snoozed(alert, now):
             decisions.escalate.append(alert)
     return decisions
+
+
+def _is_of_earlier_silence(alert: Document, found: Standing) -> bool:
+    """Whether something has happened since the alert, though long ago: a call that was logged late, a mailbox that was
+    connected. The deal then gets another alert."""
+    since = usable_date(alert.get("stale_since"))
+    return since is not None and found.since > since

@@ -75,15 +75,21 @@ def _numbers(text: str) -> set[str]:
 
 
 def _names(text: str) -> set[str]:
-    """Capitalised words that do not begin a sentence, in lower case."""
-    hits = [hit for hit in WORD.finditer(text) if hit[0][0].isupper() and not _begins_sentence(text, hit.start())]
+    """Words that are written like names, in lower case: those with a capital inside, and capitalised ones that do not
+    begin a sentence."""
     inside = [(hit.start(), hit.end()) for hit in PLACEHOLDER.finditer(text)]
     return {
         hit[0].casefold()
-        for hit in hits
-        if not (hit[0].isupper() and len(hit[0]) <= MAX_ACRONYM_CHARS)
+        for hit in WORD.finditer(text)
+        if _is_like_name(hit[0], _begins_sentence(text, hit.start()))
         and not any(start <= hit.start() < end for start, end in inside)
     }
+
+
+def _is_like_name(word: str, begins_sentence: bool) -> bool:
+    if word.isupper() and len(word) <= MAX_ACRONYM_CHARS:
+        return False
+    return any(one.isupper() for one in word[1:]) or (word[0].isupper() and not begins_sentence)
 
 
 def _begins_sentence(text: str, at: int) -> bool:
