@@ -89,6 +89,7 @@ async def test_nothing_happens_twice(world: World, app: EngineApp, google: Googl
     assert world.db["contacts"].count_documents({}) == 2
 
 
+@pytest.mark.covers("CL-X12")
 async def test_rows_inserted_deleted_moved_and_edited_between_looks(
     world: World, app: EngineApp, google: Google, form: ObjectId
 ) -> None:

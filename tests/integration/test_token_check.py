@@ -60,6 +60,7 @@ async def test_a_second_run_of_the_day_refreshes_nothing_and_the_next_day_does(
     assert len(endpoint.calls) == 2
 
 
+@pytest.mark.covers("CL-X11")
 async def test_eight_users_of_two_daemons_make_one_call(
     world: World, app: EngineApp, endpoint: TokenEndpoint, configured: Settings
 ) -> None:

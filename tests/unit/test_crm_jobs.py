@@ -40,7 +40,7 @@ async def nothing(_work: JobWork) -> JobResult:
     return JobResult()
 
 
-@pytest.mark.covers("CL-14", "CL-X1")
+@pytest.mark.covers("CL-X1")
 def test_folder_and_table_hold_the_same_jobs() -> None:
     files = {file.stem for file in Path(jobs.__path__[0]).glob("*.py")} - MACHINERY - {"__init__"}
     assert sorted(job.short_name for job in JOBS) == sorted(files)
