@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
 from pipeline_engine.domain.jobs.lane import Places
 from pipeline_engine.domain.jobs.schedule import DailyAt, EveryMinutes
 from pipeline_engine.domain.jobs.slot_id import SlotId
+from pipeline_engine.domain.jobs.timetable import job_status
 from pipeline_engine.errors import RateLimited
 from pipeline_engine.lanes import Snooze
+from pipeline_engine.repos.job_repos import JobRepos
 from tests.support.crm_jobs import NOON, SLOT, JobApp, Recorder, found_ids, put_in_table, row_of, run_slot, scope, work
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
@@ -231,3 +234,18 @@ async def test_a_row_of_another_engine_is_left_alone(world: World, jobs: JobApp,
     assert await sweep.find_begun(jobs) == []
     await work(jobs, world.account, NAME)
     assert recorder.runs == [(world.account, SLOT)]
+
+
+async def test_an_account_that_the_job_does_not_concern_has_no_slots(
+    world: World, jobs: JobApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def concerns(_repos: JobRepos) -> Set[ObjectId]:
+        return {world.account, ObjectId()}
+
+    named, other = CrmJob(NAME, DailyAt(time(9)), Recorder().run, concerns=concerns), world.neighbour()
+    put_in_table(monkeypatch, named)
+
+    assert found_ids(await sweep.find(named, jobs)) == [f"{NAME}:{world.account}:{SLOT}"]
+    assert len(await sweep.find_now(named, jobs)) == 2  # an operator may run it for any
+    assert (await job_status(named, jobs.repos, NOON)).open == 1
+    other.close()

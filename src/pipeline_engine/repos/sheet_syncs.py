@@ -13,7 +13,7 @@ import msgspec
 from bson import Binary, ObjectId
 
 from pipeline_engine.errors import Permanent
-from pipeline_engine.ids import either
+from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
 from pipeline_engine.repos.id_pages import FIRST_TEXT, Place, read_page
@@ -40,6 +40,12 @@ class SheetSyncs:
     def __init__(self, store: Store) -> None:
         self._own = store.collection(SHEET_SYNCS)
         self._forms = store.collection("forms")
+
+    async def accounts(self) -> set[ObjectId]:
+        """The accounts with a form that has a sheet."""
+        query = {"google_sheet": {"$type": "object"}}
+        found = await self._forms.everywhere.aggregate(query, {"$group": {"_id": "$account_id"}})
+        return {id for one in found if (id := object_id(one["_id"]))}
 
     async def forms(self, account_id: ObjectId, after: Place = FIRST_TEXT) -> list[Document]:
         """`{_id, account_id, google_sheet}` of the account's next forms with a sheet; none at the end."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
@@ -22,6 +23,7 @@ from pipeline_engine.ids import fingerprint
 from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.providers.sheets import Rows
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.repos.sheet_syncs import Seen, unpack
 from pipeline_engine.settings import Settings
 
@@ -152,4 +154,8 @@ def needs(settings: Settings) -> str | None:
     return None if settings.google_service_account_file else "GOOGLE_SERVICE_ACCOUNT_FILE is not set"
 
 
-JOB = CrmJob("crm.sheet_sync", EveryMinutes(10), run, needs)
+async def concerns(repos: JobRepos) -> Set[ObjectId]:
+    return await repos.sheet_syncs.accounts()
+
+
+JOB = CrmJob("crm.sheet_sync", EveryMinutes(10), run, needs, concerns=concerns)

@@ -31,7 +31,7 @@ async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     and when the jobs that this one follows have ended theirs or MAX_FOLLOW_WAIT is over."""
     if job.skipped(app.settings):
         return []
-    zones, now = await app.repos.job_accounts.zones(), app.clock.now()
+    zones, now = await zones_of(job, app.repos), app.clock.now()
     newest = slots_at(job, zones, now)
     missing = await without_row(app.repos, job.name, newest)
     if followed := _followed(job, app):
@@ -48,6 +48,15 @@ async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     first = [id for one in oldest.values() if one["is_free"] and (id := read_slot_id(str(one["_id"])))]
     others = [SlotId(job.name, *pair) for pair in missing.items() if pair[0] not in oldest]
     return [unit_of(id) for id in (*first, *others)][:MAX_UNITS]
+
+
+async def zones_of(job: CrmJob, repos: JobRepos) -> dict[ObjectId, object]:
+    """{active account that the job concerns: the name of its time zone}"""
+    zones = await repos.job_accounts.zones()
+    if job.concerns is None or not zones:
+        return zones
+    concerned = await job.concerns(repos)
+    return {account: name for account, name in zones.items() if account in concerned}
 
 
 def slots_at(job: CrmJob, zones: Mapping[ObjectId, object], now: datetime) -> dict[ObjectId, str]:
