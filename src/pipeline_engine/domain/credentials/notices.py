@@ -15,7 +15,7 @@ MAX_NAME_CHARS = 60
 
 
 async def open_notices(app: App, document: Document) -> None:
-    """Notify the people who can connect the integration again. A repeat for the same failure notifies nobody."""
+    """Notify the people who can connect the integration again. A repeat for the same failure notifies no one again."""
     account_id = object_id(document.get("account_id"))
     if account_id is not None:
         admins = await app.shared.users.admins(account_id)
