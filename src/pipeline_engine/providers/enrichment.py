@@ -80,7 +80,7 @@ def read_person(match: object) -> Person | None:
 
 
 def _phones(match: Mapping[str, Any]) -> Iterator[str]:
-    """The person's own numbers, best first. The organization's is none of them: a text to a switchboard reaches no person."""
+    """The person's own numbers, best first. The number of the organization is left out: it is a switchboard's."""
     contact = match.get("contact")
     for holder in (match, contact if isinstance(contact, Mapping) else {}):
         numbers = holder.get("phone_numbers")
