@@ -1,4 +1,4 @@
-"""Scheduled jobs: (a) intent decay against a bare bulk write, (b) its cost per account, (c) a tick with nothing due."""
+"""Scheduled jobs: intent decay against a bare bulk write, each job's cost per account, a tick with nothing due."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from bench.program import environment, run_once
+from bench.job_crowd import BATCH, CONTACTS, insert_crowd
+from bench.program import Run, create_indexes, environment, run_once
 from bench.row import Row
 from pipeline_engine import failpoints, settings, workers
 from pipeline_engine.domain.jobs import sweep
@@ -23,56 +22,63 @@ from pipeline_engine.repos.job_repos import JobRepos
 from tests.support.world import World
 
 ACCOUNTS, FEW_ACCOUNTS = 1000, 100
-CONTACTS = 200
-BATCH = 1000
 LOOKS = 9
+DECAY = "crm.intent_decay"
+NAMES = (DECAY, "crm.lifecycle", "crm.lead_recycling", "crm.meeting_prep", "crm.stale_deals", "crm.daily_insight")
+"""The jobs that need no service outside."""
 
-Document = dict[str, Any]
+Runs = Mapping[str, Run]
 
 
 def run(servers: Mapping[str, str]) -> list[Row]:
-    few, _ = _decay(environment(servers, "bench_decay1"), FEW_ACCOUNTS)
-    many, floor = _decay(environment(servers, "bench_decay2"), ACCOUNTS)
-    return [_bare(many, floor), _flat(few, many), _idle(servers)]
+    few, _ = _runs(environment(servers, "bench_jobs1"), FEW_ACCOUNTS)
+    many, floor = _runs(environment(servers, "bench_jobs2"), ACCOUNTS)
+    queries = _queries(environment(servers, "bench_jobs3"))
+    per_job = [_flat(name, few[name], many[name], queries[name]) for name in NAMES]
+    return [_bare(many[DECAY].seconds, floor), *per_job, _idle(servers)]
 
 
-def _decay(given: Mapping[str, str], accounts: int) -> tuple[float, float]:
-    """Seconds of intent decay for so many accounts, and of a bare bulk write of the same updates."""
+def _runs(given: Mapping[str, str], accounts: int) -> tuple[Runs, float]:
+    """What each job takes for so many accounts, and the seconds of a bare bulk write of the updates of intent decay."""
     world, total = World(given), accounts * CONTACTS
-    ids = _contacts(world, accounts)
-    ours = run_once(given, sweep="crm.intent_decay")
-    decayed = {"intent_score": 44.0, "intent_level": "medium", "lead_grade": "B"}
-    assert world.db["contacts"].count_documents(decayed) == total
-    began = time.perf_counter()
-    for at in range(0, total, BATCH):
-        change = {"intent_score": 43.0, "intent_level": "medium", "lead_score": 59.0, "lead_grade": "B"}
-        some = [UpdateOne({"_id": id, "account_id": account}, {"$set": change}) for account, id in ids[at : at + BATCH]]
-        world.db["contacts"].bulk_write(some, ordered=False)
-    floor = time.perf_counter() - began
+    create_indexes(given)
+    ids = insert_crowd(world, accounts)
+    runs = {}
+    for name in NAMES:
+        runs[name] = run_once(given, sweep=name)
+        if name == DECAY:
+            decayed = {"intent_score": 44.0, "intent_level": "medium"}
+            assert world.db["contacts"].count_documents(decayed) == total
+    floor = _floor(world, ids)
     world.close()
-    return ours.seconds, floor
+    return runs, floor
 
 
-def _contacts(world: World, accounts: int) -> list[tuple[ObjectId, ObjectId]]:
-    """Accounts with contacts of two signals, of which 44 points are left: (account, contact) in random order."""
-    owners = [ObjectId() for _ in range(accounts)]
-    world.db["_accounts"].delete_many({})
-    world.db["_accounts"].insert_many([{"_id": account, "active": True} for account in owners])
-    at = datetime.now(UTC) - timedelta(days=3, hours=1)
-    ids = [(account, ObjectId()) for account in owners for _ in range(CONTACTS)]
-    person = {"name": "Ada", "email": "ada@example.com", "intent_score": 50.0, "intent_level": "medium"}
-    signals = [("page_view", 0), ("demo_request", 50)]
-    for start in range(0, len(ids), BATCH):
-        some = ids[start : start + BATCH]
-        world.db["contacts"].insert_many([{"_id": id, "account_id": account, **person} for account, id in some])
-        rows = [
-            {"account_id": account, "contact_id": id, "type": type, "points": points or 1, "occurred_at": at}
-            for account, id in some
-            for type, points in signals
-        ]
-        world.db["intent_signals"].insert_many(rows)
-    random.shuffle(ids)
-    return ids
+def _floor(world: World, ids: Sequence[tuple[ObjectId, ObjectId]]) -> float:
+    """The seconds of a bare `bulk_write` of what intent decay has set, in random order."""
+    shuffled = random.sample(ids, len(ids))
+    began = time.perf_counter()
+    for at in range(0, len(shuffled), BATCH):
+        change = {"intent_score": 43.0, "intent_level": "medium", "lead_score": 59.0, "lead_grade": "B"}
+        some = shuffled[at : at + BATCH]
+        writes = [UpdateOne({"_id": id, "account_id": account}, {"$set": change}) for account, id in some]
+        world.db["contacts"].bulk_write(writes, ordered=False)
+    return time.perf_counter() - began
+
+
+def _queries(given: Mapping[str, str]) -> dict[str, float]:
+    """{job: calls to MongoDB per account}"""
+    world = World(given)
+    create_indexes(given)
+    insert_crowd(world, FEW_ACCOUNTS)
+    world.close()
+    queries = {}
+    for name in NAMES:
+        with tempfile.NamedTemporaryFile("r") as log:
+            run_once({**given, "FAULT_TESTING": "1", "FAULT_LOG": log.name}, sweep=name)
+            calls = [line for line in log if line.startswith("mongo.") and line.endswith(" before\n")]
+        queries[name] = len(calls) / FEW_ACCOUNTS
+    return queries
 
 
 def _bare(ours: float, floor: float) -> Row:
@@ -87,21 +93,23 @@ def _bare(ours: float, floor: float) -> Row:
     )
 
 
-def _flat(few: float, many: float) -> Row:
-    small, large = few / FEW_ACCOUNTS, many / ACCOUNTS
+def _flat(name: str, few: Run, many: Run, queries: float) -> Row:
+    small, large = few.seconds / FEW_ACCOUNTS, many.seconds / ACCOUNTS
     return Row(
-        f"intent decay per account, {CONTACTS} contacts each",
-        f"{large * 1000:.1f} ms with {ACCOUNTS:,} accounts",
+        f"{name} per account of {CONTACTS} contacts, {ACCOUNTS:,} accounts",
+        f"{large * 1000:.1f} ms",
         f"{small * 1000:.1f} ms with {FEW_ACCOUNTS}",
         f"{large / small:.2f}",
         "≤ 1.2",
+        f"{many.seconds:.1f} s in all, {queries:.1f} calls to MongoDB per account, {many.peak_megabytes:.0f} MB",
     )
 
 
 def _idle(servers: Mapping[str, str]) -> Row:
     given = environment(servers, "bench_idle")
     world = World(given)
-    _contacts(world, 1)
+    create_indexes(given)
+    world.db["_accounts"].delete_many({})
     world.db["_accounts"].insert_many([{"_id": ObjectId(), "active": True} for _ in range(ACCOUNTS)])
     seconds, queries = asyncio.run(_looks(given))
     world.close()
@@ -125,7 +133,8 @@ async def _looks(given: Mapping[str, str]) -> tuple[float, int]:
                 | {"slot": unit.id.split(":", 2)[2]}
                 for unit in await sweep.find(job, scope)
             ]
-            await connected.database["cron_slots"].insert_many(rows)
+            if rows:
+                await connected.database["cron_slots"].insert_many(rows)
         seconds = []
         for _ in range(LOOKS):
             scope = connected.with_repos(JobRepos.open)  # so that accounts are read again

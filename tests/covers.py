@@ -14,7 +14,6 @@ LATER = {
     "DI-20": "mails at the end of an import",
     "DI-X12": "detection of encodings",
     "DI-X14": "typed values and duplicates",
-    "CL-30": "the collections of scheduled jobs and mail",
 }
 ROW = re.compile(r"^\| *([A-Z]+-X?\d+) *\|", re.MULTILINE)
 

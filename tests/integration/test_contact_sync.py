@@ -85,7 +85,7 @@ async def test_nobody_of_another_account_is_looked_up(world: World, app: EngineA
 @pytest.mark.parametrize(
     ("before", "written", "after"),
     [
-        (None, None, "new"),  # nobody has filled it yet
+        (None, None, "new"),  # not filled yet
         ("", None, "new"),
         ("by a person", None, "by a person"),  # filled before the engine was
         ("old", "old", "new"),  # as the engine left it

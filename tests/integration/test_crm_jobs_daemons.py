@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.jobs import sweep
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
 from pipeline_engine.domain.jobs.schedule import DailyAt, EveryMinutes
+from pipeline_engine.domain.jobs.table import JOBS
 from pipeline_engine.engine import Engine
 from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.run_once import run_once
@@ -163,8 +165,6 @@ async def test_every_slot_once_over_four_daemons_and_three_days(
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """A job that follows its schedule, and one that is not configured."""
-    from dataclasses import replace
-
     recorder = Recorder()
     named = CrmJob("crm.recorder", EveryMinutes(10), recorder.run)
     unable = CrmJob("crm.unable", EveryMinutes(10), recorder.run, needs=lambda _: "LLM_BASE_URL is not set")
@@ -224,6 +224,5 @@ async def test_run_once_waits_for_slices_and_counts_failures(
 
 
 def test_the_real_system_has_a_row_for_every_job() -> None:
-    names: list[Callable[..., Any] | str] = [one.name for one in SYSTEM.sweeps]
-    assert names[:3] == ["crm.intent_decay", "crm.lifecycle", "crm.lead_recycling"]
-    assert [one.name for one in SYSTEM.sweeps if one.find_abandoned] == [names[0]]
+    assert [one.name for one in SYSTEM.sweeps] == [job.name for job in JOBS]
+    assert [one.name for one in SYSTEM.sweeps if one.find_abandoned] == [JOBS[0].name, "crm.token_check"]

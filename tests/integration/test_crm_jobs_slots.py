@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
 from pipeline_engine.domain.jobs.lane import Places
 from pipeline_engine.domain.jobs.schedule import DailyAt, EveryMinutes
 from pipeline_engine.domain.jobs.slot_id import SlotId
+from pipeline_engine.domain.jobs.timetable import job_status
+from pipeline_engine.errors import RateLimited
 from pipeline_engine.lanes import Snooze
+from pipeline_engine.repos.job_repos import JobRepos
 from tests.support.crm_jobs import NOON, SLOT, JobApp, Recorder, found_ids, put_in_table, row_of, run_slot, scope, work
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
@@ -155,6 +159,7 @@ async def test_a_job_follows_another_for_the_same_account(
     first = CrmJob("crm.first", DailyAt(time(2)), recorder.run)
     second = CrmJob("crm.second", DailyAt(time(2)), recorder.run, after=("crm.first", "crm.absent"))
     put_in_table(monkeypatch, first, second)
+    jobs.clock.set(datetime(2026, 5, 4, 5, 59, tzinfo=UTC))
     assert await sweep.find(second, jobs) == []
 
     await work(jobs, world.account, "crm.first")
@@ -165,6 +170,25 @@ async def test_a_job_follows_another_for_the_same_account(
     put_in_table(monkeypatch, CrmJob("crm.first", DailyAt(time(2)), recorder.run, needs=lambda _: "no key"), second)
     assert len(await sweep.find(second, jobs)) == 2
     other.close()
+
+
+async def test_a_job_does_not_wait_for_days_for_the_one_before(
+    world: World, jobs: JobApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def limited(_work: JobWork) -> JobResult:
+        raise RateLimited(3600)
+
+    recorder = Recorder()
+    recorder.then = limited
+    first = CrmJob("crm.first", DailyAt(time(2)), recorder.run)
+    second = CrmJob("crm.second", DailyAt(time(2)), Recorder().run, after=("crm.first",))
+    put_in_table(monkeypatch, first, second)
+    await run_slot(jobs, SlotId("crm.first", world.account, SLOT))
+    jobs.clock.set(datetime(2026, 5, 4, 5, 59, tzinfo=UTC))
+    assert await sweep.find(second, jobs) == []
+    jobs.clock.set(datetime(2026, 5, 4, 6, 1, tzinfo=UTC))
+
+    assert found_ids(await sweep.find(second, jobs)) == [f"crm.second:{world.account}:{SLOT}"]
 
 
 @pytest.mark.covers("CL-31")
@@ -210,3 +234,18 @@ async def test_a_row_of_another_engine_is_left_alone(world: World, jobs: JobApp,
     assert await sweep.find_begun(jobs) == []
     await work(jobs, world.account, NAME)
     assert recorder.runs == [(world.account, SLOT)]
+
+
+async def test_an_account_that_the_job_does_not_concern_has_no_slots(
+    world: World, jobs: JobApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def concerns(_repos: JobRepos) -> Set[ObjectId]:
+        return {world.account, ObjectId()}
+
+    named, other = CrmJob(NAME, DailyAt(time(9)), Recorder().run, concerns=concerns), world.neighbour()
+    put_in_table(monkeypatch, named)
+
+    assert found_ids(await sweep.find(named, jobs)) == [f"{NAME}:{world.account}:{SLOT}"]
+    assert len(await sweep.find_now(named, jobs)) == 2  # an operator may run it for any
+    assert (await job_status(named, jobs.repos, NOON)).open == 1
+    other.close()

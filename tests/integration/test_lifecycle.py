@@ -166,7 +166,7 @@ async def test_an_account_has_its_own_rules(world: World, jobs: JobApp) -> None:
 
     await run(jobs, world)
 
-    # Without any rule left nobody becomes an opportunity.
+    # Without any rule left no contact becomes an opportunity.
     assert [stage_of(world, id) for id in (lead, mql, dated)] == ["mql", "sql", "customer"]
 
 

@@ -10,12 +10,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine import settings
 from pipeline_engine.domain.jobs import sheet_sync
 from pipeline_engine.domain.sheets import submit as submitting
-from pipeline_engine.errors import RateLimited
-from pipeline_engine.run_once import run_once
-from tests.support.engine_app import EngineApp, open_app
+from tests.support.engine_app import EngineApp
 from tests.support.jobs import contact, events, finish, stored, work
 from tests.support.said import Said
 from tests.support.stand_ins.google import Google
@@ -89,6 +86,7 @@ async def test_nothing_happens_twice(world: World, app: EngineApp, google: Googl
     assert world.db["contacts"].count_documents({}) == 2
 
 
+@pytest.mark.covers("CL-X12")
 async def test_rows_inserted_deleted_moved_and_edited_between_looks(
     world: World, app: EngineApp, google: Google, form: ObjectId
 ) -> None:
@@ -259,25 +257,3 @@ async def test_odd_headers_and_cells_are_kept(world: World, app: EngineApp, goog
         "8": "beyond",
     }
     assert len(submissions(world)) == 2
-
-
-async def test_googles_quota_is_counted_over_daemons(world: World, environment: dict[str, str], google: Google) -> None:
-    for _ in range(4):
-        add_form(world, SHEET)
-    google.sheets[SHEET] += [row(1)]
-    configured = settings.from_environment({**environment, "GOOGLE_READS_PER_USER": "3"})
-    async with open_app(configured) as one, open_app(configured) as other:
-        first = await sheet_sync.run(work(one, world))
-        with pytest.raises(RateLimited):
-            await sheet_sync.run(work(other, world, cursor=first.cursor))
-    assert (first.done, first.more, len(google.reads)) == (3, True, 3)
-
-
-async def test_run_once_reads_the_sheets_and_events_reach_the_consumers(
-    world: World, environment: dict[str, str], google: Google, form: ObjectId
-) -> None:
-    google.sheets[SHEET] += [row(1)]
-    (result,) = (await run_once(settings.from_environment(environment), ["crm.sheet_sync"])).results
-    assert (result.units, result.failed) == (1, 0)
-    (person,) = world.db["contacts"].find()
-    assert person["intent_score"] == 20  # a form's points

@@ -56,10 +56,11 @@ async def test_a_second_run_of_the_day_refreshes_nothing_and_the_next_day_does(
     await finish(token_check.run, app, world)
     assert (await finish(token_check.run, app, world)).done == 0
     app.clock.set(app.clock.now() + DAY)
-    assert (await finish(token_check.run, app, world)).done == 1  # a grant that nobody uses is kept alive
+    assert (await finish(token_check.run, app, world)).done == 1  # an unused grant is kept alive
     assert len(endpoint.calls) == 2
 
 
+@pytest.mark.covers("CL-X11")
 async def test_eight_users_of_two_daemons_make_one_call(
     world: World, app: EngineApp, endpoint: TokenEndpoint, configured: Settings
 ) -> None:

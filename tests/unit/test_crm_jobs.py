@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from bson import ObjectId
 
 from pipeline_engine import settings, workers
 from pipeline_engine.domain import jobs
+from pipeline_engine.domain.jobs import lane
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
 from pipeline_engine.domain.jobs.lane import LANE, MAX_OF_ACCOUNT, MAX_OF_JOB, SLOT, Places
 from pipeline_engine.domain.jobs.lifecycle_rules import read_rules
@@ -38,7 +40,7 @@ async def nothing(_work: JobWork) -> JobResult:
     return JobResult()
 
 
-@pytest.mark.covers("CL-14", "CL-X1")
+@pytest.mark.covers("CL-X1")
 def test_folder_and_table_hold_the_same_jobs() -> None:
     files = {file.stem for file in Path(jobs.__path__[0]).glob("*.py")} - MACHINERY - {"__init__"}
     assert sorted(job.short_name for job in JOBS) == sorted(files)
@@ -117,17 +119,42 @@ def test_of_two_slots_that_begin_at_the_same_time_one_works() -> None:
     assert (turn_of(older, [newer]), turn_of(newer, [older])) == (Turn.SKIP, Turn.WAIT)
 
 
-def test_neither_an_account_nor_a_job_takes_all_places() -> None:
+async def test_neither_an_account_nor_a_job_takes_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "WAIT_SECONDS", 0.01)
     places, other = Places(), ObjectId()
     names = [f"crm.{n}" for n in range(MAX_OF_ACCOUNT)]
-    assert all(places.take(SlotId(name, ACCOUNT, "x")) for name in names)
-    assert not places.take(SlotId("crm.more", ACCOUNT, "x"))
-    assert places.take(SlotId("crm.more", other, "x"))
+    assert [await places.take(SlotId(name, ACCOUNT, "x")) for name in names] == [True] * MAX_OF_ACCOUNT
+    assert not await places.take(SlotId("crm.more", ACCOUNT, "x"))
+    assert await places.take(SlotId("crm.more", other, "x"))
     places.give_back(SlotId(names[0], ACCOUNT, "x"))
-    assert places.take(SlotId("crm.more", ACCOUNT, "x"))
-    assert places.take(SlotId("crm.more", ObjectId(), "x"))
-    assert not places.take(SlotId("crm.more", ObjectId(), "x"))
+    assert await places.take(SlotId("crm.more", ACCOUNT, "x"))
+    assert await places.take(SlotId("crm.more", ObjectId(), "x"))
+    assert not await places.take(SlotId("crm.more", ObjectId(), "x"))
     assert MAX_OF_ACCOUNT < MAX_OF_JOB < LANE.places
+
+
+async def test_a_slot_waits_for_a_place_that_is_given_back_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every quick job would send most of its slots away for seconds."""
+    monkeypatch.setattr(lane, "WAIT_SECONDS", 60.0)
+    places, ids = Places(), [SlotId("crm.x", ObjectId(), "x") for _ in range(MAX_OF_JOB + 1)]
+    assert [await places.take(id) for id in ids[:-1]] == [True] * MAX_OF_JOB
+    waiting = asyncio.create_task(places.take(ids[-1]))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    places.give_back(ids[0])
+    assert await waiting
+
+
+async def test_after_one_wait_in_vain_none_waits_until_a_place_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "WAIT_SECONDS", 0.01)
+    places, ids = Places(), [SlotId("crm.x", ObjectId(), "x") for _ in range(MAX_OF_JOB)]
+    assert [await places.take(id) for id in ids] == [True] * MAX_OF_JOB
+    late = SlotId("crm.x", ObjectId(), "x")
+    assert not await places.take(late)
+    monkeypatch.setattr(lane, "WAIT_SECONDS", 3600.0)
+    assert not await places.take(late)
+    places.give_back(ids[0])
+    assert await places.take(late)
 
 
 def test_accounts_have_the_slots_of_their_zones() -> None:

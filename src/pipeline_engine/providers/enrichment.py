@@ -70,7 +70,7 @@ class Enrichment:
 
 
 def read_person(match: object) -> Person | None:
-    """The person of one match; None where Apollo found nobody, or nothing that a contact has a field for."""
+    """The person of one match; None where Apollo found no person, or nothing that a contact has a field for."""
     if not isinstance(match, Mapping):
         return None
     organization = match.get("organization")
@@ -80,7 +80,7 @@ def read_person(match: object) -> Person | None:
 
 
 def _phones(match: Mapping[str, Any]) -> Iterator[str]:
-    """The person's own numbers, best first. The organization's is none of them: nobody texts a switchboard."""
+    """The person's own numbers, best first. The number of the organization is left out: it is a switchboard's."""
     contact = match.get("contact")
     for holder in (match, contact if isinstance(contact, Mapping) else {}):
         numbers = holder.get("phone_numbers")

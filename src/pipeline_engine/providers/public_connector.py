@@ -24,7 +24,7 @@ def public_connector(hosts: PublicHosts) -> TCPConnector:
     """A connector that reaches public addresses only. It must be made inside the event loop."""
 
     def checked_socket(address: tuple[Any, ...]) -> socket.socket:
-        """The last check: whatever the URL says and whoever resolved it, this is what will be connected to."""
+        """The last check: whatever the URL says and the resolver returned, this is what will be connected to."""
         family, type, protocol, _, where = address
         try:
             hosts.check(str(where[0]))

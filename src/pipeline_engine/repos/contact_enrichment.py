@@ -103,7 +103,7 @@ class ContactEnrichment:
 
 
 def _may_write(name: str) -> Document:
-    """Whether the engine may set the field: it is as the engine left it, or nobody has filled or emptied it yet."""
+    """Whether the engine may set the field: it is as the engine left it, or no person has filled or emptied it yet."""
     field, written = f"${name}", f"$enriched.{name}"
     is_blank = {"$or": [{"$in": [{"$type": field}, ["missing", "null", "undefined"]]}, {"$eq": [field, ""]}]}
     return {"$cond": [{"$ne": [{"$type": written}, "missing"]}, {"$eq": [field, written]}, is_blank]}

@@ -51,7 +51,7 @@ class ContactIntent:
 
     async def set(self, account_id: ObjectId, intents: Mapping[ObjectId, Intent]) -> int:
         """Set the scores of contacts whose score is still as before, as `Contacts.set_intent`. A score that changed
-        since was computed from all signals by whoever changed it. Returns how many the server refuses to change."""
+        since was computed from all signals by the run that set it. Returns how many the server refuses to change."""
         mine = {"account_id": either(account_id)}
         writes = [
             UpdateOne(

@@ -102,7 +102,7 @@ class IntegrationCredentials(Leased):
         return await self._all.find({**query, **await self.available()}, limit=limit, projection=["account_id"])
 
     async def to_note(self, account_id: ObjectId, limit: int) -> list[Document]:
-        """Credentials that need a person, for which no notification was sent."""
+        """Credentials that need a person, for which no notification is stored."""
         query = {"account_id": either(account_id), "status": REAUTH_REQUIRED, "reauth.noted": {"$ne": True}}
         return await self._own.find(query, limit=limit)
 

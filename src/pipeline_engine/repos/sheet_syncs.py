@@ -12,15 +12,19 @@ from typing import Any
 import msgspec
 from bson import Binary, ObjectId
 
-from pipeline_engine.ids import either
+from pipeline_engine.errors import Permanent
+from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.id_pages import FIRST_TEXT, Place, read_page
 from pipeline_engine.repos.own_fields import listing, number, text
 from pipeline_engine.repos.store import Store
 
 PRINT_BYTES = 8
-MAX_FORMS = 1000
-"""Of one account and look."""
+MAX_FORMS = 100
+"""Of one page."""
+MAX_ROWS_BYTES = 6_000_000
+"""Of the rows that are kept of a sheet; with those pending they must fit into one document."""
 
 SHEET_SYNCS = CollectionSpec(
     "sheet_syncs",
@@ -37,13 +41,16 @@ class SheetSyncs:
         self._own = store.collection(SHEET_SYNCS)
         self._forms = store.collection("forms")
 
-    async def forms(self, account_id: ObjectId, after: Any = None) -> list[Document]:
-        """`{_id, account_id, google_sheet}` of the account's forms with a sheet, in the order of their ids."""
+    async def accounts(self) -> set[ObjectId]:
+        """The accounts with a form that has a sheet."""
+        query = {"google_sheet": {"$type": "object"}}
+        found = await self._forms.everywhere.aggregate(query, {"$group": {"_id": "$account_id"}})
+        return {id for one in found if (id := object_id(one["_id"]))}
+
+    async def forms(self, account_id: ObjectId, after: Place = FIRST_TEXT) -> list[Document]:
+        """`{_id, account_id, google_sheet}` of the account's next forms with a sheet; none at the end."""
         query: Document = {"account_id": either(account_id), "google_sheet": {"$type": "object"}}
-        if after is not None:
-            query["_id"] = {"$gt": after}
-        fields = ["account_id", "google_sheet"]
-        return await self._forms.find(query, sort=[("_id", 1)], limit=MAX_FORMS, projection=fields)
+        return await read_page(self._forms, query, "_id", after, MAX_FORMS, ["account_id", "google_sheet"])
 
     async def get(self, account_id: ObjectId, form_id: Any) -> Document:
         """What is stored about the form's sheet; made when there is nothing yet."""
@@ -56,9 +63,10 @@ class SheetSyncs:
     async def save(self, sync: Mapping[str, Any], seen: Seen, pending: Sequence[Document], digest: str) -> bool:
         """Store the rows seen and those pending; False when another run has stored something since `sync` was read.
 
-        `digest`: of the whole sheet, when all of its rows are among those seen; else ''.
+        `digest`: of the whole sheet, when all of its rows are among those seen; else ''. Raises: Permanent `too_large`.
         """
-        rows = Binary(pack(seen))
+        if len(rows := Binary(pack(seen))) > MAX_ROWS_BYTES:
+            raise Permanent(f"the sheet has too many rows ({len(seen):,}): name a smaller range", "too_large")
         return await self._set(sync, {"rows": rows, "pending": list(pending), "digest": digest, "error": None})
 
     async def settle(self, sync: Mapping[str, Any]) -> bool:

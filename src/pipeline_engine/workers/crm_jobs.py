@@ -43,4 +43,5 @@ SYSTEM = System(
     handlers={SLOT: run.run_slot, RELEASE: token_check.run_release},
     sweeps=tuple(sweep_of(job) for job in JOBS),
     new_cache=_places,
+    demo="pipeline_engine.cli.demo.crm_jobs",
 )

@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
+from pipeline_engine.domain.jobs.table import JOBS
 from tests.support.command_line import CommandLine
 from tests.support.contacts import signal
 from tests.support.crm_events import contact, contact_of
 from tests.support.world import World
+
+OTHERS = ", ".join(job.name for job in JOBS if job.short_name != "intent_decay")
 
 
 def cells(text: str, word: str) -> list[str]:
@@ -42,9 +45,9 @@ def test_jobs_are_listed_with_what_is_open_and_late(engine: CommandLine, world: 
     assert cells(shown, "crm.intent_decay")[1:3] == ["02:00, local time", ""]
     assert cells(shown, "crm.intent_decay")[5:7] == ["1", "1"]
     assert cells(shown, "crm.lifecycle")[1] == "every 120 minutes"
-    off = engine("jobs", "list", CRM_JOBS_OFF="lifecycle, crm.lead_recycling").stdout
+    off = engine("jobs", "list", CRM_JOBS_OFF=OTHERS).stdout
     assert cells(off, "crm.lifecycle")[-1] == "switched off by CRM_JOBS_OFF"
-    doctor = engine("doctor", CRM_JOBS_OFF="lifecycle,lead_recycling").stdout
+    doctor = engine("doctor", CRM_JOBS_OFF=OTHERS).stdout
     assert "crm.intent_decay is late for 1 accounts" in doctor
     assert "lifecycle is late" not in doctor
 
@@ -57,13 +60,13 @@ def test_jobs_are_listed_with_what_is_open_and_late(engine: CommandLine, world: 
         ]
     )
     assert cells(engine("jobs").stdout, "crm.intent_decay")[5:7] == ["0", "0"]
-    doctor = engine("doctor", CRM_JOBS_OFF="lifecycle,lead_recycling").stdout
+    doctor = engine("doctor", CRM_JOBS_OFF=OTHERS).stdout
     assert "no slot of 1 scheduled jobs is late" in doctor
 
 
 def test_what_is_no_job_and_no_account(engine: CommandLine, world: World) -> None:
     refused = engine("jobs", "run", "make_coffee")
-    assert (refused.returncode, "there are intent_decay" in refused.stderr) == (2, True)
+    assert (refused.returncode, "there are contact_sync, intent_decay" in refused.stderr) == (2, True)
     assert engine("jobs", "slots", "make_coffee").returncode == 2
     nowhere = engine("jobs", "run", "lifecycle", "--account", ObjectId())
     assert (nowhere.returncode, "no active account" in nowhere.stderr) == (1, True)

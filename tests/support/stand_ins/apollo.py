@@ -1,5 +1,5 @@
 """Apollo's bulk enrichment, written from its public documentation: `matches` in the order of `details`, null where
-nobody is found, at most ten, and a limit of calls per minute."""
+no person is found, at most ten, and a limit of calls per minute."""
 
 from __future__ import annotations
 

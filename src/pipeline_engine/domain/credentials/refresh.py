@@ -54,7 +54,7 @@ async def fresh_token(app: App, account_id: ObjectId, id: Any, rejected: str = "
 
 
 def is_due(document: Mapping[str, Any], now: datetime, within: timedelta) -> bool:
-    """Whether the daily job refreshes the credential: it expires within this time, or nobody knows when, and was not
+    """Whether the daily job refreshes the credential: it expires within this time, or at an unknown time, and was not
     refreshed for a day. Pure; `IntegrationCredentials.find_due` asks the same of MongoDB."""
     expires_at, refreshed_at = usable_date(document.get("expires_at")), usable_date(document.get("refreshed_at"))
     is_soon = expires_at is None or expires_at <= now + within

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -87,6 +87,8 @@ class CrmJob:
     """Jobs of the same schedule that must have ended their slot of the account before this one begins."""
     part_of: str = ""
     """The job that switches this one off together with itself."""
+    concerns: Callable[[JobRepos], Awaitable[Set[ObjectId]]] | None = None
+    """The accounts that have anything for the job to look at; others have no slots. None: it concerns all."""
     also_due: Callable[[App[JobRepos]], Awaitable[Mapping[ObjectId, str]]] | None = None
     """{account: an extra slot} of accounts for which something has come up since their newest slot. Such a slot's name
     lies between those of two slots of the schedule."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 from bson import ObjectId
@@ -28,6 +29,8 @@ RELEASE = JobKind("crm.credential_release", LANE, read_credential_id, "integrati
 
 MAX_OF_ACCOUNT = 2
 MAX_OF_JOB = 3
+WAIT_SECONDS = 0.2
+"""So long a slot waits for a place of its share: most slots end within milliseconds."""
 
 
 class Places:
@@ -36,11 +39,20 @@ class Places:
 
     def __init__(self) -> None:
         self._taken: Counter[object] = Counter()
+        self._slow: set[object] = set()
+        """Accounts and jobs of which no place became free in time: no slot waits until one is given back."""
+        self._given_back = asyncio.Event()
 
-    def take(self, id: SlotId) -> bool:
-        """Take a place; False when the account or the job has its share."""
-        if self._taken[id.account_id] >= MAX_OF_ACCOUNT or self._taken[id.job] >= MAX_OF_JOB:
-            return False
+    async def take(self, id: SlotId) -> bool:
+        """Take a place, after a short wait if need be; False when the account or the job has had its share for long."""
+        while full := self._full(id):
+            given_back = self._given_back
+            try:
+                async with asyncio.timeout(0 if full & self._slow else WAIT_SECONDS):
+                    await given_back.wait()
+            except TimeoutError:
+                self._slow |= full
+                return False
         self._taken.update((id.account_id, id.job))
         return True
 
@@ -48,3 +60,11 @@ class Places:
         """Give a taken place back."""
         self._taken.subtract((id.account_id, id.job))
         self._taken += Counter()  # accounts without a place are forgotten
+        self._slow -= {id.account_id, id.job}
+        self._given_back.set()
+        self._given_back = asyncio.Event()
+
+    def _full(self, id: SlotId) -> set[object]:
+        """What of the account and the job has its share."""
+        shares = ((id.account_id, MAX_OF_ACCOUNT), (id.job, MAX_OF_JOB))
+        return {one for one, most in shares if self._taken[one] >= most}

@@ -34,7 +34,7 @@ Found = dict[ObjectId, str]
 
 @dataclass(frozen=True)
 class Step:
-    """`candidates` is a filter for contacts in the stage before; None: no rule is left, and nobody takes the step.
+    """`candidates` is a filter for contacts in the stage before; None: no rule is left, and no contact takes the step.
     `allowed` are those of them of whom the other facts hold."""
 
     before: tuple[str | None, ...]

@@ -30,8 +30,8 @@ SLICE_SECONDS = 5.0
 HANG_SECONDS = 60.0
 """So long after its slice a job that has not returned is cancelled; that is a failed attempt."""
 MAX_CRASHES = 3
-SHARE_SECONDS = 5.0
-"""After this time a job looks again whose account or kind has its share of the places."""
+SHARE_SECONDS = 5.0, 25.0
+"""Between these times a slot looks again whose account or job has its share of the places."""
 WAIT_SECONDS = 1.0, 3.0
 """Between these times a slot looks again that waits for another of its account."""
 NOT_BEGUN = {"attempts": 0, "claims": 0, "crashes": 0}
@@ -57,8 +57,8 @@ async def run_slot(app: App[JobRepos], places: Places, text: str) -> Outcome | N
         return None
     if job.skipped(app.settings):  # another daemon dispatched it, whose sweep will do so again
         return None
-    if not places.take(id):
-        return Snooze(SHARE_SECONDS)
+    if not await places.take(id):
+        return Snooze(uniform(*SHARE_SECONDS))  # noqa: S311 - so that a thousand do not come back at once
     try:
         return await _run_claimed(_Run(app, id, job))
     finally:

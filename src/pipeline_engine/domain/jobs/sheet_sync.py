@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
@@ -22,6 +23,7 @@ from pipeline_engine.ids import fingerprint
 from pipeline_engine.lanes.classify_error import full
 from pipeline_engine.providers.sheets import Rows
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.repos.sheet_syncs import Seen, unpack
 from pipeline_engine.settings import Settings
 
@@ -37,24 +39,24 @@ async def run(work: JobWork) -> JobResult:
 
     Raises: RateLimited when Google's quota is used up.
     """
-    done = failed = 0
-    cursor = dict(work.cursor)
-    for form in await work.app.repos.sheet_syncs.forms(work.account_id, cursor.get("after")):
-        if work.is_over:
-            return JobResult(done, failed, more=True, cursor=cursor)
-        try:
-            count, is_complete = await _sync(work, form)
-        except RateLimited:
-            if not done and not failed:
-                raise
-            return JobResult(done, failed, more=True, cursor=cursor)
-        except (Permanent, Transient) as error:
-            await _note(work, form, error)
-            count, is_complete, failed = 0, True, failed + 1
-        done += count
-        if not is_complete:
-            return JobResult(done, failed, more=True, cursor=cursor)
-        cursor = {"after": form["_id"]}
+    done, failed, cursor = 0, 0, dict(work.cursor)
+    while forms := await work.app.repos.sheet_syncs.forms(work.account_id, cursor.get("after", "")):
+        for form in forms:
+            if work.is_over:
+                return JobResult(done, failed, more=True, cursor=cursor)
+            try:
+                count, is_complete = await _sync(work, form)
+            except RateLimited:
+                if cursor == work.cursor:
+                    raise
+                return JobResult(done, failed, more=True, cursor=cursor)  # so that these are not read again
+            except (Permanent, Transient) as error:
+                await _note(work, form, error)
+                count, is_complete, failed = 0, True, failed + 1
+            done += count
+            if not is_complete:
+                return JobResult(done, failed, more=True, cursor=cursor)
+            cursor = {"after": form["_id"]}
     return JobResult(done, failed)
 
 
@@ -119,12 +121,14 @@ def _next_rows(stored: object, values: Rows) -> tuple[Seen, list[Document], bool
 
 
 def _taken(changed: Sequence[PlacedRow]) -> list[PlacedRow]:
-    """As many of the rows as one document holds."""
+    """As many of the rows as one document holds. Raises: Permanent `too_large` when the first alone is too large."""
     taken: list[PlacedRow] = []
     chars = 0
     for one in changed[:MAX_PENDING]:
         chars += _size(one.row)
-        if taken and chars > MAX_PENDING_CHARS:
+        if chars > MAX_PENDING_CHARS and not taken:
+            raise Permanent(f"a row has more than {MAX_PENDING_CHARS:,} characters: name a smaller range", "too_large")
+        if chars > MAX_PENDING_CHARS:
             break
         taken.append(one)
     return taken
@@ -150,4 +154,8 @@ def needs(settings: Settings) -> str | None:
     return None if settings.google_service_account_file else "GOOGLE_SERVICE_ACCOUNT_FILE is not set"
 
 
-JOB = CrmJob("crm.sheet_sync", EveryMinutes(10), run, needs)
+async def concerns(repos: JobRepos) -> Set[ObjectId]:
+    return await repos.sheet_syncs.accounts()
+
+
+JOB = CrmJob("crm.sheet_sync", EveryMinutes(10), run, needs, concerns=concerns)

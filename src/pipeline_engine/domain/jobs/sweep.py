@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bson import ObjectId
@@ -18,6 +18,8 @@ from pipeline_engine.domain.unit import Unit
 from pipeline_engine.repos.job_repos import JobRepos
 
 MAX_UNITS = 20_000
+MAX_FOLLOW_WAIT = timedelta(hours=4)
+"""So long a slot waits for the jobs that it follows; a provider that holds those up must not hold it up for days."""
 OUTCOMES = {"done": "succeeded", "skipped": "succeeded", "failed": "failed"}
 
 Slots = Mapping[ObjectId, str]
@@ -26,14 +28,18 @@ Slots = Mapping[ObjectId, str]
 
 async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     """The slots of the job that are due. An account's begun slot comes first; its newest follows when that has ended,
-    and when the jobs that this one follows have ended theirs."""
+    and when the jobs that this one follows have ended theirs or MAX_FOLLOW_WAIT is over."""
     if job.skipped(app.settings):
         return []
-    newest = slots_at(job, await app.repos.job_accounts.zones(), app.clock.now())
+    zones, now = await zones_of(job, app.repos), app.clock.now()
+    newest = slots_at(job, zones, now)
     missing = await without_row(app.repos, job.name, newest)
-    for before in _followed(job, app):
-        not_ended = await without_row(app.repos, before.name, missing, {"$ne": "due"})
-        missing = {account: slot for account, slot in missing.items() if account not in not_ended}
+    if followed := _followed(job, app):
+        before_long = slots_at(job, zones, now - MAX_FOLLOW_WAIT)
+        young = {account: slot for account, slot in missing.items() if before_long[account] != slot}
+        for before in followed:
+            for account in await without_row(app.repos, before.name, young, {"$ne": "due"}):
+                missing.pop(account, None)
     if job.also_due:
         extra = {id: slot for id, slot in (await job.also_due(app)).items() if id in newest and id not in missing}
         missing |= await without_row(app.repos, job.name, extra)
@@ -42,6 +48,15 @@ async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     first = [id for one in oldest.values() if one["is_free"] and (id := read_slot_id(str(one["_id"])))]
     others = [SlotId(job.name, *pair) for pair in missing.items() if pair[0] not in oldest]
     return [unit_of(id) for id in (*first, *others)][:MAX_UNITS]
+
+
+async def zones_of(job: CrmJob, repos: JobRepos) -> dict[ObjectId, object]:
+    """{active account that the job concerns: the name of its time zone}"""
+    zones = await repos.job_accounts.zones()
+    if job.concerns is None or not zones:
+        return zones
+    concerned = await job.concerns(repos)
+    return {account: name for account, name in zones.items() if account in concerned}
 
 
 def slots_at(job: CrmJob, zones: Mapping[ObjectId, object], now: datetime) -> dict[ObjectId, str]:

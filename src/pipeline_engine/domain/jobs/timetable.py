@@ -9,6 +9,7 @@ from bson import ObjectId
 
 from pipeline_engine.domain.jobs.crm_job import CrmJob
 from pipeline_engine.domain.jobs.schedule import slots_since
+from pipeline_engine.domain.jobs.sweep import zones_of
 from pipeline_engine.domain.jobs.zones import zone_of
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.job_repos import JobRepos
@@ -26,7 +27,7 @@ class JobStatus:
 
 async def job_status(job: CrmJob, repos: JobRepos, now: datetime) -> JobStatus:
     """How the job stands over all active accounts. `next_at` is the first moment at which an account has a slot."""
-    names = await repos.job_accounts.zones()
+    names = await zones_of(job, repos)
     zones = {account: zone_of({"timezone": name}, {}) for account, name in names.items()}
     since = now - job.schedule.late_after
     of_zone = {zone: slots_since(job.schedule, since, now, zone) for zone in set(zones.values())}

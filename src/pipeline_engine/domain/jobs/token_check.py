@@ -79,7 +79,7 @@ async def find_abandoned(app: App[JobRepos]) -> list[Unit]:
 
 
 async def run_release(app: App[JobRepos], _places: Places, id: ObjectId | str) -> None:
-    """Release a credential that no process holds any more. Whoever needs it next refreshes it."""
+    """Release a credential that no process holds any more. The next run that needs it refreshes it."""
     repo = app.shared.integration_credentials
     if held := await repo.claim(id):
         await repo.release(held)
