@@ -50,7 +50,7 @@ def crossings(world: World, id: ObjectId) -> list[tuple[str, str]]:
 
 @pytest.mark.covers("CL-16", "CL-17", "CL-X5", "CL-X6", "CL-30")
 async def test_scores_fade_night_by_night_until_nothing_is_left(world: World, jobs: JobApp) -> None:
-    id = contact(world, company="Acme", title="CEO", intent_score=83.0, intent_level="high")
+    id = contact(world, company="Acme", title="CEO", intent_score=84.0, intent_level="high")
     demo, view = signal(world, id, 50), signal(world, id, 5)
     signal(world, str(id), 20, type="form_submission")
     signal(world, id, 10, days=1)

@@ -35,7 +35,9 @@ class ContactIntent:
         self._contacts = store.collection(CONTACTS)
 
     async def next_contacts(self, account_id: ObjectId, after: Place, limit: int) -> tuple[list[ObjectId], Place]:
-        """The contacts of the next `limit` signals that have not expired, and the place behind them."""
+        """The contacts of the next `limit` signals not expired, and the place behind them: `after` at the end.
+
+        Of signals whose contact_id is no id there are no contacts, and yet a place."""
         query = {"account_id": either(account_id), "expired_at": None}
         found = await read_page(self._signals, query, "contact_id", after, limit, [])
         if not found:

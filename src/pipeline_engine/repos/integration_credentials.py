@@ -75,7 +75,7 @@ class IntegrationCredentials(Leased):
 
         Returns None when another run or the CRM has changed it since `held` was read.
         """
-        again = {"retry_at": None, "last_error": None, "failures": 0, "refreshed_at": "$$NOW"}
+        again = {"retry_at": None, "last_error": None, "failures": 0, "refreshed_at": self._clock.now()}
         version = {"$add": [whole("$version"), 1]}
         return await self._change_same(held, values, **again, version=version, **RELEASED)
 

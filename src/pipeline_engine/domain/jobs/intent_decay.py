@@ -33,8 +33,8 @@ async def run(work: JobWork) -> JobResult:
     intent, after = work.app.repos.contact_intent, work.cursor.get("after", "")
     done = failed = 0
     while True:
-        contacts, after = await intent.next_contacts(work.account_id, after, SIGNALS_PER_PAGE)
-        if not contacts:
+        before, (contacts, after) = after, await intent.next_contacts(work.account_id, after, SIGNALS_PER_PAGE)
+        if after == before:
             return JobResult(done, failed)
         work.check()
         changed, refused = await _score(work, contacts)
