@@ -33,7 +33,7 @@ MACHINERY = {
 }
 """Modules of the folder that are no job."""
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-ACCOUNT = ObjectId()
+ACCOUNT = ObjectId("6b07c2f85537fb1c0e35d0e7")
 
 
 async def nothing(_work: JobWork) -> JobResult:
