@@ -52,7 +52,7 @@ class SystemSettings(BaseSettings):
     leads_sms_limit: Count | None = Field(None, description="texts of one account per minute, unless it has limits")
 
     # Scheduled CRM jobs
-    crm_jobs_off: str = Field("", description="jobs that are left out, with commas between: stale_deals, daily_insight")
+    crm_jobs_off: str | None = Field(None, description="jobs that are left out, with commas between: stale_deals, daily_insight")
 
     # Funnel cloning
     funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")

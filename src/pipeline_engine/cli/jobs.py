@@ -41,8 +41,7 @@ def default(context: typer.Context) -> None:
 
 @program.command("list")
 def list_jobs() -> None:
-    """Every job: when it runs, its last and next slot, accounts whose newest slot is open, and those of which it is
-    late."""
+    """Every job: when it runs, and its last, next and late slots."""
 
     async def work(app: App[JobRepos]) -> list[tuple[object, ...]]:
         found = [await job_status(job, app.repos, app.clock.now()) for job in JOBS]

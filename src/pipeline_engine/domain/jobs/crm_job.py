@@ -102,7 +102,7 @@ class CrmJob:
 
     def skipped(self, settings: Settings) -> str | None:
         """Why this process leaves the job out; None when it runs it."""
-        off = {name.strip().removeprefix("crm.") for name in settings.crm_jobs_off.split(",")}
+        off = {name.strip().removeprefix("crm.") for name in (settings.crm_jobs_off or "").split(",")}
         if off & {self.short_name, self.part_of.removeprefix("crm.") or self.short_name}:
             return "switched off by CRM_JOBS_OFF"
         return self.needs(settings)
