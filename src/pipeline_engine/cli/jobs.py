@@ -52,7 +52,9 @@ def list_jobs() -> None:
 
 @program.command("run")
 def run(name: Name, account: Account = None) -> None:
-    """Run a job now, for every active account or for one, whatever its slots say. Exit code 1: it failed for one."""
+    """Run a job now, for every active account or for one.
+
+    It runs whatever its slot says."""
     job, account_id = _job(name), read_account(account)
     done = asyncio.run(run_once(session.configured(), [job.name], str(account_id) if account_id else None))
     Screen().console.print(table(done.results))
