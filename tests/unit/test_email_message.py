@@ -19,7 +19,12 @@ FORMS = ["Content-Type", "Content-Transfer-Encoding"]
 
 
 def written(**changes: str | tuple[str, ...] | None) -> bytes:
-    given: dict[str, str | tuple[str, ...] | None] = {"to": "john@acme.com", "subject": "Hello", "text": "Hi", **changes}
+    given: dict[str, str | tuple[str, ...] | None] = {
+        "to": "john@acme.com",
+        "subject": "Hello",
+        "text": "Hi",
+        **changes,
+    }
     return write_message(Mail(**given), FROM, ID, NOW)  # type: ignore[arg-type]
 
 
