@@ -18,7 +18,6 @@ from pipeline_engine.repos.workflow_repos import WorkflowRepos
 from tests.support import automations, crm_events, leads, workflows
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.stand_ins.scripted_smtp import ScriptedSmtp
-from tests.support.stopped_clock import stopped
 from tests.support.world import World
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
@@ -65,12 +64,11 @@ async def test_over_a_holiday_and_the_change_of_clocks_no_mail_goes_out_at_the_w
         for _ in range(count):
             leads.entered(office, here, timezone=zone)
     sent: Counter[datetime] = Counter()
-    with stopped(app.clock):
-        for moment in [EVENING, *steps()]:
-            before = len(smtp.accepted)
-            app.clock.set(moment)
-            await leads.work(app, office, rounds=1)
-            sent[moment] += len(smtp.accepted) - before
+    for moment in [EVENING, *steps()]:
+        before = len(smtp.accepted)
+        app.clock.set(moment)
+        await leads.work(app, office, rounds=1)
+        sent[moment] += len(smtp.accepted) - before
 
     assert sent.total() == 35
     for moment, count in sent.items():
@@ -100,22 +98,21 @@ async def test_every_system_holds_its_mails_and_sends_them_at_the_opening(
         await automations.work_off(app)
         await crm_events.work(app, office)
 
-    with stopped(app.clock):
-        app.clock.set(EVENING)
-        await work()
-        assert smtp.accepted == []
-        held = {row["_id"]: row for row in office.db["effects"].find()}
-        assert {row["state"] for row in held.values()} == {"held"}
-        assert len(held) == 4
-        assert {row["attempts"] for row in held.values()} == {0}
-        # The contact's other events do not wait behind its welcome e-mail.
-        assert [crm_events.event_of(office, id)["status"] for id in (welcome, later)] == ["done", "done"]
-        await says_why(app, office, lead, automation, deal, contact)
-        app.clock.set(OPENING - timedelta(minutes=1))
-        await work()
-        assert smtp.accepted == []
-        app.clock.set(OPENING + timedelta(minutes=15))
-        await work()
+    app.clock.set(EVENING)
+    await work()
+    assert smtp.accepted == []
+    held = {row["_id"]: row for row in office.db["effects"].find()}
+    assert {row["state"] for row in held.values()} == {"held"}
+    assert len(held) == 4
+    assert {row["attempts"] for row in held.values()} == {0}
+    # The contact's other events do not wait behind its welcome e-mail.
+    assert [crm_events.event_of(office, id)["status"] for id in (welcome, later)] == ["done", "done"]
+    await says_why(app, office, lead, automation, deal, contact)
+    app.clock.set(OPENING - timedelta(minutes=1))
+    await work()
+    assert smtp.accepted == []
+    app.clock.set(OPENING + timedelta(minutes=15))
+    await work()
 
     assert len(smtp.accepted) == 4
     assert leads.entry(office, entry)["status"] == "completed"
@@ -147,11 +144,10 @@ async def test_a_message_that_was_held_for_too_long_is_given_up(
     _, entry = leads.entered(
         office, leads.stage(office, leads.action("email", email_template_id=leads.template(office)))
     )
-    with stopped(app.clock):
-        app.clock.set(EVENING)
-        await leads.work(app, office, rounds=1)
-        app.clock.set(EVENING + timedelta(days=7))
-        await leads.work(app, office, rounds=1)
+    app.clock.set(EVENING)
+    await leads.work(app, office, rounds=1)
+    app.clock.set(EVENING + timedelta(days=7))
+    await leads.work(app, office, rounds=1)
 
     found = leads.entry(office, entry)
     assert (found["status"], smtp.accepted) == ("failed", [])
@@ -162,15 +158,14 @@ async def test_a_window_that_changes_meanwhile_is_asked_again(
     app: EngineApp, office: World, smtp: ScriptedSmtp
 ) -> None:
     leads.entered(office, leads.stage(office, leads.action("email", email_template_id=leads.template(office))))
-    with stopped(app.clock):
-        app.clock.set(EVENING)
-        await leads.work(app, office, rounds=1)
-        crm_events.profile(office, send_window={**OFFICE, "from": "12:00"})
-        app.clock.set(OPENING + timedelta(minutes=20))
-        await leads.work(app, office, rounds=1)
-        assert smtp.accepted == []
-        app.clock.set(OPENING + timedelta(hours=3, minutes=15))
-        await leads.work(app, office, rounds=1)
+    app.clock.set(EVENING)
+    await leads.work(app, office, rounds=1)
+    crm_events.profile(office, send_window={**OFFICE, "from": "12:00"})
+    app.clock.set(OPENING + timedelta(minutes=20))
+    await leads.work(app, office, rounds=1)
+    assert smtp.accepted == []
+    app.clock.set(OPENING + timedelta(hours=3, minutes=15))
+    await leads.work(app, office, rounds=1)
 
     assert len(smtp.accepted) == 1
     (record,) = office.db["effects"].find()
@@ -182,9 +177,8 @@ async def test_a_deal_s_contact_is_asked_for_its_zone(app: EngineApp, office: Wo
     office.automation("email", email_template_id=leads.template(office, "Hello"))
     for address in ("Eve@example.com", "ada@example.com"):
         office.deal(contact_email=address)
-    with stopped(app.clock):
-        app.clock.set(EVENING - timedelta(hours=3))  # 14:30 in New York, 19:30 in Berlin
-        await automations.work_off(app)
+    app.clock.set(EVENING - timedelta(hours=3))  # 14:30 in New York, 19:30 in Berlin
+    await automations.work_off(app)
 
     (mail,) = smtp.accepted
     assert b"Eve@example.com" in mail
