@@ -15,6 +15,7 @@ from bson import ObjectId
 from pipeline_engine import settings
 from pipeline_engine.admin.server import listening
 from pipeline_engine.domain.messages.opt_out import OptOut
+from pipeline_engine.domain.messages.suppress import unsubscribe_by_mail
 from pipeline_engine.domain.messages.unsubscribe import new_token
 from pipeline_engine.embedded.ports import free_ports
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
@@ -195,3 +196,15 @@ async def test_another_account_and_another_address_go_on(door: Door, world: Worl
     await automations.work_off(door.app)
     neighbour.close()
     assert len(door.smtp.accepted) == 2
+
+
+async def test_a_mail_to_the_header_s_address_unsubscribes_as_well(door: Door, world: World) -> None:
+    token = door.path(world).removeprefix("/u/")
+    for subject in ("unsubscribe", f"unsubscribe {token[:-4]}AAAA", f"Re: {token}"):
+        assert not await unsubscribe_by_mail(door.app, world.account, subject)
+    assert not await unsubscribe_by_mail(door.app, ObjectId(), f"unsubscribe {token}")
+    assert world.db["suppressions"].count_documents({}) == 0
+
+    assert await unsubscribe_by_mail(door.app, world.account, f"Unsubscribe {token} ")
+
+    assert world.db["suppressions"].count_documents({"address": ADA.lower()}) == 1

@@ -13,6 +13,7 @@ from pipeline_engine.domain.leads.config import Branch, ResponseConfig, TaskConf
 from pipeline_engine.domain.leads.ending import EXITS, ends_run
 from pipeline_engine.domain.leads.pauses import read_pause
 from pipeline_engine.logs import clean
+from pipeline_engine.repos.lead_stages import HELD
 
 Document = Mapping[str, Any]
 
@@ -140,7 +141,8 @@ def _limit(around: Surroundings) -> Condition:
 def _no_attempt_failed(entry: Document) -> list[Condition]:
     """Shown without effect: the due time says when the next attempt is."""
     error = entry.get("last_error")
-    return [Condition("last error", clean(str(error)), None)] if error else []
+    # What is held is no error, and has a condition of its own.
+    return [Condition("last error", clean(str(error)), None)] if error and not str(error).startswith(HELD) else []
 
 
 def _branch(branch: Branch) -> str:
