@@ -48,7 +48,7 @@ class SendWindow:
     by_contact: bool = False
 
     def next_opening(self, now: datetime, zone: ZoneInfo) -> Opening | None:
-        """The opening in which a message of `now` goes out: the one that lasts, or the next one; None when there is none
+        """The opening in which a message of `now` goes out: the one that lasts, or the next one; None without one
         within 30 days."""
         openings = self._openings(now.astimezone(zone).date(), zone)
         return next((one for one in openings if one.last_call > now), None)
