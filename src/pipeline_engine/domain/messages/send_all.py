@@ -65,15 +65,10 @@ async def send_all(
     Raises: LeaseLost when the lease may have run out.
     """
     results = {} if results is None else results
-    waiting = {key: one for key, one in units.items() if isinstance(one, Held)}
-    refused = {key: one for key, one in units.items() if isinstance(one, Exception) and key not in waiting}
-    results |= {key: not_composed(one) for key, one in refused.items()}
-    senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
-    known = await app.shared.effects.records(account_id, [*senders, *waiting])
     policy = _policy(app, channel)
-    results |= {key: end for key, record in known.items() if (end := settled(record, policy, attempts))}
-    open = {key: waiting.get(key) for key in (*senders, *waiting) if key not in results}
-    results |= await hold(app, account_id, channel, open, known)
+    ends, known = await _without_call(app, account_id, channel, units, policy, attempts)
+    results |= ends
+    senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
 
     async def write(changes: Sequence[Begin | End]) -> Sequence[bool | Exception]:
         return await app.shared.effects.write(account_id, changes)
@@ -86,6 +81,25 @@ async def send_all(
     for failure in filter(None, ended):
         raise failure
     return results
+
+
+async def _without_call(
+    app: App,
+    account_id: ObjectId,
+    channel: str,
+    units: Mapping[str, Deliver | Exception],
+    policy: Policy,
+    attempts: int,
+) -> tuple[dict[str, SendResult], Mapping[str, Mapping[str, Any]]]:
+    """The ends of units for which no call is made: there is no message, an earlier attempt has settled it, or it must
+    wait for its window. And the records of earlier attempts."""
+    waiting = {key: one for key, one in units.items() if isinstance(one, Held)}
+    refused = {key: one for key, one in units.items() if isinstance(one, Exception) and key not in waiting}
+    known = await app.shared.effects.records(account_id, [key for key in units if key not in refused])
+    ends: dict[str, SendResult] = {key: not_composed(one) for key, one in refused.items()}
+    ends |= {key: end for key, record in known.items() if (end := settled(record, policy, attempts))}
+    open = {key: waiting.get(key) for key in units if key not in ends}
+    return ends | await hold(app, account_id, channel, open, known), known
 
 
 @dataclass
