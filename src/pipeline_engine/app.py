@@ -82,6 +82,8 @@ class App(Generic[Repos]):
     renderer: Renderer
     pages: ChildProcess
     shared: SharedRepos
+    recipients_key: bytes
+    """Keys the links to unsubscribe and the hashes of suppressed addresses."""
     repos: Repos
 
     @property
@@ -116,8 +118,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         if settings.fault_testing:
             failpoints.arm(settings.fault_plan, settings.fault_log)
             stack.callback(failpoints.disarm)
-        database = await open_mongo(settings, stack)
-        heartbeat_database = await open_mongo(settings, stack, pool=2)
+        database, heartbeat_database = await open_mongo(settings, stack), await open_mongo(settings, stack, pool=2)
         clock, server = Clock(), Server(database)
         clock.set(await server.now())
         redis = await open_redis(settings, stack)
@@ -145,6 +146,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),
             shared=SharedRepos.open(store),
+            recipients_key=await server.recipients_key(),
             repos=None,
         )
 

@@ -59,7 +59,9 @@ def test_import_and_automation_lanes_are_those_of_the_seeds() -> None:
 
 def test_only_lanes_whose_documents_count_crashes_leave_it_to_them() -> None:
     left = {name for name, lane in LANES.items() if lane.crashes is None}
-    assert left == {name for name in LANES if name.startswith(("deals.", "funnels_", "events.", "leads.", "crm-", "crm."))}
+    assert left == {
+        name for name in LANES if name.startswith(("deals.", "funnels_", "events.", "leads.", "crm-", "crm."))
+    }
     assert all(lane.name == name for name, lane in LANES.items())
 
 

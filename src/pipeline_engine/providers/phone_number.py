@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from functools import lru_cache
+
+import phonenumbers
 
 from pipeline_engine.errors import Permanent
 
@@ -20,3 +24,29 @@ def read_phone_number(given: object) -> str:
     if not SHAPE.fullmatch(number):
         raise Permanent("the contact's telephone number is not a valid number", "bad_number")
     return number
+
+
+@lru_cache(maxsize=10_000)  # it takes 50 µs and more, and is asked several times for each message
+def international_number(number: str, country: str | None = None) -> str:
+    """The number, as `read_phone_number` returns it, with the code of its country, a national one with that of
+    `country` (ISO 3166 alpha-2). One that no country has stays as it is."""
+    region = country if country in phonenumbers.SUPPORTED_REGIONS else None
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return number
+    possible = phonenumbers.is_possible_number(parsed)
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if possible else number
+
+
+def phone_spellings(number: str, country: object = None) -> list[str]:
+    """The usual spellings under which the CRM may keep a number in E.164; national ones only for a number of
+    `country`."""
+    found = {number, number.removeprefix("+"), f"00{number.removeprefix('+')}"}
+    with suppress(phonenumbers.NumberParseException):
+        parsed = phonenumbers.parse(number)
+        found.add(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL))
+        if country and phonenumbers.region_code_for_number(parsed) == country:
+            national = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+            found |= {national, "".join(filter(str.isdigit, national))}
+    return sorted(found)

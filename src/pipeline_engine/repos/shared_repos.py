@@ -13,6 +13,7 @@ from pipeline_engine.repos.integration_credentials import INTEGRATION_CREDENTIAL
 from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
 from pipeline_engine.repos.messages import SUPPRESSIONS, Suppressions, Templates
 from pipeline_engine.repos.notifications import AI_NOTIFICATIONS, Notifications
+from pipeline_engine.repos.people import People
 from pipeline_engine.repos.quarantine import QUARANTINE, Quarantine
 from pipeline_engine.repos.store import Store
 
@@ -40,6 +41,7 @@ class SharedRepos:
     users: Users
     templates: Templates
     suppressions: Suppressions
+    people: People
     references: References
     effects: Effects
     events: Events
@@ -56,6 +58,7 @@ class SharedRepos:
             users=Users(store),
             templates=Templates(store),
             suppressions=Suppressions(store),
+            people=People(store),
             references=References(store),
             effects=Effects(store),
             events=Events(store),
