@@ -28,6 +28,7 @@ BOUNDARY = re.compile(rb"boundary\s*=", re.I)
 HEADER_END = re.compile(rb"\r?\n\r?\n")
 HEADER_LINE = re.compile(rb"^[!-9;-~]{1,100}:", re.M)
 FORWARD = re.compile(r"\s*\[?(fwd?|wg|tr|rv|enc|i|vs|doorst|pd|vb|vl|továbbítva|转发)\s*[:：]", re.I)
+REPLY = re.compile(r"\s*\[?(re|aw|antw?|sv|odp|rif|res|回复|答复)\s*(\[\d+\])?[:：]", re.I)
 FORWARDED = re.compile(
     r"^\s*(-{2,}\s*(forwarded message|weitergeleitete nachricht|message transféré|mensaje reenviado)"
     r"|begin forwarded message:|anfang der weitergeleiteten)",
@@ -125,7 +126,8 @@ def _kind(headers: MailHeaders, report: DeliveryReport | None) -> MailKind:
 
 
 def _is_forward(message: Message, subject: str, body: str) -> bool:
+    """By the subject; or, where that does not say that it is a reply, by what stands or is enclosed in the mail."""
+    if FORWARD.match(subject) or REPLY.match(subject):
+        return bool(FORWARD.match(subject))
     encloses = any(one.get_content_type() == "message/rfc822" and inner(one) for one in parts(message))
-    return bool(
-        FORWARD.match(subject) or FORWARDED.search(body[:20_000]) or (encloses and subject[:3].lower() != "re:")
-    )
+    return encloses or bool(FORWARDED.search(body[:20_000]))
