@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -13,7 +13,7 @@ from pipeline_engine.domain.mailboxes.follow import follow
 from tests.support.world import World
 
 Document = dict[str, Any]
-CONNECTED = datetime(2026, 10, 1, tzinfo=UTC)
+CONNECTED = datetime.now(UTC) - timedelta(days=30)
 
 
 def mailbox(world: World, **fields: Any) -> Document:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+NOW = format_datetime(datetime.now(UTC))
 SAMPLES = Path(__file__).parents[1] / "data" / "mail"
 
 
@@ -14,7 +17,7 @@ def mail(*headers: str, body: str = "Hello", sender: str = "Ada <ada@example.com
     given = {one.partition(":")[0].lower() for one in headers}
     own = {
         "from": f"From: {sender}",
-        "date": "Date: Mon, 05 Oct 2026 12:00:00 +0200",
+        "date": f"Date: {NOW}",
         "content-type": "Content-Type: text/plain; charset=utf-8",
     }
     lines = [line for name, line in own.items() if name not in given]

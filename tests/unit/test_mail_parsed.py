@@ -16,6 +16,7 @@ def test_headers_are_decoded() -> None:
     one = parse_mail(
         mail(
             "Message-ID: <1@x>",
+            "Date: Mon, 05 Oct 2026 12:00:00 +0200",
             "In-Reply-To: your mail of <0@x>",
             "References: <a@x>\r\n <0@x> <a@x>",
             "From: =?utf-8?q?M=C3=BCller=2C_Ada?= <Ada@Example.com>",

@@ -54,6 +54,7 @@ def read(case: dict[str, Any]) -> str:
 @pytest.mark.parametrize("kind", REPLIES)
 def test_the_replies_of_talon_and_planer_are_cut_out(kind: str) -> None:
     cases = [one for one in samples("replies.json") if one["kind"] == kind]
-    wrong = [one["source"] for one in cases if squeezed(read(one)) != squeezed(one["reply"])]
+    # Signatures are cut off as well, which the sets leave.
+    wrong = [one["source"] for one in cases if squeezed(read(one)) != squeezed(reply_text(one["reply"]))]
 
     assert len(cases) - len(wrong) >= REPLIES[kind], wrong

@@ -42,8 +42,7 @@ class MailRecords:
 
     async def one(self, collection: str, account_id: ObjectId, id: Any, *fields: str) -> Document:
         """These fields of a document of the account; empty when there is no such document."""
-        known = [id, str(id)] if isinstance(id, ObjectId) else [id, ObjectId(id)] if ObjectId.is_valid(id) else [id]
-        query = {"_id": {"$in": known}, "account_id": either(account_id)}
+        query = {"_id": {"$in": _forms(id)}, "account_id": either(account_id)}
         return await self._store.collection(collection).find_one(query, projection=list(fields)) or {}
 
     # --- messages
@@ -123,7 +122,7 @@ class MailRecords:
     async def pause_sequences(self, account_id: ObjectId, paused: Document, ids: Sequence[Any] | None = None) -> int:
         """Pause active sequences of the account, or those with one of these ids. Returns how many that were."""
         query: Document = {"account_id": either(account_id), "active": True, "paused": {"$in": [None, False]}}
-        query |= {} if ids is None else {"_id": {"$in": list(ids)}}
+        query |= {} if ids is None else {"_id": {"$in": [form for id in ids for form in _forms(id)]}}
         change = {"$set": {"paused": paused}, "$currentDate": {"updatedAt": True}}
         return await self._store.collection("sequences").update_many(query, change)
 
@@ -136,3 +135,7 @@ class MailRecords:
         """Store that the circuit breaker tripped, so that what bounced before counts no more."""
         query = {"_id": f"breaker:{scope}", "account_id": account_id}
         await self._links.update_one(query, {"$set": {"tripped_at": now}}, upsert=True)
+
+
+def _forms(id: Any) -> list[Any]:
+    return [id, str(id)] if isinstance(id, ObjectId) else [id, ObjectId(id)] if ObjectId.is_valid(id) else [id]
