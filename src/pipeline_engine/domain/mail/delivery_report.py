@@ -26,12 +26,17 @@ SOFT_STATUS = re.compile(r"4\.|5\.2\.[23]|5\.3\.[124]|5\.7\.|5\.4\.[567]|5\.6\.|
 SOFT_WORDS = re.compile(
     r"quota|mailbox[ ](is[ ])?full|too large|spam|blocked|blacklist|try again|temporar|greylist", re.I
 )
-SENDER = re.compile(r"(mailer-daemon|postmaster|mail-daemon|mdaemon|postfix|mmdf|uucp|smtp|bounces?|daemon)\b", re.I)
+SENDER = re.compile(
+    r"(mailer-daemon|mail system|jetmail|smtp_gateways|postmaster|mail-daemon|mdaemon|postfix|mmdf|uucp|smtp|bounces?"
+    r"|daemon)\b",
+    re.I,
+)
 SUBJECT = re.compile(
     r"undeliver|delivery|returned (mail|to sender)|mail(er)? (delivery|daemon|system error|failure)"
     r"|failure (notice|delivery)"
     r"|non.?d[ée]livr|unzustellbar|unable to deliver|rejected|delivery status|mail failed|nondeliverable|message status"
-    r"|not delivered|couldn.?t be delivered|bounce|non recapitabile|no se (puede|pudo) entregar|mislukt",
+    r"|not delivered|could not be delivered|mail error|non remis|non recens"
+    r"|couldn.?t be delivered|bounce|non recapitabile|no se (puede|pudo) entregar|mislukt",
     re.I,
 )
 ANSWER = re.compile(r"\s*(re|aw|sv|antw)\s*:", re.I)

@@ -60,7 +60,7 @@ class _Reader:
         self._open.append((tag, is_unseen, tag == "blockquote"))
 
     def end(self, tag: str) -> None:
-        if not self._unseen:
+        if not self._unseen and tag != "br":  # it has begun the line when it started
             self._break(tag)
         _, is_unseen, is_quote = self._open.pop() if self._open else ("", False, False)
         self._unseen -= is_unseen
@@ -86,7 +86,7 @@ class _Reader:
         return re.sub(r"\n{3,}", "\n\n", "\n".join(self._lines)).strip()
 
     def _break(self, tag: str) -> None:
-        if tag != "li" and "".join(self._line).strip() == "-":
+        if tag in PARAGRAPHS and len(self._line) <= 2 and "".join(self._line).strip() == "-":
             return  # a paragraph in an item begins behind its dash
         if tag in PARAGRAPHS:
             self._end_line()
@@ -94,7 +94,7 @@ class _Reader:
         elif tag in LINES:
             self._end_line()
         elif tag == "br":
-            self._end_line(even_empty=tag == "br")
+            self._end_line(even_empty=True)
 
     def _end_line(self, *, even_empty: bool = False) -> None:
         line = "".join(self._line)

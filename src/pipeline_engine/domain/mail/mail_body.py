@@ -10,7 +10,7 @@ from pipeline_engine.domain.mail.decode_text import decode_text
 from pipeline_engine.domain.mail.html_text import html_text
 
 MAX_TEXT_BYTES = 100_000
-MAX_HTML_BYTES = 1_000_000
+MAX_HTML_BYTES = 500_000
 MAX_PARTS = 200
 
 

@@ -23,6 +23,7 @@ from pipeline_engine.errors import Permanent
 MAX_PARSED_BYTES = 5_000_000
 MAX_HEADER_BYTES = 500_000
 MAX_BOUNDARIES = 100
+GROUP_WORK = 50
 MAX_WORK = 2_000_000
 """Lines times depth: in proportion to these the parser of multiparts takes time."""
 BOUNDARY = re.compile(rb"boundary\s*=", re.I)
@@ -104,6 +105,8 @@ def _parse(raw: bytes) -> Message:
     """The mail's parts, or its headers alone when it is nested so deep that the parts cannot be read."""
     boundaries, found = len(BOUNDARY.findall(raw)), None
     work = raw.count(b"\n") * (1 + boundaries)
+    if b"delivery-status" in raw:  # each of its groups becomes a message of its own
+        work += GROUP_WORK * raw.count(b"\n\r\n")
     if boundaries <= MAX_BOUNDARIES:
         readable = raw if work <= MAX_WORK else raw[: len(raw) * MAX_WORK // work]
         found = _or(lambda: message_from_bytes(readable), None)

@@ -37,11 +37,12 @@ HEADER_FIELD = re.compile(rf"[\s*_>]{{0,6}}({_FIELDS})\s?[*_]{{0,3}}\s?[:：]", 
 OPENING = re.compile(
     r"[\s\-–—*_>]{0,6}(on|am|le|el|em|il|op|den|på|dne|dnia|w dniu|в|at|no dia|kl|pe|στις|vào|在|sent from)\b", re.I
 )
+OPENS = re.compile(rf"{OPENING.pattern}|\s{{0,4}}\d{{1,4}}[-/.年]", re.I)
 WROTE = re.compile(rf"(?<!\w)(?:{_WROTE})(?!\w)[^:：]{{0,100}}[:：]?\s*$", re.I)
 DATE = re.compile(r"\d{1,4}[./-]\d|\d:\d\d|(?<!\d)(?:19|20)\d\d(?!\d)")
 SAME_LINE = re.compile(r"(?<=\S)[\s-]{1,5}On\s(?=.{0,250}\d)")
 DATE_AND_ADDRESS = re.compile(
-    r"\s{0,4}\d{4}[-/.年]\s?\d{1,2}[-/.月]\s?\d{1,2}.{0,150}<[^<>\s]{1,100}@[^<>\s]{1,100}>\s?[:：]?\s*$"
+    r"\s{0,4}\d{4}[-/.年]\s?\d{1,2}[-/.月]\s?\d{1,2}.{0,150}<\s?[^<>\s]{1,100}@[^<>\s]{1,100}>\s?[:：]?\s*$"
 )
 SIGNATURE = re.compile(r"(--|—|__)\s?$")
 SENT_FROM = re.compile(
@@ -54,12 +55,14 @@ SENT_FROM = re.compile(
 
 def reply_text(text: str) -> str:
     """The text without quotes and signature. A text that is a quote from its first line on is returned whole."""
-    lines = [line.replace("\xa0", " ").rstrip()[:MAX_LINE_CHARS] for line in text.splitlines()[:MAX_LINES]]
-    kept = "\n".join(_without_signature(_without_quotes(lines))).strip()
+    lines = [line.replace("\xa0", " ").rstrip() for line in text.splitlines()[:MAX_LINES]]
+    heads = [line[:MAX_LINE_CHARS] for line in lines]
+    kept = "\n".join(_without_signature(_without_quotes(lines, heads))).strip()
     return kept or text.strip()
 
 
-def _without_quotes(lines: list[str]) -> list[str]:
+def _without_quotes(whole: list[str], lines: list[str]) -> list[str]:
+    """`lines` are the beginnings of the whole ones, which is what the rules look at."""
     kept: list[str] = []
     index = 0
     while index < len(lines):
@@ -73,7 +76,7 @@ def _without_quotes(lines: list[str]) -> list[str]:
         elif _divides(lines, index):
             break
         else:
-            kept.append(lines[index])
+            kept.append(whole[index])
             index += 1
     return kept
 
@@ -86,7 +89,7 @@ def _attribution(lines: list[str], index: int) -> int:
     """How many lines from here on say who wrote the quote below; 0 if they do not."""
     if not lines[index].strip():
         return 0
-    for length in range(1, MAX_ATTRIBUTION_LINES + 1 if OPENING.match(lines[index]) else 2):
+    for length in range(1, MAX_ATTRIBUTION_LINES + 1 if OPENS.match(lines[index]) else 2):
         some = lines[index : index + length]
         if length > 1 and _is_quoted(some[-1]):
             return 0
@@ -105,7 +108,8 @@ def _is_attribution(text: str, before_quote: bool) -> bool:
     """Without a line below that is marked as quoted, a date or address, the writer and a colon are needed."""
     wrote = WROTE.search(text)
     if not wrote:
-        return bool(DATE_AND_ADDRESS.match(text))
+        is_source = text.rstrip().endswith((":", "：")) and "@" in text and bool(DATE.search(text))
+        return bool(DATE_AND_ADDRESS.match(text)) or (before_quote and is_source)
     if before_quote:
         return True
     before = text[: wrote.start()]
@@ -133,6 +137,6 @@ def _has_headers(lines: list[str], index: int) -> bool:
 def _without_signature(lines: list[str]) -> list[str]:
     end = next((index for index, line in enumerate(lines) if index and SIGNATURE.match(line)), len(lines))
     kept = lines[:end]
-    while kept and (not kept[-1].strip() or (len(kept) > 1 and SENT_FROM.match(kept[-1]))):
+    while kept and (not kept[-1].strip() or (len(kept) > 1 and SENT_FROM.match(kept[-1][:MAX_LINE_CHARS]))):
         kept.pop()
     return kept
