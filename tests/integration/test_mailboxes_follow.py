@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from bson import ObjectId
 
+from pipeline_engine.domain.mail.parsed_mail import parse_mail
+from pipeline_engine.domain.mailboxes.follow import follow
 from pipeline_engine.domain.mailboxes.late_contacts import link_late_contacts
 from pipeline_engine.repos.mail_records import MailRecords
 from tests.support.crm_events import contact, work
+from tests.support.dying import die_at
 from tests.support.engine_app import EngineApp
-from tests.support.followed_mails import enrolled, events, mailbox, receive, rows, sent, sequence
+from tests.support.followed_mails import enrolled, events, mailbox, receive, rows, sent, sequence, store
 from tests.support.mails import mail
 from tests.support.world import World
 
@@ -110,6 +113,25 @@ async def test_a_forward_is_published_as_one(world: World, app: EngineApp) -> No
     contact(world, email="ada@example.com")
     await receive(app, world, mailbox(world), mail("Subject: Fwd: Chairs"))
     assert [one["type"] for one in events(world)] == ["email.forwarded"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("point", ["activities.insert_many", "lead_responses.insert_many", "crm_events.insert_one"])
+async def test_a_crash_in_the_middle_doubles_and_loses_nothing(
+    world: World, app: EngineApp, monkeypatch: pytest.MonkeyPatch, point: str, when: str
+) -> None:
+    contact(world, email="ada@example.com")
+    lead = {"_id": ObjectId(), "account_id": world.account, "status": "open", "email": "ada@example.com"}
+    world.db["leads"].insert_one(lead)
+    box, raw = mailbox(world), mail("Subject: Chairs")
+    row = store(world, box, raw)
+
+    assert await die_at(monkeypatch, f"mongo.{point}", 1, when, lambda: follow(app, box, row, parse_mail(raw)))
+    await follow(app, box, row, parse_mail(raw))
+    await work(app, world)
+
+    assert [len(rows(world, name)) for name in ("activities", "lead_responses", "crm_events")] == [1, 1, 1]
+    assert "contact_id" in rows(world, "email_messages")[0]
 
 
 @pytest.mark.covers("CL-X8")
