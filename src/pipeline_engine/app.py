@@ -125,7 +125,6 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         redis = await open_redis(settings, stack)
         store = Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings)
         tokens = tokens_of(settings, clock)
-        webhooks = WebhookClient(settings.allow_private_hosts, settings.webhook_timeout)
         yield App(
             store=store,
             collections=collections,
@@ -142,7 +141,9 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             mailer=await stack.enter_async_context(mailer_of(settings)),
             sms=await stack.enter_async_context(sms_of(settings)),
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
-            webhooks=await stack.enter_async_context(webhooks),
+            webhooks=await stack.enter_async_context(
+                WebhookClient(settings.allow_private_hosts, settings.webhook_timeout)
+            ),
             integrations=await stack.enter_async_context(open_integrations(settings, clock)),
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.domain.jobs.schedule import DailyAt, EveryMinutes, first_instant, slots_since
+from pipeline_engine.domain.jobs.schedule import DailyAt, EveryMinutes, slots_since
+from pipeline_engine.domain.local_time import first_instant
 
 # Zones whose clocks change in every way there is: by an hour, by half an hour, at midnight and before it, twice a year
 # the other way round, during Ramadan, by a whole day, and not at all.

@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from aiosmtplib import SMTPException, SMTPResponseException
+from aiosmtplib import (
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPResponseException,
+    SMTPSenderRefused,
+)
 
 from pipeline_engine import logs
 from pipeline_engine.errors import EngineError, Permanent, Transient, Unknown
@@ -38,6 +44,13 @@ class Mailer:
         self._sender = read_sender(sender) if sender else None
         self._open = AsyncExitStack()
 
+    @classmethod
+    def of_mailbox(cls, server: SmtpServer, sender: Sender, connections: int) -> Self:
+        """The mail server of a tenant's mailbox, from which mails come as the mailbox's own."""
+        mailer = cls(None, None)
+        mailer._pool, mailer._sender = SmtpPool(server, connections, ANSWER_TIMEOUT), sender
+        return mailer
+
     async def __aenter__(self) -> Self:
         if self._pool:
             await self._open.enter_async_context(self._pool)
@@ -58,7 +71,7 @@ class Mailer:
         """
         pool, sender = self._configured()
         recipient = read_email_address(mail.to)
-        message_id = f"<{_dot_atom(key)}@{sender.domain}>"
+        message_id = self.message_id(key)
         message = write_message(mail, sender.header, message_id, datetime.now(UTC))
         handed_over = False
         try:
@@ -79,6 +92,11 @@ class Mailer:
         """The address of SMTP_FROM, which mails come from; None without one."""
         return self._sender.address if self._sender else None
 
+    def message_id(self, key: str) -> str:
+        """The Message-ID of the mail that is sent under this key. Raises: Permanent when a setting is missing."""
+        _, sender = self._configured()
+        return f"<{_dot_atom(key)}@{sender.domain}>"
+
     def _configured(self) -> tuple[SmtpPool, Sender]:
         if self._pool is None:
             raise Permanent("SMTP_URL is not set, so no e-mail can be sent", "smtp_unset")
@@ -95,7 +113,7 @@ def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()
     if isinstance(failure, SMTPResponseException):
         answer = f"{failure.code} {quote_reply(failure.message, sent)}"
         if 500 <= failure.code < 600:
-            return Permanent(f"the mail server refuses: {answer}", "smtp_refused")
+            return Permanent(f"the mail server refuses: {answer}", _code(failure))
         if 400 <= failure.code < 500:
             return Transient(f"the mail server says: {answer}")
     reason = quote_reply(str(failure) or type(failure).__name__, sent)
@@ -105,6 +123,16 @@ def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()
         # The server answers, but not as SMTP_URL says: it has no STARTTLS, or no login that we know.
         return Permanent(f"the mail server cannot be used as SMTP_URL says: {reason}", "smtp_unfit")
     return Transient(f"the mail server is away: {reason}")
+
+
+def _code(failure: SMTPResponseException) -> str:
+    """What was refused: the login, the sender, the recipient or the mail itself."""
+    codes: dict[type[SMTPResponseException], str] = {
+        SMTPAuthenticationError: "smtp_login",
+        SMTPSenderRefused: "sender_refused",
+        SMTPRecipientRefused: "recipient_refused",
+    }
+    return codes.get(type(failure), "smtp_refused")
 
 
 def _server(url: str) -> SmtpServer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +13,8 @@ from typing import Self
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from pipeline_engine.failpoints import failpoint
-from pipeline_engine.providers.smtp_server import SmtpServer
+from pipeline_engine.providers.public_host import PublicHosts
+from pipeline_engine.providers.smtp_server import SmtpServer, default_port
 
 MAX_IDLE_SECONDS = 30.0  # many servers close an idle connection after a minute or more
 QUIT_TIMEOUT = 1.0
@@ -76,16 +78,20 @@ class SmtpPool:
         server = self._server
         client = SMTP(
             hostname=server.host,
-            port=server.port,
+            port=None if server.hosts else server.port,
             username=server.user,
-            password=server.password,
+            password=None if server.token else server.password,
+            oauth_token_generator=server.token,
             use_tls=server.tls,
             start_tls=server.starttls,
             timeout=self._timeout,
         )
         try:
             async with asyncio.timeout(self._timeout), failpoint("smtp.connect"):
-                await client.connect()
+                if server.hosts:
+                    await client.connect(sock=await _checked_socket(server, server.hosts))
+                else:
+                    await client.connect()
                 await client.mail(sender)
         except BaseException:
             client.close()
@@ -105,6 +111,25 @@ class SmtpPool:
 
     def _keep(self, client: SMTP) -> None:
         self._idle.append((client, time.monotonic()))
+
+
+async def _checked_socket(server: SmtpServer, hosts: PublicHosts) -> socket.socket:
+    """A connection to the first address of the host that takes one. Raises: as `PublicHosts.resolve`; OSError."""
+    failure: OSError = OSError(f"{server.host} has no address that can be connected to")
+    for family, kind, protocol, _, where in await hosts.resolve(server.host, default_port(server)):
+        found = socket.socket(family, kind, protocol)
+        found.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(found, where)
+        except OSError as error:
+            found.close()
+            failure = error
+        except BaseException:
+            found.close()
+            raise
+        else:
+            return found
+    raise failure
 
 
 async def _quit(client: SMTP) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formataddr, parseaddr
 from typing import NoReturn
@@ -9,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline_engine.errors import ConfigError, Permanent
 from pipeline_engine.providers.email_address import read_email_address
+from pipeline_engine.providers.public_host import PublicHosts
 
 SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
@@ -23,6 +25,10 @@ class SmtpServer:
     password: str | None = field(repr=False)
     tls: bool
     starttls: bool
+    token: Callable[[], Awaitable[str]] | None = None
+    """Returns an access token for XOAUTH2, which then takes the place of the password."""
+    hosts: PublicHosts | None = None
+    """Given where a tenant has named the host: only checked addresses of it are connected to."""
 
 
 @dataclass(frozen=True)
@@ -70,3 +76,8 @@ def read_sender(text: str) -> Sender:
 
 def _refuse(reason: str) -> NoReturn:
     raise ConfigError(f"SMTP_URL: given (not shown): {reason}")
+
+
+def default_port(server: SmtpServer) -> int:
+    """The server's port, or the usual one of its encryption."""
+    return server.port or (465 if server.tls else 587 if server.starttls else 25)

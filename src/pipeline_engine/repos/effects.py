@@ -6,6 +6,7 @@ An attempt is recorded before its call is made, so a crash in between leaves the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -52,6 +53,18 @@ class End:
     change: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Hold:
+    """A message that waits for the send window until this time, or that has waited for too long (None). `since`: when
+    it was first held."""
+
+    key: str
+    record: Mapping[str, Any] | None
+    since: datetime
+    until: datetime | None
+    why: str
+
+
 class Effects:
     def __init__(self, store: Store) -> None:
         self._own = store.collection(EFFECTS)
@@ -94,6 +107,13 @@ class Effects:
         )
         return list(dict.fromkeys(one["account_id"] for one in found))
 
+    async def hold(self, account_id: ObjectId, channel: str, holds: Sequence[Hold]) -> None:
+        """Store why messages wait, or are given up, and until when; no attempt is counted. One whose record another run
+        has changed meanwhile stays as it is."""
+        now = self._clock.now()
+        with suppress(BulkWriteError):  # the upsert for a record that has changed meets its `_id`
+            await self._own.bulk([_hold(account_id, channel, one, now) for one in holds])
+
     async def begin_in_doubt(self, account_id: ObjectId, channel: str, keys: Sequence[str]) -> None:
         """Insert the missing records of effects that may have been had under other keys, so that each of them is
         flagged as a possible double before its first attempt."""
@@ -133,6 +153,19 @@ def _begin(account_id: ObjectId, begin: Begin, now: datetime) -> UpdateOne:
         "$push": _history("sending", now),
     }
     return UpdateOne(was, update, upsert=True)
+
+
+def _hold(account_id: ObjectId, channel: str, hold: Hold, now: datetime) -> UpdateOne:
+    record = hold.record or {"state": None, "attempts": 0}
+    was = {"_id": hold.key, "account_id": account_id, "state": record["state"], "attempts": record["attempts"]}
+    state = "held" if hold.until else "failed"
+    # That an earlier attempt may have sent it must stay known.
+    kept = record["state"] if hold.until and record["state"] in ("sending", "unknown") else state
+    change = {"state": kept, "held_since": hold.since, "held_until": hold.until, "error": hold.why, "updatedAt": now}
+    new = {"channel": channel, "doubts": 0, "ambiguous": False, "createdAt": now, "expires_at": now + RETENTION}
+    entry = {"state": state, "at": now, "why": hold.why}
+    pushed = {"history": {"$each": [entry], "$slice": -20}}
+    return UpdateOne(was, {"$set": change, "$setOnInsert": new, "$push": pushed}, upsert=True)
 
 
 def _end(account_id: ObjectId, end: End, now: datetime) -> UpdateOne:

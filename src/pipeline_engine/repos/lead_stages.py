@@ -25,16 +25,16 @@ from pipeline_engine.repos.collection_spec import (
     longer_ago,
 )
 from pipeline_engine.repos.expressions import whole
-from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED
-from pipeline_engine.repos.leased import Leased
+from pipeline_engine.repos.lease import LEASE_EXPIRED
+from pipeline_engine.repos.leased_in_batches import LeasedInBatches
 from pipeline_engine.repos.own_fields import date, number, text
 from pipeline_engine.repos.store import Store
 
+HELD = "held: "
+"""How `last_error` begins of an action that waits for the send window."""
 OPEN = ("entering", "active")
 """The states of an entry whose run has not ended."""
 HOUR_SECONDS = 3600
-USUAL_IDS = (ObjectId, str, int)
-"""Types of `_id` by which entries are looked up in a batch."""
 ENTRY_ORDER = [("moves", DESCENDING), ("entered_at", ASCENDING)]
 """Leads that a move brings hold a place already, so they go first; then the order of entry."""
 
@@ -64,9 +64,8 @@ LEAD_STAGES = CollectionSpec(
 )
 
 
-class LeadStages(Leased):
-    """Claimed one at a time or, as jobs do, many together. Each claim of many has a `claim_id` of its own, so a write
-    with the `claim_id` in its filter changes only what no other run has claimed since."""
+class LeadStages(LeasedInBatches):
+    """Claimed one at a time or, as jobs do, many together."""
 
     spec = LEAD_STAGES
     due: ClassVar[Document] = {"status": {"$in": list(OPEN)}}
@@ -79,6 +78,9 @@ class LeadStages(Leased):
         attempts = {"$add": [whole("$attempts"), {"$cond": [LEASE_EXPIRED, 0, 1]}]}
         return {"claim_id": None, "claimed_at": "$$NOW", "attempts": attempts}
 
+    def batch_changes(self) -> Document:
+        return {"started_at": {"$ifNull": ["$started_at", "$$NOW"]}}
+
     async def next_due_at(self, account_id: ObjectId, lane: str, where: Document) -> datetime | None:
         """When the next action of the lane that no run holds is due; None without one."""
         query = self._active(account_id, lane, where) | {
@@ -89,8 +91,9 @@ class LeadStages(Leased):
         return usable_date(found[0].get("perform_at")) if found else None
 
     async def count_later(self, account_id: ObjectId, lane: str, type: str, now: datetime) -> int:
-        """How many of the account's actions of the type are due later."""
-        return await self._own.count(self._active(account_id, lane, {"perform_at": {"$gt": now}, "current_type": type}))
+        """How many of the account's actions of the type are due later, but those that wait for the send window."""
+        later = {"perform_at": {"$gt": now}, "current_type": type, "last_error": {"$not": {"$regex": f"^{HELD}"}}}
+        return await self._own.count(self._active(account_id, lane, later))
 
     async def count_active(self, account_id: ObjectId, most: int) -> int:
         """How many leads of the account are in running automation, counted up to `most`."""
@@ -116,68 +119,6 @@ class LeadStages(Leased):
         """Claim entries whose run has ended and whose holder died before the rows of its actions said so."""
         query = {"lease_owner": {"$gt": ""}, "account_id": either(account_id), "status": {"$nin": list(OPEN)}}
         return await self.claim_many(account_id, query, limit, None)
-
-    async def claim_many(
-        self, account_id: ObjectId, query: Document, limit: int, sort: Sequence[tuple[str, int]] | None
-    ) -> list[Document]:
-        """Claim up to `limit` free entries that match, in three round trips; they are returned as they are now."""
-        query = {"account_id": either(account_id), **query}
-        free = {**query, "$and": [self.unclaimed, await self.available()]}
-        ids = [one["_id"] for one in await self._own.find(free, limit=limit, sort=sort, projection=["_id"])]
-        for id in ids:
-            if not isinstance(id, USUAL_IDS):
-                await self.set_aside(
-                    id, f"_id is of the type {type(id).__name__}: insert the document under an ObjectId"
-                )
-        return await self._take(account_id, ids, {"$and": [query, self.unclaimed]}, {})
-
-    async def seize(self, account_id: ObjectId, query: Document, values: Document) -> list[Document]:
-        """Claim the entries that match though another run may hold them, and set values; what that run does with them
-        then changes nothing. So a run is ended from outside: an exit, a cancellation, another entry of the lead."""
-        query = {"account_id": either(account_id), **query}
-        found = await self._own.find(query, projection=["_id"])
-        return await self._take(account_id, [one["_id"] for one in found], query, values)
-
-    async def _take(
-        self, account_id: ObjectId, ids: Sequence[Any], query: Document, values: Document
-    ) -> list[Document]:
-        ids = [id for id in ids if isinstance(id, USUAL_IDS)]
-        if not ids:
-            return []
-        claim_id = ObjectId()
-        crashes = {"$add": [whole("$crashes"), {"$cond": [LEASE_EXPIRED, 1, 0]}]}
-        literal = {name: {"$literal": value} for name, value in values.items()}
-        started = {"$ifNull": ["$started_at", "$$NOW"]}
-        own = {"claim_id": claim_id, "claimed_at": "$$NOW", "started_at": started, "crashes": crashes}
-        claim = self._lease.claim(**own, **literal)
-        await self._own.update_many({"account_id": either(account_id), "_id": {"$in": list(ids)}, **query}, claim)
-        mine = {"account_id": either(account_id), "_id": {"$in": list(ids)}, "claim_id": claim_id}
-        by_id = {one["_id"]: one for one in await self._own.find(mine)}
-        return [by_id[id] for id in ids if id in by_id]
-
-    async def change_many(self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any], values: Document) -> int:
-        """Set values on those of the entries that this claim still holds. Returns how many these were."""
-        mine = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "claim_id": claim_id}
-        return await self._own.update_many(mine, {"$set": values, "$currentDate": {"updatedAt": True}})
-
-    async def release_many(
-        self,
-        account_id: ObjectId,
-        claim_id: Any,
-        ids: Sequence[Any],
-        values: Document | None = None,
-        *,
-        crashes: int | None = 0,
-    ) -> None:
-        """Set values on those of the entries that this claim still holds, and release them. `crashes`: what counts from
-        now on; None: as before."""
-        counted = {} if crashes is None else {"crashes": crashes}
-        await self.change_many(account_id, claim_id, ids, {**(values or {}), **RELEASED, "claim_id": None, **counted})
-
-    async def still_held(self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any]) -> set[Any]:
-        """Those of the entries that this claim still holds."""
-        mine = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "claim_id": claim_id}
-        return {one["_id"] for one in await self._own.find(mine, projection=["_id"])}
 
     async def states_of(self, ids: Sequence[Any]) -> list[Document]:
         """What says how far these entries are, of any account."""

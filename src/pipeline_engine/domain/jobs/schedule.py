@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from pipeline_engine.domain.local_time import first_instant
+
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
@@ -97,20 +99,6 @@ def slots_since(schedule: Schedule, moment: datetime, now: datetime, zone: ZoneI
         slots.append(schedule.slot(moment, zone))
         moment = schedule.next_start(moment, zone)
     return slots
-
-
-def first_instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """The first moment, in UTC, at which the zone's clock shows the local time or, after a gap, a later one."""
-    # In a gap the two readings lie on either side of it; else the first is the earlier or the only one.
-    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    if first <= second:
-        return first
-    before, after = int(second.timestamp()) - 1, int(first.timestamp())
-    while after - before > 1:  # the gap ends at the first second whose local time is not before the wanted one
-        middle = (before + after) // 2
-        shown = datetime.fromtimestamp(middle, zone).replace(tzinfo=None)
-        before, after = (before, middle) if shown >= local else (middle, after)
-    return datetime.fromtimestamp(after, UTC)
 
 
 def _exists(day: date, zone: ZoneInfo) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline_engine import logs
 from pipeline_engine.clock import usable_date
+from pipeline_engine.domain.batch_faults import apart, crashed_too_often, setting_faults_aside
 from pipeline_engine.domain.leads.actions.table import ACTIONS
 from pipeline_engine.domain.leads.config import read_config
-from pipeline_engine.domain.leads.crashes import apart, crashed_too_often, setting_faults_aside
 from pipeline_engine.domain.leads.limits import within
 from pipeline_engine.domain.leads.repair import follow_truth
 from pipeline_engine.domain.leads.send_to_leads import retried
@@ -31,11 +31,12 @@ async def work_off(slice: Slice, claimed: Sequence[Document]) -> None:
 
     Raises: LeaseLost when the lease may have run out; what pymongo raises when MongoDB is away.
     """
+    stages = slice.app.repos.lead_stages
     with ExitStack() as held:
         for document in claimed:
             held.enter_context(slice.app.heartbeat.holding(LEAD_STAGES, document["_id"]))
-        worked = await apart(slice, claimed)
-        async with setting_faults_aside(slice, worked):
+        worked = await apart(stages, slice.account_id, claimed)
+        async with setting_faults_aside(stages, slice.account_id, worked, "lead"):
             entries = await _load(slice, worked)
             while entries:
                 if not slice.app.heartbeat.trusted:

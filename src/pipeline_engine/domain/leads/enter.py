@@ -12,7 +12,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.clock import usable_date
-from pipeline_engine.domain.leads.crashes import apart, crashed_too_often, setting_faults_aside
+from pipeline_engine.domain.batch_faults import apart, crashed_too_often, setting_faults_aside
 from pipeline_engine.domain.leads.ending import close_rows
 from pipeline_engine.domain.leads.jobs import ACTING
 from pipeline_engine.domain.leads.repair import close_at_end
@@ -30,11 +30,12 @@ MAX_NUMBER = 10**9
 
 async def let_in(slice: Slice, claimed: Sequence[Document]) -> None:
     """Let the leads of these claimed entries into their stages; each step can be repeated after a crash."""
+    stages = slice.app.repos.lead_stages
     with ExitStack() as held:
         for entry in claimed:
             held.enter_context(slice.app.heartbeat.holding(LEAD_STAGES, entry["_id"]))
-        worked = await apart(slice, claimed)
-        async with setting_faults_aside(slice, worked):
+        worked = await apart(stages, slice.account_id, claimed)
+        async with setting_faults_aside(stages, slice.account_id, worked, "lead"):
             newest = {str(entry["lead_id"]): entry for entry in await _readable(slice, worked)}
             entering = list(newest.values())
             if entering:

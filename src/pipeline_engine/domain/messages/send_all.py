@@ -13,7 +13,9 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.messages.group_commit import GroupCommit
+from pipeline_engine.domain.messages.holding import hold
 from pipeline_engine.domain.messages.message import Deliver, TextDelivery
+from pipeline_engine.domain.messages.policy import Held
 from pipeline_engine.domain.messages.send_result import (
     MAX_ATTEMPTS,
     Change,
@@ -55,17 +57,18 @@ async def send_all(
     Each place has its attempt recorded right before it hands the message over, together with what other places have to
     record by then: so a crash leaves at most `places` units of which it is not known whether they were sent.
 
+    What is `Held` waits for its send window, and uses up no attempt.
+
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
     `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when it comes.
 
     Raises: LeaseLost when the lease may have run out.
     """
     results = {} if results is None else results
-    results |= {key: not_composed(one) for key, one in units.items() if isinstance(one, Exception)}
-    senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
-    known = await app.shared.effects.records(account_id, list(senders))
     policy = _policy(app, channel)
-    results |= {key: end for key, record in known.items() if (end := settled(record, policy, attempts))}
+    ends, known = await _without_call(app, account_id, channel, units, policy, attempts)
+    results |= ends
+    senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
 
     async def write(changes: Sequence[Begin | End]) -> Sequence[bool | Exception]:
         return await app.shared.effects.write(account_id, changes)
@@ -78,6 +81,25 @@ async def send_all(
     for failure in filter(None, ended):
         raise failure
     return results
+
+
+async def _without_call(
+    app: App,
+    account_id: ObjectId,
+    channel: str,
+    units: Mapping[str, Deliver | Exception],
+    policy: Policy,
+    attempts: int,
+) -> tuple[dict[str, SendResult], Mapping[str, Mapping[str, Any]]]:
+    """The ends of units for which no call is made: there is no message, an earlier attempt has settled it, or it must
+    wait for its window. And the records of earlier attempts."""
+    waiting = {key: one for key, one in units.items() if isinstance(one, Held)}
+    refused = {key: one for key, one in units.items() if isinstance(one, Exception) and key not in waiting}
+    known = await app.shared.effects.records(account_id, [key for key in units if key not in refused])
+    ends: dict[str, SendResult] = {key: not_composed(one) for key, one in refused.items()}
+    ends |= {key: end for key, record in known.items() if (end := settled(record, policy, attempts))}
+    open = {key: waiting.get(key) for key in units if key not in ends}
+    return ends | await hold(app, account_id, channel, open, known), known
 
 
 @dataclass
