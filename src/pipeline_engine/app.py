@@ -118,13 +118,13 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         if settings.fault_testing:
             failpoints.arm(settings.fault_plan, settings.fault_log)
             stack.callback(failpoints.disarm)
-        database = await open_mongo(settings, stack)
-        heartbeat_database = await open_mongo(settings, stack, pool=2)
+        database, heartbeat_database = await open_mongo(settings, stack), await open_mongo(settings, stack, pool=2)
         clock, server = Clock(), Server(database)
         clock.set(await server.now())
         redis = await open_redis(settings, stack)
         store = Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings)
         tokens = tokens_of(settings, clock)
+        webhooks = WebhookClient(settings.allow_private_hosts, settings.webhook_timeout)
         yield App(
             store=store,
             collections=collections,
@@ -141,9 +141,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             mailer=await stack.enter_async_context(mailer_of(settings)),
             sms=await stack.enter_async_context(sms_of(settings)),
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
-            webhooks=await stack.enter_async_context(
-                WebhookClient(settings.allow_private_hosts, settings.webhook_timeout)
-            ),
+            webhooks=await stack.enter_async_context(webhooks),
             integrations=await stack.enter_async_context(open_integrations(settings, clock)),
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),

@@ -55,9 +55,8 @@ async def send_all(
     """Send what may be sent of {unit key: what sends it, or why there is nothing to send}, `places` calls at a time.
 
     Each place has its attempt recorded right before it hands the message over, together with what other places have to
-    record by then: so a crash leaves at most `places` units of which it is not known whether they were sent.
-
-    What is `Held` waits for its send window, and uses up no attempt.
+    record by then: so a crash leaves at most `places` units of which it is not known whether they were sent. What is
+    `Held` waits for its send window, and uses up no attempt.
 
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
     `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when it comes.
