@@ -219,6 +219,16 @@ async def test_a_stage_can_let_leads_go_on_after_an_unsubscribe(world: World, ap
     assert entry(world, entry_id)["status"] == "active"
 
 
+async def test_a_bounce_that_may_pass_ends_no_run(world: World, app: EngineApp) -> None:
+    id, entry_id = entered(world, stage(world, action("wait", seconds=3600)))
+    await work(app, world, rounds=1)
+
+    event(world, "email.bounced", lead_id=id, bounce_type="soft")
+    await work(app, world, rounds=1)
+
+    assert entry(world, entry_id)["status"] == "active"
+
+
 async def test_an_exit_stops_a_run_that_another_process_holds(world: World, app: EngineApp) -> None:
     here = stage(world, action("wait", seconds=3600), action("add_tag", tag="x"))
     id, entry_id = entered(world, here)

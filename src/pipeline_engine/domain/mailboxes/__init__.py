@@ -1,0 +1,1 @@
+"""Mailboxes of users: what is in them, and what follows from it."""
