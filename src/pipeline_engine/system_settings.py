@@ -54,6 +54,12 @@ class SystemSettings(BaseSettings):
     # Scheduled CRM jobs
     crm_jobs_off: str = Field("", description="jobs that are left out, with commas between: stale_deals, daily_insight")
 
+    # Sequences of e-mails
+    sequence_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
+    sequence_batch: Count = Field(200, description="enrolments that one batch claims")
+    sequence_attempts: Count = Field(5, description="calls for one mail before its enrolment has failed")
+    sequence_retry_seconds: Seconds = Field(30, description="pause after the first failed call; it doubles")
+
     # Funnel cloning
     funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
     funnels_per_run: Count = Field(3, description="the seed's funnels of one look; also of one account at a time")

@@ -1,0 +1,186 @@
+"""Sends the mails of many enrolments that stand at one template: once each, within the limits of account and mailbox.
+
+Each send has a record before its call, so that no crash repeats one unseen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.domain.events.jobs import RACE_SECONDS, wake_at
+from pipeline_engine.domain.messages.earlier_sends import carry_over
+from pipeline_engine.domain.messages.limits import within_limit
+from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet, SendResult
+from pipeline_engine.domain.messages.sending_results import sending_results
+from pipeline_engine.domain.sequences.compose_steps import compose_steps
+from pipeline_engine.domain.sequences.jobs import SEND
+from pipeline_engine.domain.sequences.mailboxes import Mailboxes, mailbox_of
+from pipeline_engine.domain.sequences.work import (
+    Document,
+    Entry,
+    Later,
+    Over,
+    Result,
+    Results,
+    Retry,
+    Sent,
+    Slice,
+    send_keys,
+)
+from pipeline_engine.errors import Permanent, RateLimited
+from pipeline_engine.lanes.rate_limiter import WINDOW_SECONDS
+from pipeline_engine.providers.email_message import Mail
+from pipeline_engine.providers.renderer import NotRendered
+
+PLACES = 5
+"""Calls of one job at a time: at most so many sends are in doubt after a kill."""
+
+Mails = Mapping[Any, Mail]
+"""{id of an enrolment: its mail}"""
+
+
+async def send_steps(
+    slice: Slice, mailboxes: Mailboxes, template_id: ObjectId, entries: Sequence[Entry]
+) -> AsyncIterator[tuple[Results, Mails]]:
+    """Send to the contact of each entry what the template becomes for it. Yields how steps ended, with their mails, as
+    soon as that is known.
+
+    Raises: Permanent when none can be sent, other errors when none can be sent now; LeaseLost.
+    """
+    chosen = await mailboxes.of(entries)
+    composed = await compose_steps(slice, template_id, entries, chosen)
+    mails = {entry.id: mail for entry, mail in zip(entries, composed, strict=True) if isinstance(mail, Mail)}
+    yield (
+        [
+            (entry, _not_composed(slice, mail))
+            for entry, mail in zip(entries, composed, strict=True)
+            if not isinstance(mail, Mail)
+        ],
+        mails,
+    )
+    open, before = await _without_sent(slice, [entry for entry in entries if entry.id in mails])
+    yield [(entry, _sent(entry, mails, chosen)) for entry in before], mails
+    granted, late = await _within(slice, open)
+    yield late, mails
+    now, later = await mailboxes.within_caps(granted, chosen, slice.app.clock.now())
+    yield later, mails
+    async for results in _send(slice, mailboxes, now, mails, chosen):
+        yield results, mails
+
+
+def _not_composed(slice: Slice, reason: NotRendered) -> Result:
+    match reason:
+        case RateLimited():
+            return Later(slice.app.clock.now() + timedelta(seconds=reason.retry_after))
+        case Permanent(code="suppressed"):
+            return Over("unsubscribed", str(reason))
+    return Over("failed", str(reason))
+
+
+async def _without_sent(slice: Slice, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """The entries whose step was not sent before an operator had it retried, and those whose step was."""
+    crashed = [entry.key for entry in entries if entry.document.get("crashes")]
+    if crashed:
+        await slice.app.shared.effects.mark_unknown(slice.account_id, crashed)
+    open: list[Entry] = []
+    before: list[Entry] = []
+    for entry in entries:
+        *earlier, key = send_keys(entry.document, entry.step.number)
+        is_sent = bool(earlier) and await carry_over(slice.app, slice.account_id, "email", key, earlier)
+        (before if is_sent else open).append(entry)
+    return open, before
+
+
+async def _within(slice: Slice, entries: Sequence[Entry]) -> tuple[Sequence[Entry], Results]:
+    """The entries that the account's limit allows now, and the others, spread over the minutes that follow."""
+    grant = await within_limit(slice.app, slice.account_id, "email", len(entries)) if entries else None
+    if grant is None or grant.units >= len(entries):
+        return entries, []
+    late, now = entries[grant.units :], slice.app.clock.now()
+    step = WINDOW_SECONDS / max(1, grant.units)
+    return entries[: grant.units], [
+        (entry, Later(now + timedelta(seconds=round(grant.after + step * n, 1)))) for n, entry in enumerate(late)
+    ]
+
+
+async def _send(
+    slice: Slice, mailboxes: Mailboxes, entries: Sequence[Entry], mails: Mails, chosen: Mapping[Any, Document]
+) -> AsyncIterator[Results]:
+    by_key = {entry.key: entry for entry in entries}
+    units = {key: mailboxes.sender(mailbox_of(chosen, entry), mails[entry.id]) for key, entry in by_key.items()}
+    taken: set[str] = set()
+    rests: dict[Any, float] = {}
+    async for ended in sending_results(
+        slice.app,
+        slice.account_id,
+        "email",
+        units,
+        still_wanted=_still_held(slice, by_key),
+        places=PLACES,
+        until=slice.until,
+        attempts=slice.app.settings.sequence_attempts,
+        when_hanging=lambda: _let_others_go_on(slice),
+    ):
+        taken |= ended.keys()
+        rests |= {_mailbox_id(chosen, by_key[key]): one.after for key, one in ended.items() if isinstance(one, Limited)}
+        retry = Retry(slice.app.clock.now(), slice.app.settings.sequence_retry_seconds)
+        yield [(by_key[key], _result(by_key[key], one, retry, mails, chosen)) for key, one in ended.items()]
+    yield _left_over(slice, [entry for key, entry in by_key.items() if key not in taken], rests, chosen)
+
+
+def _result(entry: Entry, ended: SendResult, retry: Retry, mails: Mails, chosen: Mapping[Any, Document]) -> Result:
+    match ended:
+        case Delivered():
+            return _sent(entry, mails, chosen)
+        case GivenUp(error, code="recipient_refused"):
+            return Over("bounced", error)
+        case GivenUp(error):
+            return Over("failed", error)
+        case Limited(after):
+            return Later(retry.now + timedelta(seconds=after))
+        case NotYet(error, attempts):
+            return retry.after(attempts, error)
+
+
+def _sent(entry: Entry, mails: Mails, chosen: Mapping[Any, Document]) -> Sent:
+    mailbox = mailbox_of(chosen, entry)
+    return Sent(mails[entry.id].subject, mailbox["_id"] if mailbox else None)
+
+
+def _left_over(
+    slice: Slice, entries: Sequence[Entry], rests: Mapping[Any, float], chosen: Mapping[Any, Document]
+) -> Results:
+    """What was not begun: it is due again at once, or when the mailbox that met a limit may send again."""
+    now = slice.app.clock.now()
+    after = {entry.id: rests.get(_mailbox_id(chosen, entry)) for entry in entries}
+    times = {id: now + timedelta(seconds=rest) for id, rest in after.items() if rest is not None}
+    return [(entry, Later(times.get(entry.id))) for entry in entries]
+
+
+def _mailbox_id(chosen: Mapping[Any, Document], entry: Entry) -> Any:
+    mailbox = mailbox_of(chosen, entry)
+    return mailbox["_id"] if mailbox else None
+
+
+def _still_held(slice: Slice, by_key: Mapping[str, Entry]) -> Callable[[Collection[str]], Awaitable[Collection[str]]]:
+    async def still_held(keys: Collection[str]) -> Collection[str]:
+        by_claim: dict[Any, dict[Any, str]] = defaultdict(dict)
+        for key in keys:
+            by_claim[by_key[key].document["claim_id"]][by_key[key].id] = key
+        repo, held = slice.app.repos.sequence_enrollments, set[str]()
+        for claim_id, ids in by_claim.items():
+            held |= {ids[id] for id in await repo.still_held(slice.account_id, claim_id, list(ids))}
+        return held
+
+    return still_held
+
+
+async def _let_others_go_on(slice: Slice) -> None:
+    """A call hangs: another job of the account takes what else is due."""
+    at = slice.app.clock.now() + timedelta(seconds=RACE_SECONDS)
+    await wake_at(slice.app, SEND, slice.account_id, at)
