@@ -30,6 +30,8 @@ def mailbox_server(
     security, port = smtp.get("security") or "starttls", smtp.get("port")
     if security not in SECURITIES:
         raise Permanent(f"smtp.security: one of {', '.join(SECURITIES)} is wanted", BAD_MAILBOX)
+    if security == "none" and not hosts.allow_private:
+        raise Permanent("smtp.security: none is refused unless ALLOW_PRIVATE_HOSTS is set", BAD_MAILBOX)
     if port is not None and (not isinstance(port, int) or isinstance(port, bool) or not 0 < port <= MAX_PORT):
         raise Permanent(f"smtp.port: a number from 1 to {MAX_PORT} is wanted", BAD_MAILBOX)
     logs.hide_secrets(password)

@@ -131,10 +131,10 @@ class SequenceEnrollments(LeasedInBatches):
 
     # --- pauses
 
-    async def pause_of(self, account_id: ObjectId, sequences: Sequence[Any]) -> int:
+    async def pause_of(self, account_id: ObjectId, sequences: Sequence[Any], now: datetime) -> int:
         """Pause all that are under way in these sequences; a run that holds one of them writes nothing more to it."""
         query = {"account_id": either(account_id), "sequence_id": {"$in": _all_forms(sequences)}, "status": "active"}
-        paused = {"status": "paused", "paused_by": BY_SEQUENCE, "paused_at": "$$NOW"}
+        paused = {"status": "paused", "paused_by": BY_SEQUENCE, "paused_at": now}
         update = {**paused, **RELEASED, "token": {"$add": [whole("$token"), 1]}, "updatedAt": "$$NOW"}
         return await self._own.update_many(query, [{"$set": update}])
 

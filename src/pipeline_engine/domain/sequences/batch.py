@@ -13,7 +13,7 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.domain.batch_faults import apart, setting_faults_aside
 from pipeline_engine.domain.sequences.load import load
-from pipeline_engine.domain.sequences.mailboxes import Mailboxes
+from pipeline_engine.domain.sequences.routes import Routes
 from pipeline_engine.domain.sequences.send_steps import Mails, send_steps
 from pipeline_engine.domain.sequences.settle import settle
 from pipeline_engine.domain.sequences.work import Entry, Over, Result, Results, Retry, Slice
@@ -25,7 +25,7 @@ from pipeline_engine.repos.sequence_enrollments import SEQUENCE_ENROLLMENTS
 log = logs.get(__name__)
 
 
-async def work_off(slice: Slice, mailboxes: Mailboxes, claimed: Sequence[Document]) -> None:
+async def work_off(slice: Slice, routes: Routes, claimed: Sequence[Document]) -> None:
     """Send the mails at which these enrolments stand, and release them all.
 
     Raises: LeaseLost when the lease may have run out; what pymongo raises when MongoDB is away.
@@ -36,23 +36,23 @@ async def work_off(slice: Slice, mailboxes: Mailboxes, claimed: Sequence[Documen
             held.enter_context(slice.app.heartbeat.holding(SEQUENCE_ENROLLMENTS, document["_id"]))
         worked = await apart(repo, slice.account_id, claimed)
         async with setting_faults_aside(repo, slice.account_id, worked, "sequence"):
-            groups: dict[ObjectId, list[Entry]] = defaultdict(list)
+            groups: dict[tuple[str, ObjectId], list[Entry]] = defaultdict(list)
             for entry in await load(slice, worked):
-                groups[entry.step.template_id].append(entry)
-            for template_id, entries in groups.items():
+                groups[str(entry.document["sequence_id"]), entry.step.template_id].append(entry)
+            for (_, template_id), entries in groups.items():
                 if not slice.app.heartbeat.trusted:
                     raise LeaseLost("the lease may have run out")
-                async for results, mails in _send(slice, mailboxes, template_id, entries):
+                async for results, mails in _send(slice, routes, template_id, entries):
                     await settle(slice, results, mails)
 
 
 async def _send(
-    slice: Slice, mailboxes: Mailboxes, template_id: ObjectId, entries: Sequence[Entry]
+    slice: Slice, routes: Routes, template_id: ObjectId, entries: Sequence[Entry]
 ) -> AsyncIterator[tuple[Results, Mails]]:
     """As `send_steps`; an error ends or puts off those of the entries whose step had not ended yet."""
     settled: set[Any] = set()
     try:
-        async for results, mails in send_steps(slice, mailboxes, template_id, entries):
+        async for results, mails in send_steps(slice, routes, template_id, entries):
             settled |= {entry.id for entry, _ in results}
             yield results, mails
     except LeaseLost:

@@ -15,13 +15,13 @@ log = logs.get(__name__)
 async def keep_to_pauses(app: App[SequenceRepos], account_id: ObjectId) -> None:
     """Pause the account's enrolments whose sequence is not active, or paused; let those go on whose sequence is active
     again."""
-    enrollments = app.repos.sequence_enrollments
+    enrollments, now = app.repos.sequence_enrollments, app.clock.now()
     resting = await app.repos.sequences.resting_of(account_id)
-    if resting and (held := await enrollments.pause_of(account_id, resting)):
+    if resting and (held := await enrollments.pause_of(account_id, resting, now)):
         log.info("sequence.paused", account_id=str(account_id), enrollments=held)
     known = set(map(str, resting))
     again = [id for id in await enrollments.held_by_pauses(account_id) if str(id) not in known]
-    if again and (released := await enrollments.resume_of(account_id, again, app.clock.now())):
+    if again and (released := await enrollments.resume_of(account_id, again, now)):
         log.info("sequence.resumed", account_id=str(account_id), enrollments=released)
 
 

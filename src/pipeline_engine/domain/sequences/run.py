@@ -13,8 +13,8 @@ from pipeline_engine.domain.events.jobs import wake_at
 from pipeline_engine.domain.local_time import holidays_of
 from pipeline_engine.domain.sequences.batch import work_off
 from pipeline_engine.domain.sequences.jobs import SEND
-from pipeline_engine.domain.sequences.mailboxes import Mailboxes
 from pipeline_engine.domain.sequences.pauses import keep_to_pauses
+from pipeline_engine.domain.sequences.routes import Routes
 from pipeline_engine.domain.sequences.work import Document, Slice
 from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome, Snooze
@@ -34,10 +34,10 @@ async def run_sequences(app: App[SequenceRepos], hosts: PublicHosts, account_id:
     await keep_to_pauses(app, account_id)
     slice = await _slice(app, account_id, account)
     try:
-        async with Mailboxes(slice, hosts) as mailboxes:
+        async with Routes(slice, hosts) as routes:
             repo, limit = app.repos.sequence_enrollments, app.settings.sequence_batch
             while claimed := await repo.claim_due(account_id, limit):
-                await work_off(slice, mailboxes, claimed)
+                await work_off(slice, routes, claimed)
                 if slice.is_over:
                     return Snooze()
                 await keep_to_pauses(app, account_id)

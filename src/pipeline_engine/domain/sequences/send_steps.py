@@ -19,7 +19,7 @@ from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limi
 from pipeline_engine.domain.messages.sending_results import sending_results
 from pipeline_engine.domain.sequences.compose_steps import compose_steps
 from pipeline_engine.domain.sequences.jobs import SEND
-from pipeline_engine.domain.sequences.mailboxes import Mailboxes, mailbox_of
+from pipeline_engine.domain.sequences.routes import Routes, mailbox_of
 from pipeline_engine.domain.sequences.work import (
     Document,
     Entry,
@@ -45,14 +45,14 @@ Mails = Mapping[Any, Mail]
 
 
 async def send_steps(
-    slice: Slice, mailboxes: Mailboxes, template_id: ObjectId, entries: Sequence[Entry]
+    slice: Slice, routes: Routes, template_id: ObjectId, entries: Sequence[Entry]
 ) -> AsyncIterator[tuple[Results, Mails]]:
     """Send to the contact of each entry what the template becomes for it. Yields how steps ended, with their mails, as
     soon as that is known.
 
     Raises: Permanent when none can be sent, other errors when none can be sent now; LeaseLost.
     """
-    chosen = await mailboxes.of(entries)
+    chosen = await routes.of(entries)
     composed = await compose_steps(slice, template_id, entries, chosen)
     mails = {entry.id: mail for entry, mail in zip(entries, composed, strict=True) if isinstance(mail, Mail)}
     yield (
@@ -67,9 +67,9 @@ async def send_steps(
     yield [(entry, _sent(entry, mails, chosen)) for entry in before], mails
     granted, late = await _within(slice, open)
     yield late, mails
-    now, later = await mailboxes.within_caps(granted, chosen, slice.app.clock.now())
+    now, later = await routes.within_caps(granted, chosen, slice.app.clock.now())
     yield later, mails
-    async for results in _send(slice, mailboxes, now, mails, chosen):
+    async for results in _send(slice, routes, now, mails, chosen):
         yield results, mails
 
 
@@ -109,10 +109,10 @@ async def _within(slice: Slice, entries: Sequence[Entry]) -> tuple[Sequence[Entr
 
 
 async def _send(
-    slice: Slice, mailboxes: Mailboxes, entries: Sequence[Entry], mails: Mails, chosen: Mapping[Any, Document]
+    slice: Slice, routes: Routes, entries: Sequence[Entry], mails: Mails, chosen: Mapping[Any, Document]
 ) -> AsyncIterator[Results]:
     by_key = {entry.key: entry for entry in entries}
-    units = {key: mailboxes.sender(mailbox_of(chosen, entry), mails[entry.id]) for key, entry in by_key.items()}
+    units = {key: routes.sender(mailbox_of(chosen, entry), mails[entry.id]) for key, entry in by_key.items()}
     taken: set[str] = set()
     rests: dict[Any, float] = {}
     async for ended in sending_results(

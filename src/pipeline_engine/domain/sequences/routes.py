@@ -35,8 +35,8 @@ Document = Mapping[str, Any]
 log = logs.get(__name__)
 
 
-class Mailboxes:
-    """The mailboxes of one slice, with their connections: `async with Mailboxes(slice, hosts) as mailboxes`."""
+class Routes:
+    """The ways that the mails of one slice take, with their connections: `async with Routes(slice, hosts)`."""
 
     def __init__(self, slice: Slice, hosts: PublicHosts) -> None:
         self._slice = slice
