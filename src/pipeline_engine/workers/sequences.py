@@ -29,5 +29,6 @@ SYSTEM = System(
             watches=frozenset({SEQUENCES.name, SEQUENCE_ENROLLMENTS.name}),
         ),
     ),
+    demo="pipeline_engine.cli.demo.mail_sequence",
     new_cache=lambda settings: PublicHosts(settings.allow_private_hosts),
 )
