@@ -51,6 +51,10 @@ class SystemSettings(BaseSettings):
     leads_email_limit: Count | None = Field(None, description="e-mails of one account per minute, unless it has limits")
     leads_sms_limit: Count | None = Field(None, description="texts of one account per minute, unless it has limits")
 
+    # Mails and texts of all systems
+    message_max_hold_days: Days = Field(7, le=366, description="a message that waited longer is given up")
+    dkim_selector: str | None = Field(None, description="`doctor` looks for the DKIM key of this selector")
+
     # Scheduled CRM jobs
     crm_jobs_off: str = Field("", description="jobs that are left out, with commas between: stale_deals, daily_insight")
 

@@ -64,3 +64,15 @@ def is_free(name: str, document: Mapping[str, Any], now: datetime) -> Condition:
         return Condition(name, "no process", True)
     waits = Next("waits", sign + LEGACY_FLAG_COUNTS if sign else None, "for another engine's in_progress")
     return Condition(name, "in_progress without a lease", False, waits)
+
+
+def of_window(effects: Sequence[Mapping[str, Any]]) -> list[Condition]:
+    """Shown without effect, as the due time follows from it: which of the records in `effects` wait for the send
+    window, and why."""
+    held = [str(one.get("error")) for one in effects if one.get("state") == "held"]
+    return [Condition("the send window is open", why, None) for why in held]
+
+
+def step_detail(effect: Mapping[str, Any], step: Mapping[str, Any]) -> str:
+    """What one step in the history of a record in `effects` was about: its channel, and why a message was held."""
+    return f"{effect['channel']}: {step['why']}" if step.get("why") else str(effect["channel"])

@@ -87,6 +87,11 @@ class Mailer:
             raise engine_error(failure, handed_over, sent) from None
         return message_id
 
+    @property
+    def address(self) -> str | None:
+        """The address of SMTP_FROM, which mails come from; None without one."""
+        return self._sender.address if self._sender else None
+
     def message_id(self, key: str) -> str:
         """The Message-ID of the mail that is sent under this key. Raises: Permanent when a setting is missing."""
         _, sender = self._configured()

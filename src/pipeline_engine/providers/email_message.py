@@ -38,7 +38,8 @@ class Mail:
     """The value of `Auto-Submitted` (RFC 3834), by which other engines do not answer; empty: a person wrote the
     mail."""
     unsubscribe: tuple[str, ...] = ()
-    """The addresses of `List-Unsubscribe` (`https:` and `mailto:`); one by https also takes a POST (RFC 8058)."""
+    """The addresses of `List-Unsubscribe` (`https:` and `mailto:`); the first also takes a POST
+    (RFC 8058), also where PUBLIC_URL is plain http, for tests and intranets."""
 
 
 def write_message(mail: Mail, sender: str, message_id: str, now: datetime) -> bytes:
@@ -63,14 +64,14 @@ def write_message(mail: Mail, sender: str, message_id: str, now: datetime) -> by
 
 
 def _optional_headers(mail: Mail) -> dict[str, str]:
-    by_https = any(uri.startswith("https://") for uri in mail.unsubscribe)
+    by_post = any(uri.startswith(("https://", "http://")) for uri in mail.unsubscribe)
     given = {
         "Reply-To": mail.reply_to,
         "In-Reply-To": mail.in_reply_to,
         "References": " ".join(_fitting(mail.references)),
         "Auto-Submitted": mail.auto_submitted,
         "List-Unsubscribe": ", ".join(f"<{uri}>" for uri in mail.unsubscribe),
-        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click" if by_https else "",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click" if by_post else "",
     }
     return {name: _address(name, value) for name, value in given.items() if value}
 

@@ -38,6 +38,16 @@ class Accounts:
         """The account's document as templates may name it; empty where the CRM keeps none."""
         return await self._all.find_one({"_id": either(account_id)}) or {}
 
+    async def for_messages(self, account_id: ObjectId) -> tuple[Document, Document]:
+        """As `whole`, and what the account's business profile says about sending (`send_window`, `timezone`), in one
+        round trip."""
+        first = [{"$match": {"account_id": either(account_id)}}, {"$sort": {"_id": 1}}, {"$limit": 1}]
+        project = {"_id": 0, "profile": {"send_window": "$send_window", "timezone": "$timezone"}}
+        profiles = {"coll": "business_profiles", "pipeline": [*first, {"$project": project}]}
+        found = await self._all.aggregate({"_id": either(account_id)}, {"$unionWith": profiles})
+        account = next((one for one in found if "_id" in one), {})
+        return account, next((one["profile"] for one in found if "_id" not in one), {})
+
     async def visible_to(self, account_id: ObjectId, others: Several[ObjectId]) -> set[ObjectId]:
         """Those of `others` whose documents the account may read: itself, and those under the same parent account."""
         seen = {account_id} & set(others)

@@ -40,10 +40,15 @@ class AutomationUnits:
         self._own = store.collection(AUTOMATION_UNITS)
         self._clock = store.clock
 
-    async def find_pending(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
-        """Units that will be tried again, the soonest first."""
+    async def find_pending(self, account_id: ObjectId, automation_id: ObjectId, *fields: str) -> list[Document]:
+        """Units that will be tried again, the soonest first, with these fields or all."""
         query = {"account_id": account_id, "automation_id": automation_id, "state": "pending"}
-        return await self._own.find(query, sort=[("next_at", 1)])
+        return await self._own.find(query, sort=[("next_at", 1)], projection=list(fields) or None)
+
+    async def pending_of_account(self, account_id: ObjectId) -> list[Document]:
+        """`{automation_id, deal_id, attempts}` of all units of the account that will be tried again."""
+        fields = ["automation_id", "deal_id", "attempts"]
+        return await self._own.find({"account_id": account_id, "state": "pending"}, projection=fields)
 
     async def find_parked(
         self, account_id: ObjectId, automation_id: ObjectId, deals: Sequence[ObjectId]

@@ -6,6 +6,7 @@ An attempt is recorded before its call is made, so a crash in between leaves the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,14 +17,14 @@ from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import DUPLICATE_KEY
-from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec
+from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, having, index
 from pipeline_engine.repos.store import Store
 
 RETENTION = timedelta(days=180)
 
 EFFECTS = CollectionSpec(
     "effects",
-    indexes=(EXPIRY_INDEX,),
+    indexes=(EXPIRY_INDEX, index("to_hash", "updatedAt", **having("to_hash"))),
 )
 
 
@@ -34,6 +35,8 @@ class Begin:
     key: str
     channel: str
     record: Mapping[str, Any] | None = None
+    to_hash: str | None = None
+    """The hash of the telephone number that an SMS goes to."""
 
     @property
     def attempt(self) -> int:
@@ -48,6 +51,18 @@ class End:
     key: str
     attempt: int
     change: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A message that waits for the send window until this time, or that has waited for too long (None). `since`: when
+    it was first held."""
+
+    key: str
+    record: Mapping[str, Any] | None
+    since: datetime
+    until: datetime | None
+    why: str
 
 
 class Effects:
@@ -85,6 +100,20 @@ class Effects:
                 answers[error["index"]] = False if is_taken else WriteError(error["errmsg"], error["code"], error)
         return answers
 
+    async def accounts_that_texted(self, to_hash: str, limit: int) -> list[Any]:
+        """The accounts that sent an SMS to the number of this hash, the latest first."""
+        found = await self._own.everywhere.find(
+            {"to_hash": to_hash}, limit=limit, sort=[("updatedAt", -1)], projection=["account_id"]
+        )
+        return list(dict.fromkeys(one["account_id"] for one in found))
+
+    async def hold(self, account_id: ObjectId, channel: str, holds: Sequence[Hold]) -> None:
+        """Store why messages wait, or are given up, and until when; no attempt is counted. One whose record another run
+        has changed meanwhile stays as it is."""
+        now = self._clock.now()
+        with suppress(BulkWriteError):  # the upsert for a record that has changed meets its `_id`
+            await self._own.bulk([_hold(account_id, channel, one, now) for one in holds])
+
     async def begin_in_doubt(self, account_id: ObjectId, channel: str, keys: Sequence[str]) -> None:
         """Insert the missing records of effects that may have been had under other keys, so that each of them is
         flagged as a possible double before its first attempt."""
@@ -116,7 +145,7 @@ def _begin(account_id: ObjectId, begin: Begin, now: datetime) -> UpdateOne:
     # A run that ended during its call may have sent the message: this attempt may send it a second time.
     doubtful = record["state"] in ("sending", "unknown")
     new = {"channel": begin.channel, "createdAt": now, "expires_at": now + RETENTION}
-    change = {"state": "sending", "updatedAt": now}
+    change = {"state": "sending", "updatedAt": now} | ({"to_hash": begin.to_hash} if begin.to_hash else {})
     update = {
         "$set": {**change, "ambiguous": True} if doubtful else change,
         "$setOnInsert": new if doubtful else {**new, "ambiguous": False},
@@ -124,6 +153,19 @@ def _begin(account_id: ObjectId, begin: Begin, now: datetime) -> UpdateOne:
         "$push": _history("sending", now),
     }
     return UpdateOne(was, update, upsert=True)
+
+
+def _hold(account_id: ObjectId, channel: str, hold: Hold, now: datetime) -> UpdateOne:
+    record = hold.record or {"state": None, "attempts": 0}
+    was = {"_id": hold.key, "account_id": account_id, "state": record["state"], "attempts": record["attempts"]}
+    state = "held" if hold.until else "failed"
+    # That an earlier attempt may have sent it must stay known.
+    kept = record["state"] if hold.until and record["state"] in ("sending", "unknown") else state
+    change = {"state": kept, "held_since": hold.since, "held_until": hold.until, "error": hold.why, "updatedAt": now}
+    new = {"channel": channel, "doubts": 0, "ambiguous": False, "createdAt": now, "expires_at": now + RETENTION}
+    entry = {"state": state, "at": now, "why": hold.why}
+    pushed = {"history": {"$each": [entry], "$slice": -20}}
+    return UpdateOne(was, {"$set": change, "$setOnInsert": new, "$push": pushed}, upsert=True)
 
 
 def _end(account_id: ObjectId, end: End, now: datetime) -> UpdateOne:

@@ -18,7 +18,15 @@ from pipeline_engine.domain.automations.marks import done_mark, unit_key
 from pipeline_engine.domain.automations.matching import fresh
 from pipeline_engine.domain.automations.unit_outcomes import Failure, done, entries, give_up, put_off
 from pipeline_engine.domain.messages.send_all import send_all
-from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet, SendResult
+from pipeline_engine.domain.messages.send_result import (
+    Delivered,
+    GivenUp,
+    HeldBack,
+    Limited,
+    NotYet,
+    SendResult,
+    rest_after,
+)
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
@@ -114,7 +122,7 @@ async def _send(
         app, automation.account_id, action.channel, units, still_wanted=still_due, places=action.parallel, until=until
     )
     await _record_outcomes(app, automation, by_key, results)
-    return max((result.after for result in results.values() if isinstance(result, Limited)), default=None)
+    return rest_after(results.values())
 
 
 async def _still_due(app: App[AutomationRepos], automation: Automation, keys: Mapping[ObjectId, str]) -> set[str]:
@@ -139,6 +147,8 @@ async def _record_outcomes(
                 lost.append(Failure(deals[key], result.error, result.attempts))
             case NotYet():
                 again.append(Failure(deals[key], result.error, result.attempts))
+            case HeldBack():
+                again.append(Failure(deals[key], result.why, result.attempts, result.after))
             case Limited():
                 pass  # still due
     await done(app, automation, entries(sent))

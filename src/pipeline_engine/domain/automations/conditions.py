@@ -195,7 +195,8 @@ def _no_pause(units: Sequence[Document], now: datetime) -> Condition:
     if not waiting:
         return Condition("no attempt waits", "none", True)
     last = max(waiting, key=lambda unit: unit["next_at"])
-    why = f"attempt {last['attempts']} failed: {clean(str(last['last_error']))}"
+    error = clean(str(last["last_error"]))
+    why = error if error.startswith("held: ") else f"attempt {last['attempts']} failed: {error}"
     return Condition(
         "no attempt waits", f"until {_time(last['next_at'])}", False, Next("retries", last["next_at"], why)
     )

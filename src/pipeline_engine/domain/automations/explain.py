@@ -13,7 +13,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.automations.automation import Automation, read_or_fault
 from pipeline_engine.domain.automations.conditions import of_automation, of_deal, of_selection
 from pipeline_engine.domain.automations.selection import automations_ahead
-from pipeline_engine.domain.explanation import Condition, Next, next_of
+from pipeline_engine.domain.explanation import Condition, Next, next_of, step_detail
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.logs import clean
@@ -98,7 +98,7 @@ def _effect(effect: Document) -> Iterator[HistoryEntry]:
     """One entry per step of the effect's history; the last one says how the effect stands."""
     steps = effect["history"]
     for step in steps[:-1]:
-        yield HistoryEntry(step["at"], "effect", step["state"], detail=effect["channel"])
+        yield HistoryEntry(step["at"], "effect", step["state"], detail=step_detail(effect, step))
     if not steps:
         return
     last = steps[-1]

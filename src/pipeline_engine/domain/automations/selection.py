@@ -57,7 +57,7 @@ async def select(
     now = app.clock.now()
     known = _still_true(app, held, automation, now)
     query = {**fresh(automation, now, known), **others_first(await automations_ahead(app, automation), now)}
-    pending = await app.repos.automation_units.find_pending(automation.account_id, automation.id)
+    pending = await app.repos.automation_units.find_pending(automation.account_id, automation.id, "deal_id", "next_at")
     waiting = [unit for unit in pending if unit["next_at"] > now]
     later, fields = [unit["deal_id"] for unit in waiting], needed_fields(ACTIONS[automation.type])
     deals = await app.repos.automation_deals.find_matching(query, limit, later, behind, fields)

@@ -10,9 +10,11 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.leads.ending import exit_runs
+from pipeline_engine.domain.messages.suppress import add_hashes
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.lead_exits import SOURCES
 from pipeline_engine.repos.lead_repos import LeadRepos
+from pipeline_engine.repos.messages import SUPPRESSIONS
 
 Document = Mapping[str, Any]
 MAX_READ = 500
@@ -24,6 +26,8 @@ async def run_exits(app: App[LeadRepos], _cache: None, _id: str) -> None:
     await _closed_leads(app)
     for source in SOURCES:
         async for page in app.repos.lead_exits.pages(source, MAX_READ):
+            if source.collection == SUPPRESSIONS.name:
+                await add_hashes(app, page)
             for (account_id, exit), leads in (await _exits(app, source.collection, page)).items():
                 await exit_runs(app, account_id, leads, exit)
 

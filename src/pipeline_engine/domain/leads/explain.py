@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
-from pipeline_engine.domain.explanation import Condition, Next, next_of
+from pipeline_engine.domain.explanation import Condition, Next, next_of, of_window, step_detail
 from pipeline_engine.domain.leads.conditions import (
     Surroundings,
     behind,
@@ -69,6 +69,8 @@ async def explain(app: App[LeadRepos], lead_id: ObjectId) -> LeadExplanation:
     rows = await records.rows(run.lead.get("account_id"), entry["_id"])
     row = next((one for one in rows if one["sequence_number"] == entry.get("current_sequence")), None)
     conditions += await _of_state(app, run, entry, row, around)
+    effects, responses = await _sent_and_received(app, run, entry)
+    conditions += of_window(effects)
     status = str(entry.get("status"))
     due = Next("runs", now, f"at the next look, within {app.settings.leads_sweep_seconds:g} s")
     return LeadExplanation(
@@ -77,7 +79,7 @@ async def explain(app: App[LeadRepos], lead_id: ObjectId) -> LeadExplanation:
         status=status,
         action=name_of(row) if row else None,
         conditions=conditions,
-        history=history_of(run.entries, rows, *await _sent_and_received(app, run, entry)),
+        history=history_of(run.entries, rows, effects, responses),
         ahead=behind(rows, entry.get("current_sequence")) if status == "active" else [],
         next=next_of(conditions, due),
     )
@@ -153,7 +155,9 @@ def _of_effect(effect: Document) -> Iterator[LeadEvent]:
     steps = effect.get("history") or []
     doubt = ", may have gone out twice" if effect.get("ambiguous") else ""
     for n, step in enumerate(steps, 1):
-        yield LeadEvent(step["at"], "effect", step["state"], f"{effect['channel']}{doubt if n == len(steps) else ''}")
+        yield LeadEvent(
+            step["at"], "effect", step["state"], f"{step_detail(effect, step)}{doubt if n == len(steps) else ''}"
+        )
 
 
 def _of_response(response: Document) -> Iterator[LeadEvent]:

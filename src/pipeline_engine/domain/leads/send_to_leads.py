@@ -20,7 +20,15 @@ from pipeline_engine.domain.messages.compose import Texts
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
 from pipeline_engine.domain.messages.message import Deliver, Message, senders
 from pipeline_engine.domain.messages.send_all import send_all
-from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet, SendResult
+from pipeline_engine.domain.messages.send_result import (
+    Delivered,
+    GivenUp,
+    HeldBack,
+    Limited,
+    NotYet,
+    SendResult,
+    rest_after,
+)
 from pipeline_engine.lanes import Backoff
 from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.messages import Channel
@@ -39,7 +47,8 @@ async def send_to_leads(
 ) -> AsyncIterator[Results]:
     """Send to each of the leads what `compose` makes of the template."""
     records: list[MergeRecords] = [{"lead": lead} for lead in await _leads(slice, entries)]
-    messages = senders(slice.app, await compose(slice.app, slice.account_id, template, records))
+    source = f"lead_stage:{entries[0].document.get('stage_id')}"
+    messages = senders(slice.app, await compose(slice.app, slice.account_id, template, records, source))
     units = dict(zip(map(unit_key, entries), messages, strict=True))
     if crashed := [unit_key(entry) for entry in entries if entry.document.get("crashes")]:
         await slice.app.shared.effects.mark_unknown(slice.account_id, crashed)
@@ -121,6 +130,8 @@ def _result(slice: Slice, entry: Entry, result: SendResult) -> Result:
             return Performed()
         case GivenUp(error):
             return failed(error)
+        case HeldBack():
+            return Stay(replace(entry.position, perform_at=result.until))
         case Limited(after):
             return Stay(replace(entry.position, perform_at=slice.app.clock.now() + timedelta(seconds=after)))
         case NotYet(error, attempts):
@@ -129,7 +140,7 @@ def _result(slice: Slice, entry: Entry, result: SendResult) -> Result:
 
 def _left_over(slice: Slice, entries: Sequence[Entry], ended: dict[str, SendResult]) -> Results:
     """What ended last, and what was not begun: behind a provider's limit it is due when that allows it."""
-    rest = max((result.after for result in ended.values() if isinstance(result, Limited)), default=None)
+    rest = rest_after(ended.values())
     results: list[tuple[Entry, Result]] = []
     for entry in entries:
         result = ended.get(unit_key(entry), Limited(rest) if rest is not None else None)

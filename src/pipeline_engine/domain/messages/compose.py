@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.messages.addresses import address_hash, normal_address
 from pipeline_engine.domain.messages.merge_fields import FIELDS_OF, MergeRecords, merge_fields
 from pipeline_engine.domain.messages.message import TextMessage
-from pipeline_engine.domain.messages.recipients import recipients
+from pipeline_engine.domain.messages.policy import Receiver, decide, read_rules
+from pipeline_engine.domain.messages.unsubscribe import unsubscribe_uris
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.providers.renderer import NotRendered
@@ -44,45 +46,60 @@ async def sms_template(app: App, account_id: ObjectId, template_id: ObjectId) ->
 
 
 async def compose_emails(
-    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords]
+    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords], source: str = ""
 ) -> list[Mail | NotRendered]:
     """For each of the records, in their order, the e-mail to its contact, or why there is none: RateLimited where it
-    takes another call.
+    takes another call. The receiver can unsubscribe from it; `source`, such as `automation:<id>`, is kept then.
 
     Raises: Transient when the engine could not do it now.
     """
-    composed = await _compose(app, account_id, "email", template, records)
-    return [one if isinstance(one, NotRendered) else _mail(*one) for one in composed]
+    _, composed = await _compose(app, account_id, "email", template, records)
+    return [one if isinstance(one, NotRendered) else _mail(app, account_id, source, *one) for one in composed]
 
 
 async def compose_texts(
-    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords]
+    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords], source: str = ""
 ) -> list[TextMessage | NotRendered]:
     """For each of the records, in their order, the SMS to its contact, or why there is none.
 
     Raises: as `compose_emails`.
     """
-    composed = await _compose(app, account_id, "sms", template, records)
-    return [one if isinstance(one, NotRendered) else TextMessage(one[0], one[1]["body"]) for one in composed]
+    country, composed = await _compose(app, account_id, "sms", template, records)
+    return [one if isinstance(one, NotRendered) else _text(app, country, *one) for one in composed]
 
 
 async def _compose(
     app: App, account_id: ObjectId, channel: Channel, template: Texts, records: Sequence[MergeRecords]
-) -> list[tuple[str, Texts] | NotRendered]:
-    """Address and filled-in texts."""
-    account = await app.shared.accounts.whole(account_id)
+) -> tuple[object, list[tuple[str, Texts] | NotRendered]]:
+    """The account's country, and address and filled-in texts of those that may go out now."""
+    account, profile = await app.shared.accounts.for_messages(account_id)
+    rules = read_rules(account, profile)
     fields = [merge_fields(account, **one) for one in records]
+    receivers = [
+        Receiver(own["contact"][ADDRESS_FIELD[channel]], _timezone(one))
+        for own, one in zip(fields, records, strict=True)
+    ]
+    to = await decide(app, account_id, channel, rules, receivers)
+    going = [own for own, address in zip(fields, to, strict=True) if isinstance(address, str)]
     known = {name: FIELDS_OF[name] for name in (fields[0] if fields else ())}
-    written = await app.renderer.render(template, fields, known, account_id)
-    to = await recipients(app, account_id, channel, [one["contact"][ADDRESS_FIELD[channel]] for one in fields])
-    return [_both(address, texts) for address, texts in zip(to, written, strict=True)]
+    written = iter(await app.renderer.render(template, going, known, account_id) if going else ())
+    return rules.country, [_both(one, next(written)) if isinstance(one, str) else one for one in to]
 
 
-def _both(address: str | Permanent, texts: Texts | NotRendered) -> tuple[str, Texts] | NotRendered:
-    if isinstance(address, Permanent):
-        return address
+def _both(address: str, texts: Texts | NotRendered) -> tuple[str, Texts] | NotRendered:
     return texts if isinstance(texts, NotRendered) else (address, texts)
 
 
-def _mail(address: str, texts: Mapping[str, str]) -> Mail:
-    return Mail(address, texts.get("subject", ""), texts.get("text", ""), texts.get("html"))
+def _timezone(records: MergeRecords) -> object:
+    """The zone that the record of the person names."""
+    return (records.get("contact") or records.get("lead") or {}).get("timezone")
+
+
+def _mail(app: App, account_id: ObjectId, source: str, address: str, texts: Mapping[str, str]) -> Mail:
+    uris = unsubscribe_uris(app, account_id, address, source)
+    return Mail(address, texts.get("subject", ""), texts.get("text", ""), texts.get("html"), unsubscribe=uris)
+
+
+def _text(app: App, country: object, address: str, texts: Mapping[str, str]) -> TextMessage:
+    hash = address_hash(app.recipients_key, normal_address("sms", address, country))
+    return TextMessage(address, texts["body"], hash)

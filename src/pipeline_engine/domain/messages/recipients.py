@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.messages.addresses import address_hash, normal_address
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.phone_number import read_phone_number
@@ -17,15 +18,21 @@ NAMES: dict[Channel, str] = {"email": "e-mail address", "sms": "telephone number
 
 
 async def recipients(
-    app: App, account_id: ObjectId, channel: Channel, given: Sequence[object]
+    app: App, account_id: ObjectId, channel: Channel, given: Sequence[object], country: object = None
 ) -> list[str | Permanent]:
     """For each given value, in their order, the address to write to, or why there is none: it is missing, malformed or
-    suppressed. No reason repeats the address."""
+    suppressed. No reason repeats the address. `country`: the account's, for national telephone numbers."""
     addresses = [_read(channel, one) for one in given]
-    spellings = [_spellings(address, original) for address, original in zip(addresses, given, strict=True)]
-    suppressed = await app.shared.suppressions.suppressed(account_id, channel, set().union(*spellings))
+    hashes = [_hash(app, channel, one, country) for one in addresses]
+    spellings = [
+        _spellings(channel, address, original, country) for address, original in zip(addresses, given, strict=True)
+    ]
+    suppressed = await app.shared.suppressions.suppressed(
+        account_id, channel, set().union(*spellings), set().union(*hashes)
+    )
     refusal = _refusal(channel, "is suppressed", "suppressed")
-    return [refusal if own & suppressed else address for address, own in zip(addresses, spellings, strict=True)]
+    known = zip(addresses, spellings, hashes, strict=True)
+    return [refusal if (own | hash) & suppressed else address for address, own, hash in known]
 
 
 def _read(channel: Channel, given: object) -> str | Permanent:
@@ -37,9 +44,17 @@ def _read(channel: Channel, given: object) -> str | Permanent:
         return refusal
 
 
-def _spellings(address: str | Permanent, given: object) -> set[str]:
-    """The spellings under which it may be suppressed: as the engine writes to it, and as the record has it."""
-    return {address.lower(), str(given).strip().lower()} if isinstance(address, str) else set()
+def _spellings(channel: Channel, address: str | Permanent, given: object, country: object) -> set[str]:
+    """The spellings under which it may be suppressed: as the engine writes to it, as the record has it, and normal."""
+    if isinstance(address, Permanent):
+        return set()
+    return {address.lower(), str(given).strip().lower(), normal_address(channel, address, country)}
+
+
+def _hash(app: App, channel: Channel, address: str | Permanent, country: object) -> set[str]:
+    if isinstance(address, Permanent):
+        return set()
+    return {address_hash(app.recipients_key, normal_address(channel, address, country))}
 
 
 def _refusal(channel: Channel, what: str, code: str) -> Permanent:

@@ -13,7 +13,9 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.messages.group_commit import GroupCommit
-from pipeline_engine.domain.messages.message import Deliver
+from pipeline_engine.domain.messages.holding import hold
+from pipeline_engine.domain.messages.message import Deliver, TextDelivery
+from pipeline_engine.domain.messages.policy import Held
 from pipeline_engine.domain.messages.send_result import (
     MAX_ATTEMPTS,
     Change,
@@ -55,17 +57,23 @@ async def send_all(
     Each place has its attempt recorded right before it hands the message over, together with what other places have to
     record by then: so a crash leaves at most `places` units of which it is not known whether they were sent.
 
+    What is `Held` waits for its send window, and uses up no attempt.
+
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
     `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when it comes.
 
     Raises: LeaseLost when the lease may have run out.
     """
     results = {} if results is None else results
-    results |= {key: not_composed(one) for key, one in units.items() if isinstance(one, Exception)}
+    waiting = {key: one for key, one in units.items() if isinstance(one, Held)}
+    refused = {key: one for key, one in units.items() if isinstance(one, Exception) and key not in waiting}
+    results |= {key: not_composed(one) for key, one in refused.items()}
     senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
-    known = await app.shared.effects.records(account_id, list(senders))
+    known = await app.shared.effects.records(account_id, [*senders, *waiting])
     policy = _policy(app, channel)
     results |= {key: end for key, record in known.items() if (end := settled(record, policy, attempts))}
+    open = {key: waiting.get(key) for key in (*senders, *waiting) if key not in results}
+    results |= await hold(app, account_id, channel, open, known)
 
     async def write(changes: Sequence[Begin | End]) -> Sequence[bool | Exception]:
         return await app.shared.effects.write(account_id, changes)
@@ -114,7 +122,9 @@ class _Sending:
         """Returns what waits for the record of its end, or of the end before when it is not sent."""
         if not self.app.heartbeat.trusted:
             raise LeaseLost("the lease may have run out")
-        begin = Begin(key, self.channel, self.known.get(key))
+        sender = self.senders[key]
+        to_hash = sender.to_hash if isinstance(sender, TextDelivery) else None
+        begin = Begin(key, self.channel, self.known.get(key), to_hash)
         is_ours = self.commit.ask(begin)
         result, change = await self._call(key, begin.attempt, is_ours)
         taken = not await is_ours  # a refused call ends before its attempt is recorded

@@ -1,6 +1,6 @@
 """How one send can end, and what the record of an earlier attempt says about another one. Pure.
 
-A record in `effects` is {_id: unit key, state: planned → sending → sent | failed | unknown, attempts, doubts,
+A record in `effects` is {_id: unit key, state: held | planned → sending → sent | failed | unknown, attempts, doubts,
 ambiguous, provider_id}. The attempt is committed before the call, so a record in `sending` belongs to a run that ended
 in mid-call: the message may have gone out or not, and the policy of its channel decides (`resend`: send it once more
 and flag it as ambiguous; `park`: leave it to a person).
@@ -8,8 +8,9 @@ and flag it as ambiguous; `park`: leave it to a person).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
@@ -54,7 +55,23 @@ class Limited:
     after: float
 
 
+@dataclass(frozen=True)
+class HeldBack(Limited):
+    """It was not tried: the send window is closed. It is due again at `until`, and `after` says how far that is;
+    `attempts` calls were made so far."""
+
+    until: datetime
+    why: str
+    attempts: int = 0
+
+
 SendResult = Delivered | NotYet | GivenUp | Limited
+
+
+def rest_after(results: Iterable[SendResult]) -> float | None:
+    """The seconds before limits allow the next message; None when none was met. What is held has its own time."""
+    limits = [one.after for one in results if isinstance(one, Limited) and not isinstance(one, HeldBack)]
+    return max(limits, default=None)
 
 
 def not_composed(reason: Exception) -> SendResult:

@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
-from pipeline_engine.domain.explanation import Condition, Next, next_of
+from pipeline_engine.domain.explanation import Condition, Next, next_of, of_window, step_detail
 from pipeline_engine.domain.workflows.program import Program, read_program, step_at
 from pipeline_engine.domain.workflows.step import WorkflowStep, send_keys
 from pipeline_engine.domain.workflows.workflow import Document, is_paused
@@ -63,7 +63,8 @@ async def explain(app: App[WorkflowRepos], enrollment_id: ObjectId) -> Enrollmen
     if one is None or "workflow_id" not in one:
         raise Permanent(f"there is no enrolment {enrollment_id} in a workflow", "not_found")
     program, step, fault = _read(one)
-    conditions = await _conditions(app, one, step, fault)
+    effects = await _effects(app, one, program)
+    conditions = [*await _conditions(app, one, step, fault), *of_window(effects)]
     due = Next("runs", app.clock.now(), f"at the next look, within {app.settings.event_sweep_seconds:g} s")
     is_open = one.get("status") in ("active", "paused")
     return EnrollmentExplanation(
@@ -75,7 +76,7 @@ async def explain(app: App[WorkflowRepos], enrollment_id: ObjectId) -> Enrollmen
         step=step.name if step and is_open else None,
         cause=_cause(one),
         conditions=conditions,
-        history=await _history(app, one, program),
+        history=_history(one, effects),
         ahead=[other.name for other in program if step and is_open and other.number > step.number],
         next=next_of(conditions, due),
     )
@@ -152,7 +153,7 @@ def _free(one: Document, now: datetime) -> Condition:
     return Condition("no run has it", f"{owner}" if held else "no process", not held, then)
 
 
-async def _history(app: App[WorkflowRepos], one: Document, program: Program) -> list[EnrollmentEvent]:
+def _history(one: Document, effects: Sequence[Document]) -> list[EnrollmentEvent]:
     found: list[EnrollmentEvent] = []
     if at := usable_date(one.get("enrolled_at")):
         found.append(EnrollmentEvent(at, "enrolment", "enrolled", f"with version {one.get('workflow_version')}"))
@@ -160,10 +161,13 @@ async def _history(app: App[WorkflowRepos], one: Document, program: Program) -> 
         EnrollmentEvent(entry["at"], "step", f"{entry['path']} {entry['type']}", str(entry.get("did", "")))
         for entry in one.get("log", ())
     ]
-    for effect in await _effects(app, one, program):
+    for effect in effects:
         doubt = ", may have gone out twice" if effect.get("ambiguous") else ""
         steps = effect.get("history") or ()
-        found += [EnrollmentEvent(step["at"], "effect", step["state"], f"{effect['channel']}{doubt}") for step in steps]
+        found += [
+            EnrollmentEvent(step["at"], "effect", step["state"], f"{step_detail(effect, step)}{doubt}")
+            for step in steps
+        ]
     if at := usable_date(one.get("ended_at")):
         found.append(EnrollmentEvent(at, "enrolment", str(one.get("status")), clean(str(one.get("reason") or ""))))
     return sorted(found, key=lambda event: event.at)

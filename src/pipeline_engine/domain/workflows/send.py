@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from pipeline_engine.domain.messages.earlier_sends import carry_over
 from pipeline_engine.domain.messages.limits import within_limit
-from pipeline_engine.domain.messages.message import Message, sender
+from pipeline_engine.domain.messages.message import Deliver, Message, sender
+from pipeline_engine.domain.messages.policy import Held
 from pipeline_engine.domain.messages.send_all import send_all
-from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet
+from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, HeldBack, Limited, NotYet
 from pipeline_engine.domain.workflows.step import RunOver, StepPassed, StepResult, StepRun, StepWaits, send_keys
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.providers.renderer import NotRendered
@@ -26,6 +27,8 @@ async def send(run: StepRun, channel: Channel, composed: Message | NotRendered) 
     if await carry_over(run.app, run.account_id, channel, key, earlier):
         return StepPassed("sent before")
     match composed:
+        case Held():
+            return await _send(run, channel, key, composed)
         case RateLimited():
             return StepWaits(run.now + timedelta(seconds=composed.retry_after))
         case Permanent(code="suppressed"):
@@ -35,27 +38,29 @@ async def send(run: StepRun, channel: Channel, composed: Message | NotRendered) 
     grant = await within_limit(run.app, run.account_id, channel, 1)
     if not grant.units:
         return StepWaits(run.now + timedelta(seconds=grant.after))
-    return await _send(run, channel, key, composed)
+    return await _send(run, channel, key, sender(run.app, composed))
 
 
-async def _send(run: StepRun, channel: Channel, key: str, message: Message) -> StepResult:
+async def _send(run: StepRun, channel: Channel, key: str, unit: Deliver | Held) -> StepResult:
     ended = await send_all(
         run.app,
         run.account_id,
         channel,
-        {key: sender(run.app, message)},
+        {key: unit},
         still_wanted=run.still_wanted,
         places=1,
         until=run.until,
         attempts=MAX_ATTEMPTS,
     )
-    match ended.get(key):
+    match result := ended.get(key):
         case Delivered():
             return StepPassed("sent")
         case NotYet(error):
             raise Transient(error)
         case GivenUp(error):
             raise Permanent(error, "not_sent")
+        case HeldBack():
+            return StepWaits(result.until)
         case Limited(after):
             return StepWaits(run.now + timedelta(seconds=after))
     return StepWaits(run.now)

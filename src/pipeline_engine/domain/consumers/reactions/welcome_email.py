@@ -12,17 +12,21 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.consumers.event import Event
 from pipeline_engine.domain.events.jobs import CRM_EVENTS
+from pipeline_engine.domain.events.publisher import EventPublisher, caused_by
 from pipeline_engine.domain.messages.compose import compose_emails, email_template
 from pipeline_engine.domain.messages.limits import within_limit
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
 from pipeline_engine.domain.messages.message import Deliver, senders
 from pipeline_engine.domain.messages.send_all import send_all
-from pipeline_engine.domain.messages.send_result import Delivered, Limited, SendResult, is_doubtful
+from pipeline_engine.domain.messages.send_result import Delivered, HeldBack, Limited, SendResult, is_doubtful
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
 
-TYPES = frozenset({"contact.created"})
+HELD = "welcome_email.held"
+"""An e-mail that waits for the send window is an event of its own, with a key of its own: the contact's other events do
+not wait behind it."""
+TYPES = frozenset({"contact.created", HELD})
 NOT_WRITABLE = ("missing_address", "bad_address", "suppressed")
 """Codes of contacts without an address, or who unsubscribed: they get no e-mail, and that is no failure."""
 PLACES = 5
@@ -55,13 +59,23 @@ async def _send(
         raise Permanent("welcome_email_template_id is no id", "missing_template")
     template = await email_template(app, account_id, id)
     records: list[MergeRecords] = [{"contact": contacts[event.contact]} for event in events if event.contact]
-    mails = senders(app, await compose_emails(app, account_id, template, records))
+    mails = senders(app, await compose_emails(app, account_id, template, records, "welcome"))
     keys = await _keys(app, account_id, events)
     units = {keys[event.id]: mail for event, mail in zip(events, mails, strict=True) if event.id in keys}
     writable = {key: mail for key, mail in units.items() if not _is_skipped(mail)}
     results = await _send_all(app, account_id, writable)
-    errors = {event.id: _error(results.get(key)) for event in events if (key := keys.get(event.id)) in writable}
+    ended = [(event, results.get(keys[event.id])) for event in events if keys.get(event.id) in writable]
+    for event, result in ended:
+        if isinstance(result, HeldBack) and event.type != HELD:
+            await _wait_apart(app, account_id, event)
+    errors = {event.id: _error(event, result) for event, result in ended}
     return {id: error for id, error in errors.items() if error}
+
+
+async def _wait_apart(app: App[ConsumerRepos], account_id: ObjectId, event: Event) -> None:
+    data = {"contact_id": str(event.contact), "retries": _retries(event)}
+    key, id, cause = f"welcome:{event.contact}", f"{event.id}.held", caused_by(event.document)
+    await EventPublisher(app).publish(HELD, data, account_id, key=key, id=id, cause=cause)
 
 
 async def _keys(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence[Event]) -> dict[Any, str]:
@@ -83,7 +97,8 @@ def _key(event: Event, retries: int) -> str:
 
 
 def _retries(event: Event) -> int:
-    return max(0, min(int(event.document.get("retries", 0)), 100))
+    before = (event.data.model_extra or {}).get("retries", 0) if event.type == HELD else 0
+    return max(0, min(int(event.document.get("retries", 0)) + int(before), 100))
 
 
 def _is_skipped(mail: Deliver | Exception) -> bool:
@@ -104,9 +119,11 @@ async def _send_all(
     return await send_all(app, account_id, "email", units, still_wanted=still_wanted, **options)  # type: ignore[arg-type]
 
 
-def _error(result: SendResult | None) -> Exception | None:
+def _error(event: Event, result: SendResult | None) -> Exception | None:
     match result:
         case Delivered():
+            return None
+        case HeldBack() if event.type != HELD:
             return None
         case Limited(after):
             return RateLimited(max(REST_SECONDS, after))
