@@ -31,23 +31,38 @@ def translated() -> Iterator[None]:
     """Raises: Permanent LOGIN, TLS, REFUSED or UNREADABLE_ANSWER; Transient for all that may pass."""
     try:
         yield
-    except ssl.SSLCertVerificationError as error:
-        raise Permanent(f"the mail server's certificate is refused: {error.verify_message}", TLS) from None
-    except LoginError as error:
-        raise _login(str(error)) from None
-    except (ProtocolError, UnicodeError) as error:
-        raise Permanent(f"an answer of the mail server is malformed: {type(error).__name__}", UNREADABLE_ANSWER) from None
-    except imaplib.IMAP4.abort as error:
-        raise Transient(f"the connection to the mail server broke: {_short(error)}") from None
     except imaplib.IMAP4.error as error:
-        raise _refused(str(error)) from None
-    except TimeoutError:
-        raise Transient("the mail server does not answer in time") from None
+        raise _of_imap(error) from None
     except OSError as error:
-        raise Transient(f"the mail server cannot be reached: {_short(error)}") from None
+        raise _of_socket(error) from None
     except (ValueError, LookupError, TypeError, AssertionError) as error:
-        # What imapclient's parsers raise on answers that no server should send.
-        raise Permanent(f"an answer of the mail server is malformed: {type(error).__name__}", UNREADABLE_ANSWER) from None
+        raise _malformed(error) from None  # as imapclient's parsers raise on answers that no server should send
+
+
+def _of_imap(error: imaplib.IMAP4.error) -> Permanent | Transient:
+    match error:
+        case LoginError():
+            return _login(str(error))
+        case ProtocolError():
+            return _malformed(error)
+        case imaplib.IMAP4.abort():
+            return Transient(f"the connection to the mail server broke: {_short(error)}")
+        case _:
+            return _refused(str(error))
+
+
+def _of_socket(error: OSError) -> Permanent | Transient:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return Permanent(f"the mail server's certificate is refused: {error.verify_message}", TLS)
+        case TimeoutError():
+            return Transient("the mail server does not answer in time")
+        case _:
+            return Transient(f"the mail server cannot be reached: {_short(error)}")
+
+
+def _malformed(error: Exception) -> Permanent:
+    return Permanent(f"an answer of the mail server is malformed: {type(error).__name__}", UNREADABLE_ANSWER)
 
 
 def _login(answer: str) -> Permanent | Transient:

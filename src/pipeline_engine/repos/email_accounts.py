@@ -11,7 +11,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.ids import either
+from pipeline_engine.ids import either, fingerprint
 from pipeline_engine.repos.changes import became, changed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import (
@@ -53,6 +53,11 @@ EMAIL_ACCOUNTS = CollectionSpec(
 )
 
 
+def login_print(document: Mapping[str, Any]) -> str:
+    """What tells whether the settings of the login were changed since a pass failed."""
+    return fingerprint(*(document.get(name) for name in LOGIN_FIELDS)).hex()
+
+
 class EmailAccounts(Leased):
     """Only one run at a time reads a mailbox."""
 
@@ -76,7 +81,7 @@ class EmailAccounts(Leased):
     async def fail(self, held: Mapping[str, Any], status: str, error: str, again_in: timedelta) -> None:
         """Release the mailbox after a pass that failed; `status` says in a word why."""
         values = {"status": status, "last_error": error, "due_at": self._clock.now() + again_in}
-        await self.release(held, {**values, "failures": self.attempt_of(held)})
+        await self.release(held, {**values, "failures": self.attempt_of(held), "tried_with": login_print(held)})
 
     async def find_due(self, limit: int) -> list[Document]:
         """Active mailboxes of all accounts whose next pass is due, the longest due first; and those that rest after a

@@ -19,7 +19,9 @@ KNOWN_FIELDS = ("message_id", "folder", "uidvalidity", "uid")
 EMAIL_MESSAGES = CollectionSpec(
     "email_messages",
     indexes=(
-        index("account_id", "email_account_id", "message_id", unique=True, partialFilterExpression={"kind": {"$gt": ""}}),
+        index(
+            "account_id", "email_account_id", "message_id", unique=True, partialFilterExpression={"kind": {"$gt": ""}}
+        ),
         index("account_id", "message_id"),
         index("account_id", "thread_id"),
         index("email_account_id", "folder", "uid", **having("uid")),

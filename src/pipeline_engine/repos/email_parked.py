@@ -36,6 +36,8 @@ class LeftOut:
     state: str
     reason: str
     message_id: str = ""
+    can_retry: bool = True
+    """False: a fetch of it ends connections or processes."""
 
 
 class EmailParked:
@@ -58,12 +60,18 @@ class EmailParked:
             **place,
             **why,
             "message_id": one.message_id,
+            "can_retry": one.can_retry,
             "createdAt": self._clock.now(),
         }
 
     async def at(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int, uids: Sequence[int]) -> set[int]:
         """Those of the UIDs in the folder that are left out."""
         place = {"folder": folder, "uidvalidity": uidvalidity, "uid": {"$in": list(uids)}}
+        return {one["uid"] for one in await self._own.find({**_of(mailbox), **place}, projection=["uid"])}
+
+    async def for_good(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int) -> set[int]:
+        """The UIDs in the folder that must not be fetched again."""
+        place = {"folder": folder, "uidvalidity": uidvalidity, "can_retry": False}
         return {one["uid"] for one in await self._own.find({**_of(mailbox), **place}, projection=["uid"])}
 
     async def take_back(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int, uids: Sequence[int]) -> None:

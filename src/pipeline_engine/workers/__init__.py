@@ -23,6 +23,7 @@ from pipeline_engine.workers import (
     funnels,
     imports,
     leads,
+    mailboxes,
     webhooks,
     workflows,
 )
@@ -40,6 +41,7 @@ SYSTEMS: tuple[System[Any], ...] = (
     workflows.SYSTEM,
     webhooks.SYSTEM,
     crm_jobs.SYSTEM,
+    mailboxes.SYSTEM,
 )
 
 

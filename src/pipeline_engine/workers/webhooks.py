@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.events.jobs import FAN_OUT, POST
 from pipeline_engine.domain.webhooks import sweep
-from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.fan_out import run_fan_out
 from pipeline_engine.domain.webhooks.post import run_post
 from pipeline_engine.repos.webhook_repos import WEBHOOK_COLLECTIONS, WebhookRepos

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -34,10 +35,10 @@ class FolderPlace:
 class MailboxPass:
     """What one run needs to read a mailbox. Every change of the document is made under the claim."""
 
-    def __init__(self, app: App[MailboxRepos], claim: MailboxClaim, mailbox: Mailbox, is_careful: bool) -> None:
-        """`is_careful`: an earlier run failed or died, so messages are taken one by one until one proves harmless."""
+    def __init__(self, app: App[MailboxRepos], claim: MailboxClaim, mailbox: Mailbox, care: int) -> None:
+        """`care`: so many messages of each folder are taken one by one, as an earlier run failed or died."""
         self.app, self.claim, self.mailbox = app, claim, mailbox
-        self.is_careful = is_careful
+        self.care = defaultdict[str, int](lambda: care)
         self.scope = read_scope(claim.document)
         self.until = monotonic() + SLICE_SECONDS
         self.problems: list[str] = []

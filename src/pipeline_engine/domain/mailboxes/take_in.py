@@ -128,7 +128,9 @@ async def _bodies(this: MailboxPass, place: FolderPlace, uids: Sequence[int]) ->
     this.count_bytes(sum(map(len, found.values())))
     if missing := sorted(set(uids) - found.keys()):
         there = await this.mailbox.search([(uid, uid) for uid in missing])
-        await leave_out(this, place, [LeftOut(uid, PARKED, "the mail server does not return its text") for uid in there])
+        await leave_out(
+            this, place, [LeftOut(uid, PARKED, "the mail server does not return its text") for uid in there]
+        )
     return found
 
 
