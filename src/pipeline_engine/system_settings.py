@@ -58,6 +58,11 @@ class SystemSettings(BaseSettings):
     # Scheduled CRM jobs
     crm_jobs_off: str = Field("", description="jobs that are left out, with commas between: stale_deals, daily_insight")
 
+    # Mailboxes
+    email_sync_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
+    mail_timeout: CallSeconds = Field(30, le=60, description="seconds that a tenant's mail server may be silent")
+    mail_ca_file: str | None = Field(None, description="certificates (PEM) that are trusted besides the system's")
+
     # Sequences of e-mails
     sequence_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
     sequence_batch: Count = Field(200, description="enrolments that one batch claims")

@@ -23,6 +23,7 @@ from pipeline_engine.workers import (
     funnels,
     imports,
     leads,
+    mailboxes,
     sequences,
     webhooks,
     workflows,
@@ -41,6 +42,7 @@ SYSTEMS: tuple[System[Any], ...] = (
     workflows.SYSTEM,
     webhooks.SYSTEM,
     crm_jobs.SYSTEM,
+    mailboxes.SYSTEM,
     sequences.SYSTEM,
 )
 

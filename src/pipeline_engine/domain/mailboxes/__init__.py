@@ -1,0 +1,1 @@
+"""Mailboxes of tenants, read without loss: every message has one row, stored or left out with a reason."""
