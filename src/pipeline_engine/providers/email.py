@@ -71,8 +71,7 @@ class Mailer:
         """
         pool, sender = self._configured()
         recipient = read_email_address(mail.to)
-        message_id = self.message_id(key)
-        message = write_message(mail, sender.header, message_id, datetime.now(UTC))
+        message = self.written(mail, key)
         handed_over = False
         try:
             async with pool.lend(sender.address) as client:
@@ -85,7 +84,12 @@ class Mailer:
         except (*BROKEN, Transient) as failure:
             sent = (mail.to, recipient, mail.subject, mail.text, mail.html or "", message.decode(errors="replace"))
             raise engine_error(failure, handed_over, sent) from None
-        return message_id
+        return self.message_id(key)
+
+    def written(self, mail: Mail, key: str) -> bytes:
+        """The mail as it is handed to the server. Raises: Permanent when it cannot be written."""
+        _, sender = self._configured()
+        return write_message(mail, sender.header, self.message_id(key), datetime.now(UTC))
 
     @property
     def address(self) -> str | None:

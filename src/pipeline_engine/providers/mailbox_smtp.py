@@ -18,7 +18,11 @@ MAX_PORT = 65535
 
 
 def mailbox_server(
-    mailbox: Mapping[str, Any], password: str, token: Callable[[], Awaitable[str]] | None, hosts: PublicHosts
+    mailbox: Mapping[str, Any],
+    password: str,
+    token: Callable[[], Awaitable[str]] | None,
+    hosts: PublicHosts,
+    ca_file: str | None = None,
 ) -> SmtpServer:
     """The server through which the mailbox sends. `token`: for XOAUTH2, in place of the password.
 
@@ -44,6 +48,7 @@ def mailbox_server(
         starttls=security == "starttls",
         token=token,
         hosts=hosts,
+        ca_file=ca_file,
     )
 
 

@@ -6,10 +6,12 @@ The collection also holds enrolments in workflows (`workflow_id`), which are no 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
 from bson import ObjectId
+from pymongo import UpdateMany
 
 from pipeline_engine.clock import usable_date
 from pipeline_engine.ids import either
@@ -36,8 +38,8 @@ IN_SEQUENCE: Document = {"sequence_id": {"$exists": True}}
 BY_SEQUENCE = "sequence"
 """`paused_by` of an enrolment that waits because its sequence is not active, or paused."""
 HOUR_SECONDS = 3600
-FORGOTTEN = ["error"]
-"""Fields of a step, when it is over."""
+FORGOTTEN = ("error", "held")
+"""Fields that say why a mail was not sent, until something else happens to it."""
 
 SEQUENCE_ENROLLMENTS = CollectionSpec(
     "workflow_enrollments",
@@ -64,10 +66,20 @@ SEQUENCE_ENROLLMENTS = CollectionSpec(
     own={
         **dict.fromkeys(("lease_until", "claimed_at", "paused_at"), date),
         **dict.fromkeys(("token", "crashes", "attempts", "repeats"), number),
-        **dict.fromkeys(("lease_owner", "paused_by", "reason", "error"), text),
+        **dict.fromkeys(("lease_owner", "paused_by", "reason", "error", "held"), text),
         "log": listing,
     },
 )
+
+
+@dataclass(frozen=True)
+class Settle:
+    """One write for enrolments of one claim that end alike: the fields to set, and what the log says."""
+
+    claim_id: Any
+    ids: Sequence[Any]
+    values: Document
+    entry: Document | None = None
 
 
 class SequenceEnrollments(LeasedInBatches):
@@ -93,16 +105,27 @@ class SequenceEnrollments(LeasedInBatches):
         """Store the steps by which these enrolments go on, whatever becomes of their sequence."""
         await self.change_many(account_id, claim_id, ids, values)
 
-    async def settle(
-        self, account_id: ObjectId, claim_id: Any, ids: Sequence[Any], values: Document, entry: Document | None
-    ) -> None:
-        """Set values on those of the enrolments that this claim still holds, add the entry to their log, and release
-        them."""
-        literal = {name: {"$literal": value} for name, value in values.items()}
-        log = {"log": with_item("$log", entry)} if entry else {}
+    async def settle(self, account_id: ObjectId, writes: Sequence[Settle]) -> None:
+        """Set values on those of the enrolments that their claim still holds, add to their log, and release them; all
+        in one round trip."""
+        await self._own.bulk([self._settled(account_id, one) for one in writes])
+
+    def _settled(self, account_id: ObjectId, one: Settle) -> UpdateMany:
+        literal = {name: {"$literal": value} for name, value in one.values.items()}
+        log = {"log": with_item("$log", one.entry)} if one.entry else {}
         change = {**literal, **log, **RELEASED, "claim_id": None, "crashes": 0, "updatedAt": "$$NOW"}
-        gone = [] if "error" in values else [{"$unset": FORGOTTEN}]
-        await self._own.update_many(self._mine(account_id, claim_id, ids), [{"$set": change}, *gone])
+        gone = [name for name in FORGOTTEN if name not in one.values]
+        return UpdateMany(self._mine(account_id, one.claim_id, one.ids), [{"$set": change}, {"$unset": gone}])
+
+    async def end_of_contacts(
+        self, account_id: ObjectId, contacts: Sequence[Any], status: str, reason: str, now: datetime
+    ) -> int:
+        """End all that is under way for these contacts, also what a run holds, whose writes then change nothing.
+        Returns how many ended."""
+        query = {"contact_id": {"$in": _all_forms(contacts)}, "status": {"$in": ["active", "paused"]}, **IN_SEQUENCE}
+        ended = {"status": status, "reason": {"$literal": reason}, "ended_at": now, "next_at": None, **RELEASED}
+        change = {**ended, "token": {"$add": [whole("$token"), 1]}, "updatedAt": "$$NOW"}
+        return await self._own.update_many({"account_id": either(account_id), **query}, [{"$set": change}])
 
     # --- finding
 

@@ -9,6 +9,7 @@ from bson import ObjectId
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.email_messages import EMAIL_MESSAGES
 from pipeline_engine.repos.lead_exits import ACTIVITIES
 from pipeline_engine.repos.store import Store
 
@@ -18,7 +19,7 @@ class SequenceRecords:
 
     def __init__(self, store: Store) -> None:
         self._activities = store.collection(ACTIVITIES)
-        self._messages = store.collection("email_messages")
+        self._messages = store.collection(EMAIL_MESSAGES)
 
     async def add_activities(self, rows: Sequence[Document]) -> None:
         """Insert the rows of timelines that are missing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_engine.domain.sequences import control, run, sweep
+from pipeline_engine.domain.sequences import control, opt_out, run, sweep
 from pipeline_engine.domain.sequences.jobs import RETRY, SEND
 from pipeline_engine.providers.public_host import PublicHosts
 from pipeline_engine.repos.sequence_enrollments import SEQUENCE_ENROLLMENTS
@@ -29,6 +29,7 @@ SYSTEM = System(
             watches=frozenset({SEQUENCES.name, SEQUENCE_ENROLLMENTS.name}),
         ),
     ),
+    on_opt_out=opt_out.cancel,
     demo="pipeline_engine.cli.demo.mail_sequence",
     new_cache=lambda settings: PublicHosts(settings.allow_private_hosts),
 )

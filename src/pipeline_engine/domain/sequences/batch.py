@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.domain.batch_faults import apart, setting_faults_aside
+from pipeline_engine.domain.sequences.copies import keep_copies
 from pipeline_engine.domain.sequences.load import load
 from pipeline_engine.domain.sequences.routes import Routes
 from pipeline_engine.domain.sequences.send_steps import Mails, send_steps
@@ -43,6 +44,7 @@ async def work_off(slice: Slice, routes: Routes, claimed: Sequence[Document]) ->
                 if not slice.app.heartbeat.trusted:
                     raise LeaseLost("the lease may have run out")
                 async for results, mails in _send(slice, routes, template_id, entries):
+                    await keep_copies(slice, routes, results, mails)
                     await settle(slice, results, mails)
 
 

@@ -26,13 +26,14 @@ Threads = Mapping[Any, Sequence[str]]
 async def compose_steps(
     slice: Slice, template_id: ObjectId, entries: Sequence[Entry], chosen: Mapping[Any, Document]
 ) -> list[Mail | NotRendered]:
-    """For each of the entries, in their order, its mail, or why there is none.
+    """For each of the entries, all of one sequence, in their order, its mail, or why there is none.
 
     Raises: Permanent when the template does not exist; Transient when nothing could be composed now.
     """
     template = await email_template(slice.app, slice.account_id, template_id)
     records: list[MergeRecords] = [{"contact": entry.contact} for entry in entries]
-    composed = await compose_emails(slice.app, slice.account_id, template, records)
+    source = f"sequence:{entries[0].document['sequence_id']}"
+    composed = await compose_emails(slice.app, slice.account_id, template, records, source)
     threads = await _threads(slice, entries)
     answered = await _answered(slice, entries) if not template.get("subject") else {}
     return [

@@ -13,6 +13,7 @@ from pipeline_engine.domain.sequences.work import Entry, Sent, Slice, send_keys
 from pipeline_engine.ids import derived_id
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.email_messages import message_row_id
 
 ACTIVITY = "sequence_email"
 
@@ -46,6 +47,7 @@ def activity_id(account_id: ObjectId, enrollment_id: Any, step: int) -> ObjectId
 def _activity(slice: Slice, entry: Entry, sent: Sent, message_id: str, now: datetime) -> Document:
     one = entry.document
     data = {"sequence_id": one.get("sequence_id"), "step": entry.step.number, "template_id": entry.step.template_id}
+    mail = {"message_id": message_id, "subject": sent.subject, "email_account_id": sent.mailbox}
     return {
         "_id": activity_id(slice.account_id, entry.id, entry.step.number),
         "account_id": slice.account_id,
@@ -53,7 +55,13 @@ def _activity(slice: Slice, entry: Entry, sent: Sent, message_id: str, now: date
         "enrollment_id": entry.id,
         "type": ACTIVITY,
         "occurred_at": now,
-        "data": {**data, "enrollment_id": entry.id, "message_id": message_id, "subject": sent.subject},
+        "data": {
+            **data,
+            "email_account_id": sent.mailbox,
+            "enrollment_id": entry.id,
+            "message_id": message_id,
+            "subject": sent.subject,
+        },
         "createdAt": now,
         "updatedAt": now,
     }
@@ -62,7 +70,7 @@ def _activity(slice: Slice, entry: Entry, sent: Sent, message_id: str, now: date
 def _message(slice: Slice, entry: Entry, sent: Sent, mail: Mail, message_id: str, now: datetime) -> Document:
     thread = [*mail.references, message_id]
     return {
-        "_id": derived_id("email_message", slice.account_id, sent.mailbox, message_id),
+        "_id": message_row_id(sent.mailbox, message_id),
         "account_id": slice.account_id,
         "email_account_id": sent.mailbox,
         "message_id": message_id,
@@ -75,6 +83,7 @@ def _message(slice: Slice, entry: Entry, sent: Sent, mail: Mail, message_id: str
         "text": mail.text or mail.html or "",
         "date": now,
         "direction": "out",
+        "kind": "message",
         "contact_id": entry.contact["_id"],
         "enrollment_id": entry.id,
         "createdAt": now,

@@ -43,6 +43,10 @@ class Routes:
         self._hosts = hosts
         self._mailers: dict[Any, Mailer] = {}
         self._open = AsyncExitStack()
+        self.known: dict[Any, Document] = {}
+        """{id: mailbox} of all that were chosen so far."""
+        self.without_copies: set[Any] = set()
+        """The mailboxes that took no copy of a mail."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,7 +72,9 @@ class Routes:
             entry.id: sending.get(str(before.get(entry.id))) or owned.get(str(entry.contact.get("owner")))
             for entry in entries
         }
-        return {id: one for id, one in chosen.items() if one}
+        found = {id: one for id, one in chosen.items() if one}
+        self.known |= {one["_id"]: one for one in found.values()}
+        return found
 
     async def within_caps(
         self, entries: Sequence[Entry], chosen: Mapping[Any, Document], now: datetime
@@ -136,6 +142,7 @@ class Routes:
                 app.integrations.credentials.open(mailbox.get("password"), mailbox["_id"]),
                 token if mailbox.get("credential_id") else None,
                 self._hosts,
+                app.settings.mail_ca_file,
             )
             mailer = Mailer.of_mailbox(server, mailbox_sender(mailbox), CONNECTIONS)
             self._mailers[mailbox["_id"]] = await self._open.enter_async_context(mailer)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.events.jobs import wake_at
 from pipeline_engine.domain.local_time import holidays_of
+from pipeline_engine.domain.messages.policy import UTC_ZONE, zone_named
 from pipeline_engine.domain.sequences.batch import work_off
 from pipeline_engine.domain.sequences.jobs import SEND
 from pipeline_engine.domain.sequences.pauses import keep_to_pauses
@@ -23,7 +23,6 @@ from pipeline_engine.repos.sequence_repos import SequenceRepos
 
 SLICE_SECONDS = 2.0
 RACE_SECONDS = 0.1
-UTC_ZONE = ZoneInfo("UTC")
 
 
 async def run_sequences(app: App[SequenceRepos], hosts: PublicHosts, account_id: ObjectId) -> Outcome | None:
@@ -48,18 +47,10 @@ async def run_sequences(app: App[SequenceRepos], hosts: PublicHosts, account_id:
 
 async def _slice(app: App[SequenceRepos], account_id: ObjectId, account: Document) -> Slice:
     profile = await app.repos.business_profiles.get(account_id)
-    zone = _zone(profile.get("timezone")) or _zone(account.get("timezone")) or UTC_ZONE
+    zone = zone_named(profile.get("timezone")) or zone_named(account.get("timezone")) or UTC_ZONE
     country = account.get("country")
     is_holiday = holidays_of(country if isinstance(country, str) else "")
     return Slice(app, account_id, zone, is_holiday, time.monotonic() + SLICE_SECONDS)
-
-
-def _zone(name: object) -> ZoneInfo | None:
-    """The zone of this name; None when there is none."""
-    try:
-        return ZoneInfo(name) if isinstance(name, str) and name else None
-    except (LookupError, ValueError, OSError):
-        return None
 
 
 async def _until_next(slice: Slice) -> Outcome | None:

@@ -15,7 +15,17 @@ from bson import ObjectId
 from pipeline_engine.domain.events.jobs import RACE_SECONDS, wake_at
 from pipeline_engine.domain.messages.earlier_sends import carry_over
 from pipeline_engine.domain.messages.limits import within_limit
-from pipeline_engine.domain.messages.send_result import Delivered, GivenUp, Limited, NotYet, SendResult
+from pipeline_engine.domain.messages.message import Deliver
+from pipeline_engine.domain.messages.policy import Held
+from pipeline_engine.domain.messages.send_result import (
+    Delivered,
+    GivenUp,
+    HeldBack,
+    Limited,
+    NotYet,
+    SendResult,
+    rest_after,
+)
 from pipeline_engine.domain.messages.sending_results import sending_results
 from pipeline_engine.domain.sequences.compose_steps import compose_steps
 from pipeline_engine.domain.sequences.jobs import SEND
@@ -42,6 +52,8 @@ PLACES = 5
 
 Mails = Mapping[Any, Mail]
 """{id of an enrolment: its mail}"""
+Units = Mapping[Entry, Deliver | Held]
+"""What sends the mail of each entry, or why it waits for the send window."""
 
 
 async def send_steps(
@@ -55,21 +67,17 @@ async def send_steps(
     chosen = await routes.of(entries)
     composed = await compose_steps(slice, template_id, entries, chosen)
     mails = {entry.id: mail for entry, mail in zip(entries, composed, strict=True) if isinstance(mail, Mail)}
-    yield (
-        [
-            (entry, _not_composed(slice, mail))
-            for entry, mail in zip(entries, composed, strict=True)
-            if not isinstance(mail, Mail)
-        ],
-        mails,
-    )
-    open, before = await _without_sent(slice, [entry for entry in entries if entry.id in mails])
-    yield [(entry, _sent(entry, mails, chosen)) for entry in before], mails
-    granted, late = await _within(slice, open)
+    before = await _sent_before(slice, entries)
+    yield [(entry, _sent(entry, mails, chosen)) for entry in entries if entry.id in before], mails
+    open = [(entry, mail) for entry, mail in zip(entries, composed, strict=True) if entry.id not in before]
+    held = {entry: reason for entry, reason in open if isinstance(reason, Held)}
+    yield [(entry, _not_composed(slice, one)) for entry, one in open if not isinstance(one, Mail | Held)], mails
+    granted, late = await _within(slice, [entry for entry, mail in open if isinstance(mail, Mail)])
     yield late, mails
     now, later = await routes.within_caps(granted, chosen, slice.app.clock.now())
     yield later, mails
-    async for results in _send(slice, routes, now, mails, chosen):
+    units: Units = {entry: routes.sender(mailbox_of(chosen, entry), mails[entry.id]) for entry in now}
+    async for results in _send(slice, {**units, **held}, mails, chosen):
         yield results, mails
 
 
@@ -82,18 +90,20 @@ def _not_composed(slice: Slice, reason: NotRendered) -> Result:
     return Over("failed", str(reason))
 
 
-async def _without_sent(slice: Slice, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """The entries whose step was not sent before an operator had it retried, and those whose step was."""
-    crashed = [entry.key for entry in entries if entry.document.get("crashes")]
+async def _sent_before(slice: Slice, entries: Sequence[Entry]) -> set[Any]:
+    """The ids of the enrolments whose step was sent by a process that died then, or before an operator had it
+    retried."""
+    crashed = {entry.key: entry.id for entry in entries if entry.document.get("crashes")}
+    effects, account = slice.app.shared.effects, slice.account_id
     if crashed:
-        await slice.app.shared.effects.mark_unknown(slice.account_id, crashed)
-    open: list[Entry] = []
-    before: list[Entry] = []
+        await effects.mark_unknown(account, list(crashed))
+    records = await effects.records(account, list(crashed)) if crashed else {}
+    sent = {crashed[key] for key, record in records.items() if record["state"] == "sent"}
     for entry in entries:
         *earlier, key = send_keys(entry.document, entry.step.number)
-        is_sent = bool(earlier) and await carry_over(slice.app, slice.account_id, "email", key, earlier)
-        (before if is_sent else open).append(entry)
-    return open, before
+        if earlier and await carry_over(slice.app, account, "email", key, earlier):
+            sent.add(entry.id)
+    return sent
 
 
 async def _within(slice: Slice, entries: Sequence[Entry]) -> tuple[Sequence[Entry], Results]:
@@ -108,18 +118,15 @@ async def _within(slice: Slice, entries: Sequence[Entry]) -> tuple[Sequence[Entr
     ]
 
 
-async def _send(
-    slice: Slice, routes: Routes, entries: Sequence[Entry], mails: Mails, chosen: Mapping[Any, Document]
-) -> AsyncIterator[Results]:
-    by_key = {entry.key: entry for entry in entries}
-    units = {key: routes.sender(mailbox_of(chosen, entry), mails[entry.id]) for key, entry in by_key.items()}
+async def _send(slice: Slice, units: Units, mails: Mails, chosen: Mapping[Any, Document]) -> AsyncIterator[Results]:
+    by_key = {entry.key: entry for entry in units}
     taken: set[str] = set()
     rests: dict[Any, float] = {}
     async for ended in sending_results(
         slice.app,
         slice.account_id,
         "email",
-        units,
+        {entry.key: unit for entry, unit in units.items()},
         still_wanted=_still_held(slice, by_key),
         places=PLACES,
         until=slice.until,
@@ -127,7 +134,11 @@ async def _send(
         when_hanging=lambda: _let_others_go_on(slice),
     ):
         taken |= ended.keys()
-        rests |= {_mailbox_id(chosen, by_key[key]): one.after for key, one in ended.items() if isinstance(one, Limited)}
+        rests |= {
+            _mailbox_id(chosen, by_key[key]): rest
+            for key, one in ended.items()
+            if (rest := rest_after([one])) is not None
+        }
         retry = Retry(slice.app.clock.now(), slice.app.settings.sequence_retry_seconds)
         yield [(by_key[key], _result(by_key[key], one, retry, mails, chosen)) for key, one in ended.items()]
     yield _left_over(slice, [entry for key, entry in by_key.items() if key not in taken], rests, chosen)
@@ -141,6 +152,8 @@ def _result(entry: Entry, ended: SendResult, retry: Retry, mails: Mails, chosen:
             return Over("bounced", error)
         case GivenUp(error):
             return Over("failed", error)
+        case HeldBack():
+            return Later(ended.until, held=ended.why)
         case Limited(after):
             return Later(retry.now + timedelta(seconds=after))
         case NotYet(error, attempts):
@@ -149,7 +162,8 @@ def _result(entry: Entry, ended: SendResult, retry: Retry, mails: Mails, chosen:
 
 def _sent(entry: Entry, mails: Mails, chosen: Mapping[Any, Document]) -> Sent:
     mailbox = mailbox_of(chosen, entry)
-    return Sent(mails[entry.id].subject, mailbox["_id"] if mailbox else None)
+    mail = mails.get(entry.id)
+    return Sent(mail.subject if mail else "", mailbox["_id"] if mailbox else None)
 
 
 def _left_over(

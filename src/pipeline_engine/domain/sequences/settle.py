@@ -15,6 +15,7 @@ from pipeline_engine.domain.sequences.records import write_records
 from pipeline_engine.domain.sequences.work import Entry, Later, Over, Result, Results, Sent, Slice
 from pipeline_engine.lanes import DeadLetter
 from pipeline_engine.providers.email_message import Mail
+from pipeline_engine.repos.sequence_enrollments import Settle
 
 Values = tuple[tuple[str, Any], ...]
 log = logs.get(__name__)
@@ -32,19 +33,23 @@ async def settle(slice: Slice, results: Results, mails: Mapping[Any, Mail]) -> N
     for entry, result in results:
         values, did = _values(slice, entry, result, now)
         writes[entry.document["claim_id"], tuple(values.items()), did].append(entry)
-    for (claim_id, stored, did), entries in writes.items():
-        log_entry = {"step": entries[0].step.number, "at": now, "did": did} if did else None
-        ids = [entry.id for entry in entries]
-        await slice.app.repos.sequence_enrollments.settle(slice.account_id, claim_id, ids, dict(stored), log_entry)
+    if writes:
+        settled = [_settle(*key, entries, now) for key, entries in writes.items()]
+        await slice.app.repos.sequence_enrollments.settle(slice.account_id, settled)
     _log_ends(slice, results)
+
+
+def _settle(claim_id: Any, stored: Values, did: str, entries: Sequence[Entry], now: datetime) -> Settle:
+    log_entry = {"step": entries[0].step.number, "at": now, "did": did} if did else None
+    return Settle(claim_id, [entry.id for entry in entries], dict(stored), log_entry)
 
 
 def _values(slice: Slice, entry: Entry, result: Result, now: datetime) -> tuple[dict[str, Any], str]:
     """The fields to set, and what the log says."""
     match result:
-        case Later(at, error, attempts):
-            when = {"next_at": at} if at else {}
-            return {**when, **({"error": error, "attempts": attempts} if error else {})}, ""
+        case Later(at, error, attempts, held):
+            failure = {"error": error, "attempts": attempts} if error else {}
+            return {**({"next_at": at} if at else {}), **failure, **({"held": held} if held else {})}, ""
         case Over(status, reason):
             return {"status": status, "reason": reason, "ended_at": now, "next_at": None, "attempts": 0}, ""
         case Sent():
@@ -95,8 +100,3 @@ def _log_ends(slice: Slice, results: Results) -> None:
         if isinstance(result, Over):
             ids = {"id": str(entry.id), "account_id": str(slice.account_id)}
             log.info("sequence_enrollment.ended", **ids, status=result.status)
-
-
-async def end(slice: Slice, entries: Sequence[tuple[Entry, Over]]) -> None:
-    """End enrolments at which no mail was sent."""
-    await settle(slice, entries, {})

@@ -38,7 +38,7 @@ class Slice:
         return time.monotonic() >= self.until or self.app.stopping.is_set()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A claimed enrolment that stands at a mail."""
 
@@ -83,11 +83,13 @@ class Sent:
 
 @dataclass(frozen=True)
 class Later:
-    """The step stays due, at this time; None: as before. `error` and `attempts`: of the calls that failed."""
+    """The step stays due, at this time; None: as before. `error` and `attempts`: of the calls that failed; `held`: why
+    the send policy lets it wait."""
 
     at: datetime | None = None
     error: str = ""
     attempts: int = 0
+    held: str = ""
 
 
 @dataclass(frozen=True)
