@@ -55,13 +55,7 @@ def _activity(slice: Slice, entry: Entry, sent: Sent, message_id: str, now: date
         "enrollment_id": entry.id,
         "type": ACTIVITY,
         "occurred_at": now,
-        "data": {
-            **data,
-            "email_account_id": sent.mailbox,
-            "enrollment_id": entry.id,
-            "message_id": message_id,
-            "subject": sent.subject,
-        },
+        "data": {**data, "enrollment_id": entry.id, **mail},
         "createdAt": now,
         "updatedAt": now,
     }
