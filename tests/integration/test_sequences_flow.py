@@ -121,12 +121,13 @@ async def test_an_enrolment_without_a_time_waits_for_the_delay_of_its_first_mail
     assert len(smtp.accepted) == 1
 
 
-@pytest.mark.covers("CL-X12")
+@pytest.mark.covers("CL-X12", "R-12")
 @pytest.mark.parametrize(
     ("fields", "answer", "status"),
     [
         ({"email": "x"}, "", "failed"),
         ({"email": "gone@x.example"}, "550 5.1.1 no such user", "bounced"),
+        ({"email": "spam@x.example"}, "550 5.7.1 we do not want this", "failed"),
         ({"email": "no@x.example"}, "", "unsubscribed"),
     ],
 )
@@ -148,6 +149,8 @@ async def test_who_cannot_be_written_to_ends_with_the_reason_and_no_other(
     assert (enrollment(world, other)["status"], len(smtp.accepted)) == ("active", 1)
     bounces = list(world.db["crm_events"].find({"type": "email.bounced"}))
     assert [event["data"]["bounce_type"] for event in bounces] == ["hard"] * (status == "bounced")
+    hard = world.db["suppressions"].find_one({"reason": "hard_bounce"})
+    assert (hard["address"] if hard else None) == ("gone@x.example" if status == "bounced" else None)
 
 
 async def test_what_is_gone_cancels_and_what_is_malformed_fails(world: World, flow: SequenceApp) -> None:

@@ -130,13 +130,20 @@ def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()
 
 
 def _code(failure: SMTPResponseException) -> str:
-    """What was refused: the login, the sender, the recipient or the mail itself."""
-    codes: dict[type[SMTPResponseException], str] = {
-        SMTPAuthenticationError: "smtp_login",
-        SMTPSenderRefused: "sender_refused",
-        SMTPRecipientRefused: "recipient_refused",
-    }
-    return codes.get(type(failure), "smtp_refused")
+    """What was refused for good: the login, the sender, a recipient that does not exist, or this mail."""
+    match failure:
+        case SMTPAuthenticationError():
+            return "smtp_login"
+        case SMTPSenderRefused():
+            return "sender_refused"
+        case SMTPRecipientRefused() if _is_unknown(failure):
+            return "recipient_refused"
+    return "smtp_refused"
+
+
+def _is_unknown(failure: SMTPResponseException) -> bool:
+    """Whether the recipient does not exist; `5.7.…` (RFC 3463) means that the server does not want the mail."""
+    return failure.code in (550, 551, 553) and not failure.message.lstrip().startswith("5.7.")
 
 
 def _server(url: str) -> SmtpServer:

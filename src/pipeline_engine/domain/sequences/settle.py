@@ -10,6 +10,7 @@ from typing import Any
 from pipeline_engine import logs
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.events.publisher import EventPublisher
+from pipeline_engine.domain.messages.suppress import suppress
 from pipeline_engine.domain.sequences.jobs import RETRY
 from pipeline_engine.domain.sequences.records import write_records
 from pipeline_engine.domain.sequences.work import Entry, Later, Over, Result, Results, Sent, Slice
@@ -18,6 +19,9 @@ from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.repos.sequence_enrollments import Settle
 
 Values = tuple[tuple[str, Any], ...]
+HARD_BOUNCE = "hard_bounce"
+"""The reason of a suppression."""
+
 log = logs.get(__name__)
 
 
@@ -73,6 +77,8 @@ async def _prepare_end(slice: Slice, entry: Entry, result: Result, now: datetime
     if result.status == "failed":
         await slice.app.shared.job_store.save_dead_letter(_letter(entry, result, now))
     if result.status == "bounced":
+        address = str(entry.contact.get("email") or "").strip()
+        await suppress(slice.app, slice.account_id, "email", address, HARD_BOUNCE)
         data = {"contact_id": str(entry.contact["_id"]), "bounce_type": "hard", "source": "smtp"}
         await EventPublisher(slice.app).publish("email.bounced", data, slice.account_id, id=f"bounced:{entry.key}")
 
