@@ -72,10 +72,10 @@ async def test_a_template_that_uses_the_whole_deal_reads_16_megabytes_at_a_time(
     portions: list[Sequence[MergeRecords]] = []
 
     async def compose(
-        app: App, account: ObjectId, template: Texts, records: Sequence[MergeRecords]
+        app: App, account: ObjectId, template: Texts, records: Sequence[MergeRecords], source: str
     ) -> list[Mail | NotRendered]:
         portions.append(records)
-        return await compose_emails(app, account, template, records)
+        return await compose_emails(app, account, template, records, source)
 
     gone = {"_id": ObjectId()}
     composed = await compose_deals(

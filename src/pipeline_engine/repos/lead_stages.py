@@ -30,6 +30,8 @@ from pipeline_engine.repos.leased_in_batches import LeasedInBatches
 from pipeline_engine.repos.own_fields import date, number, text
 from pipeline_engine.repos.store import Store
 
+HELD = "held: "
+"""How `last_error` begins of an action that waits for the send window."""
 OPEN = ("entering", "active")
 """The states of an entry whose run has not ended."""
 HOUR_SECONDS = 3600
@@ -89,8 +91,9 @@ class LeadStages(LeasedInBatches):
         return usable_date(found[0].get("perform_at")) if found else None
 
     async def count_later(self, account_id: ObjectId, lane: str, type: str, now: datetime) -> int:
-        """How many of the account's actions of the type are due later."""
-        return await self._own.count(self._active(account_id, lane, {"perform_at": {"$gt": now}, "current_type": type}))
+        """How many of the account's actions of the type are due later, but those that wait for the send window."""
+        later = {"perform_at": {"$gt": now}, "current_type": type, "last_error": {"$not": {"$regex": f"^{HELD}"}}}
+        return await self._own.count(self._active(account_id, lane, later))
 
     async def count_active(self, account_id: ObjectId, most: int) -> int:
         """How many leads of the account are in running automation, counted up to `most`."""

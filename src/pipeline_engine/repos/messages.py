@@ -64,9 +64,9 @@ class Suppressions:
             return set()
         mine = {"account_id": either(account_id), "channel": {"$in": [channel, "all"]}}
         known = ({"address": {"$in": spellings}}, {"address_hash": {"$in": sorted(hashes)}})
-        # The whole filter stands in each part, so that each part is answered by an index.
-        query = {**mine, "$or": [{**mine, **one} for one in known]}
-        found = await self._own.find(query, projection=["address", "address_hash"])
+        # The account stands in each part, so that each part is answered by an index of its own.
+        query = {"$or": [{**mine, **one} for one in known]}
+        found = await self._own.everywhere.find(query, projection=["address", "address_hash"])
         names = [one.get(name) for one in found for name in ("address", "address_hash")]
         return {name.lower() for name in names if isinstance(name, str)}
 
@@ -79,8 +79,8 @@ class Suppressions:
         now = self._clock.now()
         new = {"account_id": account_id, "channel": channel, "address": address, "reason": reason, "createdAt": now}
         update = {"$set": {"address_hash": hash}, "$setOnInsert": {**new, "updatedAt": now, "events_due": list(events)}}
-        query = {**mine, "$or": [{"address": address}, {"address_hash": hash}]}
-        return await self._own.find_one_and_update(query, update, upsert=True) or {}
+        query = {"$or": [{**mine, "address": address}, {**mine, "address_hash": hash}]}
+        return await self._own.everywhere.find_one_and_update(query, update, upsert=True) or {}
 
     async def lift(self, account_id: ObjectId, channel: Channel, hash: str, reason: str) -> int:
         """Remove the suppressions of the address that were written for this reason. Returns how many there were."""

@@ -13,6 +13,7 @@ from pipeline_engine.domain.leads.config import Branch, ResponseConfig, TaskConf
 from pipeline_engine.domain.leads.ending import EXITS, ends_run
 from pipeline_engine.domain.leads.pauses import read_pause
 from pipeline_engine.logs import clean
+from pipeline_engine.repos.lead_stages import HELD
 
 Document = Mapping[str, Any]
 
@@ -108,7 +109,7 @@ def _due(entry: Document, row: Document, around: Surroundings, now: datetime) ->
 
 
 def _when_due(entry: Document, row: Document) -> tuple[Any, datetime]:
-    what = "retries" if entry.get("attempts") and entry.get("last_error") else "runs"
+    what = "retries" if entry.get("attempts") and entry.get("last_error") and not _held(entry) else "runs"
     return what, entry["perform_at"]
 
 
@@ -124,6 +125,8 @@ def _why_due(entry: Document, row: Document, around: Surroundings) -> str:
         return f"when its task is not done until then: the run then {_branch(config.on_timeout)}"
     if row.get("type") == "wait":
         return "when the wait is over"
+    if held := _held(entry):
+        return held
     if entry.get("attempts") and entry.get("last_error"):
         return f"attempt {entry['attempts']} failed: {clean(str(entry['last_error']))}"
     if around.limit is not None:
@@ -140,7 +143,14 @@ def _limit(around: Surroundings) -> Condition:
 def _no_attempt_failed(entry: Document) -> list[Condition]:
     """Shown without effect: the due time says when the next attempt is."""
     error = entry.get("last_error")
-    return [Condition("last error", clean(str(error)), None)] if error else []
+    # What is held is no error, and has a condition of its own.
+    return [Condition("last error", clean(str(error)), None)] if error and not _held(entry) else []
+
+
+def _held(entry: Document) -> str:
+    """Why the action waits for the send window; empty when it does not."""
+    error = str(entry.get("last_error") or "")
+    return clean(error) if error.startswith(HELD) else ""
 
 
 def _branch(branch: Branch) -> str:

@@ -131,7 +131,7 @@ def _result(slice: Slice, entry: Entry, result: SendResult) -> Result:
         case GivenUp(error):
             return failed(error)
         case HeldBack():
-            return Stay(replace(entry.position, perform_at=result.until))
+            return Stay(replace(entry.position, perform_at=result.until, error=result.why))
         case Limited(after):
             return Stay(replace(entry.position, perform_at=slice.app.clock.now() + timedelta(seconds=after)))
         case NotYet(error, attempts):

@@ -101,5 +101,5 @@ def _mail(app: App, account_id: ObjectId, source: str, address: str, texts: Mapp
 
 
 def _text(app: App, country: object, address: str, texts: Mapping[str, str]) -> TextMessage:
-    hash = address_hash(app.recipients_key, normal_address("sms", address, country))
-    return TextMessage(address, texts["body"], hash)
+    number = normal_address("sms", address, country)  # the provider takes no national ones
+    return TextMessage(number, texts["body"], address_hash(app.recipients_key, number))

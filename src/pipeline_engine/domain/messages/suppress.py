@@ -12,6 +12,7 @@ from pipeline_engine.domain.events.relay import crm_event, publish_due
 from pipeline_engine.domain.messages.addresses import address_hash, normal_address
 from pipeline_engine.domain.messages.opt_out import OptOut
 from pipeline_engine.domain.messages.recipients import READ
+from pipeline_engine.domain.messages.unsubscribe import read_token
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.messages import SUPPRESSIONS, Channel
@@ -38,6 +39,17 @@ async def unsubscribe(app: App, wish: OptOut, reason: str = UNSUBSCRIBED) -> Non
     suppression = await _add(app, wish, reason, events)
     if suppression.get("events_due"):
         await publish_due(app, SUPPRESSIONS, suppression)
+
+
+async def unsubscribe_by_mail(app: App, account_id: ObjectId, subject: str) -> bool:
+    """Unsubscribe if a mail with this subject, which came into a mailbox of the account, was sent by the address of
+    `List-Unsubscribe`. Returns whether it was."""
+    word, _, token = subject.strip().partition(" ")
+    wish = read_token(app.recipients_key, token.strip()) if word.lower() == "unsubscribe" else None
+    if wish is None or wish.account_id != account_id:
+        return False
+    await unsubscribe(app, wish)
+    return True
 
 
 async def _add(app: App, wish: OptOut, reason: str, events: Sequence[dict[str, Any]]) -> Mapping[str, Any]:
