@@ -3,6 +3,7 @@
 finding.py    what a check found
 settings.py   the settings together       mongo.py   MongoDB and the work in it
 jobs.py       late slots                  services.py   Redis, S3, sockets
+mailboxes.py  mailboxes that are not read
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import typer
 
 from pipeline_engine import logs
 from pipeline_engine.cli import session
-from pipeline_engine.cli.doctor import jobs, mongo, services, settings
+from pipeline_engine.cli.doctor import jobs, mailboxes, mongo, services, settings
 from pipeline_engine.cli.doctor.finding import Finding, Level
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.settings import Settings
 
-CHECKS = (mongo.check, jobs.check, services.check_redis, services.check_s3, services.check_sockets)
+CHECKS = (mongo.check, jobs.check, mailboxes.check, services.check_redis, services.check_s3, services.check_sockets)
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
 
 
