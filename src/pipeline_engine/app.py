@@ -84,6 +84,8 @@ class App(Generic[Repos]):
     renderer: Renderer
     pages: ChildProcess
     shared: SharedRepos
+    recipients_key: bytes
+    """Keys the links to unsubscribe and the hashes of suppressed addresses."""
     repos: Repos
 
     @property
@@ -148,6 +150,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),
             shared=SharedRepos.open(store),
+            recipients_key=await server.recipients_key(),
             repos=None,
         )
 

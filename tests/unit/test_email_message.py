@@ -18,8 +18,13 @@ HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIM
 FORMS = ["Content-Type", "Content-Transfer-Encoding"]
 
 
-def written(**changes: str | None) -> bytes:
-    given: dict[str, str | None] = {"to": "john@acme.com", "subject": "Hello", "text": "Hi", **changes}
+def written(**changes: str | tuple[str, ...] | None) -> bytes:
+    given: dict[str, str | tuple[str, ...] | None] = {
+        "to": "john@acme.com",
+        "subject": "Hello",
+        "text": "Hi",
+        **changes,
+    }
     return write_message(Mail(**given), FROM, ID, NOW)  # type: ignore[arg-type]
 
 
@@ -55,6 +60,39 @@ def test_without_html_it_is_plain_text() -> None:
     mail = parsed(written(text="only this"))
     assert mail.get_content_type() == "text/plain"
     assert content(mail, "plain") == "only this"
+
+
+def test_a_follow_up_names_its_thread_and_where_answers_go() -> None:
+    mail = parsed(written(reply_to="ann@crm.example", in_reply_to="<b@x>", references=("<a@x>", "<b@x>")))
+    assert (mail["Reply-To"], mail["In-Reply-To"], mail["References"]) == ("ann@crm.example", "<b@x>", "<a@x> <b@x>")
+
+
+def test_a_long_thread_keeps_its_first_and_last_references() -> None:
+    thread = tuple(f"<{number:0>40}@x>" for number in range(100))
+    kept = parsed(written(references=thread))["References"].split()
+    assert kept[0] == thread[0]
+    assert tuple(kept[1:]) == thread[-len(kept) + 1 :]
+    assert len(" ".join(kept)) <= MAX_HEADER_CHARS
+
+
+@pytest.mark.covers("R-06")
+def test_an_unsubscribe_address_by_https_also_takes_a_post() -> None:
+    mail = parsed(written(unsubscribe=("https://crm.example/u/abc", "mailto:u@crm.example?subject=abc")))
+    assert mail["List-Unsubscribe"] == "<https://crm.example/u/abc>, <mailto:u@crm.example?subject=abc>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert "List-Unsubscribe-Post" not in parsed(written(unsubscribe=("mailto:u@crm.example",)))
+
+
+@pytest.mark.covers("R-14")
+def test_only_the_mail_of_a_person_is_not_marked_as_automatic() -> None:
+    assert parsed(written())["Auto-Submitted"] == "auto-generated"
+    assert "Auto-Submitted" not in parsed(written(auto_submitted=""))
+
+
+@pytest.mark.parametrize("name", ["reply_to", "in_reply_to", "auto_submitted"])
+def test_no_optional_header_holds_a_line_break(name: str) -> None:
+    with pytest.raises(Permanent, match="holds a line break"):
+        written(**{name: "a\r\nBcc: x@y.co"})
 
 
 @pytest.mark.parametrize(

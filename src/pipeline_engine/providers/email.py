@@ -74,6 +74,11 @@ class Mailer:
             raise engine_error(failure, handed_over, sent) from None
         return message_id
 
+    @property
+    def address(self) -> str | None:
+        """The address of SMTP_FROM, which mails come from; None without one."""
+        return self._sender.address if self._sender else None
+
     def _configured(self) -> tuple[SmtpPool, Sender]:
         if self._pool is None:
             raise Permanent("SMTP_URL is not set, so no e-mail can be sent", "smtp_unset")

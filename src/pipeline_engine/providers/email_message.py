@@ -28,6 +28,18 @@ class Mail:
     subject: str
     text: str
     html: str | None = None
+    reply_to: str = ""
+    """The address that answers go to; empty: the sender."""
+    in_reply_to: str = ""
+    """The Message-ID of the mail that this one follows, with its angle brackets; empty: it begins a thread."""
+    references: tuple[str, ...] = ()
+    """The Message-IDs of the thread so far, the oldest first."""
+    auto_submitted: str = "auto-generated"
+    """The value of `Auto-Submitted` (RFC 3834), by which other engines do not answer; empty: a person wrote the
+    mail."""
+    unsubscribe: tuple[str, ...] = ()
+    """The addresses of `List-Unsubscribe` (`https:` and `mailto:`); the first also takes a POST
+    (RFC 8058), also where PUBLIC_URL is plain http, for tests and intranets."""
 
 
 def write_message(mail: Mail, sender: str, message_id: str, now: datetime) -> bytes:
@@ -45,10 +57,32 @@ def write_message(mail: Mail, sender: str, message_id: str, now: datetime) -> by
         "Subject": _subject(mail.subject.strip()),
         "Date": format_datetime(now),
         "Message-ID": _address("Message-ID", message_id),
-        "Auto-Submitted": "auto-generated",
+        **_optional_headers(mail),
         "MIME-Version": "1.0",
     }
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("ascii") + _body(mail)
+
+
+def _optional_headers(mail: Mail) -> dict[str, str]:
+    by_post = any(uri.startswith(("https://", "http://")) for uri in mail.unsubscribe)
+    given = {
+        "Reply-To": mail.reply_to,
+        "In-Reply-To": mail.in_reply_to,
+        "References": " ".join(_fitting(mail.references)),
+        "Auto-Submitted": mail.auto_submitted,
+        "List-Unsubscribe": ", ".join(f"<{uri}>" for uri in mail.unsubscribe),
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click" if by_post else "",
+    }
+    return {name: _address(name, value) for name, value in given.items() if value}
+
+
+def _fitting(references: tuple[str, ...]) -> tuple[str, ...]:
+    """The references that fit into one header: those in the middle of a long thread are left out, as RFC 5322 readers
+    need the first and the last."""
+    fitting = references
+    while len(fitting) > 2 and len(" ".join(fitting)) > MAX_HEADER_CHARS:
+        fitting = (fitting[0], *fitting[2:])
+    return fitting
 
 
 def _address(name: str, value: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+
+import phonenumbers
 
 from pipeline_engine.errors import Permanent
 
@@ -20,3 +23,28 @@ def read_phone_number(given: object) -> str:
     if not SHAPE.fullmatch(number):
         raise Permanent("the contact's telephone number is not a valid number", "bad_number")
     return number
+
+
+def international_number(number: str, country: object = None) -> str:
+    """The number, as `read_phone_number` returns it, with the code of its country, a national one with that of
+    `country` (ISO 3166 alpha-2). One that no country has stays as it is."""
+    region = country if isinstance(country, str) and country in phonenumbers.SUPPORTED_REGIONS else None
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return number
+    possible = phonenumbers.is_possible_number(parsed)
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if possible else number
+
+
+def phone_spellings(number: str, country: object = None) -> list[str]:
+    """The usual spellings under which the CRM may keep a number in E.164; national ones only for a number of
+    `country`."""
+    found = {number, number.removeprefix("+"), f"00{number.removeprefix('+')}"}
+    with suppress(phonenumbers.NumberParseException):
+        parsed = phonenumbers.parse(number)
+        found.add(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL))
+        if country and phonenumbers.region_code_for_number(parsed) == country:
+            national = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+            found |= {national, "".join(filter(str.isdigit, national))}
+    return sorted(found)

@@ -45,6 +45,11 @@ class AutomationUnits:
         query = {"account_id": account_id, "automation_id": automation_id, "state": "pending"}
         return await self._own.find(query, sort=[("next_at", 1)])
 
+    async def pending_of_account(self, account_id: ObjectId) -> list[Document]:
+        """`{automation_id, deal_id, attempts}` of all units of the account that will be tried again."""
+        fields = ["automation_id", "deal_id", "attempts"]
+        return await self._own.find({"account_id": account_id, "state": "pending"}, projection=fields)
+
     async def find_parked(
         self, account_id: ObjectId, automation_id: ObjectId, deals: Sequence[ObjectId]
     ) -> list[Document]:

@@ -24,6 +24,7 @@ CONTACTS = CollectionSpec(
         index("account_id", "enriched_at"),
         index("account_id", "enrichment_asked_at", **having("enrichment_asked_at")),
         index("account_id", "email", collation=WITHOUT_CASE),
+        index("phone", "account_id", **having("phone")),
         index("account_id", "company", **having("company")),
         index("account_id", "createdAt"),
         index("account_id", "lifecycle_stage", "_id"),

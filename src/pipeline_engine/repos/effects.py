@@ -16,14 +16,14 @@ from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import DUPLICATE_KEY
-from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec
+from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, having, index
 from pipeline_engine.repos.store import Store
 
 RETENTION = timedelta(days=180)
 
 EFFECTS = CollectionSpec(
     "effects",
-    indexes=(EXPIRY_INDEX,),
+    indexes=(EXPIRY_INDEX, index("to_hash", "updatedAt", **having("to_hash"))),
 )
 
 
@@ -34,6 +34,8 @@ class Begin:
     key: str
     channel: str
     record: Mapping[str, Any] | None = None
+    to_hash: str | None = None
+    """The hash of the telephone number that an SMS goes to."""
 
     @property
     def attempt(self) -> int:
@@ -85,6 +87,13 @@ class Effects:
                 answers[error["index"]] = False if is_taken else WriteError(error["errmsg"], error["code"], error)
         return answers
 
+    async def accounts_that_texted(self, to_hash: str, limit: int) -> list[Any]:
+        """The accounts that sent an SMS to the number of this hash, the latest first."""
+        found = await self._own.everywhere.find(
+            {"to_hash": to_hash}, limit=limit, sort=[("updatedAt", -1)], projection=["account_id"]
+        )
+        return list(dict.fromkeys(one["account_id"] for one in found))
+
     async def begin_in_doubt(self, account_id: ObjectId, channel: str, keys: Sequence[str]) -> None:
         """Insert the missing records of effects that may have been had under other keys, so that each of them is
         flagged as a possible double before its first attempt."""
@@ -116,7 +125,7 @@ def _begin(account_id: ObjectId, begin: Begin, now: datetime) -> UpdateOne:
     # A run that ended during its call may have sent the message: this attempt may send it a second time.
     doubtful = record["state"] in ("sending", "unknown")
     new = {"channel": begin.channel, "createdAt": now, "expires_at": now + RETENTION}
-    change = {"state": "sending", "updatedAt": now}
+    change = {"state": "sending", "updatedAt": now} | ({"to_hash": begin.to_hash} if begin.to_hash else {})
     update = {
         "$set": {**change, "ambiguous": True} if doubtful else change,
         "$setOnInsert": new if doubtful else {**new, "ambiguous": False},

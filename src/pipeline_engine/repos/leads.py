@@ -21,7 +21,7 @@ LEADS = CollectionSpec(
     "leads",
     indexes=(
         index("account_id", "email"),
-        index("account_id", "phone"),
+        index("phone", "account_id"),  # an inbound text names no account
         index("status", **having("lead_stage_id")),
     ),
     wakes=(became("status", "won")[1], became("status", "lost")[1]),

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from bson import ObjectId
+from pymongo import UpdateOne
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec, having, index
 from pipeline_engine.repos.store import Store
 
 Channel = Literal["email", "sms"]
 
 SUPPRESSIONS = CollectionSpec(
     "suppressions",
-    indexes=(index("account_id", "address", "channel"),),
+    indexes=(
+        index("account_id", "address", "channel"),
+        index("account_id", "address_hash", "channel", **having("address_hash")),
+        EVENTS_DUE_INDEX,
+    ),
+    has_events_due=True,
     wakes=(INSERTED,),
 )
 
@@ -39,20 +45,59 @@ class Templates:
 
 
 class Suppressions:
-    """Addresses and telephone numbers that must receive nothing more from an account."""
+    """Addresses and telephone numbers that must receive nothing more from an account. What the engine writes also has
+    a keyed hash of the address, by which it holds when the address itself was deleted."""
 
     def __init__(self, store: Store) -> None:
         self._own = store.collection(SUPPRESSIONS)
+        self._clock = store.clock
 
-    async def suppressed(self, account_id: ObjectId, channel: Channel, addresses: Iterable[str]) -> set[str]:
-        """Those of the addresses that are suppressed for the channel or for all channels, in lower case.
+    async def suppressed(
+        self, account_id: ObjectId, channel: Channel, addresses: Iterable[str], hashes: Iterable[str] = ()
+    ) -> set[str]:
+        """Those of the addresses and hashes that are suppressed for the channel or for all channels; addresses in lower
+        case.
 
         The CRM stores suppressions in lower case; one stored in the spelling of the given address is found as well."""
         spellings = sorted({spelling for address in addresses for spelling in (address, address.lower())})
-        query = {
-            "account_id": either(account_id),
-            "channel": {"$in": [channel, "all"]},
-            "address": {"$in": spellings},
-        }
-        found = await self._own.find(query, projection=["address"]) if spellings else []
-        return {one["address"].lower() for one in found}
+        if not spellings:
+            return set()
+        mine = {"account_id": either(account_id), "channel": {"$in": [channel, "all"]}}
+        known = ({"address": {"$in": spellings}}, {"address_hash": {"$in": sorted(hashes)}})
+        # The whole filter stands in each part, so that each part is answered by an index.
+        query = {**mine, "$or": [{**mine, **one} for one in known]}
+        found = await self._own.find(query, projection=["address", "address_hash"])
+        names = [one.get(name) for one in found for name in ("address", "address_hash")]
+        return {name.lower() for name in names if isinstance(name, str)}
+
+    async def add(
+        self, account_id: ObjectId, channel: Channel, address: str, hash: str, reason: str, events: Sequence[Document]
+    ) -> Document:
+        """Suppress the address; returns the suppression. One that is suppressed already stays as it is, and gets its
+        hash. `events` are due with a new one, and only then."""
+        mine = {"account_id": either(account_id), "channel": {"$in": [channel, "all"]}}
+        now = self._clock.now()
+        new = {"account_id": account_id, "channel": channel, "address": address, "reason": reason, "createdAt": now}
+        update = {"$set": {"address_hash": hash}, "$setOnInsert": {**new, "updatedAt": now, "events_due": list(events)}}
+        query = {**mine, "$or": [{"address": address}, {"address_hash": hash}]}
+        return await self._own.find_one_and_update(query, update, upsert=True) or {}
+
+    async def lift(self, account_id: ObjectId, channel: Channel, hash: str, reason: str) -> int:
+        """Remove the suppressions of the address that were written for this reason. Returns how many there were."""
+        query = {"account_id": either(account_id), "channel": channel, "address_hash": hash, "reason": reason}
+        count = await self._own.count(query)
+        if count:
+            await self._own.delete(query)
+        return count
+
+    async def set_hashes(self, hashes: Sequence[tuple[Mapping[str, Any], str]]) -> None:
+        """Store the hashes of suppressions that have none: pairs of a suppression and its hash."""
+        writes = [
+            UpdateOne(
+                {"_id": one["_id"], "account_id": {"$eq": one.get("account_id")}, "address_hash": None},
+                {"$set": {"address_hash": hash}},
+            )
+            for one, hash in hashes
+        ]
+        if writes:
+            await self._own.bulk(writes)

@@ -1,4 +1,4 @@
-"""Facts of the MongoDB server: its time, whether it has change streams, and the engine's key for job digests."""
+"""Facts of the MongoDB server: its time, whether it has change streams, and the engine's keys."""
 
 from __future__ import annotations
 
@@ -40,8 +40,18 @@ class Server:
     @failpoint("mongo.engine_keys.digest_key")
     async def digest_key(self) -> bytes:
         """A random key, made once per database, for deployments without an APP_SECRET."""
+        return await self._key("job_digest")
+
+    @failpoint("mongo.engine_keys.recipients_key")
+    async def recipients_key(self) -> bytes:
+        """A random key, made once per database: links to unsubscribe and hashes of addresses stay good for years, also
+        when APP_SECRET is changed."""
+        return await self._key("recipients")
+
+    async def _key(self, id: str) -> bytes:
         keys = self._database["engine_keys"]
-        with suppress(DuplicateKeyError):
-            await keys.insert_one({"_id": "job_digest", "key": secrets.token_bytes(32)})
-        stored = await keys.find_one({"_id": "job_digest"})
+        if (stored := await keys.find_one({"_id": id})) is None:
+            with suppress(DuplicateKeyError):
+                await keys.insert_one({"_id": id, "key": secrets.token_bytes(32)})
+            stored = await keys.find_one({"_id": id})
         return bytes(stored["key"]) if stored else b""

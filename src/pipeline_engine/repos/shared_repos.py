@@ -16,6 +16,7 @@ from pipeline_engine.repos.integration_credentials import (
 )
 from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
 from pipeline_engine.repos.messages import SUPPRESSIONS, Suppressions, Templates
+from pipeline_engine.repos.people import People
 from pipeline_engine.repos.quarantine import QUARANTINE, Quarantine
 from pipeline_engine.repos.store import Store
 
@@ -41,6 +42,7 @@ class SharedRepos:
     users: Users
     templates: Templates
     suppressions: Suppressions
+    people: People
     references: References
     effects: Effects
     events: Events
@@ -57,6 +59,7 @@ class SharedRepos:
             users=Users(store),
             templates=Templates(store),
             suppressions=Suppressions(store),
+            people=People(store),
             references=References(store),
             effects=Effects(store),
             events=Events(store),

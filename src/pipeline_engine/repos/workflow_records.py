@@ -13,6 +13,8 @@ from pipeline_engine.repos.bulk_change import apply_change
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
 from pipeline_engine.repos.deal_change import DealChange
+from pipeline_engine.repos.expressions import whole
+from pipeline_engine.repos.lease import RELEASED
 from pipeline_engine.repos.store import Store
 from pipeline_engine.repos.workflows import forms
 
@@ -81,6 +83,26 @@ class WorkflowRecords:
         open = {"account_id": either(account_id), **query, "status": {"$in": ["active", "paused"]}}
         found = await self._store.collection("workflow_enrollments").find_one(open, projection=["_id"])
         return found is not None
+
+    async def open_of_contacts(self, account_id: ObjectId, contacts: Sequence[Any]) -> list[Document]:
+        """`{_id, step, steps}` of the enrolments of these contacts in workflows that have not ended."""
+        account = {"account_id": either(account_id)}
+        workflows = await self._store.collection("workflows").find(account, projection=["_id"])
+        known = {
+            "workflow_id": {"$in": [form for one in workflows for form in forms(one["_id"])]},
+            "contact_id": {"$in": [form for id in contacts for form in forms(id)]},
+        }
+        query = {**account, **known, "status": {"$in": list(OPEN)}}
+        return await self._enrollments.find(query, projection=["step", "steps"])
+
+    async def end(self, account_id: ObjectId, ids: Sequence[Any], status: str, reason: str) -> int:
+        """End those of the enrolments that have not ended, also those that a run holds, whose writes then change
+        nothing. Returns how many there were."""
+        query = {"account_id": either(account_id), "_id": {"$in": list(ids)}, "status": {"$in": list(OPEN)}}
+        literal = {"status": status, "reason": {"$literal": reason}, "next_at": None, "ended_at": "$$NOW"}
+        change = {**literal, **RELEASED, "token": {"$add": [whole("$token"), 1]}, "updatedAt": "$$NOW"}
+        gone = ["waiting_for", "deadline", "error", "errors", "retried"]
+        return await self._enrollments.update_many(query, [{"$set": change}, {"$unset": gone}])
 
     async def effects(self, account_id: Any, keys: Sequence[str]) -> list[Document]:
         """The records of what was sent under these keys."""

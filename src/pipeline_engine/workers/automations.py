@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_engine.domain.automations import sweep
+from pipeline_engine.domain.automations import opt_out, sweep
 from pipeline_engine.domain.automations.jobs import SLICE
 from pipeline_engine.domain.automations.run import run_slice
 from pipeline_engine.repos.automation_repos import AUTOMATION_COLLECTIONS, AutomationRepos
@@ -26,6 +26,7 @@ SYSTEM = System(
             watches=frozenset({"automations", "deals", "import_chunks"}),
         ),
     ),
+    on_opt_out=opt_out.cancel,
     demo="pipeline_engine.cli.demo.automations",
     triggers={"/api/trigger/deals/automations": "deals.automations"},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline_engine.domain.consumers import burial, consume, sweep
+from pipeline_engine.domain.consumers.reactions import enrollments
 from pipeline_engine.domain.events.jobs import CONSUME, RETRY, tune
 from pipeline_engine.repos.consumer_repos import CONSUMER_COLLECTIONS, ConsumerRepos
 from pipeline_engine.repos.crm_events import CRM_EVENTS
@@ -28,5 +29,6 @@ SYSTEM = System(
         ),
     ),
     tune=tune,
+    on_opt_out=enrollments.cancel,
     demo="pipeline_engine.cli.demo.crm_events",
 )

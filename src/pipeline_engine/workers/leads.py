@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_engine.domain.leads import run, sweep
+from pipeline_engine.domain.leads import opt_out, run, sweep
 from pipeline_engine.domain.leads.exits import run_exits
 from pipeline_engine.domain.leads.jobs import EMAIL, ENTER, EXITS, INTERNAL, SMS
 from pipeline_engine.repos.lead_repos import LEAD_COLLECTIONS, LeadRepos
@@ -32,6 +32,7 @@ SYSTEM = System(
             watches=frozenset(spec.name for spec in LEAD_COLLECTIONS if spec.wakes),
         ),
     ),
+    on_opt_out=opt_out.cancel,
     demo="pipeline_engine.cli.demo.lead_pipeline",
     triggers={"/api/trigger/leads": "leads.actions"},
 )

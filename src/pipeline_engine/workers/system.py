@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.messages.opt_out import OptOut
 from pipeline_engine.lanes import JobKind, Lane, Outcome
 from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.store import Store
@@ -44,6 +45,8 @@ class System(Generic[Repos]):
     """{HTTP path: name of the sweep that a POST wakes}."""
     tune: Callable[[Lane, Settings], Lane] = as_declared
     """Gives a lane the places and the rate that the settings name."""
+    on_opt_out: Callable[[App[Repos], OptOut], Awaitable[int]] | None = None
+    """Cancels what the system has scheduled for a person who wants no more messages; returns how much that was."""
     demo: str = ""
     """The module of its part in the demo; only the demo imports it."""
 

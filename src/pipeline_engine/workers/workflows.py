@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline_engine.domain.events.jobs import ENROLL, RETRY_ENROLLMENT, STEP, tune
-from pipeline_engine.domain.workflows import control, enroll, run, sweep
+from pipeline_engine.domain.workflows import control, enroll, opt_out, run, sweep
 from pipeline_engine.repos.enrollments import ENROLLMENTS
 from pipeline_engine.repos.workflow_repos import WORKFLOW_COLLECTIONS, WorkflowRepos
 from pipeline_engine.repos.workflows import WORKFLOWS
@@ -29,4 +29,5 @@ SYSTEM = System(
         ),
     ),
     tune=tune,
+    on_opt_out=opt_out.cancel,
 )

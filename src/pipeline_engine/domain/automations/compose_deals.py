@@ -17,7 +17,7 @@ from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
-Compose = Callable[[App, ObjectId, Texts, Sequence[MergeRecords]], Awaitable[list[AnyMessage | NotRendered]]]
+Compose = Callable[[App, ObjectId, Texts, Sequence[MergeRecords], str], Awaitable[list[AnyMessage | NotRendered]]]
 
 
 async def compose_deals(
@@ -36,6 +36,7 @@ async def compose_deals(
     fields = deal_fields(await app.renderer.names(template, account_id))
     composed: dict[ObjectId, Composed] = {}
     async for portion in app.repos.automation_deals.portions(account_id, [deal["_id"] for deal in deals], fields):
-        messages = await compose(app, account_id, template, [{"deal": deal} for deal in portion])
+        records: list[MergeRecords] = [{"deal": deal} for deal in portion]
+        messages = await compose(app, account_id, template, records, f"automation:{automation.id}")
         composed |= zip([deal["_id"] for deal in portion], senders(app, messages), strict=True)
     return [composed.get(deal["_id"]) for deal in deals]

@@ -94,6 +94,8 @@ PAYLOADS: Mapping[str, type[EventData]] = {
     "email.replied": EmailEvent,
     "email.forwarded": EmailEvent,
     "email.bounced": EmailEvent,
+    "email.unsubscribed": EmailEvent,
+    "sms.unsubscribed": EmailEvent,
     "form.submitted": FormSubmitted,
     "intent.crossed": LevelCrossed,
     "lifecycle.changed": LifecycleChanged,

@@ -10,9 +10,11 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.leads.ending import exit_runs
+from pipeline_engine.domain.messages.suppress import add_hashes
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.lead_exits import SOURCES
 from pipeline_engine.repos.lead_repos import LeadRepos
+from pipeline_engine.repos.messages import SUPPRESSIONS
 
 Document = Mapping[str, Any]
 MAX_READ = 500
@@ -24,6 +26,8 @@ async def run_exits(app: App[LeadRepos], _cache: None, _id: str) -> None:
     await _closed_leads(app)
     for source in SOURCES:
         async for page in app.repos.lead_exits.pages(source, MAX_READ):
+            if source.collection == SUPPRESSIONS.name:
+                await add_hashes(app, page)
             for (account_id, exit), leads in (await _exits(app, source.collection, page)).items():
                 await exit_runs(app, account_id, leads, exit)
 
@@ -57,7 +61,9 @@ async def _exit(
                 account_id, _spellings(document.get("address"))
             )
         case "crm_events":
-            return EXIT_OF_EVENT[document["type"]], await _leads_of(app, account_id, document.get("data"))
+            data = document.get("data")
+            may_pass = isinstance(data, Mapping) and data.get("bounce_type") == "soft"
+            return EXIT_OF_EVENT[document["type"]], [] if may_pass else await _leads_of(app, account_id, data)
         case "calendar_events":
             attendees = document.get("attendees")
             addresses = (

@@ -39,7 +39,8 @@ async def send_to_leads(
 ) -> AsyncIterator[Results]:
     """Send to each of the leads what `compose` makes of the template."""
     records: list[MergeRecords] = [{"lead": lead} for lead in await _leads(slice, entries)]
-    messages = senders(slice.app, await compose(slice.app, slice.account_id, template, records))
+    source = f"lead_stage:{entries[0].document.get('stage_id')}"
+    messages = senders(slice.app, await compose(slice.app, slice.account_id, template, records, source))
     units = dict(zip(map(unit_key, entries), messages, strict=True))
     if crashed := [unit_key(entry) for entry in entries if entry.document.get("crashes")]:
         await slice.app.shared.effects.mark_unknown(slice.account_id, crashed)

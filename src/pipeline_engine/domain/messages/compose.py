@@ -10,6 +10,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.messages.merge_fields import FIELDS_OF, MergeRecords, merge_fields
 from pipeline_engine.domain.messages.message import TextMessage
 from pipeline_engine.domain.messages.recipients import recipients
+from pipeline_engine.domain.messages.unsubscribe import unsubscribe_uris
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.providers.renderer import NotRendered
@@ -44,19 +45,19 @@ async def sms_template(app: App, account_id: ObjectId, template_id: ObjectId) ->
 
 
 async def compose_emails(
-    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords]
+    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords], source: str = ""
 ) -> list[Mail | NotRendered]:
     """For each of the records, in their order, the e-mail to its contact, or why there is none: RateLimited where it
-    takes another call.
+    takes another call. The receiver can unsubscribe from it; `source`, such as `automation:<id>`, is kept then.
 
     Raises: Transient when the engine could not do it now.
     """
     composed = await _compose(app, account_id, "email", template, records)
-    return [one if isinstance(one, NotRendered) else _mail(*one) for one in composed]
+    return [one if isinstance(one, NotRendered) else _mail(app, account_id, source, *one) for one in composed]
 
 
 async def compose_texts(
-    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords]
+    app: App, account_id: ObjectId, template: Texts, records: Sequence[MergeRecords], source: str = ""
 ) -> list[TextMessage | NotRendered]:
     """For each of the records, in their order, the SMS to its contact, or why there is none.
 
@@ -84,5 +85,6 @@ def _both(address: str | Permanent, texts: Texts | NotRendered) -> tuple[str, Te
     return texts if isinstance(texts, NotRendered) else (address, texts)
 
 
-def _mail(address: str, texts: Mapping[str, str]) -> Mail:
-    return Mail(address, texts.get("subject", ""), texts.get("text", ""), texts.get("html"))
+def _mail(app: App, account_id: ObjectId, source: str, address: str, texts: Mapping[str, str]) -> Mail:
+    uris = unsubscribe_uris(app, account_id, address, source)
+    return Mail(address, texts.get("subject", ""), texts.get("text", ""), texts.get("html"), unsubscribe=uris)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from bson import ObjectId
@@ -24,10 +24,23 @@ Raises: Permanent, Transient or RateLimited when nothing was sent, Unknown when 
 
 @dataclass(frozen=True)
 class TextMessage:
-    """One SMS to one number."""
+    """One SMS to one number. `to_hash`: the hash of the number, by which an answer finds the account."""
 
     to: str
     body: str
+    to_hash: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class TextDelivery:
+    """Sends an SMS: the whole call comes behind the record, which has `to_hash`."""
+
+    call: Callable[[str], Awaitable[str | None]]
+    to_hash: str | None
+
+    async def __call__(self, key: str, recorded: Recorded) -> str | None:
+        await recorded()
+        return await self.call(key)
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,8 @@ def sender(app: App, message: Message) -> Deliver:
     match message:
         case Mail():
             return partial(app.mailer.send, message)
-        case TextMessage(to, body):
-            return _one_call(partial(app.sms.send, to, body))
+        case TextMessage(to, body, to_hash):
+            return TextDelivery(partial(app.sms.send, to, body), to_hash)
         case ReportRequest(on_behalf, deal_id, report_type):
             return _one_call(partial(app.crm_api.make_report, on_behalf, deal_id, report_type))
         case SiteRequest(on_behalf, deal_id, site_template_id):

@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.messages.group_commit import GroupCommit
-from pipeline_engine.domain.messages.message import Deliver
+from pipeline_engine.domain.messages.message import Deliver, TextDelivery
 from pipeline_engine.domain.messages.send_result import (
     MAX_ATTEMPTS,
     Change,
@@ -114,7 +114,9 @@ class _Sending:
         """Returns what waits for the record of its end, or of the end before when it is not sent."""
         if not self.app.heartbeat.trusted:
             raise LeaseLost("the lease may have run out")
-        begin = Begin(key, self.channel, self.known.get(key))
+        sender = self.senders[key]
+        to_hash = sender.to_hash if isinstance(sender, TextDelivery) else None
+        begin = Begin(key, self.channel, self.known.get(key), to_hash)
         is_ours = self.commit.ask(begin)
         result, change = await self._call(key, begin.attempt, is_ours)
         taken = not await is_ours  # a refused call ends before its attempt is recorded

@@ -131,6 +131,11 @@ class StepRun:
         return f"workflow:{self.enrollment['_id']}:{self.step.key}"
 
     @property
+    def source(self) -> str:
+        """By what its messages are sent."""
+        return f"workflow:{self.enrollment.get('workflow_id')}"
+
+    @property
     def is_repeated(self) -> bool:
         """Whether an earlier attempt at the step may have taken effect."""
         one = self.enrollment

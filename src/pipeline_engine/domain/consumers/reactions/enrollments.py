@@ -10,6 +10,8 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.consumers.event import Event
+from pipeline_engine.domain.messages.opt_out import OptOut
+from pipeline_engine.ids import object_id
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
 
 STATUSES = {
@@ -34,6 +36,20 @@ async def end_sequences(
         if latest := {event.contact: event.occurred_at for event in of_type if event.contact}:
             await app.repos.contact_records.end_sequences(account_id, latest, status, type)
     return {}
+
+
+async def cancel(app: App[ConsumerRepos], wish: OptOut) -> int:
+    """End the sequences of the contacts with an e-mail address at once, before the event is consumed. Returns how many
+    contacts there were."""
+    if wish.channel != "email":
+        return 0
+    contacts = await app.shared.people.contacts(wish.account_id, wish.channel, wish.spellings)
+    now = app.clock.now()
+    moments = {id: now for one in contacts if (id := object_id(one["_id"]))}
+    if moments:
+        type = "email.unsubscribed"
+        await app.repos.contact_records.end_sequences(wish.account_id, moments, STATUSES[type], type)
+    return len(moments)
 
 
 def is_weak(event: Event) -> bool:

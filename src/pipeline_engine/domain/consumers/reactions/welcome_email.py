@@ -55,7 +55,7 @@ async def _send(
         raise Permanent("welcome_email_template_id is no id", "missing_template")
     template = await email_template(app, account_id, id)
     records: list[MergeRecords] = [{"contact": contacts[event.contact]} for event in events if event.contact]
-    mails = senders(app, await compose_emails(app, account_id, template, records))
+    mails = senders(app, await compose_emails(app, account_id, template, records, "welcome"))
     keys = await _keys(app, account_id, events)
     units = {keys[event.id]: mail for event, mail in zip(events, mails, strict=True) if event.id in keys}
     writable = {key: mail for key, mail in units.items() if not _is_skipped(mail)}

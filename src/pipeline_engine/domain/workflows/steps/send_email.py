@@ -22,7 +22,7 @@ async def perform(run: StepRun, config: EmailSending) -> StepResult:
 
 async def _compose(run: StepRun, config: EmailSending) -> Mail | NotRendered:
     template = await email_template(run.app, run.account_id, config.email_template_id)
-    (composed,) = await compose_emails(run.app, run.account_id, template, [await merge_records(run)])
+    (composed,) = await compose_emails(run.app, run.account_id, template, [await merge_records(run)], run.source)
     return composed
 
 

@@ -34,7 +34,7 @@ async def _compose(run: StepRun, config: SmsSending) -> TextMessage | NotRendere
         template = await sms_template(run.app, run.account_id, config.sms_template_id)
     else:
         template = {"body": str(config.message)}
-    (composed,) = await compose_texts(run.app, run.account_id, template, [await merge_records(run)])
+    (composed,) = await compose_texts(run.app, run.account_id, template, [await merge_records(run)], run.source)
     return composed
 
 

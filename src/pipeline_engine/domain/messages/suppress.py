@@ -1,0 +1,66 @@
+"""Suppresses an address: from then on the account sends it nothing more over the channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from pipeline_engine.app import App
+from pipeline_engine.domain.events.relay import crm_event, publish_due
+from pipeline_engine.domain.messages.addresses import address_hash, normal_address
+from pipeline_engine.domain.messages.opt_out import OptOut
+from pipeline_engine.domain.messages.recipients import READ
+from pipeline_engine.errors import Permanent
+from pipeline_engine.ids import object_id
+from pipeline_engine.repos.messages import SUPPRESSIONS, Channel
+
+UNSUBSCRIBED = "unsubscribed"
+
+
+async def suppress(app: App, account_id: ObjectId, channel: Channel, address: str, reason: str) -> None:
+    """Suppress the address for good; it holds from the next message on. Doing it twice does nothing more.
+
+    `reason` is stored, such as `hard_bounce` or `complaint`. No event is published.
+    """
+    await _add(app, OptOut(account_id, channel, address), reason, ())
+
+
+async def unsubscribe(app: App, wish: OptOut, reason: str = UNSUBSCRIBED) -> None:
+    """As `suppress`; and publish `email.unsubscribed` (`sms.unsubscribed`) once, for each contact with the address."""
+    contacts = await app.shared.people.contacts(wish.account_id, wish.channel, wish.spellings)
+    wishes = ObjectId()
+    about = [{"contact_id": str(one["_id"])} for one in contacts] or [{}]
+    data = {"address": wish.address, "channel": wish.channel, "source": wish.source, "reason": reason}
+    kind = f"{wish.channel}.unsubscribed"
+    events = [crm_event(f"{wishes}.{n}", kind, None, {**one, **data}) for n, one in enumerate(about)]
+    suppression = await _add(app, wish, reason, events)
+    if suppression.get("events_due"):
+        await publish_due(app, SUPPRESSIONS, suppression)
+
+
+async def _add(app: App, wish: OptOut, reason: str, events: Sequence[dict[str, Any]]) -> Mapping[str, Any]:
+    country = (await app.shared.accounts.get(wish.account_id)).get("country") if wish.channel == "sms" else None
+    normal = normal_address(wish.channel, wish.address, country)
+    hash = address_hash(app.recipients_key, normal)
+    return await app.shared.suppressions.add(wish.account_id, wish.channel, normal, hash, reason, events)
+
+
+async def add_hashes(app: App, suppressions: Sequence[Mapping[str, Any]]) -> None:
+    """Store the hash of each suppression that the CRM wrote, so that it holds when its address is deleted."""
+    hashes = [
+        (one, address_hash(app.recipients_key, normal))
+        for one in suppressions
+        if not one.get("address_hash") and (normal := _normal(one.get("address")))
+    ]
+    await app.shared.suppressions.set_hashes([one for one in hashes if object_id(one[0].get("account_id"))])
+
+
+def _normal(address: object) -> str | None:
+    """The normal form of an address or international number; None where there is none."""
+    channel: Channel = "email" if "@" in str(address) else "sms"
+    try:
+        return normal_address(channel, READ[channel](address))
+    except Permanent:
+        return None
