@@ -83,7 +83,9 @@ class Settings(SystemSettings):
     allow_private_hosts: bool = Field(
         False, description="hosts that a tenant sets may be private, webhooks plain http: for tests and intranets"
     )
-    public_url: str | None = Field(None, description="base of links that leave the engine, also of those to unsubscribe")
+    public_url: str | None = Field(
+        None, description="base of links that leave the engine, also of those to unsubscribe"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] | None = Field(None, description="default: console on a terminal, else json")
     sentry_dsn: SecretStr | None = Field(None, description="errors of jobs are reported there")

@@ -9,6 +9,7 @@ from bson import ObjectId
 from imapclient import IMAPClient
 
 from pipeline_engine.domain.mailboxes import folders, mailbox_pass, take_in
+from pipeline_engine.domain.mailboxes.threading import ReadMail, put_in_threads
 from pipeline_engine.settings import Settings
 from tests.support.dovecot import Dovecot
 from tests.support.engine_app import EngineApp
@@ -67,7 +68,7 @@ async def test_a_mailbox_that_changes_under_the_engine(app: EngineApp, world: Wo
     await sync(app, id)
     assert stored_ids(world, id) == sorted([*ids(range(1980)), "<broken@x.example>"])
 
-    rng = random.Random(5)
+    rng = random.Random(5)  # noqa: S311
     expunged = _move_and_expunge(client, rng)
     renumber(client, "Work")
     _refill(client, "Archive", [mail(n) for n in range(5000, 5010)])
@@ -117,9 +118,9 @@ async def test_mail_that_comes_in_the_middle_of_a_pass_is_not_lost(
     client = dovecot.client(document(world, id)["username"])
     put(client, "INBOX", [mail(n) for n in range(200)])
     arrived: list[str] = []
-    real = take_in.put_in_threads
+    real = put_in_threads
 
-    async def meanwhile(this: mailbox_pass.MailboxPass, mails: list[take_in.ReadMail]) -> None:
+    async def meanwhile(this: mailbox_pass.MailboxPass, mails: list[ReadMail]) -> None:
         if len(arrived) < 10:
             name = f"late{len(arrived)}"
             arrived.append(name)

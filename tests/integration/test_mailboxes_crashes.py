@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline_engine.domain.mailboxes import folders, followed, mailbox_pass, take_in
+from pipeline_engine.domain.mailboxes import folders, followed, take_in
 from pipeline_engine.errors import Permanent
+from pipeline_engine.providers.mailbox import Mailbox
 from pipeline_engine.settings import Settings
 from tests.support.dovecot import Dovecot
 from tests.support.dying import die_at
@@ -87,7 +88,7 @@ async def test_what_follows_from_a_message_is_tried_three_times(
 async def test_a_message_that_ends_processes_is_parked_and_the_rest_is_read(
     app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = mailbox_pass.Mailbox.bodies
+    real = Mailbox.bodies
     bad = 4
 
     async def ending(self: Any, uids: Any, max_bytes: int) -> dict[int, bytes]:
@@ -95,7 +96,7 @@ async def test_a_message_that_ends_processes_is_parked_and_the_rest_is_read(
             raise Ended
         return await real(self, uids, max_bytes)
 
-    monkeypatch.setattr(mailbox_pass.Mailbox, "bodies", ending)
+    monkeypatch.setattr(Mailbox, "bodies", ending)
     id = mailbox(world, dovecot)
     with dovecot.client(document(world, id)["username"]) as client:
         put(client, "INBOX", [mail(n) for n in range(1, 8)])

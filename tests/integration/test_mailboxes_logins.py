@@ -133,7 +133,7 @@ async def test_a_server_that_drips_is_cut_off(app: EngineApp, world: World, dove
 
 @pytest.mark.parametrize(
     "answer",
-    [b"* OK hi\r\n* BYE go away\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"* PREAUTH hi\r\n\x00\xff\r\n", b"", b"* " * 10**6],
+    [b"* OK hi\r\n* BYE go away\r\n", b"HTTP/1.1 400 Bad\r\n\r\n", b"* PREAUTH hi\r\n\x00\xff\r\n", b"", b"* " * 10**6],
 )
 async def test_what_is_no_mail_server_is_an_error_of_its_mailbox(
     app: EngineApp, world: World, dovecot: Dovecot, answer: bytes

@@ -25,6 +25,7 @@ EMAIL_MESSAGES = CollectionSpec(
         index("account_id", "message_id"),
         index("account_id", "thread_id"),
         index("account_id", "related_ids"),
+        index("account_id", "unlinked", "_id", **having("unlinked")),
         index("email_account_id", "folder", "uid", **having("uid")),
         index("email_account_id", "follow_due", **having("follow_due")),
     ),
