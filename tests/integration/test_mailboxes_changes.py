@@ -9,7 +9,7 @@ from bson import ObjectId
 from imapclient import IMAPClient
 
 from pipeline_engine.domain.mailboxes import folders, mailbox_pass, take_in
-from pipeline_engine.domain.mailboxes.threading import ReadMail, put_in_threads
+from pipeline_engine.domain.mailboxes.thread_assignment import ReadMail, put_in_threads
 from pipeline_engine.settings import Settings
 from tests.support.dovecot import Dovecot
 from tests.support.engine_app import EngineApp

@@ -80,6 +80,7 @@ async def sync(app: App[Any], id: ObjectId) -> int:
     repos = app.with_repos(MailboxRepos.open)
     places = AccountPlaces(10)
     for number in range(1, MAX_RUNS + 1):
+        await app.heartbeat.beat()
         if not isinstance(await run_sync(repos, places, id), Snooze):
             return number
     raise AssertionError(f"the mailbox is not read after {MAX_RUNS} runs")

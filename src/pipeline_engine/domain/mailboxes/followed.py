@@ -16,7 +16,7 @@ from pipeline_engine.domain.mail.parsed_mail import ParsedMail
 from pipeline_engine.domain.mailboxes.follow import follow
 from pipeline_engine.domain.mailboxes.mailbox_pass import MailboxPass
 from pipeline_engine.domain.mailboxes.message_row import mail_of_row
-from pipeline_engine.domain.mailboxes.threading import ReadMail
+from pipeline_engine.domain.mailboxes.thread_assignment import ReadMail
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes.classify_error import brief, expected
 from pipeline_engine.repos.client import Document

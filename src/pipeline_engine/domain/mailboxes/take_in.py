@@ -15,7 +15,7 @@ from pipeline_engine.domain.mail.parsed_mail import parse_mail
 from pipeline_engine.domain.mailboxes.followed import follow_mails
 from pipeline_engine.domain.mailboxes.mailbox_pass import FolderPlace, MailboxPass
 from pipeline_engine.domain.mailboxes.message_row import message_row, read_head
-from pipeline_engine.domain.mailboxes.threading import ReadMail, put_in_threads
+from pipeline_engine.domain.mailboxes.thread_assignment import ReadMail, put_in_threads
 from pipeline_engine.errors import EngineError, Permanent
 from pipeline_engine.lanes.classify_error import brief
 from pipeline_engine.providers.mailbox import MessageHead
