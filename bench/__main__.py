@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import automations, funnels, imports, jobs, lanes, lead_sweeps, leads, rewriting, sequences
+from bench import automations, funnels, imports, jobs, lanes, lead_sweeps, leads, mailboxes, rewriting, sequences
 from bench.row import HEAD, Row
 from pipeline_engine.embedded import EmbeddedServers
 
@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[[Mapping[str, str]], list[Row]]] = {
     "leads": leads.run,
     "lead_sweeps": lead_sweeps.run,
     "jobs": jobs.run,
+    "mailboxes": mailboxes.run,
     "sequences": sequences.run,
 }
 

@@ -23,7 +23,6 @@ from pipeline_engine.providers.claims import Rules
 from pipeline_engine.providers.crm_api import CrmApi
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.integrations import Integrations, open_integrations
-from pipeline_engine.providers.mailboxes import Mailboxes
 from pipeline_engine.providers.renderer import Renderer
 from pipeline_engine.providers.sms import Sms
 from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
@@ -80,7 +79,6 @@ class App(Generic[Repos]):
     crm_api: CrmApi
     webhooks: WebhookClient
     integrations: Integrations
-    mailboxes: Mailboxes
     renderer: Renderer
     pages: ChildProcess
     shared: SharedRepos
@@ -146,7 +144,6 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
             webhooks=await stack.enter_async_context(webhooks),
             integrations=await stack.enter_async_context(open_integrations(settings, clock)),
-            mailboxes=await stack.enter_async_context(Mailboxes.of(settings)),
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),
             shared=SharedRepos.open(store),

@@ -15,8 +15,8 @@ from bson import Decimal128, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from pipeline_engine.domain import account_places
 from pipeline_engine.domain.account_places import AccountPlaces
-from pipeline_engine.domain.webhooks import account_places
 from pipeline_engine.domain.webhooks.endpoint import rate_of, read_subscription, signing_keys
 from pipeline_engine.domain.webhooks.health import DISABLING, MAX_REST_SECONDS, MIN_DISABLING_FAILURES, Health
 from pipeline_engine.domain.webhooks.payload import MAX_BYTES, body_of, plain

@@ -47,9 +47,14 @@ class Wire:
 
     def wrap(self, raw: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
         """The socket within TLS. Raises: ssl.SSLError when the certificate is not the host's."""
-        self._socket = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
-        self._socket.do_handshake()
-        return self._socket
+        encrypted = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
+        self._socket = encrypted
+        try:
+            encrypted.do_handshake()
+        except BaseException:
+            encrypted.close()
+            raise
+        return encrypted
 
     def goes_on_as(self, encrypted: socket.socket) -> None:
         """From now on the connection is this socket, which was made of the one before."""
@@ -111,7 +116,11 @@ class ImapConnection(IMAPClient):  # type: ignore[misc]
         self.normalise_times = False
         self._imap.debug = 0
         if server.security == "starttls":
-            self.starttls(context)
+            try:
+                self.starttls(context)
+            except BaseException:
+                self.drop()
+                raise
             wire.goes_on_as(self._imap.sock)
             self._set_read_timeout()
 
@@ -122,6 +131,11 @@ class ImapConnection(IMAPClient):  # type: ignore[misc]
     def commands(self) -> int:
         """How many commands were sent."""
         return int(self._imap.commands)
+
+    def drop(self) -> None:
+        """Close the socket without a farewell."""
+        with suppress(OSError, AttributeError):
+            self._imap.shutdown()
 
     def log_in(self, username: str, login: MailboxLogin) -> None:
         """Log in by XOAUTH2, PLAIN or LOGIN. Raises: imapclient's LoginError with the server's answer."""

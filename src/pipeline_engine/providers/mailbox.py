@@ -25,7 +25,9 @@ Ranges = Sequence[tuple[int, int]]
 """UIDs, from and to, both included."""
 
 HEAD = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID FROM)]"
-HEAD_KEY = b"BODY[HEADER.FIELDS (MESSAGE-ID FROM)]"
+HEAD_KEY = b"BODY[HEADER.FIELDS"
+"""How the answer's name for it begins; servers write the rest in their own way."""
+BODY_KEY = b"BODY[]<0>"
 CLOSE_TIMEOUT = 2.0
 MAX_RANGES = 100
 """So many ranges one search names; a command line must not become too long."""
@@ -90,10 +92,13 @@ class Mailbox:
 
     async def close(self) -> None:
         """Log out, and close the connection whatever becomes of that."""
-        with suppress(TimeoutError, Transient, Permanent):
+        try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._call("logout", self._connection.logout)
-        self._wire.cut()
+        except (TimeoutError, Transient, Permanent):
+            self._wire.cut()
+            with suppress(RuntimeError):  # the process is closing its threads
+                self._threads.submit(self._connection.drop)
 
     async def _call(self, name: str, work: Callable[..., T], *arguments: Any) -> T:
         async with failpoint(f"imap.{name}"):
@@ -120,11 +125,11 @@ class Mailbox:
 
     def _heads(self, uids: Sequence[int]) -> dict[int, MessageHead]:
         found = self._connection.fetch(uids, ["RFC822.SIZE", "INTERNALDATE", HEAD])
-        return {uid: _head(items) for uid, items in found.items() if HEAD_KEY in items}
+        return {uid: head for uid, items in found.items() if (head := _head(items)) is not None}
 
     def _bodies(self, uids: Sequence[int], max_bytes: int) -> dict[int, bytes]:
         found = self._connection.fetch(uids, [f"BODY.PEEK[]<0.{max_bytes}>"])
-        return {uid: body for uid, items in found.items() if (body := items.get(b"BODY[]<0>")) is not None}
+        return {uid: items[BODY_KEY] or b"" for uid, items in found.items() if BODY_KEY in items}
 
 
 async def in_thread(threads: Executor, wire: Wire, timeout: float, work: Callable[..., T], *arguments: Any) -> T:
@@ -165,10 +170,11 @@ def _shielded(future: Future[T]) -> Future[T]:
     return copy
 
 
-def _head(items: dict[bytes, Any]) -> MessageHead:
+def _head(items: dict[bytes, Any]) -> MessageHead | None:
+    header = next((value or b"" for key, value in items.items() if key.startswith(HEAD_KEY)), None)
     received, size = items.get(b"INTERNALDATE"), items.get(b"RFC822.SIZE")
     at = received if isinstance(received, datetime) else datetime.now(UTC)
-    return MessageHead(size if isinstance(size, int) else 0, at, items.get(HEAD_KEY) or b"")
+    return None if header is None else MessageHead(size if isinstance(size, int) else 0, at, header)
 
 
 def _flags(flags: Sequence[bytes]) -> frozenset[str]:

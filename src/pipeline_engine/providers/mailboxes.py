@@ -62,7 +62,7 @@ class Mailboxes:
             try:
                 connection.log_in(server.username, login)
             except BaseException:
-                wire.cut()
+                connection.drop()
                 raise
             return connection
 

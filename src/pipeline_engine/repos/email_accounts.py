@@ -43,9 +43,9 @@ EMAIL_ACCOUNTS = CollectionSpec(
     ),
     own={
         **dict.fromkeys(
-            ("lease_until", "claimed_at", "due_at", "last_synced_at", "reconcile_due_at", "reconciled_at"), date
+            ("lease_until", "claimed_at", "due_at", "first_read_at", "last_synced_at", "reconcile_due_at"), date
         ),
-        **dict.fromkeys(("resync_asked_at", "reconcile_asked_at"), date),
+        **dict.fromkeys(("reconciled_at", "resync_asked_at", "reconcile_asked_at"), date),
         **dict.fromkeys(("token", "crashes", "failures"), number),
         **dict.fromkeys(("lease_owner", "status", "last_error", "tried_with"), text),
         **dict.fromkeys(("folders", "trying", "fetched"), fields),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -24,6 +24,8 @@ EMAIL_MESSAGES = CollectionSpec(
         ),
         index("account_id", "message_id"),
         index("account_id", "thread_id"),
+        index("account_id", "related_ids"),
+        index("account_id", "unlinked", "_id", **having("unlinked")),
         index("email_account_id", "folder", "uid", **having("uid")),
         index("email_account_id", "follow_due", **having("follow_due")),
     ),
@@ -59,6 +61,23 @@ class EmailMessages:
     async def add(self, rows: Sequence[Document]) -> None:
         """Insert the messages that are missing."""
         await self._own.insert_missing(rows)
+
+    async def threads(self, account_id: Any, ids: Iterable[str]) -> dict[str, str]:
+        """{Message-ID: thread} of those of the ids that a stored message of the account has or refers to."""
+        wanted = set(ids)
+        some = list(wanted)
+        query = {"account_id": account_id, "$or": [{"message_id": {"$in": some}}, {"related_ids": {"$in": some}}]}
+        rows = await self._own.find(query, projection=["message_id", "related_ids", "thread_id"], sort=[("_id", 1)])
+        found: dict[str, str] = {}
+        for row in rows:
+            thread = str(row.get("thread_id") or row["message_id"])
+            found |= dict.fromkeys(wanted.intersection(row.get("related_ids") or ()), thread)
+            found |= {row["message_id"]: thread} if row["message_id"] in wanted else {}
+        return found
+
+    async def merge_threads(self, account_id: Any, old: str, into: str) -> None:
+        """Move the messages of one thread into another."""
+        await self._own.update_many({"account_id": account_id, "thread_id": old}, {"$set": {"thread_id": into}})
 
     async def note_places(self, places: Mapping[ObjectId, Document], account_id: Any) -> None:
         """Store at which place ({folder, uidvalidity, uid}) messages stand now: they were moved, or renumbered."""

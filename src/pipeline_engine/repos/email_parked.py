@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bson import ObjectId
-
 from pipeline_engine import logs
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.client import Document
@@ -23,7 +21,7 @@ EMAIL_PARKED = CollectionSpec(
     indexes=(
         index("account_id", "email_account_id", "folder", "uid"),
         index("email_account_id", "message_id"),
-        index("email_account_id", "state"),
+        index("state"),
     ),
 )
 
@@ -92,9 +90,9 @@ class EmailParked:
         found = await self._own.aggregate(_of(mailbox), {"$group": {"_id": "$state", "count": {"$sum": 1}}})
         return {str(one["_id"]): int(one["count"]) for one in found}
 
-    async def parked_of(self, account_ids: Sequence[ObjectId]) -> int:
-        """How many messages of these accounts are parked."""
-        return await self._own.count({"account_id": {"$in": list(account_ids)}, "state": PARKED})
+    async def count_parked(self) -> int:
+        """How many messages of all accounts are parked."""
+        return await self._own.everywhere.count({"state": PARKED})
 
 
 def _of(mailbox: Mapping[str, Any]) -> Document:

@@ -8,18 +8,20 @@ from pipeline_engine.repos.collection_spec import CollectionSpec
 from pipeline_engine.repos.email_accounts import EMAIL_ACCOUNTS, EmailAccounts
 from pipeline_engine.repos.email_messages import EMAIL_MESSAGES, EmailMessages
 from pipeline_engine.repos.email_parked import EMAIL_PARKED, EmailParked
+from pipeline_engine.repos.mail_records import FOLLOW_COLLECTIONS, MailRecords
 from pipeline_engine.repos.store import Store
 
-MAILBOX_COLLECTIONS: tuple[CollectionSpec, ...] = (EMAIL_ACCOUNTS, EMAIL_MESSAGES, EMAIL_PARKED)
+MAILBOX_COLLECTIONS: tuple[CollectionSpec, ...] = (EMAIL_ACCOUNTS, EMAIL_MESSAGES, EMAIL_PARKED, *FOLLOW_COLLECTIONS)
 
 
 @dataclass(frozen=True)
 class MailboxRepos:
-    """Mailboxes, their messages, and the messages that are left out."""
+    """Mailboxes, their messages, those that are left out, and what follows from messages."""
 
     email_accounts: EmailAccounts
     email_messages: EmailMessages
     email_parked: EmailParked
+    mail_records: MailRecords
 
     @classmethod
     def open(cls, store: Store) -> MailboxRepos:
@@ -27,4 +29,5 @@ class MailboxRepos:
             email_accounts=EmailAccounts(store),
             email_messages=EmailMessages(store),
             email_parked=EmailParked(store),
+            mail_records=MailRecords(store),
         )

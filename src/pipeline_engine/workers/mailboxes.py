@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.mailboxes import sweep
-from pipeline_engine.domain.mailboxes.jobs import SYNC
-from pipeline_engine.domain.mailboxes.sync import run_sync
+from pipeline_engine.domain.mailboxes.jobs import LINK, SYNC
+from pipeline_engine.domain.mailboxes.sync import run_link, run_sync
 from pipeline_engine.repos.email_accounts import EMAIL_ACCOUNTS
 from pipeline_engine.repos.mailbox_repos import MAILBOX_COLLECTIONS, MailboxRepos
 from pipeline_engine.workers.sweep import Sweep
@@ -19,7 +19,7 @@ SYSTEM = System(
     switch="QM_CRM_JOBS",
     collections=MAILBOX_COLLECTIONS,
     open_repos=MailboxRepos.open,
-    handlers={SYNC: run_sync},
+    handlers={SYNC: run_sync, LINK: run_link},
     new_cache=lambda _settings: AccountPlaces(MAX_OF_ACCOUNT),
     sweeps=(
         Sweep(

@@ -61,7 +61,9 @@ async def _exit(
                 account_id, _spellings(document.get("address"))
             )
         case "crm_events":
-            return EXIT_OF_EVENT[document["type"]], await _leads_of(app, account_id, document.get("data"))
+            data = document.get("data")
+            may_pass = isinstance(data, Mapping) and data.get("bounce_type") == "soft"
+            return EXIT_OF_EVENT[document["type"]], [] if may_pass else await _leads_of(app, account_id, data)
         case "calendar_events":
             attendees = document.get("attendees")
             addresses = (

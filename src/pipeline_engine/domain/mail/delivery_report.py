@@ -34,6 +34,7 @@ SUBJECT = re.compile(
     r"|not delivered|couldn.?t be delivered|bounce|non recapitabile|no se (puede|pudo) entregar|mislukt",
     re.I,
 )
+ANSWER = re.compile(r"\s*(re|aw|sv|antw)\s*:", re.I)
 ORIGINAL_ID = re.compile(r"^[>\s]{0,10}message-id:\s{0,5}(<[^\s<>]{1,250}>)", re.I | re.M)
 
 
@@ -109,12 +110,12 @@ def _recipient(fields: MailHeaders, name: str) -> str:
 
 
 def _looks_like_report(headers: MailHeaders) -> bool:
-    senders = [headers.raw("from"), headers.raw("sender")]
+    senders, subject = [headers.raw("from"), headers.raw("sender")], headers.text("subject")
     return (
         headers.raw("return-path").replace(" ", "") == "<>"
         or "x-failed-recipients" in headers
         or any(SENDER.search(one[:300]) for one in senders)
-        or bool(SUBJECT.search(headers.text("subject")))
+        or bool(SUBJECT.search(subject) and not ANSWER.match(subject))
     )
 
 

@@ -86,6 +86,8 @@ class _Reader:
         return re.sub(r"\n{3,}", "\n\n", "\n".join(self._lines)).strip()
 
     def _break(self, tag: str) -> None:
+        if tag != "li" and "".join(self._line).strip() == "-":
+            return  # a paragraph in an item begins behind its dash
         if tag in PARAGRAPHS:
             self._end_line()
             self._lines.append(self._mark().rstrip())

@@ -14,6 +14,8 @@ from pipeline_engine.domain.mail.mail_address import MailAddress, read_addresses
 MAX_HEADER_CHARS = 16_000
 MAX_TEXT_CHARS = 2_000
 MAX_REFERENCES = 200
+BARE_ID = re.compile(r"[^\s<>@]{1,120}@[^\s<>@]{1,120}")
+"""Some programs forget the brackets."""
 MESSAGE_ID = re.compile(r"<[^\s<>]{1,250}>")
 
 
@@ -42,7 +44,7 @@ class MailHeaders:
 
     def ids(self, *names: str) -> tuple[str, ...]:
         """The Message-IDs in these headers with their brackets, each once: the first, and the newest of the rest."""
-        found = list(dict.fromkeys(one for name in names for one in MESSAGE_ID.findall(self.raw(name))))
+        found = list(dict.fromkeys(one for name in names for one in _ids(self.raw(name))))
         return tuple(found if len(found) <= MAX_REFERENCES else [found[0], *found[1 - MAX_REFERENCES :]])
 
     def addresses(self, name: str) -> tuple[MailAddress, ...]:
@@ -55,6 +57,10 @@ class MailHeaders:
     def _dates(self) -> Iterator[str]:
         yield self.raw("date")
         yield self.raw("received").rpartition(";")[2]
+
+
+def _ids(value: str) -> list[str]:
+    return [f"<{value}>"] if BARE_ID.fullmatch(value) else MESSAGE_ID.findall(value)
 
 
 def _moment(text: str) -> datetime | None:

@@ -22,12 +22,14 @@ from pipeline_engine.errors import Permanent
 
 MAX_PARSED_BYTES = 5_000_000
 MAX_HEADER_BYTES = 500_000
-# The parser of multiparts takes time in proportion to lines times depth.
 MAX_BOUNDARIES = 100
+MAX_WORK = 2_000_000
+"""Lines times depth: in proportion to these the parser of multiparts takes time."""
 BOUNDARY = re.compile(rb"boundary\s*=", re.I)
 HEADER_END = re.compile(rb"\r?\n\r?\n")
 HEADER_LINE = re.compile(rb"^[!-9;-~]{1,100}:", re.M)
 FORWARD = re.compile(r"\s*\[?(fwd?|wg|tr|rv|enc|i|vs|doorst|pd|vb|vl|továbbítva|转发)\s*[:：]", re.I)
+REPLY = re.compile(r"\s*\[?(re|aw|antw?|sv|odp|rif|res|回复|答复)\s*(\[\d+\])?[:：]", re.I)
 FORWARDED = re.compile(
     r"^\s*(-{2,}\s*(forwarded message|weitergeleitete nachricht|message transféré|mensaje reenviado)"
     r"|begin forwarded message:|anfang der weitergeleiteten)",
@@ -100,9 +102,11 @@ def parse_mail(raw: bytes) -> ParsedMail:
 
 def _parse(raw: bytes) -> Message:
     """The mail's parts, or its headers alone when it is nested so deep that the parts cannot be read."""
-    found: Message | None = None
-    if len(BOUNDARY.findall(raw)) <= MAX_BOUNDARIES:
-        found = _or(lambda: message_from_bytes(raw), None)
+    boundaries, found = len(BOUNDARY.findall(raw)), None
+    work = raw.count(b"\n") * (1 + boundaries)
+    if boundaries <= MAX_BOUNDARIES:
+        readable = raw if work <= MAX_WORK else raw[: len(raw) * MAX_WORK // work]
+        found = _or(lambda: message_from_bytes(readable), None)
     return found or message_from_bytes(HEADER_END.split(raw[:MAX_HEADER_BYTES], maxsplit=1)[0])
 
 
@@ -125,7 +129,8 @@ def _kind(headers: MailHeaders, report: DeliveryReport | None) -> MailKind:
 
 
 def _is_forward(message: Message, subject: str, body: str) -> bool:
+    """By the subject; or, where that does not say that it is a reply, by what stands or is enclosed in the mail."""
+    if FORWARD.match(subject) or REPLY.match(subject):
+        return bool(FORWARD.match(subject))
     encloses = any(one.get_content_type() == "message/rfc822" and inner(one) for one in parts(message))
-    return bool(
-        FORWARD.match(subject) or FORWARDED.search(body[:20_000]) or (encloses and subject[:3].lower() != "re:")
-    )
+    return encloses or bool(FORWARDED.search(body[:20_000]))

@@ -38,7 +38,8 @@ OPENING = re.compile(
     r"[\s\-–—*_>]{0,6}(on|am|le|el|em|il|op|den|på|dne|dnia|w dniu|в|at|no dia|kl|pe|στις|vào|在|sent from)\b", re.I
 )
 WROTE = re.compile(rf"(?<!\w)(?:{_WROTE})(?!\w)[^:：]{{0,100}}[:：]?\s*$", re.I)
-DATE = re.compile(r"\d{1,4}[./-]\d|\d\d:\d\d")
+DATE = re.compile(r"\d{1,4}[./-]\d|\d:\d\d|(?<!\d)(?:19|20)\d\d(?!\d)")
+SAME_LINE = re.compile(r"(?<=\S)[\s-]{1,5}On\s(?=.{0,250}\d)")
 DATE_AND_ADDRESS = re.compile(
     r"\s{0,4}\d{4}[-/.年]\s?\d{1,2}[-/.月]\s?\d{1,2}.{0,150}<[^<>\s]{1,100}@[^<>\s]{1,100}>\s?[:：]?\s*$"
 )
@@ -65,6 +66,7 @@ def _without_quotes(lines: list[str]) -> list[str]:
         if _is_quoted(lines[index]):
             index += 1
         elif length := _attribution(lines, index):
+            kept += _before_attribution(lines[index])
             if not _quote_follows(lines, index + length):
                 break  # this writer's program marks no line of the quote, so all that follows is one
             index += length
@@ -93,6 +95,12 @@ def _attribution(lines: list[str], index: int) -> int:
     return 0
 
 
+def _before_attribution(line: str) -> list[str]:
+    """What the writer put on the line before it says who wrote the quote."""
+    found = None if OPENING.match(line) else SAME_LINE.search(line)
+    return [line[: found.start()]] if found else []
+
+
 def _is_attribution(text: str, before_quote: bool) -> bool:
     """Without a line below that is marked as quoted, a date or address, the writer and a colon are needed."""
     wrote = WROTE.search(text)
@@ -101,8 +109,7 @@ def _is_attribution(text: str, before_quote: bool) -> bool:
     if before_quote:
         return True
     before = text[: wrote.start()]
-    has_source = "@" in text or (DATE.search(before) if not OPENING.match(text) else any(map(str.isdigit, before)))
-    return text.rstrip().endswith((":", "：")) and bool(has_source)
+    return text.rstrip().endswith((":", "：", "-")) and ("@" in text or bool(DATE.search(before)))
 
 
 def _quote_follows(lines: list[str], index: int) -> bool:
@@ -119,7 +126,8 @@ def _divides(lines: list[str], index: int) -> bool:
 def _has_headers(lines: list[str], index: int) -> bool:
     some = [line for line in lines[index : index + 12] if line.strip()][:6]
     fields = [found.group(1).lower() if (found := HEADER_FIELD.match(line)) else "" for line in some]
-    return len({one for one in fields if one}) >= 3 and fields[0] in FIRST_FIELDS
+    count = len({one for one in fields if one})
+    return bool(fields) and fields[0] in FIRST_FIELDS and (count >= 3 or (count == 2 and "@" in "".join(some[:2])))
 
 
 def _without_signature(lines: list[str]) -> list[str]:

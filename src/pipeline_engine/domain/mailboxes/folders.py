@@ -102,6 +102,7 @@ async def _turn(this: MailboxPass, folder: MailboxFolder) -> bool:
             await begun(this, place, batch)
             await take_in(this, place, batch)
             got_past(this, place)
+        this.batches += 1
         cursor = cursor.read_down_to(batch[0]) if uids else replace(cursor, open=())
         await this.keep(folder.name, cursor)
         if not uids or this.is_over or this.is_exhausted:

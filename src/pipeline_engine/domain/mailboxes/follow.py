@@ -1,11 +1,30 @@
-"""What follows from one stored message."""
+"""What follows from one stored mail of a mailbox: timeline, events, replies of leads, suppressions."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline_engine.app import App
 from pipeline_engine.domain.mail.parsed_mail import ParsedMail
+from pipeline_engine.domain.mailboxes.follow_message import follow_message, follow_sent
+from pipeline_engine.domain.mailboxes.follow_report import follow_report
+from pipeline_engine.domain.mailboxes.stored_mail import StoredMail
+from pipeline_engine.ids import object_id
 from pipeline_engine.repos.client import Document
 
 
-async def follow(app: App, mailbox: Document, stored: Document, mail: ParsedMail) -> None:
-    """Nothing yet."""
+async def follow(app: App[Any], mailbox: Document, stored: Document, mail: ParsedMail) -> None:
+    """Do all that follows from the message `stored` (a row of `email_messages`), which `mail` was read from.
+
+    Everything is written under ids that follow from the row, so that a repeat after a crash does nothing more.
+    A mailbox whose account is no id has no contacts, so nothing follows.
+    """
+    if (account_id := object_id(mailbox.get("account_id"))) is None:
+        return
+    one = StoredMail(app, account_id, mailbox, stored, mail)
+    if one.is_own:
+        await follow_sent(one)
+    elif mail.kind in ("bounce", "complaint"):
+        await follow_report(one)
+    else:
+        await follow_message(one)

@@ -1,4 +1,4 @@
-"""The job of mailboxes and its lane."""
+"""The jobs of mailboxes and their lane."""
 
 from __future__ import annotations
 
@@ -12,3 +12,5 @@ RETRY_SECONDS = 30.0
 LANE = Lane("crm.mail", 10, Backoff.fixed(RETRY_SECONDS), attempts=ATTEMPTS, timeout=300, crashes=None)
 SYNC = JobKind("mailbox.sync", LANE, ObjectId, "email_accounts")
 """Reads what is new in a mailbox, for a slice of time."""
+LINK = JobKind("mailbox.link_contacts", LANE, ObjectId, "_accounts")
+"""Links messages of the account to contacts that got their address later."""

@@ -44,7 +44,7 @@ class MailboxPass:
         self.problems: list[str] = []
         self.found: dict[str, list[int]] = {}
         """{folder: open UIDs that exist and are not read yet, ascending}, as searched for in this slice."""
-        self.stored = self.left_out = 0
+        self.stored = self.left_out = self.batches = 0
         self._fetched = 0
 
     @property
@@ -57,7 +57,8 @@ class MailboxPass:
 
     @property
     def is_over(self) -> bool:
-        return monotonic() > self.until or self.app.stopping.is_set()
+        """Whether this run ends now; it takes in one batch at least, however slow the server is."""
+        return (self.batches > 0 and monotonic() > self.until) or self.app.stopping.is_set()
 
     @property
     def first_read_at(self) -> datetime:

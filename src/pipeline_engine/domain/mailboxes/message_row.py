@@ -11,6 +11,7 @@ from pipeline_engine.domain.mail.delivery_report import Bounce
 from pipeline_engine.domain.mail.mail_address import MailAddress
 from pipeline_engine.domain.mail.mail_headers import MailHeaders
 from pipeline_engine.domain.mail.parsed_mail import ParsedMail
+from pipeline_engine.domain.mail.threads import related_ids
 from pipeline_engine.domain.mailboxes.mailbox_pass import FolderPlace
 from pipeline_engine.providers.mailbox import MessageHead
 from pipeline_engine.repos.client import Document
@@ -60,6 +61,7 @@ def _contents(mail: ParsedMail) -> Document:
         "message_id": mail.message_id,
         "in_reply_to": mail.in_reply_to,
         "references": list(mail.references),
+        "related_ids": list(related_ids(mail)),
         "from": mail.from_.address,
         "from_name": mail.from_.name,
         "to": [one.address for one in mail.to[:MAX_PEOPLE]],

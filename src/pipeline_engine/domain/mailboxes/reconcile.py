@@ -69,6 +69,7 @@ async def _reconcile_folder(this: MailboxPass, folder: MailboxFolder) -> bool:
             return True
         batch, uids = uids[-BATCH:], uids[:-BATCH]
         new += await take_in(this, place, batch, retry_parked=True)
+        this.batches += 1
         await this.keep_state(folder.name, {**this.state_of(folder.name), "check_uid": batch[0], "check_new": new})
     if new:
         log.warning("mailbox.gap_filled", id=str(this.document["_id"]), folder=folder.name, messages=new)

@@ -15,6 +15,7 @@ from pipeline_engine.domain.claimed import CRASHED, ClaimedRun, RunFailure, run_
 from pipeline_engine.domain.mailboxes.folders import BATCH, list_folders, read_folders
 from pipeline_engine.domain.mailboxes.followed import follow_left
 from pipeline_engine.domain.mailboxes.jobs import ATTEMPTS, RETRY_SECONDS
+from pipeline_engine.domain.mailboxes.late_contacts import link_late_contacts
 from pipeline_engine.domain.mailboxes.mailbox_pass import MailboxClaim, MailboxPass
 from pipeline_engine.domain.mailboxes.quotas import tomorrow
 from pipeline_engine.domain.mailboxes.reconcile import is_due, next_night, reconcile
@@ -50,6 +51,11 @@ async def run_sync(app: App[MailboxRepos], places: AccountPlaces, mailbox_id: Ob
             "mailbox", partial(_read, app), partial(_give_up, app), ATTEMPTS, pause=RETRY_SECONDS, crashes=MAX_CRASHES
         )
         return await run_claimed(app, app.repos.email_accounts, mailbox_id, run, MailboxClaim)
+
+
+async def run_link(app: App[MailboxRepos], _places: AccountPlaces, account_id: ObjectId) -> None:
+    """Link the account's messages to contacts that got their address after the message had come."""
+    await link_late_contacts(app, account_id)
 
 
 async def _read(app: App[MailboxRepos], claim: MailboxClaim) -> Outcome | None:

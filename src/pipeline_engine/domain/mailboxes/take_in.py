@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
 
+from bson import ObjectId
 from bson.errors import InvalidDocument
-from pymongo.errors import DocumentTooLarge, OperationFailure
+from pymongo.errors import OperationFailure
 
 from pipeline_engine import logs
 from pipeline_engine.domain.claimed import blames_document
 from pipeline_engine.domain.mail.parsed_mail import parse_mail
-from pipeline_engine.domain.mailboxes.followed import follow_rows
+from pipeline_engine.domain.mailboxes.followed import follow_mails
 from pipeline_engine.domain.mailboxes.mailbox_pass import FolderPlace, MailboxPass
 from pipeline_engine.domain.mailboxes.message_row import message_row, read_head
+from pipeline_engine.domain.mailboxes.thread_assignment import ReadMail, put_in_threads
 from pipeline_engine.errors import EngineError, Permanent
 from pipeline_engine.lanes.classify_error import brief
 from pipeline_engine.providers.mailbox import MessageHead
@@ -26,7 +27,6 @@ MAX_GROUP_BYTES = 4 * 2**20
 MAX_GROUP = 100
 """So many messages, or so many bytes, one fetch asks for."""
 
-T = TypeVar("T")
 Heads = dict[int, MessageHead]
 log = logs.get(__name__)
 
@@ -42,11 +42,12 @@ async def take_in(this: MailboxPass, place: FolderPlace, uids: Sequence[int], re
     for group in grouped(wanted, this.scope.max_bytes):
         this.claim.check()
         bodies = await _bodies(this, place, list(group))
-        rows = await _rows(this, place, {uid: group[uid] for uid in bodies}, bodies)
-        await _store(this, place, rows)
+        mails = await _mails(this, place, {uid: group[uid] for uid in bodies}, bodies)
+        await put_in_threads(this, mails)
+        await _store(this, place, mails)
         if retry_parked:
-            await this.repos.email_parked.take_back(this.document, place.folder, place.uidvalidity, _uids(rows))
-        await follow_rows(this, rows)
+            await this.repos.email_parked.take_back(this.document, place.folder, place.uidvalidity, _uids(mails))
+        await follow_mails(this, mails)
     return this.stored + this.left_out - before
 
 
@@ -134,42 +135,49 @@ async def _bodies(this: MailboxPass, place: FolderPlace, uids: Sequence[int]) ->
     return found
 
 
-async def _rows(this: MailboxPass, place: FolderPlace, heads: Heads, bodies: Mapping[int, bytes]) -> list[Document]:
-    """The rows of the messages that can be read; the others are parked."""
-    now, document, before = this.app.clock.now(), this.document, this.first_read_at
+async def _mails(this: MailboxPass, place: FolderPlace, heads: Heads, bodies: Mapping[int, bytes]) -> list[ReadMail]:
+    """The messages that can be read, with their rows; the others are parked."""
+    now, document = this.app.clock.now(), this.document
 
-    def parsed() -> tuple[list[Document], list[LeftOut]]:
-        rows, left_out = [], []
+    def parsed() -> tuple[list[ReadMail], list[LeftOut]]:
+        mails, left_out = [], []
         for uid, head in heads.items():
             try:
-                row = message_row(document, place, uid, head, parse_mail(bodies[uid]), now)
+                mail = parse_mail(bodies[uid])
+                mails.append((message_row(document, place, uid, head, mail, now), mail))
             except Exception as error:  # whatever a mail does to the parser, its neighbours are stored
                 left_out.append(LeftOut(uid, PARKED, _reason(error)))
-            else:
-                rows.append({**row, "is_history": head.received_at < before})
-        return rows, left_out
+        return mails, left_out
 
-    rows, left_out = await asyncio.to_thread(parsed)
+    mails, left_out = await asyncio.to_thread(parsed)
     await leave_out(this, place, left_out)
-    return rows
+    return mails
 
 
-async def _store(this: MailboxPass, place: FolderPlace, rows: list[Document]) -> None:
-    """Insert the rows. One that MongoDB refuses is parked, and taken out of `rows`."""
+async def _store(this: MailboxPass, place: FolderPlace, mails: list[ReadMail]) -> None:
+    """Insert the rows. One that MongoDB refuses is parked, and taken out of `mails`."""
+    refusals = await _add(this, [row for row, _ in mails])
+    if refusals and len(mails) > 1:
+        refusals = {id: error for row, _ in mails for id, error in (await _add(this, [row])).items()}
+    left_out = [
+        LeftOut(row["uid"], PARKED, _reason(refusals[row["_id"]]), row["message_id"])
+        for row, _ in mails
+        if row["_id"] in refusals
+    ]
+    await leave_out(this, place, left_out)
+    mails[:] = [both for both in mails if both[0]["_id"] not in refusals]
+    this.stored += len(mails)
+
+
+async def _add(this: MailboxPass, rows: Sequence[Document]) -> dict[ObjectId, Exception]:
+    """Insert rows. Returns {_id: error} of all of them when what stands in one of them is refused."""
     try:
         await this.repos.email_messages.add(rows)
-    except (InvalidDocument, DocumentTooLarge, OperationFailure) as error:
+    except (InvalidDocument, OperationFailure) as error:
         if not blames_document(error):
             raise
-        for row in list(rows):
-            try:
-                await this.repos.email_messages.add([row])
-            except (InvalidDocument, DocumentTooLarge, OperationFailure) as refusal:
-                if not blames_document(refusal):
-                    raise
-                rows.remove(row)
-                await leave_out(this, place, [LeftOut(row["uid"], PARKED, _reason(refusal), row["message_id"])])
-    this.stored += len(rows)
+        return {row["_id"]: error for row in rows}
+    return {}
 
 
 async def leave_out(this: MailboxPass, place: FolderPlace, rows: Sequence[LeftOut]) -> None:
@@ -189,5 +197,5 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, EngineError) else f"it cannot be read: {brief(error)}"
 
 
-def _uids(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    return [row["uid"] for row in rows]
+def _uids(mails: Sequence[ReadMail]) -> list[int]:
+    return [row["uid"] for row, _ in mails]

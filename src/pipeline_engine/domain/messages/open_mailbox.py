@@ -21,17 +21,17 @@ async def open_mailbox(app: App, document: Mapping[str, Any]) -> AsyncIterator[M
 
     Raises: Permanent when its settings are wrong or the login is refused; Transient when it may work later.
     """
-    server = read_server(document, app.mailboxes.allow_private)
+    server = read_server(document, app.integrations.mailboxes.allow_private)
     login = await _login(app, document)
     async with AsyncExitStack() as stack:
         try:
-            mailbox = await stack.enter_async_context(app.mailboxes.open(server, login))
+            mailbox = await stack.enter_async_context(app.integrations.mailboxes.open(server, login))
         except Permanent as refusal:
             if refusal.code != LOGIN or not login.token:
                 raise
             # A token may be revoked before it expires; a new one then works.
             login = await _login(app, document, login.token)
-            mailbox = await stack.enter_async_context(app.mailboxes.open(server, login))
+            mailbox = await stack.enter_async_context(app.integrations.mailboxes.open(server, login))
         yield mailbox
 
 
