@@ -45,7 +45,7 @@ async def test_a_copy_stands_in_sent_and_the_reply_ends_the_sequence(
     replies, silent = (enroll(world, ids, one) for one in people)
     await work(flow, world)
 
-    sent = {mail["To"]: mail for one in server.received if (mail := read(one.raw))}
+    sent = {read(one.raw)["To"]: read(one.raw) for one in server.received}
     with dovecot.client(owner) as client:
         client.select_folder("Sent", readonly=True)
         assert len(client.search()) == 2
