@@ -11,7 +11,7 @@ from pipeline_engine.repos.sequence_repos import SequenceRepos
 from tests.support import crm_events
 from tests.support.dovecot import PASSWORD, Dovecot
 from tests.support.engine_app import EngineApp, open_app
-from tests.support.mailboxes import mailbox, put, sync
+from tests.support.mailboxes import mail, mailbox, put, sync
 from tests.support.sequences import contact, enroll, enrollment, later, read, sequence, work
 from tests.support.stand_ins.mail_server import MailServer
 from tests.support.world import World
