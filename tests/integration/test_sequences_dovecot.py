@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -12,7 +14,7 @@ from tests.support import crm_events
 from tests.support.dovecot import PASSWORD, Dovecot
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.mailboxes import mail, mailbox, put, sync
-from tests.support.sequences import contact, enroll, enrollment, later, read, sequence, work
+from tests.support.sequences import SequenceApp, contact, enroll, enrollment, later, read, sequence, work
 from tests.support.stand_ins.mail_server import MailServer
 from tests.support.world import World
 
@@ -29,6 +31,11 @@ async def app(environment: dict[str, str], server: MailServer, dovecot: Dovecot)
     given = {**environment, **own, "MAIL_CA_FILE": str(dovecot.ca_file)}
     async with open_app(settings.from_environment(given)) as app:
         yield app
+
+
+def later_than(app: SequenceApp) -> str:
+    """A date to come, which counts as now."""
+    return format_datetime(app.clock.now() + timedelta(minutes=1))
 
 
 @pytest.mark.covers("CL-26", "CL-X12")
@@ -52,7 +59,7 @@ async def test_a_copy_stands_in_sent_and_the_reply_ends_the_sequence(
         first = sent[f"{people[0]}@example.com"]
         about = {"From": f"{people[0]}@example.com", "To": owner, "In_Reply_To": first["Message-ID"]}
         client.unselect_folder()
-        put(client, "INBOX", [mail("answer", **about, Subject="Re: Mail 0")])
+        put(client, "INBOX", [mail("answer", **about, Subject="Re: Mail 0", Date=later_than(flow))])
     await sync(app, id)
     await crm_events.work(app, world)
 

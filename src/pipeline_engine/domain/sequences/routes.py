@@ -136,7 +136,7 @@ class Routes:
         cannot be used."""
         if mailbox["_id"] not in self._mailers:
             app = self._slice.app
-            token = partial(fresh_token, app, self._slice.account_id, mailbox["credential_id"])
+            token = partial(fresh_token, app, self._slice.account_id, mailbox.get("credential_id"))
             server = mailbox_server(
                 mailbox,
                 app.integrations.credentials.open(mailbox.get("password"), mailbox["_id"]),
