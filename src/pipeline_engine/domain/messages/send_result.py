@@ -9,7 +9,7 @@ and flag it as ambiguous; `park`: leave it to a person).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -45,7 +45,7 @@ class GivenUp:
 
     error: str
     attempts: int
-    code: str = ""
+    code: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

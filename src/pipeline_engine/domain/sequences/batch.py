@@ -17,7 +17,7 @@ from pipeline_engine.domain.sequences.load import load
 from pipeline_engine.domain.sequences.routes import Routes
 from pipeline_engine.domain.sequences.send_steps import Mails, send_steps
 from pipeline_engine.domain.sequences.settle import settle
-from pipeline_engine.domain.sequences.work import Entry, Over, Result, Results, Retry, Slice
+from pipeline_engine.domain.sequences.work import Over, Result, Results, RetryTimes, SendSlice, SequenceEntry
 from pipeline_engine.errors import LeaseLost, Permanent
 from pipeline_engine.lanes.classify_error import brief, expected, where
 from pipeline_engine.repos.client import Document, is_away
@@ -26,7 +26,7 @@ from pipeline_engine.repos.sequence_enrollments import SEQUENCE_ENROLLMENTS
 log = logs.get(__name__)
 
 
-async def work_off(slice: Slice, routes: Routes, claimed: Sequence[Document]) -> None:
+async def work_off(slice: SendSlice, routes: Routes, claimed: Sequence[Document]) -> None:
     """Send the mails at which these enrolments stand, and release them all.
 
     Raises: LeaseLost when the lease may have run out; what pymongo raises when MongoDB is away.
@@ -37,7 +37,7 @@ async def work_off(slice: Slice, routes: Routes, claimed: Sequence[Document]) ->
             held.enter_context(slice.app.heartbeat.holding(SEQUENCE_ENROLLMENTS, document["_id"]))
         worked = await apart(repo, slice.account_id, claimed)
         async with setting_faults_aside(repo, slice.account_id, worked, "sequence"):
-            groups: dict[tuple[str, ObjectId], list[Entry]] = defaultdict(list)
+            groups: dict[tuple[str, ObjectId], list[SequenceEntry]] = defaultdict(list)
             for entry in await load(slice, worked):
                 groups[str(entry.document["sequence_id"]), entry.step.template_id].append(entry)
             for (_, template_id), entries in groups.items():
@@ -49,7 +49,7 @@ async def work_off(slice: Slice, routes: Routes, claimed: Sequence[Document]) ->
 
 
 async def _send(
-    slice: Slice, routes: Routes, template_id: ObjectId, entries: Sequence[Entry]
+    slice: SendSlice, routes: Routes, template_id: ObjectId, entries: Sequence[SequenceEntry]
 ) -> AsyncIterator[tuple[Results, Mails]]:
     """As `send_steps`; an error ends or puts off those of the entries whose step had not ended yet."""
     settled: set[Any] = set()
@@ -63,11 +63,11 @@ async def _send(
         if is_away(error):
             raise
         _log(slice, template_id, error)
-        retry = Retry(slice.app.clock.now(), slice.app.settings.sequence_retry_seconds)
+        retry = RetryTimes(slice.app.clock.now(), slice.app.settings.sequence_retry_seconds)
         yield [(entry, _after(slice, entry, error, retry)) for entry in entries if entry.id not in settled], {}
 
 
-def _after(slice: Slice, entry: Entry, error: Exception, retry: Retry) -> Result:
+def _after(slice: SendSlice, entry: SequenceEntry, error: Exception, retry: RetryTimes) -> Result:
     reason = str(error) if expected(error) else brief(error)
     attempts = int(entry.document.get("attempts") or 0) + 1
     if isinstance(error, Permanent) or attempts >= slice.app.settings.sequence_attempts:
@@ -75,7 +75,7 @@ def _after(slice: Slice, entry: Entry, error: Exception, retry: Retry) -> Result
     return retry.after(attempts, reason)
 
 
-def _log(slice: Slice, template_id: ObjectId, error: Exception) -> None:
+def _log(slice: SendSlice, template_id: ObjectId, error: Exception) -> None:
     facts = {"error": brief(error)} if expected(error) else {"error": brief(error), "where": where(error)}
     ids = {"account_id": str(slice.account_id), "template_id": str(template_id)}
     log.warning("sequence.step_failed", **ids, **facts)

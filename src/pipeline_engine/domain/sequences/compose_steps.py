@@ -11,7 +11,7 @@ from bson import ObjectId
 from pipeline_engine.domain.messages.compose import compose_emails, email_template
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
 from pipeline_engine.domain.sequences.records import activity_id
-from pipeline_engine.domain.sequences.work import Document, Entry, Slice, send_keys
+from pipeline_engine.domain.sequences.work import Document, SendSlice, SequenceEntry, send_keys
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.email_message import Mail
@@ -24,7 +24,7 @@ Threads = Mapping[Any, Sequence[str]]
 
 
 async def compose_steps(
-    slice: Slice, template_id: ObjectId, entries: Sequence[Entry], chosen: Mapping[Any, Document]
+    slice: SendSlice, template_id: ObjectId, entries: Sequence[SequenceEntry], chosen: Mapping[Any, Document]
 ) -> list[Mail | NotRendered]:
     """For each of the entries, all of one sequence, in their order, its mail, or why there is none.
 
@@ -55,7 +55,7 @@ def _in_thread(mail: Mail, thread: Sequence[str], answered: str, mailbox: Docume
     )
 
 
-async def _answered(slice: Slice, entries: Sequence[Entry]) -> dict[Any, str]:
+async def _answered(slice: SendSlice, entries: Sequence[SequenceEntry]) -> dict[Any, str]:
     """{id of an enrolment: the subject of its first mail, as that of an answer}"""
     rows = {activity_id(slice.account_id, entry.id, 0): entry.id for entry in entries if entry.step.number}
     subjects = await slice.app.repos.sequence_records.subjects(slice.account_id, list(rows))
@@ -70,7 +70,7 @@ def _reply_to(mailbox: Document | None) -> str:
         return ""
 
 
-async def _threads(slice: Slice, entries: Sequence[Entry]) -> Threads:
+async def _threads(slice: SendSlice, entries: Sequence[SequenceEntry]) -> Threads:
     """As far as the records of what was sent go back."""
     keys = {
         entry.id: [

@@ -8,14 +8,14 @@ from typing import Any
 from pipeline_engine import logs
 from pipeline_engine.domain.messages.sent_copy import keep_copy
 from pipeline_engine.domain.sequences.routes import Routes
-from pipeline_engine.domain.sequences.work import Entry, Results, Sent, Slice
+from pipeline_engine.domain.sequences.work import Results, SendSlice, Sent, SequenceEntry
 from pipeline_engine.errors import EngineError
 from pipeline_engine.providers.email_message import Mail
 
 log = logs.get(__name__)
 
 
-async def keep_copies(slice: Slice, routes: Routes, results: Results, mails: Mapping[Any, Mail]) -> None:
+async def keep_copies(slice: SendSlice, routes: Routes, results: Results, mails: Mapping[Any, Mail]) -> None:
     """Put a copy of each mail that went out into its mailbox, unless it is there. A mailbox that takes none gets no
     further ones in this slice: the mail itself has gone out, and is a row of `email_messages`."""
     for entry, result in results:
@@ -23,7 +23,7 @@ async def keep_copies(slice: Slice, routes: Routes, results: Results, mails: Map
             await _keep(slice, routes, entry, result.mailbox, mails[entry.id])
 
 
-async def _keep(slice: Slice, routes: Routes, entry: Entry, id: Any, mail: Mail) -> None:
+async def _keep(slice: SendSlice, routes: Routes, entry: SequenceEntry, id: Any, mail: Mail) -> None:
     mailbox = routes.known[id]
     try:
         mailer = await routes.mailer(mailbox)

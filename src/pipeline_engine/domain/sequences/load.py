@@ -11,7 +11,7 @@ from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.batch_faults import crashed_too_often
 from pipeline_engine.domain.sequences.sequence import SequenceStep, read_steps
 from pipeline_engine.domain.sequences.settle import settle
-from pipeline_engine.domain.sequences.work import Document, Entry, Later, Over, Result, Slice, step_number
+from pipeline_engine.domain.sequences.work import Document, Later, Over, Result, SendSlice, SequenceEntry, step_number
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 
@@ -19,15 +19,15 @@ NO_STEP = (SequenceStep(0, None),)  # type: ignore[arg-type]
 """The steps of an enrolment whose own cannot be read."""
 
 
-async def load(slice: Slice, claimed: Sequence[Document]) -> list[Entry]:
+async def load(slice: SendSlice, claimed: Sequence[Document]) -> list[SequenceEntry]:
     """The enrolments that stand at a mail which is due, with their contacts. The others are ended or put off."""
     repos, now = slice.app.repos, slice.app.clock.now()
     sequences = await repos.sequences.of_account(slice.account_id, [one["sequence_id"] for one in claimed])
     ids = [id for one in claimed if (id := object_id(one.get("contact_id")))]
     contacts = await repos.contacts.find(slice.account_id, ids)
     pinned = await _pin(slice, claimed, sequences, now)
-    entries: list[Entry] = []
-    others: list[tuple[Entry, Result]] = []
+    entries: list[SequenceEntry] = []
+    others: list[tuple[SequenceEntry, Result]] = []
     for one in pinned:
         id = object_id(one.get("contact_id"))
         entry, other = _read(slice, one, sequences, contacts.get(id) if id else None, now)
@@ -40,15 +40,15 @@ async def load(slice: Slice, claimed: Sequence[Document]) -> list[Entry]:
 
 
 def _read(
-    slice: Slice, one: Document, sequences: Mapping[str, Document], contact: Document | None, now: datetime
-) -> tuple[Entry, Result | None]:
+    slice: SendSlice, one: Document, sequences: Mapping[str, Document], contact: Document | None, now: datetime
+) -> tuple[SequenceEntry, Result | None]:
     """The entry, and how it ends or is put off; None: its mail is due."""
     person = contact or {"_id": one.get("contact_id")}
     try:
         steps = read_steps(one.get("steps") or [])
     except Permanent as error:
-        return Entry(one, NO_STEP, person), Over("failed", str(error))
-    entry = Entry(one, steps, person)
+        return SequenceEntry(one, NO_STEP, person), Over("failed", str(error))
+    entry = SequenceEntry(one, steps, person)
     if str(one["sequence_id"]) not in sequences:
         return entry, Over("cancelled", "the sequence does not exist any more")
     if contact is None:
@@ -60,7 +60,7 @@ def _read(
     return entry, _not_yet(slice, entry, now)
 
 
-def _not_yet(slice: Slice, entry: Entry, now: datetime) -> Later | None:
+def _not_yet(slice: SendSlice, entry: SequenceEntry, now: datetime) -> Later | None:
     """When the mail is due of an enrolment that the CRM inserted without a time: the delay counts from then."""
     if usable_date(entry.document.get("next_at")):
         return None
@@ -70,7 +70,7 @@ def _not_yet(slice: Slice, entry: Entry, now: datetime) -> Later | None:
 
 
 async def _pin(
-    slice: Slice, claimed: Sequence[Document], sequences: Mapping[str, Document], now: datetime
+    slice: SendSlice, claimed: Sequence[Document], sequences: Mapping[str, Document], now: datetime
 ) -> list[dict[str, Any]]:
     """The enrolments, each with its copy of the steps; those that the CRM inserted get it now, from the sequence."""
     unpinned: dict[tuple[str, Any], list[Document]] = defaultdict(list)

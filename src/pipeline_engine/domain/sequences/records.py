@@ -9,7 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.domain.sequences.work import Entry, Sent, Slice, send_keys
+from pipeline_engine.domain.sequences.work import SendSlice, Sent, SequenceEntry, send_keys
 from pipeline_engine.ids import derived_id
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.repos.client import Document
@@ -19,7 +19,7 @@ ACTIVITY = "sequence_email"
 
 
 async def write_records(
-    slice: Slice, sent: Sequence[tuple[Entry, Sent]], mails: Mapping[Any, Mail], now: datetime
+    slice: SendSlice, sent: Sequence[tuple[SequenceEntry, Sent]], mails: Mapping[Any, Mail], now: datetime
 ) -> None:
     """Insert the rows that are missing; a repeat after a crash derives the same ids."""
     records = slice.app.repos.sequence_records
@@ -31,7 +31,7 @@ async def write_records(
         await records.add_messages(rows)
 
 
-async def _message_ids(slice: Slice, entries: Sequence[Entry]) -> dict[Any, str]:
+async def _message_ids(slice: SendSlice, entries: Sequence[SequenceEntry]) -> dict[Any, str]:
     """{id of an enrolment: the Message-ID of the mail of its current step}"""
     keys = {entry.id: send_keys(entry.document, entry.step.number) for entry in entries}
     records = await slice.app.shared.effects.records(slice.account_id, [key for some in keys.values() for key in some])
@@ -44,7 +44,7 @@ def activity_id(account_id: ObjectId, enrollment_id: Any, step: int) -> ObjectId
     return derived_id("activity", account_id, enrollment_id, step)
 
 
-def _activity(slice: Slice, entry: Entry, sent: Sent, message_id: str, now: datetime) -> Document:
+def _activity(slice: SendSlice, entry: SequenceEntry, sent: Sent, message_id: str, now: datetime) -> Document:
     one = entry.document
     data = {"sequence_id": one.get("sequence_id"), "step": entry.step.number, "template_id": entry.step.template_id}
     mail = {"message_id": message_id, "subject": sent.subject, "email_account_id": sent.mailbox}
@@ -61,7 +61,9 @@ def _activity(slice: Slice, entry: Entry, sent: Sent, message_id: str, now: date
     }
 
 
-def _message(slice: Slice, entry: Entry, sent: Sent, mail: Mail, message_id: str, now: datetime) -> Document:
+def _message(
+    slice: SendSlice, entry: SequenceEntry, sent: Sent, mail: Mail, message_id: str, now: datetime
+) -> Document:
     thread = [*mail.references, message_id]
     return {
         "_id": message_row_id(sent.mailbox, message_id),

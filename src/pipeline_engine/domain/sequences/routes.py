@@ -15,7 +15,7 @@ from pipeline_engine import logs
 from pipeline_engine.domain.credentials.refresh import fresh_token
 from pipeline_engine.domain.local_time import first_instant
 from pipeline_engine.domain.messages.message import Deliver, Recorded
-from pipeline_engine.domain.sequences.work import Entry, Later, Results, Slice
+from pipeline_engine.domain.sequences.work import Later, Results, SendSlice, SequenceEntry
 from pipeline_engine.errors import EngineError, Permanent, RateLimited
 from pipeline_engine.ids import object_id
 from pipeline_engine.providers.email import Mailer
@@ -38,7 +38,7 @@ log = logs.get(__name__)
 class Routes:
     """The ways that the mails of one slice take, with their connections: `async with Routes(slice, hosts)`."""
 
-    def __init__(self, slice: Slice, hosts: PublicHosts) -> None:
+    def __init__(self, slice: SendSlice, hosts: PublicHosts) -> None:
         self._slice = slice
         self._hosts = hosts
         self._mailers: dict[Any, Mailer] = {}
@@ -56,7 +56,7 @@ class Routes:
     ) -> None:
         await self._open.aclose()
 
-    async def of(self, entries: Sequence[Entry]) -> dict[Any, Document]:
+    async def of(self, entries: Sequence[SequenceEntry]) -> dict[Any, Document]:
         """{id of the entry: the mailbox through which its mail leaves, or a mailbox of its owner that can only be read,
         to which answers go}; entries whose owner has none are missing."""
         repo, account = self._slice.app.repos.sender_mailboxes, self._slice.account_id
@@ -77,16 +77,16 @@ class Routes:
         return found
 
     async def within_caps(
-        self, entries: Sequence[Entry], chosen: Mapping[Any, Document], now: datetime
-    ) -> tuple[list[Entry], Results]:
+        self, entries: Sequence[SequenceEntry], chosen: Mapping[Any, Document], now: datetime
+    ) -> tuple[list[SequenceEntry], Results]:
         """The entries whose mail may leave now, and when the others may: no mailbox sends more than its daily cap, nor
         two mails within its gap."""
-        by_mailbox: dict[Any, list[Entry]] = defaultdict(list)
-        free: list[Entry] = []
+        by_mailbox: dict[Any, list[SequenceEntry]] = defaultdict(list)
+        free: list[SequenceEntry] = []
         for entry in entries:
             mailbox = chosen.get(entry.id)
             (by_mailbox[mailbox["_id"]] if mailbox and can_send(mailbox) else free).append(entry)
-        late: list[tuple[Entry, Later]] = []
+        late: list[tuple[SequenceEntry, Later]] = []
         for id, some in by_mailbox.items():
             allowed, waits = await self._allow(id, some, now)
             free += allowed
@@ -94,8 +94,8 @@ class Routes:
         return free, late
 
     async def _allow(
-        self, id: Any, entries: list[Entry], now: datetime
-    ) -> tuple[list[Entry], list[tuple[Entry, Later]]]:
+        self, id: Any, entries: list[SequenceEntry], now: datetime
+    ) -> tuple[list[SequenceEntry], list[tuple[SequenceEntry, Later]]]:
         slice = self._slice
         day = now.astimezone(slice.zone).date()
         allowance = await slice.app.repos.sender_mailboxes.allow(
@@ -155,7 +155,7 @@ def can_send(mailbox: Document) -> bool:
     return isinstance(smtp, Mapping) and bool(smtp.get("host"))
 
 
-def mailbox_of(chosen: Mapping[Any, Document], entry: Entry) -> Document | None:
+def mailbox_of(chosen: Mapping[Any, Document], entry: SequenceEntry) -> Document | None:
     """The mailbox through which the entry's mail leaves; None for SMTP_URL."""
     mailbox = chosen.get(entry.id)
     return mailbox if mailbox and can_send(mailbox) and object_id(mailbox["_id"]) else None

@@ -15,7 +15,7 @@ from pipeline_engine.domain.sequences.batch import work_off
 from pipeline_engine.domain.sequences.jobs import SEND
 from pipeline_engine.domain.sequences.pauses import keep_to_pauses
 from pipeline_engine.domain.sequences.routes import Routes
-from pipeline_engine.domain.sequences.work import Document, Slice
+from pipeline_engine.domain.sequences.work import Document, SendSlice
 from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.providers.public_host import PublicHosts
@@ -45,15 +45,15 @@ async def run_sequences(app: App[SequenceRepos], hosts: PublicHosts, account_id:
     return await _until_next(slice)
 
 
-async def _slice(app: App[SequenceRepos], account_id: ObjectId, account: Document) -> Slice:
+async def _slice(app: App[SequenceRepos], account_id: ObjectId, account: Document) -> SendSlice:
     profile = await app.repos.business_profiles.get(account_id)
     zone = zone_named(profile.get("timezone")) or zone_named(account.get("timezone")) or UTC_ZONE
     country = account.get("country")
     is_holiday = holidays_of(country if isinstance(country, str) else "")
-    return Slice(app, account_id, zone, is_holiday, time.monotonic() + SLICE_SECONDS)
+    return SendSlice(app, account_id, zone, is_holiday, time.monotonic() + SLICE_SECONDS)
 
 
-async def _until_next(slice: Slice) -> Outcome | None:
+async def _until_next(slice: SendSlice) -> Outcome | None:
     """Have the account's mails sent when the next is due, if that is before the next sweep."""
     app, now = slice.app, slice.app.clock.now()
     # `run-once` waits for attempts, not for what is due later.

@@ -32,14 +32,14 @@ from pipeline_engine.domain.sequences.jobs import SEND
 from pipeline_engine.domain.sequences.routes import Routes, mailbox_of
 from pipeline_engine.domain.sequences.work import (
     Document,
-    Entry,
     Later,
     Over,
     Result,
     Results,
-    Retry,
+    RetryTimes,
+    SendSlice,
     Sent,
-    Slice,
+    SequenceEntry,
     send_keys,
 )
 from pipeline_engine.errors import Permanent, RateLimited
@@ -52,12 +52,12 @@ PLACES = 5
 
 Mails = Mapping[Any, Mail]
 """{id of an enrolment: its mail}"""
-Units = Mapping[Entry, Deliver | Held]
+Units = Mapping[SequenceEntry, Deliver | Held]
 """What sends the mail of each entry, or why it waits for the send window."""
 
 
 async def send_steps(
-    slice: Slice, routes: Routes, template_id: ObjectId, entries: Sequence[Entry]
+    slice: SendSlice, routes: Routes, template_id: ObjectId, entries: Sequence[SequenceEntry]
 ) -> AsyncIterator[tuple[Results, Mails]]:
     """Send to the contact of each entry what the template becomes for it. Yields how steps ended, with their mails, as
     soon as that is known.
@@ -81,7 +81,7 @@ async def send_steps(
         yield results, mails
 
 
-def _not_composed(slice: Slice, reason: NotRendered) -> Result:
+def _not_composed(slice: SendSlice, reason: NotRendered) -> Result:
     match reason:
         case RateLimited():
             return Later(slice.app.clock.now() + timedelta(seconds=reason.retry_after))
@@ -90,7 +90,7 @@ def _not_composed(slice: Slice, reason: NotRendered) -> Result:
     return Over("failed", str(reason))
 
 
-async def _sent_before(slice: Slice, entries: Sequence[Entry]) -> set[Any]:
+async def _sent_before(slice: SendSlice, entries: Sequence[SequenceEntry]) -> set[Any]:
     """The ids of the enrolments whose step was sent by a process that died then, or before an operator had it
     retried."""
     crashed = {entry.key: entry.id for entry in entries if entry.document.get("crashes")}
@@ -106,7 +106,7 @@ async def _sent_before(slice: Slice, entries: Sequence[Entry]) -> set[Any]:
     return sent
 
 
-async def _within(slice: Slice, entries: Sequence[Entry]) -> tuple[Sequence[Entry], Results]:
+async def _within(slice: SendSlice, entries: Sequence[SequenceEntry]) -> tuple[Sequence[SequenceEntry], Results]:
     """The entries that the account's limit allows now, and the others, spread over the minutes that follow."""
     grant = await within_limit(slice.app, slice.account_id, "email", len(entries)) if entries else None
     if grant is None or grant.units >= len(entries):
@@ -118,7 +118,7 @@ async def _within(slice: Slice, entries: Sequence[Entry]) -> tuple[Sequence[Entr
     ]
 
 
-async def _send(slice: Slice, units: Units, mails: Mails, chosen: Mapping[Any, Document]) -> AsyncIterator[Results]:
+async def _send(slice: SendSlice, units: Units, mails: Mails, chosen: Mapping[Any, Document]) -> AsyncIterator[Results]:
     by_key = {entry.key: entry for entry in units}
     taken: set[str] = set()
     rests: dict[Any, float] = {}
@@ -139,12 +139,14 @@ async def _send(slice: Slice, units: Units, mails: Mails, chosen: Mapping[Any, D
             for key, one in ended.items()
             if (rest := rest_after([one])) is not None
         }
-        retry = Retry(slice.app.clock.now(), slice.app.settings.sequence_retry_seconds)
+        retry = RetryTimes(slice.app.clock.now(), slice.app.settings.sequence_retry_seconds)
         yield [(by_key[key], _result(by_key[key], one, retry, mails, chosen)) for key, one in ended.items()]
     yield _left_over(slice, [entry for key, entry in by_key.items() if key not in taken], rests, chosen)
 
 
-def _result(entry: Entry, ended: SendResult, retry: Retry, mails: Mails, chosen: Mapping[Any, Document]) -> Result:
+def _result(
+    entry: SequenceEntry, ended: SendResult, retry: RetryTimes, mails: Mails, chosen: Mapping[Any, Document]
+) -> Result:
     match ended:
         case Delivered():
             return _sent(entry, mails, chosen)
@@ -160,14 +162,14 @@ def _result(entry: Entry, ended: SendResult, retry: Retry, mails: Mails, chosen:
             return retry.after(attempts, error)
 
 
-def _sent(entry: Entry, mails: Mails, chosen: Mapping[Any, Document]) -> Sent:
+def _sent(entry: SequenceEntry, mails: Mails, chosen: Mapping[Any, Document]) -> Sent:
     mailbox = mailbox_of(chosen, entry)
     mail = mails.get(entry.id)
     return Sent(mail.subject if mail else "", mailbox["_id"] if mailbox else None)
 
 
 def _left_over(
-    slice: Slice, entries: Sequence[Entry], rests: Mapping[Any, float], chosen: Mapping[Any, Document]
+    slice: SendSlice, entries: Sequence[SequenceEntry], rests: Mapping[Any, float], chosen: Mapping[Any, Document]
 ) -> Results:
     """What was not begun: it is due again at once, or when the mailbox that met a limit may send again."""
     now = slice.app.clock.now()
@@ -176,12 +178,14 @@ def _left_over(
     return [(entry, Later(times.get(entry.id))) for entry in entries]
 
 
-def _mailbox_id(chosen: Mapping[Any, Document], entry: Entry) -> Any:
+def _mailbox_id(chosen: Mapping[Any, Document], entry: SequenceEntry) -> Any:
     mailbox = mailbox_of(chosen, entry)
     return mailbox["_id"] if mailbox else None
 
 
-def _still_held(slice: Slice, by_key: Mapping[str, Entry]) -> Callable[[Collection[str]], Awaitable[Collection[str]]]:
+def _still_held(
+    slice: SendSlice, by_key: Mapping[str, SequenceEntry]
+) -> Callable[[Collection[str]], Awaitable[Collection[str]]]:
     async def still_held(keys: Collection[str]) -> Collection[str]:
         by_claim: dict[Any, dict[Any, str]] = defaultdict(dict)
         for key in keys:
@@ -194,7 +198,7 @@ def _still_held(slice: Slice, by_key: Mapping[str, Entry]) -> Callable[[Collecti
     return still_held
 
 
-async def _let_others_go_on(slice: Slice) -> None:
+async def _let_others_go_on(slice: SendSlice) -> None:
     """A call hangs: another job of the account takes what else is due."""
     at = slice.app.clock.now() + timedelta(seconds=RACE_SECONDS)
     await wake_at(slice.app, SEND, slice.account_id, at)

@@ -13,7 +13,7 @@ from pipeline_engine.domain.events.publisher import EventPublisher
 from pipeline_engine.domain.messages.suppress import suppress
 from pipeline_engine.domain.sequences.jobs import RETRY
 from pipeline_engine.domain.sequences.records import write_records
-from pipeline_engine.domain.sequences.work import Entry, Later, Over, Result, Results, Sent, Slice
+from pipeline_engine.domain.sequences.work import Later, Over, Result, Results, SendSlice, Sent, SequenceEntry
 from pipeline_engine.lanes import DeadLetter
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.repos.sequence_enrollments import Settle
@@ -25,7 +25,7 @@ HARD_BOUNCE = "hard_bounce"
 log = logs.get(__name__)
 
 
-async def settle(slice: Slice, results: Results, mails: Mapping[Any, Mail]) -> None:
+async def settle(slice: SendSlice, results: Results, mails: Mapping[Any, Mail]) -> None:
     """Store the results and release the enrolments, those that end alike by one write."""
     now = slice.app.clock.now()
     sent = [(entry, one) for entry, one in results if isinstance(one, Sent)]
@@ -33,7 +33,7 @@ async def settle(slice: Slice, results: Results, mails: Mapping[Any, Mail]) -> N
         await write_records(slice, sent, mails, now)
     for entry, result in results:
         await _prepare_end(slice, entry, result, now)
-    writes: dict[tuple[Any, Values, str], list[Entry]] = defaultdict(list)
+    writes: dict[tuple[Any, Values, str], list[SequenceEntry]] = defaultdict(list)
     for entry, result in results:
         values, did = _values(slice, entry, result, now)
         writes[entry.document["claim_id"], tuple(values.items()), did].append(entry)
@@ -43,12 +43,12 @@ async def settle(slice: Slice, results: Results, mails: Mapping[Any, Mail]) -> N
     _log_ends(slice, results)
 
 
-def _settle(claim_id: Any, stored: Values, did: str, entries: Sequence[Entry], now: datetime) -> Settle:
+def _settle(claim_id: Any, stored: Values, did: str, entries: Sequence[SequenceEntry], now: datetime) -> Settle:
     log_entry = {"step": entries[0].step.number, "at": now, "did": did} if did else None
     return Settle(claim_id, [entry.id for entry in entries], dict(stored), log_entry)
 
 
-def _values(slice: Slice, entry: Entry, result: Result, now: datetime) -> tuple[dict[str, Any], str]:
+def _values(slice: SendSlice, entry: SequenceEntry, result: Result, now: datetime) -> tuple[dict[str, Any], str]:
     """The fields to set, and what the log says."""
     match result:
         case Later(at, error, attempts, held):
@@ -60,7 +60,7 @@ def _values(slice: Slice, entry: Entry, result: Result, now: datetime) -> tuple[
             return _after_sent(slice, entry, result, now), "sent"
 
 
-def _after_sent(slice: Slice, entry: Entry, sent: Sent, now: datetime) -> dict[str, Any]:
+def _after_sent(slice: SendSlice, entry: SequenceEntry, sent: Sent, now: datetime) -> dict[str, Any]:
     number = entry.step.number + 1
     values: dict[str, Any] = {"step": number, "sent_at": now, "attempts": 0}
     if sent.mailbox is not None:
@@ -70,7 +70,7 @@ def _after_sent(slice: Slice, entry: Entry, sent: Sent, now: datetime) -> dict[s
     return {**values, "next_at": entry.steps[number].due_at(now, slice.zone, slice.is_holiday)}
 
 
-async def _prepare_end(slice: Slice, entry: Entry, result: Result, now: datetime) -> None:
+async def _prepare_end(slice: SendSlice, entry: SequenceEntry, result: Result, now: datetime) -> None:
     """What must be there before the enrolment says that it is over."""
     if not isinstance(result, Over):
         return
@@ -83,7 +83,7 @@ async def _prepare_end(slice: Slice, entry: Entry, result: Result, now: datetime
         await EventPublisher(slice.app).publish("email.bounced", data, slice.account_id, id=f"bounced:{entry.key}")
 
 
-def _letter(entry: Entry, over: Over, now: datetime) -> DeadLetter:
+def _letter(entry: SequenceEntry, over: Over, now: datetime) -> DeadLetter:
     """The dead letter of a step, the same when it is written again."""
     one = entry.document
     return DeadLetter(
@@ -101,7 +101,7 @@ def _letter(entry: Entry, over: Over, now: datetime) -> DeadLetter:
     )
 
 
-def _log_ends(slice: Slice, results: Results) -> None:
+def _log_ends(slice: SendSlice, results: Results) -> None:
     for entry, result in results:
         if isinstance(result, Over):
             ids = {"id": str(entry.id), "account_id": str(slice.account_id)}

@@ -23,7 +23,7 @@ Status = Literal["completed", "bounced", "unsubscribed", "replied", "failed", "c
 
 
 @dataclass(frozen=True)
-class Slice:
+class SendSlice:
     """One job of one account, until a time of the monotonic clock."""
 
     app: App[SequenceRepos]
@@ -39,7 +39,7 @@ class Slice:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class SequenceEntry:
     """A claimed enrolment that stands at a mail."""
 
     document: Document
@@ -101,11 +101,11 @@ class Over:
 
 
 Result: TypeAlias = Sent | Later | Over
-Results: TypeAlias = Sequence[tuple[Entry, Result]]
+Results: TypeAlias = Sequence[tuple[SequenceEntry, Result]]
 
 
 @dataclass
-class Retry:
+class RetryTimes:
     """When what failed now is tried again; one draw of the jitter for all, so that they are stored together."""
 
     now: datetime
