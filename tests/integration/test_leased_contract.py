@@ -23,7 +23,6 @@ from pipeline_engine.repos.imports import Imports
 from pipeline_engine.repos.lead_stages import LeadStages
 from pipeline_engine.repos.lease import Lease
 from pipeline_engine.repos.leased import Leased
-from pipeline_engine.repos.sequence_enrollments import SequenceEnrollments
 from pipeline_engine.repos.webhooks import Webhooks
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
@@ -47,7 +46,6 @@ KINDS = {
     "event_lines": Kind(EventLines, {}),
     "webhooks": Kind(Webhooks, {}),
     "workflow_enrollments": Kind(Enrollments, {"status": "active", "workflow_id": ObjectId(), "next_at": LONG_AGO}),
-    "enrollments in sequences": Kind(SequenceEnrollments, {"status": "active", "sequence_id": ObjectId()}),
     "automations": Kind(Automations, {"status": "ACTIVE", "module": "DEAL"}),
     "funnels": Kind(Funnels, {"pending": True}),
     "funnel.step": Kind(FunnelSteps, {"clone_state": "open"}),
