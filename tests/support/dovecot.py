@@ -20,7 +20,7 @@ from imapclient import IMAPClient
 from pipeline_engine.embedded.ports import HOST, free_ports
 from pipeline_engine.embedded.program import Program
 
-PASSWORD = "the password of every mailbox"
+PASSWORD = "the-password-of-every-mailbox"
 PROGRAMS = ("dovecot", "/usr/sbin/dovecot")
 START_SECONDS = 20
 
@@ -35,7 +35,7 @@ default_internal_group = {group}
 default_login_user = {user}
 first_valid_uid = 1
 first_valid_gid = 1
-mail_location = mdbox:{folder}/mail/%u
+mail_location = mdbox:~/mdbox
 disable_plaintext_auth = no
 auth_mechanisms = plain login xoauth2
 auth_failure_delay = 0
@@ -142,13 +142,13 @@ class Dovecot:
         if os.getuid() == 0:
             shutil.chown(self.folder / "mail", user, group)
         for parent in [self.folder, *self.folder.parents][:-1]:
-            if parent.owner() == getpass.getuser():
+            if not parent.stat().st_mode & 0o001:  # Dovecot's processes have a user of their own
                 parent.chmod(parent.stat().st_mode | 0o011)
         self._program.start([_installed(), "-F", "-c", self.folder / "dovecot.conf"], os.environ, self.folder)
 
     async def until_ready(self) -> None:
         async def attempt() -> None:
-            self.client("nobody in particular").logout()
+            self.client("nobody@example.org").logout()
 
         await self._program.until_ready(attempt, (OSError, IMAPClient.Error), START_SECONDS)  # type: ignore[arg-type]
 
