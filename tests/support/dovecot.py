@@ -150,7 +150,7 @@ class Dovecot:
         async def attempt() -> None:
             self.client("nobody@example.org").logout()
 
-        await self._program.until_ready(attempt, (OSError, IMAPClient.Error), START_SECONDS)  # type: ignore[arg-type]
+        await self._program.until_ready(attempt, Exception, START_SECONDS)
 
     async def stop(self) -> None:
         await self._program.stop(5)

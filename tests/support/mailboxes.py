@@ -117,7 +117,7 @@ def uids_without_row(world: World, dovecot: Dovecot, id: ObjectId, folder: str) 
     cursor = account["folders"][folder]
     with dovecot.client(account["username"]) as client:
         assert client.select_folder(folder, readonly=True)[b"UIDVALIDITY"] == cursor["uidvalidity"]
-        heads = client.fetch(f"1:{max(1, cursor['last_uid'])}", ["ENVELOPE"])
+        heads = client.fetch(client.search(), ["ENVELOPE"])
     known = set(stored_ids(world, id))
     place = {"email_account_id": id, "folder": folder, "uidvalidity": cursor["uidvalidity"]}
     rows = [*world.db["email_parked"].find(place), *world.db["email_messages"].find(place)]

@@ -32,11 +32,11 @@ log = logs.get(__name__)
 
 
 async def take_in(this: MailboxPass, place: FolderPlace, uids: Sequence[int], retry_parked: bool = False) -> int:
-    """See to it that each of the messages that exists has a row. Returns how many rows are new.
+    """See to it that each of the messages that exists has a row. Returns how many were stored.
 
     With `retry_parked` those that were parked are tried again. Raises: Transient when the connection breaks.
     """
-    before = this.stored + this.left_out
+    before = this.stored
     heads = await _heads(this, place, uids)
     wanted = await _new_ones(this, place, heads, retry_parked)
     for group in grouped(wanted, this.scope.max_bytes):
@@ -48,7 +48,7 @@ async def take_in(this: MailboxPass, place: FolderPlace, uids: Sequence[int], re
         if retry_parked:
             await this.repos.email_parked.take_back(this.document, place.folder, place.uidvalidity, _uids(mails))
         await follow_mails(this, mails)
-    return this.stored + this.left_out - before
+    return this.stored - before
 
 
 async def _heads(this: MailboxPass, place: FolderPlace, uids: Sequence[int]) -> Heads:
