@@ -168,9 +168,8 @@ class Introspection:
 
     async def answer(self, request: web.Request) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if user := self.users.get(token):
-            return web.json_response({"email": user, "active": True})
-        return web.json_response({"error": "invalid_token"}, status=401)
+        user = self.users.get(token)
+        return web.json_response({"email": user or "none@example.org", "active": "yes" if user else "no"})
 
 
 async def test_xoauth2_with_a_token_that_is_refreshed(app: EngineApp, world: World, tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ class Dovecot:
         (self.folder / "oauth2.conf").write_text(
             f"introspection_mode = auth\nintrospection_url = {introspection}\n"
             "force_introspection = yes\nusername_attribute = email\n"
+            "active_attribute = active\nactive_value = yes\n"
         )
         ports = {"port": self.port, "tls_port": self.tls_port}
         conf = CONF.format(folder=self.folder, user=user, group=group, password=PASSWORD, **ports)
