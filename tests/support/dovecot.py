@@ -20,7 +20,7 @@ from imapclient import IMAPClient
 from pipeline_engine.embedded.ports import HOST, free_ports
 from pipeline_engine.embedded.program import Program
 
-PASSWORD = "the password of every mailbox"
+PASSWORD = "the-password-of-every-mailbox"
 PROGRAMS = ("dovecot", "/usr/sbin/dovecot")
 START_SECONDS = 20
 
@@ -35,7 +35,7 @@ default_internal_group = {group}
 default_login_user = {user}
 first_valid_uid = 1
 first_valid_gid = 1
-mail_location = mdbox:{folder}/mail/%u
+mail_location = mdbox:~/mdbox
 disable_plaintext_auth = no
 auth_mechanisms = plain login xoauth2
 auth_failure_delay = 0
@@ -89,6 +89,9 @@ service imap {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
@@ -135,6 +138,7 @@ class Dovecot:
         (self.folder / "oauth2.conf").write_text(
             f"introspection_mode = auth\nintrospection_url = {introspection}\n"
             "force_introspection = yes\nusername_attribute = email\n"
+            "active_attribute = active\nactive_value = yes\n"
         )
         ports = {"port": self.port, "tls_port": self.tls_port}
         conf = CONF.format(folder=self.folder, user=user, group=group, password=PASSWORD, **ports)
@@ -142,15 +146,15 @@ class Dovecot:
         if os.getuid() == 0:
             shutil.chown(self.folder / "mail", user, group)
         for parent in [self.folder, *self.folder.parents][:-1]:
-            if parent.owner() == getpass.getuser():
+            if not parent.stat().st_mode & 0o001:  # Dovecot's processes have a user of their own
                 parent.chmod(parent.stat().st_mode | 0o011)
         self._program.start([_installed(), "-F", "-c", self.folder / "dovecot.conf"], os.environ, self.folder)
 
     async def until_ready(self) -> None:
         async def attempt() -> None:
-            self.client("nobody in particular").logout()
+            self.client("nobody@example.org").logout()
 
-        await self._program.until_ready(attempt, (OSError, IMAPClient.Error), START_SECONDS)  # type: ignore[arg-type]
+        await self._program.until_ready(attempt, Exception, START_SECONDS)
 
     async def stop(self) -> None:
         await self._program.stop(5)

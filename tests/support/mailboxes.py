@@ -117,15 +117,17 @@ def uids_without_row(world: World, dovecot: Dovecot, id: ObjectId, folder: str) 
     cursor = account["folders"][folder]
     with dovecot.client(account["username"]) as client:
         assert client.select_folder(folder, readonly=True)[b"UIDVALIDITY"] == cursor["uidvalidity"]
-        heads = client.fetch(f"1:{max(1, cursor['last_uid'])}", ["ENVELOPE"])
+        heads = client.fetch(client.search(), ["ENVELOPE"])
     known = set(stored_ids(world, id))
-    left_out = {one["uid"] for one in world.db["email_parked"].find({"email_account_id": id, "folder": folder})}
+    place = {"email_account_id": id, "folder": folder, "uidvalidity": cursor["uidvalidity"]}
+    rows = [*world.db["email_parked"].find(place), *world.db["email_messages"].find(place)]
+    has_row = {one["uid"] for one in rows}
     return [
         uid
         for uid, items in heads.items()
         if uid <= cursor["last_uid"]
         and (items[b"ENVELOPE"].message_id or b"").decode() not in known
-        and uid not in left_out
+        and uid not in has_row
     ]
 
 

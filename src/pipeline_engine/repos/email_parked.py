@@ -77,6 +77,10 @@ class EmailParked:
         place = {"folder": folder, "uidvalidity": uidvalidity, "uid": {"$in": list(uids)}}
         await self._own.delete({**_of(mailbox), **place})
 
+    async def forget_others(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int) -> None:
+        """Delete the rows of the folder whose UIDs mean nothing any more."""
+        await self._own.delete({**_of(mailbox), "folder": folder, "uidvalidity": {"$ne": uidvalidity}})
+
     async def forget(self, mailbox: Mapping[str, Any]) -> None:
         """Delete all rows of the mailbox, so that a resync looks at everything again."""
         await self._own.delete(_of(mailbox))

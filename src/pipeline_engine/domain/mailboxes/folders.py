@@ -102,7 +102,7 @@ async def _turn(this: MailboxPass, folder: MailboxFolder) -> bool:
             await begun(this, place, batch)
             await take_in(this, place, batch)
             got_past(this, place)
-        this.batches += 1
+            this.batches += 1
         cursor = cursor.read_down_to(batch[0]) if uids else replace(cursor, open=())
         await this.keep(folder.name, cursor)
         if not uids or this.is_over or this.is_exhausted:
@@ -119,6 +119,7 @@ async def open_folder(this: MailboxPass, folder: MailboxFolder) -> tuple[FolderP
     known = read_cursor(this.state_of(folder.name))
     if known is None or known.uidvalidity != cursor.uidvalidity:
         this.found.pop(folder.name, None)
+        await this.repos.email_parked.forget_others(this.document, folder.name, cursor.uidvalidity)
     elif folder.name in this.found and cursor.top_uid > known.top_uid:  # mail that came in during this slice
         new = await this.mailbox.search([(known.top_uid + 1, cursor.top_uid)])
         this.found[folder.name] += [uid for uid in new if uid > known.top_uid]

@@ -103,7 +103,9 @@ class MailboxPass:
         folders = {**(self.document.get("folders") or {}), folder: kept}
         now = self.app.clock.now()
         fetched = {"day": f"{now:%Y-%m-%d}", "bytes": fetched_today(self.document, now) + self._fetched}
-        await self.claim.change(folders=folders, fetched=fetched)
+        # The message that was being tried, if one was, did no harm.
+        tried = {"trying": None} if self.document.get("trying") else {}
+        await self.claim.change(folders=folders, fetched=fetched, **tried)
         self._fetched = 0
 
 

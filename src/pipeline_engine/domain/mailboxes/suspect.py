@@ -36,7 +36,9 @@ async def park_suspect(this: MailboxPass, place: FolderPlace) -> None:
     found = this.document.get("trying") or {}
     here = found.get("folder") == place.folder and found.get("uidvalidity") == place.uidvalidity
     tries, uid = found.get("tries"), found.get("uid")
-    if here and isinstance(tries, int) and isinstance(uid, int) and tries >= MAX_TRIES:
+    if not (here and isinstance(tries, int) and isinstance(uid, int) and tries >= MAX_TRIES):
+        return
+    if not await this.repos.email_messages.at(this.document, place.folder, place.uidvalidity, [uid]):
         reason = "runs that came to it ended, or lost their connection"
         await leave_out(this, place, [LeftOut(uid, PARKED, reason, can_retry=False)])
-        await this.claim.change(trying=None)
+    await this.claim.change(trying=None)

@@ -19,7 +19,7 @@ from pipeline_engine.domain.mailboxes.thread_assignment import ReadMail, put_in_
 from pipeline_engine.errors import EngineError, Permanent
 from pipeline_engine.lanes.classify_error import brief
 from pipeline_engine.providers.mailbox import MessageHead
-from pipeline_engine.providers.mailbox_errors import UNREADABLE_ANSWER
+from pipeline_engine.providers.mailbox_errors import REFUSED, UNREADABLE_ANSWER
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.email_parked import FILTERED, PARKED, LeftOut
 
@@ -32,11 +32,11 @@ log = logs.get(__name__)
 
 
 async def take_in(this: MailboxPass, place: FolderPlace, uids: Sequence[int], retry_parked: bool = False) -> int:
-    """See to it that each of the messages that exists has a row. Returns how many rows are new.
+    """See to it that each of the messages that exists has a row. Returns how many were stored.
 
     With `retry_parked` those that were parked are tried again. Raises: Transient when the connection breaks.
     """
-    before = this.stored + this.left_out
+    before = this.stored
     heads = await _heads(this, place, uids)
     wanted = await _new_ones(this, place, heads, retry_parked)
     for group in grouped(wanted, this.scope.max_bytes):
@@ -48,7 +48,7 @@ async def take_in(this: MailboxPass, place: FolderPlace, uids: Sequence[int], re
         if retry_parked:
             await this.repos.email_parked.take_back(this.document, place.folder, place.uidvalidity, _uids(mails))
         await follow_mails(this, mails)
-    return this.stored + this.left_out - before
+    return this.stored - before
 
 
 async def _heads(this: MailboxPass, place: FolderPlace, uids: Sequence[int]) -> Heads:
@@ -57,21 +57,26 @@ async def _heads(this: MailboxPass, place: FolderPlace, uids: Sequence[int]) -> 
     try:
         found = await this.mailbox.heads(uids)
     except Permanent as error:
-        if error.code != UNREADABLE_ANSWER:
+        if error.code not in (UNREADABLE_ANSWER, REFUSED):
             raise
         return await _halved(this, place, uids, str(error))
     if missing := sorted(set(uids) - found.keys()):
-        there = await this.mailbox.search([(uid, uid) for uid in missing])
-        await leave_out(this, place, [LeftOut(uid, PARKED, "the mail server does not return it") for uid in there])
+        await _park_those_there(this, place, missing, "the mail server does not return it")
     return found
 
 
 async def _halved(this: MailboxPass, place: FolderPlace, uids: Sequence[int], reason: str) -> Heads:
     if len(uids) == 1:
-        await leave_out(this, place, [LeftOut(uids[0], PARKED, reason)])
+        await _park_those_there(this, place, uids, reason)
         return {}
     middle = len(uids) // 2
     return {**await _heads(this, place, uids[:middle]), **await _heads(this, place, uids[middle:])}
+
+
+async def _park_those_there(this: MailboxPass, place: FolderPlace, uids: Sequence[int], reason: str) -> None:
+    """Park those of the messages that exist: the search fails when it is the folder that is gone."""
+    there = await this.mailbox.search([(uid, uid) for uid in uids])
+    await leave_out(this, place, [LeftOut(uid, PARKED, reason) for uid in there])
 
 
 async def _new_ones(this: MailboxPass, place: FolderPlace, heads: Heads, retry_parked: bool) -> Heads:
@@ -124,14 +129,11 @@ async def _bodies(this: MailboxPass, place: FolderPlace, uids: Sequence[int]) ->
         if len(uids) > 1:
             middle = len(uids) // 2
             return {**await _bodies(this, place, uids[:middle]), **await _bodies(this, place, uids[middle:])}
-        await leave_out(this, place, [LeftOut(uids[0], PARKED, str(error))])
+        await _park_those_there(this, place, uids, str(error))
         return {}
     this.count_bytes(sum(map(len, found.values())))
     if missing := sorted(set(uids) - found.keys()):
-        there = await this.mailbox.search([(uid, uid) for uid in missing])
-        await leave_out(
-            this, place, [LeftOut(uid, PARKED, "the mail server does not return its text") for uid in there]
-        )
+        await _park_those_there(this, place, missing, "the mail server does not return its text")
     return found
 
 
