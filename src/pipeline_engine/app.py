@@ -118,8 +118,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         if settings.fault_testing:
             failpoints.arm(settings.fault_plan, settings.fault_log)
             stack.callback(failpoints.disarm)
-        database = await open_mongo(settings, stack)
-        heartbeat_database = await open_mongo(settings, stack, pool=2)
+        database, heartbeat_database = await open_mongo(settings, stack), await open_mongo(settings, stack, pool=2)
         clock, server = Clock(), Server(database)
         clock.set(await server.now())
         redis = await open_redis(settings, stack)

@@ -76,7 +76,7 @@ def test_a_long_thread_keeps_its_first_and_last_references() -> None:
 
 
 @pytest.mark.covers("R-06")
-def test_an_unsubscribe_address_by_https_also_takes_a_post() -> None:
+def test_an_unsubscribe_address_by_http_also_takes_a_post() -> None:
     mail = parsed(written(unsubscribe=("https://crm.example/u/abc", "mailto:u@crm.example?subject=abc")))
     assert mail["List-Unsubscribe"] == "<https://crm.example/u/abc>, <mailto:u@crm.example?subject=abc>"
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"

@@ -47,7 +47,8 @@ def test_no_window_is_open_at_any_hour() -> None:
     [
         ("2027-03-24T08:59:59", "2027-03-24T09:00"),
         ("2027-03-24T09:00:00", "2027-03-24T09:00"),
-        ("2027-03-24T16:59:59", "2027-03-24T09:00"),
+        ("2027-03-24T16:58:59", "2027-03-24T09:00"),
+        ("2027-03-24T16:59:00", "2027-03-25T09:00"),  # a message that is begun now may be sent after the end
         ("2027-03-24T17:00:00", "2027-03-25T09:00"),
         ("2027-03-25T17:00:00", "2027-03-30T09:00"),  # Good Friday, weekend, Easter Monday
     ],
@@ -79,7 +80,7 @@ def test_an_hour_that_clocks_skip_has_no_opening_and_part_of_one_begins_behind_t
 
 def test_a_window_over_midnight_belongs_to_the_day_on_which_it_opens() -> None:
     night = window(**{"from": "20:00", "to": "02:00"}, weekdays=[5], holidays=False)
-    assert opens(night, at("2027-03-20T01:59")) == at("2027-03-19T20:00")
+    assert opens(night, at("2027-03-20T01:58")) == at("2027-03-19T20:00")
     assert opens(night, at("2027-03-20T02:00")) == at("2027-03-26T20:00")
 
 

@@ -88,9 +88,9 @@ def test_only_a_word_by_itself_is_a_command(body: str, meaning: str) -> None:
 def test_the_signature_is_that_of_twilio_s_documentation() -> None:
     fields = {
         "CallSid": "CA1234567890ABCDE",
-        "Caller": "+14158675310",
+        "Caller": "+14158675309",
         "Digits": "1234",
-        "From": "+14158675310",
+        "From": "+14158675309",
         "To": "+18005551212",
     }
     found = signature("12345", "https://mycompany.com/myapp.php?foo=1&bar=2", fields)

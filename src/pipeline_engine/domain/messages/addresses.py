@@ -14,7 +14,9 @@ HASH_CHARS = 40
 def normal_address(channel: Channel, address: str, country: object = None) -> str:
     """An e-mail address in lower case; a telephone number in E.164, a national one as of `country`. `address` as
     `recipients` returns it."""
-    return international_number(address, country) if channel == "sms" else address.lower()
+    if channel == "email":
+        return address.lower()
+    return international_number(address, country if isinstance(country, str) else None)
 
 
 def address_hash(key: bytes, normal: str) -> str:

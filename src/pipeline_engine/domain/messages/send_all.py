@@ -55,9 +55,8 @@ async def send_all(
     """Send what may be sent of {unit key: what sends it, or why there is nothing to send}, `places` calls at a time.
 
     Each place has its attempt recorded right before it hands the message over, together with what other places have to
-    record by then: so a crash leaves at most `places` units of which it is not known whether they were sent.
-
-    What is `Held` waits for its send window, and uses up no attempt.
+    record by then: so a crash leaves at most `places` units of which it is not known whether they were sent. What is
+    `Held` waits for its send window, and uses up no attempt.
 
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
     `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when it comes.
@@ -65,15 +64,10 @@ async def send_all(
     Raises: LeaseLost when the lease may have run out.
     """
     results = {} if results is None else results
-    waiting = {key: one for key, one in units.items() if isinstance(one, Held)}
-    refused = {key: one for key, one in units.items() if isinstance(one, Exception) and key not in waiting}
-    results |= {key: not_composed(one) for key, one in refused.items()}
-    senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
-    known = await app.shared.effects.records(account_id, [*senders, *waiting])
     policy = _policy(app, channel)
-    results |= {key: end for key, record in known.items() if (end := settled(record, policy, attempts))}
-    open = {key: waiting.get(key) for key in (*senders, *waiting) if key not in results}
-    results |= await hold(app, account_id, channel, open, known)
+    ends, known = await _without_call(app, account_id, channel, units, policy, attempts)
+    results |= ends
+    senders = {key: one for key, one in units.items() if not isinstance(one, Exception)}
 
     async def write(changes: Sequence[Begin | End]) -> Sequence[bool | Exception]:
         return await app.shared.effects.write(account_id, changes)
@@ -86,6 +80,25 @@ async def send_all(
     for failure in filter(None, ended):
         raise failure
     return results
+
+
+async def _without_call(
+    app: App,
+    account_id: ObjectId,
+    channel: str,
+    units: Mapping[str, Deliver | Exception],
+    policy: Policy,
+    attempts: int,
+) -> tuple[dict[str, SendResult], Mapping[str, Mapping[str, Any]]]:
+    """The ends of units for which no call is made: there is no message, an earlier attempt has settled it, or it must
+    wait for its window. And the records of earlier attempts."""
+    waiting = {key: one for key, one in units.items() if isinstance(one, Held)}
+    refused = {key: one for key, one in units.items() if isinstance(one, Exception) and key not in waiting}
+    known = await app.shared.effects.records(account_id, [key for key in units if key not in refused])
+    ends: dict[str, SendResult] = {key: not_composed(one) for key, one in refused.items()}
+    ends |= {key: end for key, record in known.items() if (end := settled(record, policy, attempts))}
+    open = {key: waiting.get(key) for key in units if key not in ends}
+    return ends | await hold(app, account_id, channel, open, known), known
 
 
 @dataclass

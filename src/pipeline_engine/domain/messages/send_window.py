@@ -18,6 +18,7 @@ TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 MIDNIGHT = "24:00"
 MAX_DAYS_AHEAD = 30
 """A window that stays closed for longer is a mistake."""
+LAST_CALL = timedelta(minutes=1)
 FIELDS = frozenset({"from", "to", "weekdays", "holidays", "zone"})
 BAD_WINDOW = "bad_send_window"
 
@@ -28,6 +29,11 @@ class Opening:
 
     begins: datetime
     ends: datetime
+
+    @property
+    def last_call(self) -> datetime:
+        """From then on no message is begun, as it may take a while to be sent."""
+        return self.ends - min(LAST_CALL, (self.ends - self.begins) / 4)
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,10 @@ class SendWindow:
     by_contact: bool = False
 
     def next_opening(self, now: datetime, zone: ZoneInfo) -> Opening | None:
-        """The opening that lasts at `now`, else the next one; None when there is none within 30 days."""
-        return next((one for one in self._openings(now.astimezone(zone).date(), zone) if one.ends > now), None)
+        """The opening in which a message of `now` goes out: the one that lasts, or the next one; None without one
+        within 30 days."""
+        openings = self._openings(now.astimezone(zone).date(), zone)
+        return next((one for one in openings if one.last_call > now), None)
 
     def _openings(self, today: date, zone: ZoneInfo) -> Iterator[Opening]:
         is_holiday = holidays_of(self.country) if self.country else lambda _day: False

@@ -61,18 +61,20 @@ async def _add(app: App, wish: OptOut, reason: str, events: Sequence[dict[str, A
 
 async def add_hashes(app: App, suppressions: Sequence[Mapping[str, Any]]) -> None:
     """Store the hash of each suppression that the CRM wrote, so that it holds when its address is deleted."""
-    hashes = [
-        (one, address_hash(app.recipients_key, normal))
-        for one in suppressions
-        if not one.get("address_hash") and (normal := _normal(one.get("address")))
-    ]
-    await app.shared.suppressions.set_hashes([one for one in hashes if object_id(one[0].get("account_id"))])
+    missing = [(one, id) for one in suppressions if (id := object_id(one.get("account_id"))) and _lacks_hash(one)]
+    countries = {id: (await app.shared.accounts.get(id)).get("country") for id in {id for _, id in missing}}
+    known = [(one, normal) for one, id in missing if (normal := _normal(one.get("address"), countries[id]))]
+    await app.shared.suppressions.set_hashes([(one, address_hash(app.recipients_key, normal)) for one, normal in known])
 
 
-def _normal(address: object) -> str | None:
-    """The normal form of an address or international number; None where there is none."""
+def _lacks_hash(suppression: Mapping[str, Any]) -> bool:
+    return not suppression.get("address_hash")
+
+
+def _normal(address: object, country: object) -> str | None:
+    """The normal form of an address or number; None where it is neither."""
     channel: Channel = "email" if "@" in str(address) else "sms"
     try:
-        return normal_address(channel, READ[channel](address))
+        return normal_address(channel, READ[channel](address), country)
     except Permanent:
         return None
