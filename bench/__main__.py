@@ -13,7 +13,19 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import automations, events, funnels, imports, jobs, lanes, lead_sweeps, leads, rewriting
+from bench import (
+    automations,
+    events,
+    funnels,
+    imports,
+    jobs,
+    lanes,
+    lead_sweeps,
+    leads,
+    mailboxes,
+    rewriting,
+    sequences,
+)
 from bench.row import HEAD, Row
 from pipeline_engine.embedded import EmbeddedServers
 
@@ -30,6 +42,8 @@ PARTS: dict[str, Callable[[Mapping[str, str]], list[Row]]] = {
     "lead_sweeps": lead_sweeps.run,
     "events": events.run,
     "jobs": jobs.run,
+    "mailboxes": mailboxes.run,
+    "sequences": sequences.run,
 }
 
 

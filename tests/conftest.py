@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import os
@@ -22,6 +23,7 @@ from pipeline_engine.embedded import EmbeddedServers
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.redis import Redis
 from tests.support.databases import Databases
+from tests.support.dovecot import Dovecot, start_dovecot
 from tests.support.said import Said
 from tests.support.world import World
 
@@ -67,6 +69,14 @@ def servers() -> Iterator[dict[str, str]]:
     """The settings of MongoDB, Redis, S3 and the two sinks, shared by the whole run."""
     with EmbeddedServers() as running:
         yield running.environment()
+
+
+@pytest.fixture(scope="session")
+def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
+    """A mail server, shared by the whole run; every test has mailboxes of its own."""
+    running = asyncio.run(start_dovecot(tmp_path_factory.mktemp("mail")))
+    yield running
+    asyncio.run(running.stop())
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from pipeline_engine.cli import (
     indexes,
     jobs,
     leads,
+    mail,
     quarantine,
     queues,
     run_once,
@@ -47,6 +48,7 @@ program.add_typer(funnels.program, name="funnels")
 program.add_typer(leads.program, name="leads")
 program.add_typer(webhooks.program, name="webhooks")
 program.add_typer(workflows.program, name="workflows")
+program.add_typer(mail.program, name="mail")
 program.add_typer(events.program, name="events")
 program.add_typer(jobs.program, name="jobs")
 program.add_typer(explain.program, name="explain")

@@ -167,7 +167,7 @@ def configure(level: str = "INFO", style: Literal["json", "console"] = "json") -
 
 def _silence_libraries() -> None:
     # Below WARNING these log every request with its arguments.
-    for name in ("botocore", "boto3", "aiobotocore", "pymongo", "arq", "asyncio", "urllib3"):
+    for name in ("botocore", "boto3", "aiobotocore", "pymongo", "arq", "asyncio", "urllib3", "imapclient"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # These warn at every regular disconnect; the socket provider logs what matters about a connection.
     for name in ("engineio", "socketio"):

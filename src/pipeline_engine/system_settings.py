@@ -60,6 +60,17 @@ class SystemSettings(BaseSettings):
         None, description="jobs that are left out, with commas between: stale_deals, daily_insight"
     )
 
+    # Mailboxes
+    email_sync_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
+    mail_timeout: CallSeconds = Field(30, le=60, description="seconds that a tenant's mail server may be silent")
+    mail_ca_file: str | None = Field(None, description="certificates (PEM) that are trusted besides the system's")
+
+    # Sequences of e-mails
+    sequence_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
+    sequence_batch: Count = Field(200, description="enrolments that one batch claims")
+    sequence_attempts: Count = Field(5, description="calls for one mail before its enrolment has failed")
+    sequence_retry_seconds: Seconds = Field(30, description="pause after the first failed call; it doubles")
+
     # Funnel cloning
     funnel_sweep_seconds: Seconds = Field(300, description="the seed's cron: every 5 minutes")
     funnels_per_run: Count = Field(3, description="the seed's funnels of one look; also of one account at a time")

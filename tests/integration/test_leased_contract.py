@@ -14,6 +14,7 @@ from bson import ObjectId
 from pipeline_engine import settings, workers
 from pipeline_engine.repos.automations import Automations
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.email_accounts import EmailAccounts
 from pipeline_engine.repos.enrollments import Enrollments
 from pipeline_engine.repos.event_lines import EventLines
 from pipeline_engine.repos.funnel_steps import FunnelSteps
@@ -50,6 +51,7 @@ KINDS = {
     "funnels": Kind(Funnels, {"pending": True}),
     "funnel.step": Kind(FunnelSteps, {"clone_state": "open"}),
     "lead_stages": Kind(LeadStages, {"status": "entering"}),
+    "email_accounts": Kind(EmailAccounts, {"active": True}),
 }
 
 pytestmark = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())

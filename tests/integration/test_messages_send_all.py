@@ -26,7 +26,7 @@ async def test_a_call_refused_before_its_record_is_a_failed_attempt(world: World
         app, world.account, "email", {"a": refuse}, still_wanted=all_wanted, places=5, until=math.inf
     )
 
-    assert results == {"a": GivenUp("no such mailbox", 1)}
+    assert results == {"a": GivenUp("no such mailbox", 1, "smtp_refused")}
     (record,) = world.db["effects"].find()
     assert (record["state"], record["attempts"], record["ambiguous"]) == ("failed", 1, False)
 

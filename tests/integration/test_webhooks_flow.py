@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.domain.webhooks.account_places import AccountPlaces
+from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.control import rotate
 from pipeline_engine.domain.webhooks.fan_out import run_fan_out
 from pipeline_engine.domain.webhooks.post import run_post
@@ -160,7 +160,7 @@ async def test_deliveries_of_an_endpoint_that_was_deleted_end(world: World, app:
     consumed(world)
     await run_fan_out(app, None, world.account)
     world.db["webhooks"].delete_one({"_id": id})
-    await run_post(app, AccountPlaces(), id)
+    await run_post(app, AccountPlaces(5), id)
     (stored,) = deliveries(world)
     assert (stored["state"], stored["reason"]) == ("failed", "its endpoint no longer exists")
 

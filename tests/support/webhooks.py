@@ -8,7 +8,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.domain.webhooks.account_places import AccountPlaces
+from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.fan_out import run_fan_out
 from pipeline_engine.domain.webhooks.post import run_post
 from pipeline_engine.domain.webhooks.signature import new_secret
@@ -52,7 +52,7 @@ async def deliver(app: EngineApp, world: World) -> None:
     await app.heartbeat.beat()  # no heartbeat runs here
     await run_fan_out(app, None, world.account)
     for one in world.db["webhooks"].find({"account_id": world.account}):
-        await run_post(app, AccountPlaces(), one["_id"])
+        await run_post(app, AccountPlaces(5), one["_id"])
 
 
 async def later(app: EngineApp, world: World, **time: float) -> None:

@@ -15,8 +15,8 @@ from bson import Decimal128, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from pipeline_engine.domain.webhooks import account_places
-from pipeline_engine.domain.webhooks.account_places import AccountPlaces
+from pipeline_engine.domain import account_places
+from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.endpoint import rate_of, read_subscription, signing_keys
 from pipeline_engine.domain.webhooks.health import DISABLING, MAX_REST_SECONDS, MIN_DISABLING_FAILURES, Health
 from pipeline_engine.domain.webhooks.payload import MAX_BYTES, body_of, plain
@@ -198,7 +198,7 @@ def test_a_rate_that_is_none_sets_no_limit(given: object, rate: int | None) -> N
 
 
 def test_one_account_has_half_of_the_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    places, busy, other = AccountPlaces(), ObjectId(), ObjectId()
+    places, busy, other = AccountPlaces(5), ObjectId(), ObjectId()
     with ExitStack() as running:
         for _ in range(5):
             assert places.wait(busy) is None

@@ -17,6 +17,7 @@ from pipeline_engine.domain.explanation import Condition
 from pipeline_engine.domain.funnels import explain as funnels
 from pipeline_engine.domain.imports import explain as imports
 from pipeline_engine.domain.leads import explain as leads
+from pipeline_engine.domain.sequences import explain as sequences
 from pipeline_engine.domain.workflows import explain as workflows
 from pipeline_engine.repos.automation_repos import AutomationRepos
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
@@ -24,6 +25,7 @@ from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import ENDED
 from pipeline_engine.repos.lead_repos import LeadRepos
+from pipeline_engine.repos.sequence_repos import SequenceRepos
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
 program = typer.Typer(help="Why something happened or did not, and what happens next.")
@@ -155,6 +157,24 @@ def workflow(id: Annotated[str, typer.Argument(metavar="ENROLLMENT_ID")], as_jso
     screen.facts([("enrolment", found.enrollment), ("workflow", f"{found.workflow} (version {found.version})")])
     screen.facts([("contact", found.contact), ("status", found.status), ("step", found.step), ("cause", found.cause)])
     screen.facts([("then", ", ".join(found.ahead))])
+    _findings(screen, found.conditions)
+    if found.history:
+        rows = [(one.at, one.source, one.state, one.detail) for one in found.history]
+        screen.table(("at (UTC)", "of", "state", "detail"), rows)
+
+
+@program.command("sequence")
+def sequence(id: Annotated[str, typer.Argument(metavar="ENROLLMENT_ID")], as_json: AsJson = False) -> None:
+    """Where a contact stands in a sequence, why, and what is next. Exit code 1: there is no such enrolment."""
+    enrollment_id = read_id(id, "ENROLLMENT_ID")
+    found = ask(lambda app: sequences.explain(app.with_repos(SequenceRepos.open), enrollment_id))
+    if as_json:
+        typer.echo(json_line(found))
+        return
+    screen = Screen()
+    screen.line(verdict("This enrolment", found.next), "bold")
+    screen.facts([("enrolment", found.enrollment), ("sequence", found.sequence), ("contact", found.contact)])
+    screen.facts([("status", found.status), ("step", found.step), ("mailbox", found.mailbox)])
     _findings(screen, found.conditions)
     if found.history:
         rows = [(one.at, one.source, one.state, one.detail) for one in found.history]

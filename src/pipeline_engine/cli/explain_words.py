@@ -62,6 +62,8 @@ LOOKED_AT = {
     "it is due": "due at",
     "the workflow exists": "workflow",
     "the workflow is not paused": "pause of the workflow",
+    "the sequence exists": "sequence",
+    "the sequence is active": "rest of the sequence",
     "its steps can be read": "its steps",
     "no attempt failed": "failed attempts",
     "the event is new": "status",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -22,6 +22,9 @@ from pipeline_engine.logs import clean, visible
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.run_once import run_once
+from pipeline_engine.workers import sweeps
+from pipeline_engine.workers.sweep import Sweep
+from pipeline_engine.workers.system import System
 
 COLUMNS = ("job", "when", "last slot", "ended (UTC)", "next (UTC)", "open", "late", "left out because")
 SLOT_COLUMNS = ("slot", "account", "state", "attempts", "done", "failed", "started (UTC)", "ended (UTC)", "error")
@@ -41,11 +44,15 @@ def default(context: typer.Context) -> None:
 
 @program.command("list")
 def list_jobs() -> None:
-    """Every job: when it runs, and its last, next and late slots."""
+    """Every job: when it runs, and its last, next and late slots.
+
+    Mail has no slots: its jobs run whenever something is due, and open are accounts of which something is.
+    """
 
     async def work(app: App[JobRepos]) -> list[tuple[object, ...]]:
         found = [await job_status(job, app.repos, app.clock.now()) for job in JOBS]
-        return [_row(job, one, job.skipped(app.settings)) for job, one in zip(JOBS, found, strict=True)]
+        rows = [_row(job, one, job.skipped(app.settings)) for job, one in zip(JOBS, found, strict=True)]
+        return [*rows, *[await _row_without_slots(app, *one) for one in _without_slots().values()]]
 
     Screen().table(COLUMNS, _ask(work), unbroken=("job",))
 
@@ -54,12 +61,13 @@ def list_jobs() -> None:
 def run(name: Name, account: Account = None) -> None:
     """Run a job now, for every active account or for one.
 
-    It runs whatever its slot says."""
-    job, account_id = _job(name), read_account(account)
-    done = asyncio.run(run_once(session.configured(), [job.name], str(account_id) if account_id else None))
+    It runs whatever its slots say. Exit code 1: it failed for an account.
+    """
+    account_id = read_account(account)
+    done = asyncio.run(run_once(session.configured(), [_sweep_name(name)], str(account_id) if account_id else None))
     Screen().console.print(table(done.results))
     (result,) = done.results
-    if account_id and not result.skipped and not result.units:
+    if account_id and job_named(name) and not result.skipped and not result.units:
         session.leave(f"there is no active account {account_id}", session.FAILED)
     raise typer.Exit(session.FAILED if result.failed else 0)
 
@@ -80,6 +88,23 @@ def _job(name: str) -> CrmJob:
     if job := job_named(name):
         return job
     raise ConfigError(f"no such job: {visible(name)}; there are {', '.join(job.short_name for job in JOBS)}")
+
+
+def _without_slots() -> dict[str, tuple[System[Any], Sweep[Any]]]:
+    """The scheduled jobs of the contract that are systems of their own."""
+    return {name: one for name, one in sweeps().items() if name.startswith("crm.") and not job_named(name)}
+
+
+def _sweep_name(name: str) -> str:
+    full = f"crm.{name.removeprefix('crm.')}"
+    return full if full in _without_slots() else _job(name).name
+
+
+async def _row_without_slots(app: App, system: System[Any], sweep: Sweep[Any]) -> tuple[object, ...]:
+    minutes = sweep.every(app.settings) / 60
+    skipped = sweep.skipped(app.settings)
+    due = None if skipped else len(await sweep.find(app.with_repos(system.open_repos)))
+    return (sweep.name, f"every {minutes:g} minutes", None, None, None, due, None, skipped)
 
 
 def _row(job: CrmJob, status: JobStatus, skipped: str | None) -> tuple[object, ...]:

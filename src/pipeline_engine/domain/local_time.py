@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-import holidays
-
 SATURDAY = 6
 """As in ISO 8601: 1 is Monday, 7 is Sunday."""
 
@@ -43,6 +41,8 @@ def after_business_days(begun: datetime, count: int, zone: ZoneInfo, is_holiday:
 @cache
 def holidays_of(country: str) -> IsHoliday:
     """Whether a day is a public holiday of the country (ISO 3166 alpha-2); never, where the country is not known."""
+    import holidays  # which takes 0.1 s
+
     try:
         days = holidays.country_holidays(country)
     except (NotImplementedError, KeyError, ValueError):

@@ -71,8 +71,7 @@ class Mailer:
         """
         pool, sender = self._configured()
         recipient = read_email_address(mail.to)
-        message_id = self.message_id(key)
-        message = write_message(mail, sender.header, message_id, datetime.now(UTC))
+        message = self.written(mail, key)
         handed_over = False
         try:
             async with pool.lend(sender.address) as client:
@@ -85,7 +84,12 @@ class Mailer:
         except (*BROKEN, Transient) as failure:
             sent = (mail.to, recipient, mail.subject, mail.text, mail.html or "", message.decode(errors="replace"))
             raise engine_error(failure, handed_over, sent) from None
-        return message_id
+        return self.message_id(key)
+
+    def written(self, mail: Mail, key: str) -> bytes:
+        """The mail as it is handed to the server. Raises: Permanent when it cannot be written."""
+        _, sender = self._configured()
+        return write_message(mail, sender.header, self.message_id(key), datetime.now(UTC))
 
     @property
     def address(self) -> str | None:
@@ -126,13 +130,20 @@ def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()
 
 
 def _code(failure: SMTPResponseException) -> str:
-    """What was refused: the login, the sender, the recipient or the mail itself."""
-    codes: dict[type[SMTPResponseException], str] = {
-        SMTPAuthenticationError: "smtp_login",
-        SMTPSenderRefused: "sender_refused",
-        SMTPRecipientRefused: "recipient_refused",
-    }
-    return codes.get(type(failure), "smtp_refused")
+    """What was refused for good: the login, the sender, a recipient that does not exist, or this mail."""
+    match failure:
+        case SMTPAuthenticationError():
+            return "smtp_login"
+        case SMTPSenderRefused():
+            return "sender_refused"
+        case SMTPRecipientRefused() if _is_unknown(failure):
+            return "recipient_refused"
+    return "smtp_refused"
+
+
+def _is_unknown(failure: SMTPResponseException) -> bool:
+    """Whether the recipient does not exist; `5.7.…` (RFC 3463) means that the server does not want the mail."""
+    return failure.code in (550, 551, 553) and not failure.message.lstrip().startswith("5.7.")
 
 
 def _server(url: str) -> SmtpServer:

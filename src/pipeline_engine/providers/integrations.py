@@ -10,6 +10,7 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.providers.credentials import Credentials
 from pipeline_engine.providers.enrichment import Enrichment
 from pipeline_engine.providers.llm import Llm
+from pipeline_engine.providers.mailboxes import Mailboxes
 from pipeline_engine.providers.oauth import OAuth
 from pipeline_engine.providers.sheets import Sheets
 from pipeline_engine.settings import Settings
@@ -24,6 +25,7 @@ class Integrations:
     enrichment: Enrichment
     sheets: Sheets
     llm: Llm
+    mailboxes: Mailboxes
 
 
 @asynccontextmanager
@@ -41,6 +43,7 @@ async def open_integrations(settings: Settings, clock: Clock) -> AsyncIterator[I
                 Sheets(settings.google_service_account_file, settings.google_sheets_base_url, clock)
             ),
             llm=await stack.enter_async_context(Llm.of(settings)),
+            mailboxes=await stack.enter_async_context(Mailboxes.of(settings)),
         )
 
 

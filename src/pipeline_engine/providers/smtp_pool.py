@@ -84,6 +84,7 @@ class SmtpPool:
             oauth_token_generator=server.token,
             use_tls=server.tls,
             start_tls=server.starttls,
+            cert_bundle=server.ca_file,
             timeout=self._timeout,
         )
         try:

@@ -29,6 +29,8 @@ class SmtpServer:
     """Returns an access token for XOAUTH2, which then takes the place of the password."""
     hosts: PublicHosts | None = None
     """Given where a tenant has named the host: only checked addresses of it are connected to."""
+    ca_file: str | None = None
+    """Certificates (PEM) that are trusted besides the system's."""
 
 
 @dataclass(frozen=True)

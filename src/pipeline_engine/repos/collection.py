@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bson import decode_all
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from pipeline_engine.failpoints import failpoint
@@ -150,7 +150,7 @@ class Collection:
         async with self._failpoint("delete"):
             await self.raw.delete_many(query)
 
-    async def bulk(self, writes: Sequence[UpdateOne]) -> None:
+    async def bulk(self, writes: Sequence[UpdateOne | UpdateMany]) -> None:
         """Apply independent updates in one round trip; one that fails does not stop the others."""
         self._check(*(write._filter for write in writes))
         async with self._failpoint("bulk"):

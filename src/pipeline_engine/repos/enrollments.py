@@ -199,7 +199,7 @@ class Enrollments(Leased):
     async def resume_of(self, account_id: ObjectId, workflow_id: Any, now: datetime) -> int:
         """Let those that a pause of the workflow held go on; what they wait for is put off by the pause."""
         query = {"account_id": either(account_id), "workflow_id": {"$in": forms(workflow_id)}}
-        later = {name: _later(name, now) for name in ("next_at", "deadline")}
+        later = {name: later_by_pause(name, now) for name in ("next_at", "deadline")}
         change = {**later, "status": "active", "updatedAt": "$$NOW"}
         update: list[Document] = [{"$set": change}, {"$unset": ["paused_by", "paused_at"]}]
         return await self._own.update_many({**query, "status": "paused", "paused_by": BY_WORKFLOW}, update)
@@ -242,7 +242,7 @@ class Enrollments(Leased):
         return await self._all.update_one(query, change) == 1
 
 
-def _later(name: str, now: datetime) -> Document:
+def later_by_pause(name: str, now: datetime) -> Document:
     """An expression: the time in the field, put off by how long the enrolment was paused."""
     since = {"$cond": [{"$eq": [{"$type": "$paused_at"}, "date"]}, "$paused_at", now]}
     paused = {"$max": [0, {"$subtract": [now, since]}]}

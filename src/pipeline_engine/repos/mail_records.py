@@ -11,6 +11,7 @@ from bson import ObjectId
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, having, index
+from pipeline_engine.repos.email_messages import EMAIL_MESSAGES
 from pipeline_engine.repos.store import Store
 
 BOUNCE_RETENTION = timedelta(days=60)
@@ -24,10 +25,7 @@ EMAIL_BOUNCES = CollectionSpec(
     ),
 )
 MAIL_LINKS = CollectionSpec("mail_links")
-UNLINKED_MESSAGES = CollectionSpec(
-    "email_messages", indexes=(index("account_id", "unlinked", "_id", **having("unlinked")),)
-)
-FOLLOW_COLLECTIONS: tuple[CollectionSpec, ...] = (EMAIL_BOUNCES, MAIL_LINKS, UNLINKED_MESSAGES)
+FOLLOW_COLLECTIONS: tuple[CollectionSpec, ...] = (EMAIL_BOUNCES, MAIL_LINKS)
 
 
 class MailRecords:
@@ -35,7 +33,7 @@ class MailRecords:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._messages = store.collection(UNLINKED_MESSAGES)
+        self._messages = store.collection(EMAIL_MESSAGES)
         self._bounces = store.collection(EMAIL_BOUNCES)
         self._links = store.collection(MAIL_LINKS)
         self._clock = store.clock
@@ -87,7 +85,13 @@ class MailRecords:
     async def set_link_mark(self, account_id: ObjectId, after: str) -> None:
         """Go on behind this address next time; '' begins again."""
         query = {"_id": account_id, "account_id": account_id}
-        await self._links.update_one(query, {"$set": {"after": after}}, upsert=True)
+        change = {"$set": {"after": after}, "$currentDate": {"looked_at": True}}
+        await self._links.update_one(query, change, upsert=True)
+
+    async def looked_at(self, accounts: Sequence[ObjectId], since: datetime) -> set[ObjectId]:
+        """Those of the accounts whose unlinked messages were compared with contacts since then."""
+        query = {"_id": {"$in": list(accounts)}, "looked_at": {"$gt": since}}
+        return {one["_id"] for one in await self._links.everywhere.find(query, projection=["_id"])}
 
     # --- bounces
 

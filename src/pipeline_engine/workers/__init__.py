@@ -23,6 +23,8 @@ from pipeline_engine.workers import (
     funnels,
     imports,
     leads,
+    mailboxes,
+    sequences,
     webhooks,
     workflows,
 )
@@ -40,6 +42,8 @@ SYSTEMS: tuple[System[Any], ...] = (
     workflows.SYSTEM,
     webhooks.SYSTEM,
     crm_jobs.SYSTEM,
+    mailboxes.SYSTEM,
+    sequences.SYSTEM,
 )
 
 

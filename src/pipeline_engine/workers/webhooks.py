@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.events.jobs import FAN_OUT, POST
 from pipeline_engine.domain.webhooks import sweep
-from pipeline_engine.domain.webhooks.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.fan_out import run_fan_out
 from pipeline_engine.domain.webhooks.post import run_post
 from pipeline_engine.repos.webhook_repos import WEBHOOK_COLLECTIONS, WebhookRepos
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
+
+MAX_OF_ACCOUNT = 5
+"""Half of the lane's places."""
 
 SYSTEM = System(
     name="webhooks",
@@ -17,7 +20,7 @@ SYSTEM = System(
     collections=WEBHOOK_COLLECTIONS,
     open_repos=WebhookRepos.open,
     handlers={FAN_OUT: run_fan_out, POST: run_post},
-    new_cache=lambda _settings: AccountPlaces(),
+    new_cache=lambda _settings: AccountPlaces(MAX_OF_ACCOUNT),
     sweeps=(
         Sweep(
             "events.webhooks",

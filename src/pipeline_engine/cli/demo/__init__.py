@@ -6,6 +6,7 @@ funnel_clone.py a funnel with pages, pictures and a form is cloned
 lead_pipeline.py  leads get a mail, and go on with or without a reply
 crm_events.py   new contacts get scores and owners, and go through a workflow
 crm_jobs.py     intent fades, contacts move on, and lost ones are taken up again
+mail_sequence.py  contacts get a mail, and another one unless they reply
 """
 
 from __future__ import annotations

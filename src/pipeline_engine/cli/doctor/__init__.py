@@ -4,6 +4,7 @@ finding.py    what a check found
 settings.py   the settings together       mongo.py   MongoDB and the work in it
 jobs.py       late slots                  services.py   Redis, S3, sockets
 mail.py       unsubscribing, SPF, DKIM, DMARC
+mailboxes.py  mailboxes that are not read
 """
 
 from __future__ import annotations
@@ -14,13 +15,21 @@ import typer
 
 from pipeline_engine import logs
 from pipeline_engine.cli import session
-from pipeline_engine.cli.doctor import jobs, mail, mongo, services, settings
+from pipeline_engine.cli.doctor import jobs, mail, mailboxes, mongo, services, settings
 from pipeline_engine.cli.doctor.finding import Finding, Level
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.settings import Settings
 
-CHECKS = (mongo.check, jobs.check, services.check_redis, services.check_s3, services.check_sockets, mail.check)
+CHECKS = (
+    mongo.check,
+    jobs.check,
+    mailboxes.check,
+    services.check_redis,
+    services.check_s3,
+    services.check_sockets,
+    mail.check,
+)
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
 
 

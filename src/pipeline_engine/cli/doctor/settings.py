@@ -9,6 +9,7 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.providers.google_account import read_key_file
 from pipeline_engine.providers.integrations import credentials_of
+from pipeline_engine.providers.mailboxes import Mailboxes
 from pipeline_engine.settings import Settings
 
 
@@ -19,7 +20,14 @@ def check(settings: Settings) -> list[Finding]:
 def _unusable(settings: Settings) -> list[Finding]:
     """What keeps a daemon, or `run-once`, from starting, found as they find it: by making what is set."""
     found = []
-    made_at_start = (mailer_of, sms_of, lambda given: tokens_of(given, Clock()), credentials_of, _key_file)
+    made_at_start = (
+        mailer_of,
+        sms_of,
+        Mailboxes.of,
+        lambda given: tokens_of(given, Clock()),
+        credentials_of,
+        _key_file,
+    )
     for make in (*made_at_start, _faults, _redis):
         try:
             make(settings)

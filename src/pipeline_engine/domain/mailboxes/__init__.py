@@ -1,1 +1,1 @@
-"""Mailboxes of users: what is in them, and what follows from it."""
+"""Mailboxes of tenants, read without loss: every message has one row, stored or left out with a reason."""

@@ -9,7 +9,7 @@ and flag it as ambiguous; `park`: leave it to a person).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -41,10 +41,11 @@ class NotYet:
 
 @dataclass(frozen=True)
 class GivenUp:
-    """It is not tried again by itself; `attempts` calls were made."""
+    """It is not tried again by itself; `attempts` calls were made. `code`: that of the refusal, where it was one."""
 
     error: str
     attempts: int
+    code: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ def rest_after(results: Iterable[SendResult]) -> float | None:
 
 def not_composed(reason: Exception) -> SendResult:
     """The end of a unit for which there is no message."""
-    return Limited(reason.retry_after) if isinstance(reason, RateLimited) else GivenUp(str(reason), 0)
+    if isinstance(reason, RateLimited):
+        return Limited(reason.retry_after)
+    return GivenUp(str(reason), 0, reason.code if isinstance(reason, Permanent) else "")
 
 
 def settled(record: Mapping[str, Any], policy: Policy, most: int = MAX_ATTEMPTS) -> SendResult | None:
@@ -84,7 +87,7 @@ def settled(record: Mapping[str, Any], policy: Policy, most: int = MAX_ATTEMPTS)
     if record["state"] == "sent":
         return Delivered()
     if record["state"] == "failed":
-        return GivenUp(record.get("error") or "failed before", attempts)
+        return GivenUp(record.get("error") or "failed before", attempts, record.get("code") or "")
     doubts = record.get("doubts", 0) + (record["state"] in ("sending", "unknown"))
     if doubts >= (MAX_DOUBTS if policy == "resend" else 1):
         return GivenUp(UNKNOWN, attempts)
@@ -110,7 +113,8 @@ def failed(error: Exception, attempt: int, policy: Policy, most: int = MAX_ATTEM
             # The provider did nothing, so it was no attempt.
             return Limited(error.retry_after), {"state": "planned", "attempts": attempt - 1}
         case Permanent():
-            return GivenUp(str(error), attempt), {"state": "failed", "error": str(error)}
+            refused = {"state": "failed", "error": str(error), "code": error.code}
+            return GivenUp(str(error), attempt, error.code), refused
         case Transient():
             state = "planned" if attempt < most else "failed"
             return _retried(str(error), attempt, most), {"state": state, "error": str(error)}

@@ -11,9 +11,9 @@ from bson import ObjectId
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.events.jobs import POST, wake_at
-from pipeline_engine.domain.webhooks.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.delivery_batch import DeliveryBatch
 from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import is_active, rate_of

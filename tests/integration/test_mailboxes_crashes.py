@@ -1,0 +1,121 @@
+"""A process that ends at any call while it reads a mailbox: the next one goes on, and the outcome is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline_engine.domain.mailboxes import folders, followed, take_in
+from pipeline_engine.errors import Permanent
+from pipeline_engine.providers.mailbox import Mailbox
+from pipeline_engine.settings import Settings
+from tests.support.dovecot import Dovecot
+from tests.support.dying import die_at
+from tests.support.engine_app import EngineApp
+from tests.support.mailboxes import document, ids, mail, mailbox, parked, put, stored, stored_ids, sync
+from tests.support.world import World
+
+pytestmark = pytest.mark.covers("CL-14", "CL-X8")
+
+POINTS = [
+    "mongo.email_accounts.find_one_and_update",
+    "mongo.email_messages.insert_many",
+    "mongo.email_messages.update_many",
+    "mongo.email_messages.bulk",
+    "mongo.email_parked.insert_many",
+    "imap.fetch_heads",
+    "imap.fetch_bodies",
+]
+
+
+@pytest.fixture
+def configured(configured: Settings, dovecot: Dovecot) -> Settings:
+    return configured.model_copy(update={"mail_ca_file": str(dovecot.ca_file)})
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_run_that_ends_at_any_call_loses_and_doubles_nothing(
+    app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, point: str, when: str
+) -> None:
+    monkeypatch.setattr(folders, "BATCH", 3)
+    id = mailbox(world, dovecot, sync={"blocklist": ["spam.example"]})
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(n) for n in range(7)])
+        await sync(app, id)
+        put(client, "INBOX", [mail(n) for n in range(7, 12)])
+        put(client, "INBOX", [mail("spam", From="x@spam.example")])
+        client.select_folder("INBOX")
+        client.move([1, 2], "Sent")
+    for nth in range(1, 30):
+        if not await die_at(monkeypatch, point, nth, when, lambda: sync(app, id)):
+            break
+        world.abandon("email_accounts", id, crashes=0)
+    world.db["email_accounts"].update_one({"_id": id}, {"$set": {"crashes": 0}})
+    await sync(app, id)
+    assert stored_ids(world, id) == sorted(ids(range(12)))
+    assert len(parked(world, id, "filtered")) == 1
+    assert not [row for row in stored(world, id) if "follow_due" in row]
+    assert parked(world, id) == []
+
+
+async def test_what_follows_from_a_message_is_tried_three_times(
+    app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    async def failing(_app: Any, _mailbox: Any, row: dict[str, Any], _mail: Any) -> None:
+        calls.append(row["message_id"])
+        if "m2@" in row["message_id"]:
+            raise KeyError("a fault")
+        if "m3@" in row["message_id"]:
+            raise Permanent("not ever")
+
+    monkeypatch.setattr(followed, "follow", failing)
+    id = mailbox(world, dovecot)
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(n) for n in range(5)])
+    for _ in range(5):
+        await sync(app, id)
+    assert calls.count("<m2@test.example>") == 3
+    assert calls.count("<m3@test.example>") == 1
+    assert len(calls) == 7
+    assert not [row for row in stored(world, id) if "follow_due" in row]
+    assert [row["message_id"] for row in stored(world, id) if row.get("follow_error")]
+
+
+async def test_a_message_that_ends_processes_is_parked_and_the_rest_is_read(
+    app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Mailbox.bodies
+    bad = 4
+
+    async def ending(self: Any, uids: Any, max_bytes: int) -> dict[int, bytes]:
+        if bad in uids:
+            raise Ended
+        return await real(self, uids, max_bytes)
+
+    monkeypatch.setattr(Mailbox, "bodies", ending)
+    id = mailbox(world, dovecot)
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(n) for n in range(1, 8)])
+    lives = 0
+    while True:
+        try:
+            await sync(app, id)
+        except Ended:
+            lives += 1
+            assert lives < 8
+            world.abandon("email_accounts", id)
+        else:
+            if len(stored(world, id)) == 6:
+                break
+    (one,) = parked(world, id)
+    assert one["uid"] == bad
+    assert document(world, id)["folders"]["INBOX"]["last_uid"] == 7
+    assert take_in.MAX_GROUP > 7
+
+
+class Ended(BaseException):
+    """Stands for the end of the process."""
