@@ -100,17 +100,13 @@ async def test_a_message_that_ends_processes_is_parked_and_the_rest_is_read(
     id = mailbox(world, dovecot)
     with dovecot.client(document(world, id)["username"]) as client:
         put(client, "INBOX", [mail(n) for n in range(1, 8)])
-    lives = 0
-    while True:
+    for _ in range(10):
         try:
             await sync(app, id)
         except Ended:
-            lives += 1
-            assert lives < 8
             world.abandon("email_accounts", id)
-        else:
-            if len(stored(world, id)) == 6:
-                break
+        if len(stored(world, id)) == 6:
+            break
     (one,) = parked(world, id)
     assert one["uid"] == bad
     assert document(world, id)["folders"]["INBOX"]["last_uid"] == 7

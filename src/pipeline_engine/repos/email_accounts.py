@@ -80,7 +80,7 @@ class EmailAccounts(Leased):
 
     async def fail(self, held: Mapping[str, Any], status: str, error: str, again_in: timedelta) -> None:
         """Release the mailbox after a pass that failed; `status` says in a word why."""
-        values = {"status": status, "last_error": error, "due_at": self._clock.now() + again_in}
+        values = {"status": status, "last_error": error, "due_at": self._clock.now() + again_in, "crashes": 0}
         await self.release(held, {**values, "failures": self.attempt_of(held), "tried_with": login_print(held)})
 
     async def find_due(self, limit: int) -> list[Document]:

@@ -35,7 +35,7 @@ def test_a_mailbox_is_read_shown_and_read_anew(engine: CommandLine, world: World
     assert row_of(engine("mail").stdout, id)[3] == "new"
 
     ran = engine("run-once", "crm.email_sync", "--json")
-    (result,) = json.loads(ran.stdout)["sweeps"]
+    (result,) = json.loads(ran.stdout.splitlines()[-1])["sweeps"]
     assert (result["units"], result["succeeded"], result["failed"]) == (1, 1, 0), ran
     assert stored_ids(world, id) == sorted(ids([1, 2]))
     assert row_of(engine("mail", "list", "--account", world.account).stdout, id)[3:6] == ["ok", "2", "0"]

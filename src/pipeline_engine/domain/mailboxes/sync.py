@@ -83,7 +83,7 @@ async def _keep_to_request(app: App[MailboxRepos], claim: MailboxClaim) -> None:
 
 async def _end(this: MailboxPass, more: bool, commands: int) -> Outcome | None:
     app, now = this.app, this.app.clock.now()
-    values: dict[str, Any] = {"failures": 0, "trying": None, "last_synced_at": now}
+    values: dict[str, Any] = {"failures": 0, "crashes": 0, "trying": None, "last_synced_at": now}
     values |= _status(this)
     if not isinstance(this.document.get("reconcile_due_at"), datetime):
         values["reconcile_due_at"] = next_night(this.document, now)
