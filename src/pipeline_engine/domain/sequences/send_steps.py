@@ -99,11 +99,9 @@ async def _sent_before(slice: SendSlice, entries: Sequence[SequenceEntry]) -> se
         await effects.mark_unknown(account, list(crashed))
     records = await effects.records(account, list(crashed)) if crashed else {}
     sent = {crashed[key] for key, record in records.items() if record["state"] == "sent"}
-    for entry in entries:
-        *earlier, key = send_keys(entry.document, entry.step.number)
-        if earlier and await carry_over(slice.app, account, "email", key, earlier):
-            sent.add(entry.id)
-    return sent
+    keys = {entry.id: send_keys(entry.document, entry.step.number) for entry in entries}
+    gone = await carry_over(slice.app, account, "email", {own[-1]: own[:-1] for own in keys.values() if own[:-1]})
+    return sent | {id for id, own in keys.items() if own[-1] in gone}
 
 
 async def _within(slice: SendSlice, entries: Sequence[SequenceEntry]) -> tuple[Sequence[SequenceEntry], Results]:

@@ -21,7 +21,7 @@ MAX_COUNTED = 100_000
 
 def skipped(settings: Settings) -> str | None:
     """Why this process leaves sequences out; None when it sends them."""
-    off = {name.strip().removeprefix("crm.") for name in settings.crm_jobs_off.split(",")}
+    off = {name.strip().removeprefix("crm.") for name in (settings.crm_jobs_off or "").split(",")}
     return "switched off by CRM_JOBS_OFF" if NAME.removeprefix("crm.") in off else None
 
 

@@ -1,17 +1,13 @@
-"""The settings that belong to one system each; `settings.py` has the rest, and reads them all."""
+"""The settings of one system each."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
-CallSeconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
-Days = Annotated[float, Field(gt=0, le=24_000, allow_inf_nan=False)]  # MongoDB holds the seconds of a TTL in 31 bits
-Count = Annotated[int, Field(ge=1, le=2**53)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+from pipeline_engine.settings.value_types import CallSeconds, Count, Days, Seconds
 
 
 class SystemSettings(BaseSettings):
