@@ -15,8 +15,12 @@ from pipeline_engine import settings, workers
 
 Document = dict[str, Any]
 Shape = dict[str, Any]
-INDEXES = {spec.name: list(spec.indexes) for spec in workers.collections(settings.load(_env_file=None)) if spec.indexes}
-"""{collection: its indexes}."""
+SPECS = workers.collections(settings.load(_env_file=None))
+INDEXES = {
+    name: [*{one.document["name"]: one for spec in SPECS if spec.name == name for one in spec.indexes}.values()]
+    for name in {spec.name for spec in SPECS if spec.indexes}
+}
+"""{collection: its indexes}; several systems may declare one collection."""
 
 MIN_RESTING = 3
 """So many wait before the first is lent again: a write of a daemon that was killed may still be on its way."""

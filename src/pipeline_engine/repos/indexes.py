@@ -54,7 +54,9 @@ async def create_indexes(database: AsyncIOMotorDatabase[Document], specs: Iterab
     report = IndexReport()
     for spec in specs:
         if spec.indexes:
-            report.created[spec.name] = await _create(database, spec, report.problems)
+            created = await _create(database, spec, report.problems)
+            # Several systems may declare one collection, each with what it needs.
+            report.created[spec.name] = [*report.created.get(spec.name, ()), *created]
     return report
 
 
