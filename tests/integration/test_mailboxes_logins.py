@@ -42,11 +42,20 @@ def configured(configured: Settings, dovecot: Dovecot) -> Settings:
 @asynccontextmanager
 async def server(talk: Talk) -> AsyncIterator[int]:
     """A mail server that talks as the test wants. Yields its port."""
-    running = await asyncio.start_server(talk, "127.0.0.1", 0)
+    writers: list[asyncio.StreamWriter] = []
+
+    async def talking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await talk(reader, writer)
+
+    running = await asyncio.start_server(talking, "127.0.0.1", 0)
     try:
         yield running.sockets[0].getsockname()[1]
     finally:
         running.close()
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(0.3)  # a talk that drips sees that its writer is closing
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls", "none"])
