@@ -38,6 +38,8 @@ DAYS = 3
 ZONES = ["Europe/Berlin", "America/New_York", "Pacific/Auckland", "Asia/Kolkata", "Africa/Casablanca", None]
 OUTAGE = BEGIN + timedelta(hours=30), BEGIN + timedelta(hours=41)
 SLOW_SLICES = 3
+PLACES = 4
+"""Of the lane `crm.jobs` in a daemon."""
 
 
 class Work:
@@ -137,7 +139,7 @@ async def test_every_slot_once_over_four_daemons_and_three_days(
         work.job("crm.often", EveryMinutes(120)),
     ]
     put_in_table(monkeypatch, *jobs)
-    looks, now, chance = [], BEGIN, random.Random(14)  # noqa: S311
+    looks, now, chance, ends = [], BEGIN, random.Random(14), 0  # noqa: S311
     while now < BEGIN + timedelta(days=DAYS):
         now += timedelta(minutes=60)
         if OUTAGE[0] <= now < OUTAGE[1]:
@@ -147,6 +149,7 @@ async def test_every_slot_once_over_four_daemons_and_three_days(
         if now.hour % 12 == 3:  # one of them ends in the middle of its work and another takes its place
             victim = chance.randrange(4)
             await daemons[victim].end()
+            ends += 1
             daemons[victim] = await Daemon.begin(configured)
             await daemons[victim].look(now, jobs)
         await eventually(daemons[0].idle, f"the lane is empty at {now}", 30)
@@ -154,7 +157,8 @@ async def test_every_slot_once_over_four_daemons_and_three_days(
     # Slots that wait for another job are woken by it, so none is left for a later look.
     wanted = expected(jobs, zones, looks)
     assert set(work.ended) == wanted
-    assert set(work.ended.values()) == {1}
+    # What a daemon had done when it ended, and not yet written down, is done again: at most what it had places for.
+    assert sum(work.ended.values()) - len(work.ended) <= PLACES * ends
     assert work.overlaps == []
     rows = world.db["cron_slots"].aggregate([{"$group": {"_id": "$state", "count": {"$sum": 1}}}])
     assert {row["_id"]: row["count"] for row in rows} == {"done": len(wanted)}

@@ -49,7 +49,8 @@ async def test_indexes_that_the_crm_has_of_its_own_are_used_and_not_made_again(a
     await create_indexes(app.database, app.collections)
 
     assert await missing_indexes(app.database, app.collections) == []
-    assert set(await app.database["forms"].index_information()) == {"_id_", "form_secret_id_1", "clone_form"}
+    forms = await app.database["forms"].index_information()
+    assert set(forms) == {"_id_", "form_secret_id_1", "clone_form", "google_sheet"}
     components = await app.database["funnel.step.components"].index_information()
     assert set(components) == {"_id_", "theirs", "clone_components"}
     assert set(await app.database["sites_images"].index_information()) == {"_id_", "ref_id_1_origin_1", "clone_image"}

@@ -41,9 +41,12 @@ def test_a_job_is_run_by_hand_and_shown(engine: CommandLine, world: World) -> No
 
 
 def test_jobs_are_listed_with_what_is_open_and_late(engine: CommandLine, world: World) -> None:
+    """Late is only an account that was there when its slot began."""
+    old = ObjectId.from_datetime(datetime.now(UTC) - timedelta(days=5))
+    world.db["_accounts"].insert_one({"_id": old, "active": True})
     shown = engine("jobs").stdout
     assert cells(shown, "crm.intent_decay")[1:3] == ["02:00, local time", ""]
-    assert cells(shown, "crm.intent_decay")[5:7] == ["1", "1"]
+    assert cells(shown, "crm.intent_decay")[5:7] == ["2", "1"]
     assert cells(shown, "crm.lifecycle")[1] == "every 120 minutes"
     off = engine("jobs", "list", CRM_JOBS_OFF=OTHERS).stdout
     assert cells(off, "crm.lifecycle")[-1] == "switched off by CRM_JOBS_OFF"
@@ -54,9 +57,10 @@ def test_jobs_are_listed_with_what_is_open_and_late(engine: CommandLine, world: 
     today = {(datetime.now(UTC) - timedelta(days=n)).date().isoformat() for n in range(2)}
     world.db["cron_slots"].insert_many(
         [
-            {"_id": f"crm.intent_decay:{world.account}:{day}", "job": "crm.intent_decay", "account_id": world.account}
+            {"_id": f"crm.intent_decay:{account}:{day}", "job": "crm.intent_decay", "account_id": account}
             | {"slot": day, "state": "done", "started_at": datetime.now(UTC), "ended_at": datetime.now(UTC)}
             for day in today
+            for account in (world.account, old)
         ]
     )
     assert cells(engine("jobs").stdout, "crm.intent_decay")[5:7] == ["0", "0"]

@@ -104,14 +104,15 @@ class Google:
             return _refused(429, "RESOURCE_EXHAUSTED")
         self._times.append(time.monotonic())
         found = VALUES.fullmatch(request.rel_url.raw_path)
-        if not found or found[1] not in self.sheets:
+        id = unquote(found[1]) if found else ""
+        if not found or id not in self.sheets:
             return _refused(404, "NOT_FOUND")
-        self.reads.append(found[1])
+        self.reads.append(id)
         return web.json_response(
             {
                 "range": unquote(found[2]),
                 "majorDimension": "ROWS",
-                "values": [_trimmed(row) for row in self.sheets[found[1]]],
+                "values": [_trimmed(row) for row in self.sheets[id]],
             }
         )
 

@@ -41,6 +41,7 @@ async def job_status(job: CrmJob, repos: JobRepos, now: datetime) -> JobStatus:
         late={
             account: of_zone[zone][0]
             for account, zone in zones.items()
-            if not any(account in ended.get(slot, ()) for slot in of_zone[zone])
+            if account.generation_time <= since  # one that is younger than the slot has had no time for it
+            and not any(account in ended.get(slot, ()) for slot in of_zone[zone])
         },
     )
