@@ -17,7 +17,8 @@ from bson import ObjectId
 from bench.program import environment, running_daemon
 from bench.row import Row
 from pipeline_engine import settings
-from pipeline_engine.app import open_mongo, storage_of
+from pipeline_engine.app import open_mongo
+from pipeline_engine.providers.from_settings import storage_of
 from pipeline_engine.providers.storage import Storage
 from tests.support.funnels import Original, assert_whole, new_clone
 from tests.support.world import World

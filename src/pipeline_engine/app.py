@@ -19,13 +19,13 @@ from pipeline_engine import failpoints, ids, lanes
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError, Unreachable
 from pipeline_engine.providers.child_process import ChildProcess
-from pipeline_engine.providers.claims import Rules
 from pipeline_engine.providers.crm_api import CrmApi
 from pipeline_engine.providers.email import Mailer
+from pipeline_engine.providers.from_settings import mailer_of, sms_of, sockets_of, storage_of, tokens_of
 from pipeline_engine.providers.integrations import Integrations, open_integrations
 from pipeline_engine.providers.renderer import Renderer
 from pipeline_engine.providers.sms import Sms
-from pipeline_engine.providers.sockets import LoggedSockets, Sockets, SocketService
+from pipeline_engine.providers.sockets import Sockets
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.tokens import ServiceTokens
 from pipeline_engine.providers.webhooks import WebhookClient
@@ -108,6 +108,12 @@ class App(Generic[Repos]):
         return replace(self, repos=open_bundle(self.store))  # type: ignore[return-value, arg-type]
 
 
+def _arm_failpoints(settings: Settings, stack: AsyncExitStack) -> None:
+    if settings.fault_testing:
+        failpoints.arm(settings.fault_plan, settings.fault_log)
+        stack.callback(failpoints.disarm)
+
+
 @asynccontextmanager
 async def connect_app(settings: Settings, collections: Specs, lane_prefix: str | None = None) -> AsyncIterator[App]:
     """Open every connection; with `lane_prefix` the lanes have keys of their own, which expire within an hour.
@@ -115,9 +121,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
     Raises: Unreachable naming the server, ConfigError naming the setting.
     """
     async with AsyncExitStack() as stack:
-        if settings.fault_testing:
-            failpoints.arm(settings.fault_plan, settings.fault_log)
-            stack.callback(failpoints.disarm)
+        _arm_failpoints(settings, stack)
         database, heartbeat_database = await open_mongo(settings, stack), await open_mongo(settings, stack, pool=2)
         clock, server = Clock(), Server(database)
         clock.set(await server.now())
@@ -136,7 +140,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             rate_limiter=lanes.RateLimiter(redis, settings.redis_prefix),
             stopping=asyncio.Event(),
             storage=await stack.enter_async_context(storage_of(settings)),
-            sockets=await stack.enter_async_context(_sockets(settings, tokens)),
+            sockets=await stack.enter_async_context(sockets_of(settings, tokens)),
             tokens=tokens,
             mailer=await stack.enter_async_context(mailer_of(settings)),
             sms=await stack.enter_async_context(sms_of(settings)),
@@ -206,44 +210,3 @@ def reason_of(error: BaseException) -> str:
     line = (str(error) or type(error).__name__).splitlines()[0]
     reason = line.partition(", Timeout: ")[0].partition(", Topology Description: ")[0]
     return PYMONGO_TIMEOUTS.sub("", reason)[:200].rstrip(".")
-
-
-def storage_of(settings: Settings) -> Storage:
-    """The bucket that the settings name. It connects when entered as a context manager."""
-    secret = settings.s3_secret_access_key
-    return Storage(
-        endpoint=settings.s3_endpoint_url,
-        region=settings.s3_region,
-        key_id=settings.s3_access_key_id,
-        secret=secret.get_secret_value() if secret else None,
-        bucket=settings.s3_bucket,
-    )
-
-
-def tokens_of(settings: Settings, clock: Clock) -> ServiceTokens | None:
-    """The tokens of APP_SECRET, if there is one. Raises: ConfigError."""
-    if not settings.app_secret:
-        return None
-    rules = Rules(settings.token_issuer, settings.token_audience, settings.token_max_lifetime)
-    return ServiceTokens(settings.app_secret.get_secret_value(), clock, rules)
-
-
-def _sockets(settings: Settings, tokens: ServiceTokens | None) -> Sockets:
-    if settings.socket_url is None:
-        return LoggedSockets()
-    if tokens is None:
-        raise ConfigError(
-            "APP_SECRET: not given: the service at SOCKET_URL wants a token; set one, or unset SOCKET_URL"
-        )
-    return SocketService(settings.socket_url, settings.socket_path, tokens)
-
-
-def mailer_of(settings: Settings) -> Mailer:
-    """The mailer of SMTP_URL. It connects when it first sends; without SMTP_URL it refuses every message."""
-    return Mailer(settings.smtp_url.get_secret_value() if settings.smtp_url else None, settings.smtp_from)
-
-
-def sms_of(settings: Settings) -> Sms:
-    """The SMS sender of the TWILIO settings; without them it refuses every message."""
-    token = settings.twilio_auth_token.get_secret_value() if settings.twilio_auth_token else None
-    return Sms(settings.twilio_account_sid, token, settings.twilio_from, settings.twilio_base_url)

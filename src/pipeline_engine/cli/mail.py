@@ -35,7 +35,7 @@ def default(context: typer.Context) -> None:
 
 @program.command("list")
 def list_mailboxes(account: Account = None, limit: Newest = 50) -> None:
-    """The mailboxes, each with its state: how long ago it was read, what is left to read, what went wrong last."""
+    """The mailboxes and where each stands."""
     account_id = read_account(account)
 
     async def work(app: App[MailboxRepos]) -> list[tuple[object, ...]]:
@@ -47,7 +47,7 @@ def list_mailboxes(account: Account = None, limit: Newest = 50) -> None:
 
 @program.command("show")
 def show_mailbox(id: MailboxId, limit: Newest = 20) -> None:
-    """One mailbox: its folders with their cursors, and the messages that could not be read."""
+    """A mailbox: its cursors and parked messages."""
     mailbox_id = read_id(id)
 
     async def work(app: App[MailboxRepos]) -> tuple[MailboxReport, list[tuple[str, object]]]:
@@ -65,13 +65,16 @@ def show_mailbox(id: MailboxId, limit: Newest = 20) -> None:
 
 @program.command()
 def resync(id: MailboxId) -> None:
-    """Read it from the beginning of its window again, also what was left out. What is stored stays, once."""
+    """Read it from the beginning of its window again.
+
+    Also what was left out is read. What is stored stays, once.
+    """
     _request(id, "resync", "is read from the beginning again")
 
 
 @program.command()
 def reconcile(id: MailboxId) -> None:
-    """Compare it with what is stored now instead of at night: what is missing is fetched."""
+    """Fetch what is missing, now instead of at night."""
     _request(id, "reconcile", "is compared with what is stored")
 
 

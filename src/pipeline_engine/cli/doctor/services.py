@@ -9,12 +9,13 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from pipeline_engine import workers
-from pipeline_engine.app import open_redis, reason_of, storage_of
+from pipeline_engine.app import open_redis, reason_of
 from pipeline_engine.cli.daemons import count_daemons
 from pipeline_engine.cli.doctor.finding import Finding
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import EngineError, Transient
 from pipeline_engine.lanes import Codec, LaneQueue
+from pipeline_engine.providers.from_settings import storage_of
 from pipeline_engine.providers.socket_client import SocketClient
 from pipeline_engine.providers.tokens import ServiceTokens
 from pipeline_engine.settings import Settings

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipeline_engine import failpoints, lanes, workers
-from pipeline_engine.app import mailer_of, sms_of, tokens_of
 from pipeline_engine.cli.doctor.finding import Finding
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError
+from pipeline_engine.providers.from_settings import mailer_of, sms_of, tokens_of
 from pipeline_engine.providers.google_account import read_key_file
 from pipeline_engine.providers.integrations import credentials_of
 from pipeline_engine.providers.mailboxes import Mailboxes
