@@ -23,6 +23,8 @@ from pipeline_engine.embedded.program import Program
 PASSWORD = "the-password-of-every-mailbox"
 PROGRAMS = ("dovecot", "/usr/sbin/dovecot")
 START_SECONDS = 20
+WAIT_FOR_OTHERS = "-o DPkg::Lock::Timeout=120"
+"""Several test processes may install it at the same time."""
 
 CONF = """
 base_dir = {folder}/run
@@ -167,8 +169,10 @@ def _installed() -> str:
             if found := shutil.which(name):
                 return found
         if attempt == 0 and os.getuid() == 0 and shutil.which("apt-get"):
-            command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "dovecot-imapd"]
-            subprocess.run(command, check=False, capture_output=True)
+            install = f"apt-get {WAIT_FOR_OTHERS} install -y -qq --no-install-recommends dovecot-imapd"
+            subprocess.run(
+                ["sh", "-c", f"{install} || (apt-get update -qq && {install})"], check=False, capture_output=True
+            )
     message = "Dovecot is not installed (Debian's package dovecot-imapd), so no mailbox is read in this run"
     if os.environ.get("CI"):
         pytest.fail(message)
