@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.utils import format_datetime
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -42,12 +40,11 @@ Document = dict[str, Any]
 
 
 def run(servers: Mapping[str, str]) -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder:
-        dovecot = asyncio.run(start_dovecot(Path(folder)))
-        try:
-            return [_first(servers, dovecot), _nothing_new(servers, dovecot), _quiet(servers, dovecot)]
-        finally:
-            asyncio.run(dovecot.stop())
+    dovecot = asyncio.run(start_dovecot())
+    try:
+        return [_first(servers, dovecot), _nothing_new(servers, dovecot), _quiet(servers, dovecot)]
+    finally:
+        asyncio.run(dovecot.stop())
 
 
 def _settings(servers: Mapping[str, str], dovecot: Dovecot, database: str) -> dict[str, str]:

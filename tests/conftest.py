@@ -72,9 +72,9 @@ def servers() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
+def dovecot() -> Iterator[Dovecot]:
     """A mail server, shared by the whole run; every test has mailboxes of its own."""
-    running = asyncio.run(start_dovecot(tmp_path_factory.mktemp("mail")))
+    running = asyncio.run(start_dovecot())
     yield running
     asyncio.run(running.stop())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from pipeline_engine.domain.mailboxes import folders, followed, take_in
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.mailbox import Mailbox
+from pipeline_engine.repos import email_parked
 from pipeline_engine.settings import Settings
 from tests.support.dovecot import Dovecot
 from tests.support.dying import die_at
 from tests.support.engine_app import EngineApp
-from tests.support.mailboxes import document, ids, mail, mailbox, parked, put, stored, stored_ids, sync
+from tests.support.mailboxes import document, ids, mail, mailbox, parked, put, reconcile, stored, stored_ids, sync
 from tests.support.world import World
 
 pytestmark = pytest.mark.covers("CL-14", "CL-X8")
@@ -111,6 +113,27 @@ async def test_a_message_that_ends_processes_is_parked_and_the_rest_is_read(
     assert one["uid"] == bad
     assert document(world, id)["folders"]["INBOX"]["last_uid"] == 7
     assert take_in.MAX_GROUP > 7
+
+
+async def test_a_message_at_which_processes_ended_by_chance_is_stored_by_the_next_reconcile(
+    app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = mailbox(world, dovecot)
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(n) for n in range(1, 8)])
+    for point in ("imap.fetch_heads", "imap.fetch_bodies", "mongo.email_messages.insert_many"):
+        assert await die_at(monkeypatch, point, 1, "before", lambda: sync(app, id))
+        world.abandon("email_accounts", id, crashes=0)
+    await sync(app, id)
+    assert [one["uid"] for one in parked(world, id)] == [7]
+    assert await die_at(monkeypatch, "imap.fetch_bodies", 1, "before", lambda: reconcile(app, id))
+    world.abandon("email_accounts", id, crashes=0)
+    await reconcile(app, id)
+    assert len(parked(world, id)) == 1  # once in a night
+    monkeypatch.setattr(email_parked, "RETRY_EVERY", timedelta(0))
+    await reconcile(app, id)
+    assert stored_ids(world, id) == sorted(ids(range(1, 8)))
+    assert parked(world, id) == []
 
 
 class Ended(BaseException):

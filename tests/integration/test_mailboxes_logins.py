@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -181,12 +180,12 @@ class Introspection:
         return web.json_response({"email": user or "none@example.org", "active": "yes" if user else "no"})
 
 
-async def test_xoauth2_with_a_token_that_is_refreshed(app: EngineApp, world: World, tmp_path: Path) -> None:
+async def test_xoauth2_with_a_token_that_is_refreshed(app: EngineApp, world: World) -> None:
     introspection = Introspection()
     site = web.Application()
     site.router.add_get("/", introspection.answer)
     runner, port = await listen(site)
-    own = await start_dovecot(tmp_path, f"http://127.0.0.1:{port}/")
+    own = await start_dovecot(f"http://127.0.0.1:{port}/")
     try:
         async with TokenEndpoint() as endpoint:
             await _xoauth2(app, world, own, introspection, endpoint)

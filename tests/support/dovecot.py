@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 import subprocess
+import tempfile
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -160,6 +161,7 @@ class Dovecot:
 
     async def stop(self) -> None:
         await self._program.stop(5)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _installed() -> str:
@@ -179,12 +181,14 @@ def _installed() -> str:
     pytest.skip(message)
 
 
-async def start_dovecot(root: Path, introspection: str = "http://127.0.0.1:9/") -> Dovecot:
-    """A Dovecot with its data below `root`; `introspection` says whose access tokens are."""
+async def start_dovecot(introspection: str = "http://127.0.0.1:9/") -> Dovecot:
+    """A Dovecot with its data in a folder of its own; `introspection` says whose access tokens are.
+
+    That folder is none of pytest's: every run that begins beside this one closes those to Dovecot's user.
+    """
     _installed()
     port, tls_port = free_ports(2)
-    folder = root / "dovecot"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
     dovecot = Dovecot(folder, port, tls_port)
     dovecot._start(introspection)
     await dovecot.until_ready()

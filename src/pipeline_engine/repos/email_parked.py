@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pipeline_engine import logs
@@ -15,6 +16,8 @@ from pipeline_engine.repos.store import Store
 
 PARKED, FILTERED = "parked", "filtered"
 MAX_REASON_CHARS = 300
+MAX_RETRIES = 3
+RETRY_EVERY = timedelta(hours=12)
 
 EMAIL_PARKED = CollectionSpec(
     "email_parked",
@@ -35,7 +38,7 @@ class LeftOut:
     reason: str
     message_id: str = ""
     can_retry: bool = True
-    """False: a fetch of it ends connections or processes."""
+    """False: runs that came to it ended; it is fetched again MAX_RETRIES times at most, each on its own."""
 
 
 class EmailParked:
@@ -67,10 +70,18 @@ class EmailParked:
         place = {"folder": folder, "uidvalidity": uidvalidity, "uid": {"$in": list(uids)}}
         return {one["uid"] for one in await self._own.find({**_of(mailbox), **place}, projection=["uid"])}
 
-    async def for_good(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int) -> set[int]:
-        """The UIDs in the folder that must not be fetched again."""
+    async def suspects(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int) -> set[int]:
+        """The UIDs in the folder of messages to which runs came that ended."""
         place = {"folder": folder, "uidvalidity": uidvalidity, "can_retry": False}
         return {one["uid"] for one in await self._own.find({**_of(mailbox), **place}, projection=["uid"])}
+
+    async def retried(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int, uid: int) -> bool:
+        """Count that one of `suspects` is fetched again; False when that was done often enough, or a moment ago."""
+        now = self._clock.now()
+        due = {"retries": {"$not": {"$gte": MAX_RETRIES}}, "retried_at": {"$not": {"$gt": now - RETRY_EVERY}}}
+        place = {"folder": folder, "uidvalidity": uidvalidity, "uid": uid, "can_retry": False}
+        change = {"$set": {"retried_at": now}, "$inc": {"retries": 1}}
+        return await self._own.update_one({**_of(mailbox), **place, **due}, change) == 1
 
     async def take_back(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int, uids: Sequence[int]) -> None:
         """Forget that these were left out: they are stored now."""

@@ -93,7 +93,7 @@ async def _turn(this: MailboxPass, folder: MailboxFolder) -> bool:
     uids = this.found.get(folder.name)
     if uids is None:
         uids = await wanted_uids(this, cursor)
-        shunned = await this.repos.email_parked.for_good(this.document, place.folder, place.uidvalidity)
+        shunned = await this.repos.email_parked.suspects(this.document, place.folder, place.uidvalidity)
         uids = [uid for uid in uids if uid not in shunned]
     for _ in range(BATCHES_OF_TURN):
         size = 1 if this.care[folder.name] else BATCH

@@ -12,6 +12,7 @@ from typing import Any
 from pipeline_engine import logs
 from pipeline_engine.domain.mailboxes.folders import open_folder, wanted_uids
 from pipeline_engine.domain.mailboxes.mailbox_pass import MailboxPass, as_unread
+from pipeline_engine.domain.mailboxes.suspect import retry_suspects
 from pipeline_engine.domain.mailboxes.take_in import take_in
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import fingerprint
@@ -60,9 +61,9 @@ async def _reconcile_folder(this: MailboxPass, folder: MailboxFolder) -> bool:
         await this.keep_state(folder.name, {**state, "checked": True})
         return False
     place, cursor = await open_folder(this, folder)
-    shunned = await this.repos.email_parked.for_good(this.document, place.folder, place.uidvalidity)
+    suspects = await this.repos.email_parked.suspects(this.document, place.folder, place.uidvalidity)
     below = state.get("check_uid") or cursor.top_uid + 1
-    uids = [uid for uid in await wanted_uids(this, as_unread(cursor)) if uid < below and uid not in shunned]
+    uids = [uid for uid in await wanted_uids(this, as_unread(cursor)) if uid < below and uid not in suspects]
     new = int(state.get("check_new") or 0)
     while uids:
         if this.is_over or this.is_exhausted:
@@ -71,6 +72,7 @@ async def _reconcile_folder(this: MailboxPass, folder: MailboxFolder) -> bool:
         new += await take_in(this, place, batch, retry_parked=True)
         this.batches += 1
         await this.keep_state(folder.name, {**this.state_of(folder.name), "check_uid": batch[0], "check_new": new})
+    new += await retry_suspects(this, place, sorted(suspects))
     if new:
         log.warning("mailbox.gap_filled", id=str(this.document["_id"]), folder=folder.name, messages=new)
     checked = {"checked": True, "check_uid": None, "check_new": None, "clean": mark}

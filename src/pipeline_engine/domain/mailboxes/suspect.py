@@ -1,7 +1,8 @@
 """Finds the message that breaks connections or ends processes, and parks it, so that those behind it are read.
 
 After a run that failed or died, the first messages of each folder are taken one by one, each noted in the mailbox's
-document before. One that two such runs came to and did not get past is left out.
+document before. One that two such runs came to and did not get past is left out. It may be innocent, as processes also
+end for other reasons: the reconcile of a few nights tries it again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline_engine.domain.mailboxes.mailbox_pass import FolderPlace, MailboxPass
-from pipeline_engine.domain.mailboxes.take_in import leave_out
+from pipeline_engine.domain.mailboxes.take_in import leave_out, take_in
 from pipeline_engine.repos.email_parked import PARKED, LeftOut
 
 MAX_TRIES = 2
@@ -42,3 +43,13 @@ async def park_suspect(this: MailboxPass, place: FolderPlace) -> None:
         reason = "runs that came to it ended, or lost their connection"
         await leave_out(this, place, [LeftOut(uid, PARKED, reason, can_retry=False)])
     await this.claim.change(trying=None)
+
+
+async def retry_suspects(this: MailboxPass, place: FolderPlace, uids: Sequence[int]) -> int:
+    """Try messages again that were parked by `park_suspect`, each on its own, and counted before. Returns how many were
+    stored."""
+    stored = 0
+    for uid in uids:
+        if await this.repos.email_parked.retried(this.document, place.folder, place.uidvalidity, uid):
+            stored += await take_in(this, place, [uid], retry_parked=True)
+    return stored
