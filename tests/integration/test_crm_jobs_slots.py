@@ -239,7 +239,7 @@ async def test_a_row_of_another_engine_is_left_alone(world: World, jobs: JobApp,
 async def test_an_account_that_the_job_does_not_concern_has_no_slots(
     world: World, jobs: JobApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def concerns(_repos: JobRepos) -> Set[ObjectId]:
+    async def concerns(_repos: JobRepos, _now: datetime) -> Set[ObjectId]:
         return {world.account, ObjectId()}
 
     named, other = CrmJob(NAME, DailyAt(time(9)), Recorder().run, concerns=concerns), world.neighbour()

@@ -12,6 +12,7 @@ from pipeline_engine.domain.jobs.briefs.meeting import Meeting
 from pipeline_engine.domain.jobs.briefs.read_meeting import read_meeting
 from pipeline_engine.domain.jobs.crm_job import JobWork
 from pipeline_engine.domain.jobs.slot_id import SlotId
+from pipeline_engine.domain.jobs.timetable import job_status
 from pipeline_engine.repos.job_repos import JobRepos
 from pipeline_engine.repos.meetings import Meetings
 from pipeline_engine.run_once import run_once
@@ -102,6 +103,42 @@ async def test_a_meeting_that_is_booked_late_makes_an_extra_slot(world: World, a
     await run_slot(scope, SlotId("crm.meeting_prep", world.account, f"{hour:%Y-%m-%dT%H}:07Z"))
     assert brief_of(world, late)["key_points"]
     assert await find() == []
+
+
+@pytest.mark.covers("CL-X10")
+async def test_only_accounts_with_a_meeting_of_the_next_hour_have_slots(world: World, app: EngineApp) -> None:
+    scope, ready = app.with_repos(JobRepos.open), world.neighbour()
+    other, idle = world.neighbour(), world.neighbour()
+    event(world, 59)
+    event(other, 61)
+    event(ready, 20, prepared_for=NOW + timedelta(minutes=20))
+    event(idle, 20, status="cancelled")
+    event(world, 20, account_id=["odd"])
+
+    async def found() -> set[str]:
+        return {unit.account for unit in await sweep.find(meeting_prep.JOB, scope)}
+
+    assert await found() == {str(world.account)}
+    await run_slot(scope, SlotId("crm.meeting_prep", world.account, f"{NOW:%Y-%m-%d}T09:30Z"))
+    assert await found() == set()
+    pass_time(app, minutes=2)
+    assert await found() == {str(other.account)}
+    for one in (other, ready, idle):
+        one.close()
+
+
+async def test_an_account_is_late_only_with_meetings_that_it_had_time_for(world: World, app: EngineApp) -> None:
+    repos = app.with_repos(JobRepos.open).repos
+    account = ObjectId.from_datetime(NOW - timedelta(days=1))
+    world.db["_accounts"].insert_one({"_id": account, "active": True})
+    event(world, 59, account_id=account)
+
+    async def late() -> set[ObjectId]:
+        return set((await job_status(meeting_prep.JOB, repos, app.clock.now())).late)
+
+    assert await late() == set()
+    pass_time(app, minutes=35)
+    assert await late() == {account}
 
 
 @pytest.mark.parametrize("form", [ObjectId, str])

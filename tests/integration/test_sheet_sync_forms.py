@@ -49,7 +49,7 @@ async def test_only_accounts_with_a_sheet_have_slots(world: World, app: EngineAp
     add_form(other, google_sheet=None)
     add_form(other, account_id=["odd"])
     repos = app.with_repos(JobRepos.open).repos
-    assert await sheet_sync.concerns(repos) == {world.account}
+    assert await sheet_sync.concerns(repos, app.clock.now()) == {world.account}
     other.close()
 
 

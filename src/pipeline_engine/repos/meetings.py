@@ -57,7 +57,7 @@ class Meetings:
 
     async def accounts_with_unmarked(self, first: datetime, last: datetime) -> list[Any]:
         """The accounts with events as in `unmarked` that start within these times, as the events name them."""
-        query: Document = {"starts_at": {"$gt": first, "$lte": last, **NO_LIST}}
+        query: Document = {"starts_at": {"$gte": first, "$lte": last, **NO_LIST}}
         query |= {"status": {"$nin": CANCELLED}, **UNMARKED}
         found = await self._events.everywhere.aggregate(query, {"$group": {"_id": "$account_id"}})
         return [one["_id"] for one in found]

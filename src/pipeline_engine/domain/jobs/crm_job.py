@@ -87,8 +87,9 @@ class CrmJob:
     """Jobs of the same schedule that must have ended their slot of the account before this one begins."""
     part_of: str = ""
     """The job that switches this one off together with itself."""
-    concerns: Callable[[JobRepos], Awaitable[Set[ObjectId]]] | None = None
-    """The accounts that have anything for the job to look at; others have no slots. None: it concerns all."""
+    concerns: Callable[[JobRepos, datetime], Awaitable[Set[ObjectId]]] | None = None
+    """The accounts that have anything for the job to look at, at a moment; others have no slot then. None: it concerns
+    all."""
     also_due: Callable[[App[JobRepos]], Awaitable[Mapping[ObjectId, str]]] | None = None
     """{account: an extra slot} of accounts for which something has come up since their newest slot. Such a slot's name
     lies between those of two slots of the schedule."""

@@ -6,7 +6,7 @@ A slot looks an hour ahead. A meeting that is booked into that hour afterwards m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -72,6 +72,12 @@ async def _unprepared(work: JobWork) -> list[tuple[Document, Document | None]]:
     return [(event, meeting) for event, meeting in pairs if not is_prepared(event, meeting)]
 
 
+async def concerns(repos: JobRepos, now: datetime) -> set[ObjectId]:
+    """The accounts with a meeting that a slot of this moment would look at."""
+    found = await repos.meetings.accounts_with_unmarked(now - BEHIND, now + AHEAD)
+    return {id for one in found if (id := object_id(one))}
+
+
 async def booked_late(app: App[JobRepos]) -> dict[ObjectId, str]:
     """{account: this minute as a slot} of accounts with a meeting that was booked after their newest slot."""
     now = app.clock.now()
@@ -126,6 +132,7 @@ JOB = CrmJob(
     SCHEDULE,
     run,
     part_of="crm.proactive_ai",
+    concerns=concerns,
     also_due=booked_late,
     watches=frozenset({"calendar_events"}),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence, Set
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -154,7 +155,7 @@ def needs(settings: Settings) -> str | None:
     return None if settings.google_service_account_file else "GOOGLE_SERVICE_ACCOUNT_FILE is not set"
 
 
-async def concerns(repos: JobRepos) -> Set[ObjectId]:
+async def concerns(repos: JobRepos, _now: datetime) -> Set[ObjectId]:
     return await repos.sheet_syncs.accounts()
 
 

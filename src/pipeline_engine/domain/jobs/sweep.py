@@ -31,7 +31,8 @@ async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     and when the jobs that this one follows have ended theirs or MAX_FOLLOW_WAIT is over."""
     if job.skipped(app.settings):
         return []
-    zones, now = await zones_of(job, app.repos), app.clock.now()
+    now = app.clock.now()
+    zones = await zones_of(job, app.repos, now)
     newest = slots_at(job, zones, now)
     missing = await without_row(app.repos, job.name, newest)
     if followed := _followed(job, app):
@@ -50,12 +51,12 @@ async def find(job: CrmJob, app: App[JobRepos]) -> list[Unit]:
     return [unit_of(id) for id in (*first, *others)][:MAX_UNITS]
 
 
-async def zones_of(job: CrmJob, repos: JobRepos) -> dict[ObjectId, object]:
-    """{active account that the job concerns: the name of its time zone}"""
+async def zones_of(job: CrmJob, repos: JobRepos, now: datetime) -> dict[ObjectId, object]:
+    """{active account that the job concerns at that moment: the name of its time zone}"""
     zones = await repos.job_accounts.zones()
     if job.concerns is None or not zones:
         return zones
-    concerned = await job.concerns(repos)
+    concerned = await job.concerns(repos, now)
     return {account: name for account, name in zones.items() if account in concerned}
 
 

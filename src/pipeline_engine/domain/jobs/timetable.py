@@ -27,9 +27,10 @@ class JobStatus:
 
 async def job_status(job: CrmJob, repos: JobRepos, now: datetime) -> JobStatus:
     """How the job stands over all active accounts. `next_at` is the first moment at which an account has a slot."""
-    names = await zones_of(job, repos)
+    names = await zones_of(job, repos, now)
     zones = {account: zone_of({"timezone": name}, {}) for account, name in names.items()}
     since = now - job.schedule.late_after
+    concerned = await zones_of(job, repos, since) if job.concerns else names
     of_zone = {zone: slots_since(job.schedule, since, now, zone) for zone in set(zones.values())}
     wanted = {slot for slots in of_zone.values() for slot in slots}
     ended = await repos.cron_slots.accounts_by_slot(job.name, wanted, {"$ne": "due"})
@@ -42,6 +43,7 @@ async def job_status(job: CrmJob, repos: JobRepos, now: datetime) -> JobStatus:
             account: of_zone[zone][0]
             for account, zone in zones.items()
             if account.generation_time <= since  # one that is younger than the slot has had no time for it
+            and account in concerned
             and not any(account in ended.get(slot, ()) for slot in of_zone[zone])
         },
     )
