@@ -14,6 +14,7 @@ from bson import ObjectId
 from pipeline_engine import settings, workers
 from pipeline_engine.repos.automations import Automations
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.cron_slots import CronSlots
 from pipeline_engine.repos.email_accounts import EmailAccounts
 from pipeline_engine.repos.enrollments import Enrollments
 from pipeline_engine.repos.event_lines import EventLines
@@ -21,6 +22,7 @@ from pipeline_engine.repos.funnel_steps import FunnelSteps
 from pipeline_engine.repos.funnels import Funnels
 from pipeline_engine.repos.import_chunks import ImportChunks
 from pipeline_engine.repos.imports import Imports
+from pipeline_engine.repos.integration_credentials import IntegrationCredentials
 from pipeline_engine.repos.lead_stages import LeadStages
 from pipeline_engine.repos.lease import Lease
 from pipeline_engine.repos.leased import Leased
@@ -52,6 +54,8 @@ KINDS = {
     "funnel.step": Kind(FunnelSteps, {"clone_state": "open"}),
     "lead_stages": Kind(LeadStages, {"status": "entering"}),
     "email_accounts": Kind(EmailAccounts, {"active": True}),
+    "cron_slots": Kind(CronSlots, {"job": "crm.none", "slot": "2026-01-01", "state": "due"}),
+    "integration_credentials": Kind(IntegrationCredentials, {"status": "ok"}),
 }
 
 pytestmark = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())

@@ -18,8 +18,8 @@ from pipeline_engine.__main__ import main
 from pipeline_engine.settings import Settings
 
 PROGRAM = [sys.executable, "-m", "pipeline_engine"]
-COMMAND_TIMEOUT = 60.0
-"""Seconds that a command may take."""
+COMMAND_TIMEOUT = 180.0
+"""Seconds that a command may take on a busy machine."""
 Ran = subprocess.CompletedProcess[str]
 
 

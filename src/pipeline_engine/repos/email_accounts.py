@@ -72,7 +72,8 @@ class EmailAccounts(Leased):
 
     def attempt_of(self, held: Mapping[str, Any]) -> int:
         """One more than the passes that failed in a row."""
-        return int(held.get("failures") or 0) + 1
+        failures = held.get("failures")
+        return int(failures) + 1 if number(failures) else 1
 
     async def put_off(self, held: Mapping[str, Any], seconds: float, error: str) -> None:
         """Count a failed pass; the next may begin after `seconds`."""

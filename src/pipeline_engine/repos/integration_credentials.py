@@ -53,6 +53,11 @@ class IntegrationCredentials(Leased):
         super().__init__(store)
         self._clock = store.clock
 
+    def attempt_of(self, held: Mapping[str, Any]) -> int:
+        """One more than the refreshes that failed in a row."""
+        failures = held.get("failures")
+        return int(failures) + 1 if number(failures) else 1
+
     async def of_account(self, account_id: ObjectId, id: Any) -> Document | None:
         """The credential; None when the account has none of this id."""
         return await self._own.find_one({"_id": {"$in": [id, str(id)]}, "account_id": either(account_id)})

@@ -44,7 +44,7 @@ async def run(demo: DemoRun) -> Facts:
     return [
         ("contacts", len(contacts)),
         ("first mails", mails),
-        ("replied", ends["replied"]),
+        ("answered", ends["replied"]),
         ("follow-ups, in the same thread", follow_ups),
         ("had both mails", ends["completed"]),
         ("seconds", round(first.seconds + second.seconds, 2)),
