@@ -18,6 +18,9 @@ from pipeline_engine.domain.sequences.sequence import SequenceStep
 from pipeline_engine.lanes import Backoff
 from pipeline_engine.repos.sequence_repos import SequenceRepos
 
+MAX_REPEATS = 1000
+"""Retries by hand of one enrolment; what stands beyond in its document would fill the memory with keys."""
+
 Document = Mapping[str, Any]
 Status = Literal["completed", "bounced", "unsubscribed", "replied", "failed", "cancelled"]
 
@@ -69,7 +72,8 @@ def step_number(enrollment: Document) -> int:
 def send_keys(enrollment: Document, step: int) -> list[str]:
     """The keys under which `effects` may have the send of a step, the current one last: a retry by hand makes it
     another one."""
-    key, repeats = f"sequence:{enrollment['_id']}:{step}", int(enrollment.get("repeats") or 0)
+    key = f"sequence:{enrollment['_id']}:{step}"
+    repeats = int(min(enrollment.get("repeats") or 0, MAX_REPEATS))
     return [key, *(f"{key}.{n}" for n in range(1, repeats + 1))]
 
 
