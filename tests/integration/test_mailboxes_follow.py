@@ -8,6 +8,8 @@ from bson import ObjectId
 from pipeline_engine.domain.mail.parsed_mail import parse_mail
 from pipeline_engine.domain.mailboxes.follow import follow
 from pipeline_engine.domain.mailboxes.late_contacts import link_late_contacts
+from pipeline_engine.domain.messages.opt_out import OptOut
+from pipeline_engine.domain.messages.unsubscribe import new_token
 from pipeline_engine.repos.mail_records import MailRecords
 from tests.support.crm_events import contact, work
 from tests.support.dying import die_at
@@ -107,6 +109,35 @@ async def test_a_reply_to_an_automation_names_its_deal(world: World, app: Engine
         str(deal),
         str(ada),
     )
+
+
+@pytest.mark.covers("R-06")
+@pytest.mark.parametrize("headers", [[], ["Auto-Submitted: auto-generated"], ["Precedence: bulk"]])
+async def test_a_mail_that_unsubscribes_suppresses_and_is_no_reply(
+    world: World, app: EngineApp, headers: list[str]
+) -> None:
+    ada = contact(world, email="ada@example.com")
+    lead = {"_id": ObjectId(), "account_id": world.account, "status": "open", "email": "ada@example.com"}
+    world.db["leads"].insert_one(lead)
+    token = new_token(app.recipients_key, OptOut(world.account, "email", "Ada@example.com", "sequence:1"))
+
+    # It comes to SMTP_FROM, which may be the mailbox of another account.
+    other = {**mailbox(world), "account_id": ObjectId()}
+    for box in (mailbox(world), other):
+        await receive(app, world, box, mail(f"Subject: unsubscribe {token}", *headers))
+
+    (row,) = rows(world, "suppressions")
+    assert (row["account_id"], row["address"], row["reason"]) == (world.account, "ada@example.com", "unsubscribed")
+    (event,) = events(world)
+    assert (event["type"], event["data"]["contact_id"]) == ("email.unsubscribed", str(ada))
+    assert rows(world, "lead_responses") == []
+
+
+async def test_the_lead_of_a_mail_is_found_whatever_the_case_of_its_address(world: World, app: EngineApp) -> None:
+    lead = {"_id": ObjectId(), "account_id": world.account, "status": "open", "email": "Ada@Example.com"}
+    world.db["leads"].insert_one(lead)
+    await receive(app, world, mailbox(world), mail(sender="ada@example.com"))
+    assert [one["lead_id"] for one in rows(world, "lead_responses")] == [lead["_id"]]
 
 
 async def test_a_forward_is_published_as_one(world: World, app: EngineApp) -> None:

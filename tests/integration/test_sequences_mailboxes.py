@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
+from pipeline_engine.domain.sequences import copies
 from tests.support.sequences import (
     HOUR,
     SequenceApp,
@@ -167,3 +169,28 @@ async def test_follow_ups_keep_their_mailbox_when_the_contact_changes_hands(
     world.db["contacts"].update_one({"_id": person}, {"$set": {"owner": ObjectId()}})
     await later(flow, world, seconds=61)
     assert [mail.sender for mail in server.received] == [ANN, ANN]
+
+
+@pytest.mark.parametrize("odd", [{"provider": ["x"]}, {"provider": "imap", "security": {"x": 1}, "host": "127.0.0.1"}])
+async def test_a_copy_that_cannot_be_kept_fails_no_enrolment(
+    world: World, flow: SequenceApp, server: MailServer, odd: dict[str, Any]
+) -> None:
+    mailbox(world, server, **odd)
+    ids = enrolled(world, 0, count=2)
+    await work(flow, world)
+    assert [enrollment(world, one)["status"] for one in ids] == ["completed"] * 2
+
+
+async def test_a_copy_waits_for_no_server_that_hangs(
+    world: World, flow: SequenceApp, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_arguments: object) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(copies, "keep_copy", hang)
+    monkeypatch.setattr(copies, "COPY_TIMEOUT", 0.05)
+    mailbox(world, server)
+    ids = enrolled(world, 0, count=2)
+    await work(flow, world)
+    assert [enrollment(world, one)["status"] for one in ids] == ["completed"] * 2

@@ -200,11 +200,42 @@ async def test_another_account_and_another_address_go_on(door: Door, world: Worl
 
 async def test_a_mail_to_the_header_s_address_unsubscribes_as_well(door: Door, world: World) -> None:
     token = door.path(world).removeprefix("/u/")
-    for subject in ("unsubscribe", f"unsubscribe {token[:-4]}AAAA", f"Re: {token}"):
-        assert not await unsubscribe_by_mail(door.app, world.account, subject)
-    assert not await unsubscribe_by_mail(door.app, ObjectId(), f"unsubscribe {token}")
+    for subject in ("unsubscribe", f"unsubscribe {token[:-4]}AAAA", f"Re: {token}", ""):
+        assert not await unsubscribe_by_mail(door.app, subject)
     assert world.db["suppressions"].count_documents({}) == 0
 
-    assert await unsubscribe_by_mail(door.app, world.account, f"Unsubscribe {token} ")
+    assert await unsubscribe_by_mail(door.app, f"Unsubscribe {token[:50]} {token[50:]} ")
 
-    assert world.db["suppressions"].count_documents({"address": ADA.lower()}) == 1
+    (row,) = world.db["suppressions"].find({"address": ADA.lower()})
+    assert row["account_id"] == world.account
+
+
+@pytest.mark.covers("R-05")
+@pytest.mark.parametrize(("stored", "known"), [(ADA, ADA.lower()), (ADA.lower(), ADA), (ADA.upper(), ADA)])
+async def test_what_a_plain_client_suppresses_holds_whatever_its_case(
+    door: Door, world: World, stored: str, known: str
+) -> None:
+    crm = {"account_id": world.account, "channel": "email", "address": stored, "reason": "manual"}
+    world.db["suppressions"].insert_one(crm)
+    world.automation("email", email_template_id=leads.template(world, "Hello"))
+    world.deal(contact_email=known)
+    await automations.work_off(door.app)
+    assert door.smtp.accepted == []
+
+    await door.ask("POST", door.path(world, known))
+    assert world.db["suppressions"].count_documents({}) == 1
+
+
+@pytest.mark.covers("R-05")
+async def test_it_ends_the_run_of_a_lead_whatever_its_case(door: Door, world: World) -> None:
+    here = leads.stage(world, leads.action("wait", seconds=60))
+    _, by_crm = leads.entered(world, here, name="Ada", email=ADA)
+    _, by_link = leads.entered(world, here, name="Eve", email="Eve@Example.com")
+    await leads.work(door.app, world, rounds=1)
+
+    await door.ask("POST", door.path(world, "eve@example.com"))
+    crm = {"account_id": world.account, "channel": "email", "address": ADA.upper(), "reason": "manual"}
+    world.db["suppressions"].insert_one(crm)
+    await leads.work(door.app, world, rounds=1)
+
+    assert [leads.entry(world, one)["status"] for one in (by_crm, by_link)] == ["cancelled", "cancelled"]

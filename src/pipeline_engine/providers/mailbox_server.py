@@ -41,7 +41,7 @@ def read_server(document: Mapping[str, Any], allow_plain: bool) -> MailboxServer
     security = document.get("security") or "tls"
     if not isinstance(host, str) or not host.strip():
         raise Permanent("the mailbox names no host", SETTINGS)
-    if security not in SECURITIES:
+    if not isinstance(security, str) or security not in SECURITIES:
         raise Permanent("its security is none of tls, starttls and none", SETTINGS)
     if security == "none" and not allow_plain:
         raise Permanent("its security is none, which is refused unless ALLOW_PRIVATE_HOSTS is set", SETTINGS)
@@ -52,10 +52,10 @@ def read_server(document: Mapping[str, Any], allow_plain: bool) -> MailboxServer
 
 
 def _port(port: object, default: int) -> int:
-    if port in (None, ""):
+    if port is None or port == "":
         return default
     try:
-        number = int(str(port))
+        number = int(str(port).removesuffix(".0"))  # some clients store every number as a double
     except ValueError:
         number = 0
     if not 0 < number <= MAX_PORT:

@@ -15,12 +15,13 @@ from pipeline_engine.repos.changes import became
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
 from pipeline_engine.repos.deal_change import DealChange
+from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.store import Store
 
 LEADS = CollectionSpec(
     "leads",
     indexes=(
-        index("account_id", "email"),
+        index("email", "account_id", collation=WITHOUT_CASE),
         index("phone", "account_id"),  # an inbound text names no account
         index("status", **having("lead_stage_id")),
     ),
@@ -71,10 +72,12 @@ class Leads:
         return await apply_change(self._own, query, ids, change | DealChange(set={"engine_sequence": sequence}))
 
     async def by_address(self, account_id: ObjectId, addresses: Sequence[str]) -> list[Any]:
-        """The ids of the account's leads with one of these e-mail addresses or telephone numbers."""
-        known = {"$in": list(addresses)}
-        query = {"account_id": either(account_id), "$or": [{"email": known}, {"phone": known}]}
-        return [one["_id"] for one in await self._own.find(query, projection=["_id"])]
+        """The ids of the account's leads with one of these e-mail addresses, in any case, or telephone numbers."""
+        mine, known = {"account_id": either(account_id)}, {"$in": list(addresses)}
+        by_email = await self._own.find({**mine, "email": known}, projection=["_id"], collation=WITHOUT_CASE)
+        by_phone = await self._own.find({**mine, "phone": known}, projection=["_id"])
+        ids = [one["_id"] for one in by_email]
+        return [*ids, *(one["_id"] for one in by_phone if one["_id"] not in ids)]
 
     def _query(self, account_id: ObjectId, ids: Sequence[Any]) -> Document:
         return {"_id": {"$in": [form for id in ids for form in _forms(id)]}, "account_id": either(account_id)}

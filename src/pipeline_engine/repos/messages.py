@@ -12,6 +12,7 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec, having, index
+from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.store import Store
 
 Channel = Literal["email", "sms"]
@@ -19,8 +20,9 @@ Channel = Literal["email", "sms"]
 SUPPRESSIONS = CollectionSpec(
     "suppressions",
     indexes=(
-        index("account_id", "address", "channel"),
-        index("account_id", "address_hash", "channel", **having("address_hash")),
+        # People write addresses in any case, and one query asks for addresses and hashes: both go without case.
+        index("account_id", "channel", "address", collation=WITHOUT_CASE),
+        index("account_id", "channel", "address_hash", collation=WITHOUT_CASE, **having("address_hash")),
         EVENTS_DUE_INDEX,
     ),
     has_events_due=True,
@@ -55,18 +57,16 @@ class Suppressions:
     async def suppressed(
         self, account_id: ObjectId, channel: Channel, addresses: Iterable[str], hashes: Iterable[str] = ()
     ) -> set[str]:
-        """Those of the addresses and hashes that are suppressed for the channel or for all channels; addresses in lower
-        case.
-
-        The CRM stores suppressions in lower case; one stored in the spelling of the given address is found as well."""
-        spellings = sorted({spelling for address in addresses for spelling in (address, address.lower())})
+        """Those of the addresses and hashes that are suppressed for the channel or for all channels, in lower case,
+        whatever the case in which they are given or stored."""
+        spellings = sorted({address.lower() for address in addresses})
         if not spellings:
             return set()
         mine = {"account_id": either(account_id), "channel": {"$in": [channel, "all"]}}
         known = ({"address": {"$in": spellings}}, {"address_hash": {"$in": sorted(hashes)}})
         # The account stands in each part, so that each part is answered by an index of its own.
         query = {"$or": [{**mine, **one} for one in known]}
-        found = await self._own.everywhere.find(query, projection=["address", "address_hash"])
+        found = await self._own.everywhere.find(query, projection=["address", "address_hash"], collation=WITHOUT_CASE)
         names = [one.get(name) for one in found for name in ("address", "address_hash")]
         return {name.lower() for name in names if isinstance(name, str)}
 
@@ -80,15 +80,16 @@ class Suppressions:
         new = {"account_id": account_id, "channel": channel, "address": address, "reason": reason, "createdAt": now}
         update = {"$set": {"address_hash": hash}, "$setOnInsert": {**new, "updatedAt": now, "events_due": list(events)}}
         query = {"$or": [{**mine, "address": address}, {**mine, "address_hash": hash}]}
-        return await self._own.everywhere.find_one_and_update(query, update, upsert=True) or {}
+        suppression = await self._own.everywhere.find_one_and_update(query, update, upsert=True, collation=WITHOUT_CASE)
+        return suppression or {}
 
     async def lift(self, account_id: ObjectId, channel: Channel, hash: str, reason: str) -> int:
         """Remove the suppressions of the address that were written for this reason. Returns how many there were."""
         query = {"account_id": either(account_id), "channel": channel, "address_hash": hash, "reason": reason}
-        count = await self._own.count(query)
-        if count:
-            await self._own.delete(query)
-        return count
+        found = await self._own.find(query, projection=["_id"], collation=WITHOUT_CASE)
+        if found:
+            await self._own.delete({**query, "_id": {"$in": [one["_id"] for one in found]}})
+        return len(found)
 
     async def set_hashes(self, hashes: Sequence[tuple[Mapping[str, Any], str]]) -> None:
         """Store the hashes of suppressions that have none: pairs of a suppression and its hash."""

@@ -19,6 +19,7 @@ from pipeline_engine.repos.workflows import forms
 
 SENDER_MAILBOXES = CollectionSpec("email_accounts", indexes=(index("account_id", "user_id"),))
 NO_CAP = 2**31
+MAX_GAP_SECONDS = 366 * 86400
 SENDING: Document = {"active": {"$ne": False}, "smtp.host": {"$exists": True}}
 """A filter for mailboxes through which mails can be sent."""
 
@@ -52,7 +53,7 @@ class SenderMailboxes:
     async def allow(self, account_id: ObjectId, id: Any, wanted: int, day: str, now: datetime) -> Allowance:
         """Count up to `wanted` mails against the mailbox's `daily_cap` of this local day. With a `min_gap_seconds` one
         mail is allowed, and the next after the gap."""
-        gap = {"$multiply": [1000, whole("$min_gap_seconds")]}
+        gap = {"$multiply": [1000, {"$min": [whole("$min_gap_seconds"), MAX_GAP_SECONDS]}]}
         count = {"$cond": [{"$eq": ["$sends.day", day]}, whole("$sends.count"), 0]}
         cap = {"$cond": [{"$isNumber": "$daily_cap"}, whole("$daily_cap"), NO_CAP]}
         together = {"$cond": [{"$gt": [gap, 0]}, 1, wanted]}
@@ -62,7 +63,8 @@ class SenderMailboxes:
         next_at = {"$cond": [{"$gt": [granted, 0]}, {"$add": [now, gap]}, {"$ifNull": ["$sends.next_at", None]}]}
         sends = {"day": day, "count": {"$add": [count, granted]}, "granted": granted, "next_at": next_at}
         mine = {"_id": id, "account_id": either(account_id)}
-        stored = await self._own.find_one_and_update(mine, [{"$set": {"sends": sends}}])
+        # An object alone would be merged into whatever stands there, also into each item of a list.
+        stored = await self._own.find_one_and_update(mine, [{"$set": {"sends": {"$mergeObjects": [sends]}}}])
         return _allowance(stored or {}, wanted, now)
 
     async def note(self, account_id: ObjectId, id: Any, error: str | None) -> None:

@@ -18,7 +18,7 @@ async def keep_copy(app: App, mailbox: Mapping[str, Any], message_id: str, raw: 
     Returns False when nothing was put there: the provider keeps a copy itself, the mailbox has no such folder, or the
     copy is there. Raises: as `open_mailbox`. A repeat after a crash makes no second copy.
     """
-    if mailbox.get("provider") in KEEPS_ITSELF:
+    if str(mailbox.get("provider")) in KEEPS_ITSELF:
         return False
     async with open_mailbox(app, mailbox) as opened:
         sent = [one for one in await opened.folders() if one.is_sent and one.can_be_opened]

@@ -41,12 +41,13 @@ async def unsubscribe(app: App, wish: OptOut, reason: str = UNSUBSCRIBED) -> Non
         await publish_due(app, SUPPRESSIONS, suppression)
 
 
-async def unsubscribe_by_mail(app: App, account_id: ObjectId, subject: str) -> bool:
-    """Unsubscribe if a mail with this subject, which came into a mailbox of the account, was sent by the address of
-    `List-Unsubscribe`. Returns whether it was."""
+async def unsubscribe_by_mail(app: App, subject: str) -> bool:
+    """Unsubscribe if a mail with this subject was sent by the address of `List-Unsubscribe`. Returns whether it was.
+
+    All accounts send by one SMTP_FROM, so its mailbox receives the wishes of all of them. The token says which account
+    is meant, and only the engine can make one: it is as good here as in a POST to `/u/TOKEN`."""
     word, _, token = subject.strip().partition(" ")
-    wish = read_token(app.recipients_key, token.strip()) if word.lower() == "unsubscribe" else None
-    if wish is None or wish.account_id != account_id:
+    if word.lower() != "unsubscribe" or (wish := read_token(app.recipients_key, "".join(token.split()))) is None:
         return False
     await unsubscribe(app, wish)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from pipeline_engine.domain.sequences.routes import Routes
 from pipeline_engine.domain.sequences.work import Results, SendSlice, Sent, SequenceEntry
 from pipeline_engine.errors import EngineError
 from pipeline_engine.providers.email_message import Mail
+
+COPY_TIMEOUT = 10.0
+"""Seconds; the mails of the account's other mailboxes wait meanwhile."""
 
 log = logs.get(__name__)
 
@@ -27,8 +31,10 @@ async def _keep(slice: SendSlice, routes: Routes, entry: SequenceEntry, id: Any,
     mailbox = routes.known[id]
     try:
         mailer = await routes.mailer(mailbox)
-        await keep_copy(slice.app, mailbox, mailer.message_id(entry.key), mailer.written(mail, entry.key))
-    except EngineError as error:
+        async with asyncio.timeout(COPY_TIMEOUT):
+            await keep_copy(slice.app, mailbox, mailer.message_id(entry.key), mailer.written(mail, entry.key))
+    except (EngineError, TimeoutError) as error:
         routes.without_copies.add(id)
         ids = {"account_id": str(slice.account_id), "email_account_id": str(id)}
-        log.warning("mailbox.copy_failed", **ids, error=error)
+        reason = error if isinstance(error, EngineError) else f"it takes more than {COPY_TIMEOUT:g} s"
+        log.warning("mailbox.copy_failed", **ids, error=reason)

@@ -11,6 +11,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from bson import ObjectId
+
 from pipeline_engine import logs
 from pipeline_engine.domain.credentials.refresh import fresh_token
 from pipeline_engine.domain.local_time import first_instant
@@ -60,9 +62,9 @@ class Routes:
         """{id of the entry: the mailbox through which its mail leaves, or a mailbox of its owner that can only be read,
         to which answers go}; entries whose owner has none are missing."""
         repo, account = self._slice.app.repos.sender_mailboxes, self._slice.account_id
-        before = {entry.id: id for entry in entries if (id := entry.document.get("email_account_id"))}
+        before = {entry.id: id for entry in entries if (id := _id(entry.document, "email_account_id"))}
         sending = {str(one["_id"]): one for one in await repo.sending(account, [*{*before.values()}])}
-        owners = {str(owner): owner for entry in entries if (owner := entry.contact.get("owner"))}
+        owners = {str(owner): owner for entry in entries if (owner := _id(entry.contact, "owner"))}
         owned: dict[str, Document] = {}
         for one in await repo.of_users(account, [*owners.values()]):
             known = owned.get(str(one.get("user_id")))
@@ -72,7 +74,7 @@ class Routes:
             entry.id: sending.get(str(before.get(entry.id))) or owned.get(str(entry.contact.get("owner")))
             for entry in entries
         }
-        found = {id: one for id, one in chosen.items() if one}
+        found = {id: one for id, one in chosen.items() if one and _id(one, "_id")}
         self.known |= {one["_id"]: one for one in found.values()}
         return found
 
@@ -147,6 +149,12 @@ class Routes:
             mailer = Mailer.of_mailbox(server, mailbox_sender(mailbox), CONNECTIONS)
             self._mailers[mailbox["_id"]] = await self._open.enter_async_context(mailer)
         return self._mailers[mailbox["_id"]]
+
+
+def _id(document: Document, name: str) -> Any:
+    """The id in this field; None where it holds a value that is none, which would fail the query for all entries."""
+    value = document.get(name)
+    return value if isinstance(value, ObjectId | str | int) else None
 
 
 def can_send(mailbox: Document) -> bool:

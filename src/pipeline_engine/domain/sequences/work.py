@@ -14,6 +14,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.local_time import IsHoliday
+from pipeline_engine.domain.messages import earlier_sends
 from pipeline_engine.domain.sequences.sequence import SequenceStep
 from pipeline_engine.lanes import Backoff
 from pipeline_engine.repos.sequence_repos import SequenceRepos
@@ -69,8 +70,7 @@ def step_number(enrollment: Document) -> int:
 def send_keys(enrollment: Document, step: int) -> list[str]:
     """The keys under which `effects` may have the send of a step, the current one last: a retry by hand makes it
     another one."""
-    key, repeats = f"sequence:{enrollment['_id']}:{step}", int(enrollment.get("repeats") or 0)
-    return [key, *(f"{key}.{n}" for n in range(1, repeats + 1))]
+    return earlier_sends.send_keys(f"sequence:{enrollment['_id']}:{step}", max(0, int(enrollment.get("repeats") or 0)))
 
 
 @dataclass(frozen=True)
