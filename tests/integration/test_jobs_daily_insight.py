@@ -75,7 +75,11 @@ async def test_an_operator_gets_the_insight_of_the_last_24_hours(world: World, c
     world.deal(createdAt=now - HOUR)
     moved = {"type": "deal.stage_changed", "account_id": world.account, "occurred_at": now - HOUR, "status": "done"}
     world.db["crm_events"].insert_many(
-        [{"_id": "1", "data": {"deals": ["a", "b"]}, **moved}, {"_id": "2", "data": {"deal_id": "c"}, **moved}]
+        [
+            {"_id": "1", "data": {"deals": ["a", "b"]}, **moved},
+            {"_id": "2", "data": {"deal_id": "c"}, **moved},
+            {"_id": "3", "data": {"deal_ids": ["d", "e"]}, **moved},
+        ]
     )
     for type in ("sequence_email", "email_open", "email_open", "link_click"):
         activity(world, type, now - HOUR)
@@ -94,7 +98,7 @@ async def test_an_operator_gets_the_insight_of_the_last_24_hours(world: World, c
     assert insight["metrics"] == {
         "new_contacts": 3,
         "new_deals": 1,
-        "stage_changes": 3,
+        "stage_changes": 5,
         "emails_sent": 1,
         "emails_opened": 2,
         "emails_clicked": 1,
@@ -102,7 +106,7 @@ async def test_an_operator_gets_the_insight_of_the_last_24_hours(world: World, c
     }
     assert insight["trending_up"] == [
         "New contacts: +950% (3 today vs 0.3 average)",
-        "Stage changes: 3 today vs 0 average",
+        "Stage changes: 5 today vs 0 average",
     ]
     assert insight["recommendations"]
     (notification,) = all_of(world, "ai_notifications")
