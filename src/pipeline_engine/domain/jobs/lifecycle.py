@@ -165,7 +165,7 @@ def _row(work: JobWork, contact: Any, note: Document) -> Document:
         "account_id": work.account_id,
         "contact_id": object_id(contact) or contact,
         **what,
-        **stamps(what["at"]),
+        **stamps(note["at"]),
     }
 
 
