@@ -48,6 +48,32 @@ def crossings(world: World, id: ObjectId) -> list[tuple[str, str]]:
     return [(one["data"]["from"], one["data"]["level"]) for one in found]
 
 
+@pytest.mark.covers("CL-17")
+@pytest.mark.parametrize(
+    ("type", "points"),
+    [("page_view", 5), ("email_open", 3), ("link_click", 10), ("form_submission", 20), ("demo_request", 50)],
+)
+async def test_a_signal_without_points_has_those_of_its_type(
+    world: World, jobs: JobApp, type: str, points: int
+) -> None:
+    id = contact(world)
+    signal(world, id, None, type=type)
+
+    await on_day(jobs, world, 1)
+
+    assert contact_of(world, id)["intent_score"] == points - 2
+
+
+async def test_a_contact_without_a_level_has_had_that_of_its_score(world: World, jobs: JobApp) -> None:
+    falling, staying = contact(world, intent_score=60), contact(world, intent_score=60)
+    signal(world, falling, 40)
+    signal(world, staying, 56)
+
+    await on_day(jobs, world, 1)
+
+    assert (crossings(world, falling), crossings(world, staying)) == ([("high", "medium")], [])
+
+
 @pytest.mark.covers("CL-16", "CL-17", "CL-X5", "CL-X6", "CL-30")
 async def test_scores_fade_night_by_night_until_nothing_is_left(world: World, jobs: JobApp) -> None:
     id = contact(world, company="Acme", title="CEO", intent_score=84.0, intent_level="high")
@@ -118,7 +144,7 @@ async def test_what_nobody_can_score_costs_nothing(world: World, jobs: JobApp) -
     """Signals of contacts that are gone, with odd points and times, and of other accounts."""
     id, odd = contact(world, intent_score="many"), contact(world, intent_score=Decimal128("3.5"), events_due="x")
     signal(world, id, 20)
-    for points in ("many", None, True, -5, float("nan"), 1e12, [1]):
+    for points in ("many", True, -5, float("nan"), 1e12, [1]):
         signal(world, id, points)
     signal(world, id, 7, occurred_at="yesterday")
     signal(world, odd, 6)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
 
 from pipeline_engine import settings
 from pipeline_engine.domain.jobs import daily_insight
@@ -75,7 +76,11 @@ async def test_an_operator_gets_the_insight_of_the_last_24_hours(world: World, c
     world.deal(createdAt=now - HOUR)
     moved = {"type": "deal.stage_changed", "account_id": world.account, "occurred_at": now - HOUR, "status": "done"}
     world.db["crm_events"].insert_many(
-        [{"_id": "1", "data": {"deals": ["a", "b"]}, **moved}, {"_id": "2", "data": {"deal_id": "c"}, **moved}]
+        [
+            {"_id": "1", "data": {"deals": ["a", "b"]}, **moved},
+            {"_id": "2", "data": {"deal_id": "c"}, **moved},
+            {"_id": "3", "data": {"deal_ids": ["d", "e"]}, **moved},
+        ]
     )
     for type in ("sequence_email", "email_open", "email_open", "link_click"):
         activity(world, type, now - HOUR)
@@ -94,7 +99,7 @@ async def test_an_operator_gets_the_insight_of_the_last_24_hours(world: World, c
     assert insight["metrics"] == {
         "new_contacts": 3,
         "new_deals": 1,
-        "stage_changes": 3,
+        "stage_changes": 5,
         "emails_sent": 1,
         "emails_opened": 2,
         "emails_clicked": 1,
@@ -102,7 +107,7 @@ async def test_an_operator_gets_the_insight_of_the_last_24_hours(world: World, c
     }
     assert insight["trending_up"] == [
         "New contacts: +950% (3 today vs 0.3 average)",
-        "Stage changes: 3 today vs 0 average",
+        "Stage changes: 5 today vs 0 average",
     ]
     assert insight["recommendations"]
     (notification,) = all_of(world, "ai_notifications")
@@ -218,7 +223,7 @@ async def test_odd_documents_do_no_harm(world: World, app: EngineApp) -> None:
     for at in ("yesterday", None, 5, {"x": 1}):
         contacts(world, 1, at)  # type: ignore[arg-type]
         activity(world, "call", at, user_id=at)  # type: ignore[arg-type]
-    for odd in ([1], {"x": 1}, 5, None):
+    for odd in ([1], {"x": 1}, 5, None, DatetimeMS(2**60)):
         activity(world, "call", END - HOUR, user_id=odd, data=odd)
         event = {"type": "deal.stage_changed", "account_id": world.account, "status": "done", "data": {"deals": odd}}
         world.db["crm_events"].insert_one({"_id": str(ObjectId()), "occurred_at": END - HOUR, **event})
@@ -226,4 +231,4 @@ async def test_odd_documents_do_no_harm(world: World, app: EngineApp) -> None:
     await run_job(app, world, daily_insight.JOB)
     (insight,) = all_of(world, "agent_insights")
     assert insight["metrics"]["new_contacts"] == 35
-    assert insight["metrics"]["stage_changes"] == 4
+    assert insight["metrics"]["stage_changes"] == 5

@@ -68,6 +68,7 @@ async def test_a_lost_contact_that_shows_interest_is_taken_up_again(
     (recycled,) = rows(world, "lead_recycling")
     assert (recycled["contact_id"], recycled["signal"], recycled["sequence_id"]) == (id, "email_open", sequence)
     assert abs(recycled["recycled_at"] - NOON) < timedelta(minutes=1)
+    assert recycled["createdAt"] == recycled["updatedAt"] == recycled["recycled_at"]
     (task,) = rows(world, "tasks")
     assert (task["title"], task["assigned_to"], task["contact_id"]) == (
         "Follow up with recycled lead",

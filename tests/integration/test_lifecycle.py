@@ -170,6 +170,23 @@ async def test_an_account_has_its_own_rules(world: World, jobs: JobApp) -> None:
     assert [stage_of(world, id) for id in (lead, mql, dated)] == ["mql", "sql", "customer"]
 
 
+async def test_a_contact_without_a_grade_has_that_of_its_score(world: World, jobs: JobApp) -> None:
+    good, fair, poor = (ready(world, lead_grade=None, lead_score=score) for score in (80, 60, 59))
+    for id in (good, fair):
+        activity(world, id, "call")
+    unscored = ready(world, lead_grade=None)
+
+    await run(jobs, world)
+
+    assert [stage_of(world, id) for id in (good, fair, poor, unscored)] == ["sql", "mql", "lead", "lead"]
+    rows = {one["to"]: one for one in world.db["contact_lifecycle_history"].find({"contact_id": good})}
+    assert [rows[to]["reason"] for to in ("mql", "sql")] == [
+        "grade A, intent 80, a form was submitted",
+        "grade A, call or meeting",
+    ]
+    assert all(row["createdAt"] == row["updatedAt"] == row["at"] for row in rows.values())
+
+
 async def test_contacts_that_are_odd_keep_no_other_from_its_step(world: World, jobs: JobApp) -> None:
     world.demand("contacts", {"$or": [{"locked": {"$ne": True}}, {"lifecycle_stage": "lead"}]})
     good, locked = ready(world, events_due="x"), ready(world, locked=True)

@@ -32,6 +32,18 @@ async def test_people_come_back_in_the_order_asked(enrichment: Enrichment, apoll
     assert people == [Person(title="CTO"), None, Person("Acme", "CEO", "+4930123456")]
 
 
+async def test_fewer_matches_than_addresses_are_read_by_the_addresses_they_name(
+    enrichment: Enrichment, apollo: Apollo
+) -> None:
+    found = [{"email": "C@x.com", "title": "CTO"}, None]
+    apollo.next += [Say(200, {"matches": found}), Say(200, {"matches": []}), Say(200, {"matches": [{"title": "CTO"}]})]
+    emails = ["a@x.com", "b@x.com", "c@x.com"]
+    assert await enrichment.match(emails) == [None, None, Person(title="CTO")]
+    assert await enrichment.match(emails) == [None, None, None]
+    with pytest.raises(Transient):
+        await enrichment.match(emails)
+
+
 async def test_the_number_of_the_company_is_not_the_persons(enrichment: Enrichment, apollo: Apollo) -> None:
     apollo.knows("a@x.com", company="Acme")
     assert await enrichment.match(["a@x.com"]) == [Person("Acme")]
@@ -88,6 +100,10 @@ async def test_a_refusal_does_not_quote_the_address(enrichment: Enrichment, apol
     assert "secret.person" not in str(refused.value)
 
 
+def test_a_company_may_stand_beside_an_organization_without_a_name() -> None:
+    assert read_person({"organization": {"id": "1"}, "organization_name": "Acme"}) == Person("Acme")
+
+
 async def test_a_limit_says_when_to_come_back(enrichment: Enrichment, apollo: Apollo) -> None:
     apollo.calls_left = 0
     with pytest.raises(RateLimited) as limited:
@@ -97,7 +113,7 @@ async def test_a_limit_says_when_to_come_back(enrichment: Enrichment, apollo: Ap
 
 @pytest.mark.parametrize(
     "misdeed",
-    [BreakOff(), Hang(), Say(500), Say(200, {}), Say(200, {"matches": []}), Say(200, {"matches": {"a": 1}})],
+    [BreakOff(), Hang(), Say(500), Say(200, {}), Say(200, {"matches": [{}, {}]}), Say(200, {"matches": {"a": 1}})],
 )
 async def test_what_is_no_answer_may_pass(enrichment: Enrichment, apollo: Apollo, misdeed: Misdeed) -> None:
     apollo.next.append(misdeed)

@@ -224,7 +224,9 @@ async def test_a_sheet_that_cannot_be_read_keeps_no_other_from_being_read(
     world: World, app: EngineApp, google: Google, said: Said
 ) -> None:
     odd = [add_form(world, "not shared"), add_form(world, 7), add_form(world, SHEET, google_sheet={"column_map": []})]
-    add_form(world, SHEET, google_sheet="nonsense")
+    nonsense: object
+    for nonsense in ("nonsense", [{}], [{"spreadsheet_id": SHEET}]):
+        add_form(world, SHEET, google_sheet=nonsense)
     add_form(world, SHEET, account_id=ObjectId())
     good = add_form(world, SHEET)
     google.sheets[SHEET] += [row(1)]

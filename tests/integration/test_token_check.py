@@ -49,6 +49,16 @@ async def test_what_expires_within_a_week_is_refreshed(world: World, app: Engine
     assert of(world, late)["access_token"] == "an old token"
 
 
+async def test_an_id_and_the_same_id_as_text_are_two_credentials(
+    world: World, app: EngineApp, endpoint: TokenEndpoint
+) -> None:
+    id = credential(world, endpoint)
+    credential(world, endpoint, _id=str(id))
+    async with asyncio.timeout(20):
+        result = await finish(token_check.run, app, world)
+    assert (result.done, len(endpoint.calls)) == (2, 2)
+
+
 async def test_a_second_run_of_the_day_refreshes_nothing_and_the_next_day_does(
     world: World, app: EngineApp, endpoint: TokenEndpoint
 ) -> None:

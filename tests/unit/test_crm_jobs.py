@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from bson import ObjectId
+from bson import Code, ObjectId
 
 from pipeline_engine import settings, workers
 from pipeline_engine.domain import jobs
@@ -182,6 +182,9 @@ def test_the_profile_says_the_zone_then_the_account() -> None:
     assert zone_of(berlin, tokyo) == ZoneInfo("Europe/Berlin")
     assert zone_of({}, tokyo) == ZoneInfo("Asia/Tokyo")
     assert zone_of({"timezone": ["x"]}, {}) == UTC_ZONE
+    assert zone_of({"timezone": Code("Europe/Berlin")}, tokyo) == ZoneInfo(
+        "Europe/Berlin"
+    )  # no cache takes Code itself
 
 
 def test_counts_of_slices_are_added() -> None:

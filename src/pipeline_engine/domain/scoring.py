@@ -10,6 +10,15 @@ from pipeline_engine.clock import usable_date
 
 DECAY_PER_DAY = 2.0
 """Points that a signal loses per whole day of its age, where the account says nothing."""
+POINTS = {
+    "page_view": 5,
+    "email_open": 3,
+    "link_click": 10,
+    "email_click": 10,
+    "form_submission": 20,
+    "demo_request": 50,
+}
+"""By the type of a signal, its points where it holds none."""
 HIGH, MEDIUM = 50.0, 20.0
 """Least scores of the levels, where the account says nothing."""
 SECONDS_PER_DAY = 86_400
@@ -21,8 +30,11 @@ def intent_score(signals: Iterable[Mapping[str, Any]], now: datetime, decay_per_
 
 
 def points_left(signal: Mapping[str, Any], now: datetime, decay_per_day: float) -> float:
-    """What is left of a signal's points; 0 when the signal has expired or holds no usable points."""
+    """What is left of a signal's points; 0 when the signal has expired or holds no usable points. One without
+    points has those of its type."""
     points = signal.get("points")
+    if points is None:
+        points = POINTS.get(str(signal.get("type")))
     if isinstance(points, bool) or not isinstance(points, int | float) or not 0 < points < 1e6:
         return 0.0
     return max(0.0, points - decay_per_day * _days(signal, now))

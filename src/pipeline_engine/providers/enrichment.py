@@ -64,9 +64,25 @@ class Enrichment:
         details = [{"email": email} for email in emails]
         answer = await self._api.call("POST", self._url, sent, headers=headers, json={"details": details})
         matches = self._api.accepted(answer, sent).get("matches")
-        if not isinstance(matches, list) or len(matches) != len(emails):
+        found = in_order(matches, emails) if isinstance(matches, list) else None
+        if found is None:
             raise Transient(f"Apollo answers with other than {len(emails)} matches")
-        return [read_person(one) for one in matches]
+        return [read_person(one) for one in found]
+
+
+def in_order(matches: Sequence[object], emails: Sequence[str]) -> list[object] | None:
+    """The matches in the order of the addresses, None for a person who is not found. An answer with fewer matches
+    than addresses is read by the addresses that it names; None when it does not name one of each."""
+    if len(matches) == len(emails):
+        return [*matches]
+    named = {_address(one): one for one in matches if one is not None}
+    asked = [email.casefold() for email in emails]
+    return [named.get(email) for email in asked] if named.keys() <= {*asked} else None
+
+
+def _address(match: object) -> str:
+    email = match.get("email") if isinstance(match, Mapping) else None
+    return email.casefold() if isinstance(email, str) else ""
 
 
 def read_person(match: object) -> Person | None:
@@ -74,8 +90,10 @@ def read_person(match: object) -> Person | None:
     if not isinstance(match, Mapping):
         return None
     organization = match.get("organization")
-    company = organization.get("name") if isinstance(organization, Mapping) else match.get("organization_name")
-    person = Person(_text(company), _text(match.get("title")), next(_phones(match), None))
+    company = organization.get("name") if isinstance(organization, Mapping) else None
+    person = Person(
+        _text(company) or _text(match.get("organization_name")), _text(match.get("title")), next(_phones(match), None)
+    )
     return person if person.known else None
 
 

@@ -25,6 +25,8 @@ DAY_MS = 86_400_000
 SENT, OPENED, CLICKED = ("sequence_email", "email_sent"), ("email_open",), ("link_click", "email_click")
 DONE = [one for one in TOUCH_TYPES if one not in ("email_received", "email_replied")]
 """Types of activities that a user of the account has carried out."""
+LISTED_DEALS = ("$data.deals", "$data.deal_ids")
+"""Where an event of moved deals lists them: the first is the engine's, the CRM may use either."""
 OPENED_EVENT, CLICKED_EVENT = "email.opened", "email.clicked"
 
 Counts = list[int]
@@ -50,8 +52,8 @@ class AccountFigures:
     async def events(self, account_id: ObjectId, end: datetime) -> dict[Any, Counts]:
         """{type of CRM event: how many}; a batch of stage moves counts as many as it moved deals."""
         types = {"type": {"$in": ["deal.stage_changed", OPENED_EVENT, CLICKED_EVENT]}}
-        many: Document = {"$cond": [{"$isArray": "$data.deals"}, {"$size": "$data.deals"}, 1]}
-        weight: Document = {"$cond": [{"$eq": ["$type", "deal.stage_changed"]}, {"$max": [1, many]}, 1]}
+        moved: list[Document] = [{"$cond": [{"$isArray": ids}, {"$size": ids}, 1]} for ids in LISTED_DEALS]
+        weight: Document = {"$cond": [{"$eq": ["$type", "deal.stage_changed"]}, {"$max": [1, *moved]}, 1]}
         return await self._by_day(self._events, account_id, "occurred_at", end, types, "$type", weight)
 
     async def mails(self, account_id: ObjectId, end: datetime) -> dict[Any, Counts]:

@@ -20,11 +20,13 @@ from pipeline_engine.repos.store import Store
 
 @dataclass(frozen=True)
 class Intent:
-    """What a contact's intent becomes. `before` is the score at which the signals were read."""
+    """What a contact's intent becomes. `before` is the score at which the signals were read, `level_before` the level
+    at that score, for a contact without one."""
 
     score: float
     level: str
     before: object
+    level_before: str
     event: Document
     """As `Contacts.set_intent` takes it."""
 
@@ -48,7 +50,7 @@ class ContactIntent:
     async def signals(self, account_id: ObjectId, contacts: Sequence[ObjectId]) -> list[Document]:
         """The signals of these contacts that have not expired."""
         query = {"contact_id": {"$in": [*contacts, *map(str, contacts)]}, "expired_at": None}
-        fields = ["contact_id", "points", "occurred_at"]
+        fields = ["contact_id", "type", "points", "occurred_at"]
         return await self._signals.find({"account_id": either(account_id), **query}, projection=fields)
 
     async def set(self, account_id: ObjectId, intents: Mapping[ObjectId, Intent]) -> int:
@@ -58,7 +60,7 @@ class ContactIntent:
         writes = [
             UpdateOne(
                 {"_id": either(id), **mine, "intent_score": {"$eq": one.before}},
-                intent_update(one.score, one.level, one.event),
+                intent_update(one.score, one.level, one.event, one.level_before),
             )
             for id, one in intents.items()
         ]

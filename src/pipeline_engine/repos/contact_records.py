@@ -37,7 +37,7 @@ class ContactRecords:
         query = {"account_id": either(account_id), "contact_id": {"$in": [*contacts, *map(str, contacts)]}}
         query |= {"expired_at": None}
         found: dict[ObjectId, list[Document]] = defaultdict(list)
-        for one in await self._signals.find(query, projection=["contact_id", "points", "occurred_at"]):
+        for one in await self._signals.find(query, projection=["contact_id", "type", "points", "occurred_at"]):
             found[ObjectId(one["contact_id"])].append(one)
         return found
 

@@ -90,9 +90,9 @@ class Contacts:
         await self._own.update_one({"_id": either(id), "account_id": either(account_id)}, update)
 
 
-def intent_update(score: float, level: str, event: Document) -> list[Document]:
-    """The update of `Contacts.set_intent`."""
-    before = {"$ifNull": ["$intent_level", "low"]}
+def intent_update(score: float, level: str, event: Document, unknown: str = "low") -> list[Document]:
+    """The update of `Contacts.set_intent`. `unknown`: the level before of a contact that holds none."""
+    before = {"$ifNull": ["$intent_level", unknown]}
     due = {**literal(event), "data": {**literal(event["data"]), "from": before}}
     crossed = {"$cond": [{"$eq": [before, level]}, "$events_due", with_event(due)]}
     scored = {"intent_score": score, "intent_level": level, "lead_score": lead_score(score), "updatedAt": "$$NOW"}

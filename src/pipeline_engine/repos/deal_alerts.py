@@ -26,6 +26,9 @@ KIND = "stale_deal"
 AT_RISK = "at-risk"
 TAGS: Document = {"$cond": [{"$isArray": "$tags"}, "$tags", []]}
 
+UNASSIGNED: Document = {"$or": [{"escalation": {"$not": {"$type": "objectId"}}}, {"escalation": {"$type": "array"}}]}
+"""Alerts that belong to no escalation yet; a list also matches by its members."""
+
 log = logs.get(__name__)
 
 
@@ -110,7 +113,7 @@ class DealAlerts:
         due = {"account_id": either(account_id), "escalation_due": True}
         if not await self._own.find_one(due, projection=["_id"]):
             return {}
-        await self._own.update_many({**due, "escalation": None}, {"$set": {"escalation": ObjectId()}})
+        await self._own.update_many({**due, **UNASSIGNED}, {"$set": {"escalation": ObjectId()}})
         found: dict[ObjectId, list[Document]] = {}
         for one in await self._own.find(due, sort=[("stale_since", 1)]):
             found.setdefault(one["escalation"], []).append(one)

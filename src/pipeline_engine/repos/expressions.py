@@ -21,7 +21,8 @@ def whole(field: str) -> Document:
 
 def as_text(field: str | Document) -> Document:
     """The id or text in the field as text; null where it holds a value that is neither."""
-    return {"$convert": {"input": field, "to": "string", "onError": None, "onNull": None}}
+    # MongoDB refuses the whole query where it cannot convert a date, `onError` or not.
+    return {"$cond": [{"$in": [{"$type": field}, ["string", "objectId"]]}, {"$toString": field}, None]}
 
 
 def exactly(value: str) -> Document:

@@ -59,8 +59,9 @@ class IntegrationCredentials(Leased):
         return int(failures) + 1 if number(failures) else 1
 
     async def of_account(self, account_id: ObjectId, id: Any) -> Document | None:
-        """The credential; None when the account has none of this id."""
-        return await self._own.find_one({"_id": {"$in": [id, str(id)]}, "account_id": either(account_id)})
+        """The credential, whose id may be stored as text; None when the account has none of this id."""
+        mine = {"account_id": either(account_id)}
+        return await self._own.find_one({"_id": id, **mine}) or await self._own.find_one({"_id": str(id), **mine})
 
     async def find_due(self, account_id: ObjectId, within: timedelta, limit: int) -> list[Document]:
         """Credentials to refresh now, the soonest to expire first: see `is_due`."""

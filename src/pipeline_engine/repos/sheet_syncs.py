@@ -32,6 +32,9 @@ SHEET_SYNCS = CollectionSpec(
     own={"version": number, "pending": listing, "digest": text, "error": text},
 )
 
+SETTINGS: Document = {"$type": "object", "$not": {"$type": "array"}}
+"""What `google_sheet` of a form must be; the type alone also matches a list of objects."""
+
 Seen = Sequence[tuple[str, Sequence[bytes]]]
 """(key, hashes of 8 bytes) of each row, in the order of the sheet."""
 
@@ -43,13 +46,13 @@ class SheetSyncs:
 
     async def accounts(self) -> set[ObjectId]:
         """The accounts with a form that has a sheet."""
-        query = {"google_sheet": {"$type": "object"}}
+        query = {"google_sheet": SETTINGS}
         found = await self._forms.everywhere.aggregate(query, {"$group": {"_id": "$account_id"}})
         return {id for one in found if (id := object_id(one["_id"]))}
 
     async def forms(self, account_id: ObjectId, after: Place = FIRST_TEXT) -> list[Document]:
         """`{_id, account_id, google_sheet}` of the account's next forms with a sheet; none at the end."""
-        query: Document = {"account_id": either(account_id), "google_sheet": {"$type": "object"}}
+        query: Document = {"account_id": either(account_id), "google_sheet": SETTINGS}
         return await read_page(self._forms, query, "_id", after, MAX_FORMS, ["account_id", "google_sheet"])
 
     async def get(self, account_id: ObjectId, form_id: Any) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from pipeline_engine import logs
 from pipeline_engine.domain.jobs.crm_job import JobWork
@@ -10,6 +11,11 @@ from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.derived_documents import DerivedDocuments
 
 log = logs.get(__name__)
+
+
+def stamps(at: datetime) -> Document:
+    """The times of a document that follows from a change at this time."""
+    return {"createdAt": at, "updatedAt": at}
 
 
 async def write(work: JobWork, repo: DerivedDocuments, documents: Sequence[Document]) -> None:

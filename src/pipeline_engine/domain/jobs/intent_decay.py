@@ -53,7 +53,9 @@ async def _score(work: JobWork, ids: Sequence[ObjectId]) -> tuple[int, int]:
     live = {id: [one for one in some if not _has_expired(work, one)] for id, some in signals.items()}
     intents = changed_intents(work, contacts, live)
     failed = await repos.contact_intent.set(account_id, intents)
-    await _publish(work, [id for id, one in intents.items() if one.level != contacts[id].get("intent_level", "low")])
+    await _publish(
+        work, [id for id, one in intents.items() if one.level != (contacts[id].get("intent_level") or one.level_before)]
+    )
     await repos.contact_intent.expire(account_id, spent, work.now)  # last: until then a repeat finds the contact
     return len(intents) - failed, failed
 
@@ -68,7 +70,8 @@ def changed_intents(work: JobWork, contacts: Mapping[ObjectId, Document], live: 
         if (score, level) != (contact.get("intent_score"), contact.get("intent_level")):
             data = {"contact_id": str(id), "level": level, "score": score}
             event = crm_event(f"{NAME}:{id}:{work.slot}", "intent.crossed", None, data)
-            intents[id] = Intent(score, level, contact.get("intent_score"), event)
+            before = contact.get("intent_score")
+            intents[id] = Intent(score, level, before, intent_level(number_or(before, 0), work.profile), event)
     return intents
 
 

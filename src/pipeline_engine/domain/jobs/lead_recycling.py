@@ -11,7 +11,7 @@ from bson import ObjectId
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.events.relay import crm_event, publish_all_due
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
-from pipeline_engine.domain.jobs.follow import write
+from pipeline_engine.domain.jobs.follow import stamps, write
 from pipeline_engine.domain.jobs.schedule import DailyAt
 from pipeline_engine.domain.scoring import number_or
 from pipeline_engine.ids import derived_id, object_id
@@ -104,19 +104,19 @@ async def _follow_up(work: JobWork) -> int:
 def _row(work: JobWork, contact: Document, sequence_id: ObjectId | None) -> Document:
     note = contact[NOTE]
     what = {"signal": note.get("signal"), "lost_at": note.get("lost_at"), "recycled_at": note["at"]}
-    return {**_own(work, "lead_recycling", contact), **what, "sequence_id": sequence_id}
+    return {**_own(work, "lead_recycling", contact), **what, "sequence_id": sequence_id, **stamps(note["at"])}
 
 
 def _task(work: JobWork, contact: Document) -> Document:
     at = contact[NOTE]["at"]
     what = {"title": TITLE, "due_at": at + TASK_DUE_IN, "assigned_to": contact.get("owner"), "status": "open"}
-    return {**_own(work, "tasks", contact), **what, "source": "lead_recycling", "createdAt": at, "updatedAt": at}
+    return {**_own(work, "tasks", contact), **what, "source": "lead_recycling", **stamps(at)}
 
 
 def _enrollment(work: JobWork, contact: Document, sequence_id: ObjectId) -> Document:
     at = contact[NOTE]["at"]
     what = {"sequence_id": sequence_id, "status": "active", "step": 0, "next_at": at, "source": "lead_recycling"}
-    return {**_own(work, "workflow_enrollments", contact), **what, "createdAt": at, "updatedAt": at}
+    return {**_own(work, "workflow_enrollments", contact), **what, **stamps(at)}
 
 
 def _own(work: JobWork, collection: str, contact: Document) -> Document:

@@ -14,19 +14,20 @@ from bson import ObjectId
 
 from pipeline_engine.domain.events.relay import crm_event, publish_all_due
 from pipeline_engine.domain.jobs.crm_job import CrmJob, JobResult, JobWork
-from pipeline_engine.domain.jobs.follow import write
-from pipeline_engine.domain.jobs.lifecycle_rules import LifecycleRules, read_rules
+from pipeline_engine.domain.jobs.follow import stamps, write
+from pipeline_engine.domain.jobs.lifecycle_rules import LifecycleRules, grade_of, of_grades, read_rules
 from pipeline_engine.domain.jobs.schedule import EveryMinutes
 from pipeline_engine.domain.scoring import number_or
 from pipeline_engine.ids import derived_id, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.contact_changes import ContactChange
 from pipeline_engine.repos.contacts import CONTACTS
+from pipeline_engine.repos.sales_records import WON
 
 NAME = "crm.lifecycle"
 NOTE = "lifecycle_due"
 PAGE = 500
-FIELDS = ("lead_grade", "intent_score")
+FIELDS = ("lead_grade", "lead_score", "intent_score")
 
 Found = dict[ObjectId, str]
 """{contact: the reason for its step}"""
@@ -54,7 +55,7 @@ async def _mql(work: JobWork, rules: LifecycleRules, contacts: Sequence[Document
     allowed = await facts.with_form(work.account_id, ids) if rules.mql_form else set(ids)
     form = ", a form was submitted" if rules.mql_form else ""
     return {
-        id: f"grade {one['lead_grade']}, intent {number_or(one['intent_score'], 0):g}{form}"
+        id: f"grade {grade_of(one)}, intent {number_or(one['intent_score'], 0):g}{form}"
         for id, one in zip(ids, contacts, strict=True)
         if id in allowed
     }
@@ -65,7 +66,7 @@ async def _sql(work: JobWork, rules: LifecycleRules, contacts: Sequence[Document
     facts = work.app.repos.contact_facts
     allowed = await facts.with_activity(work.account_id, ids, types) if types else set(ids)
     activity = f", {' or '.join(types)}" if types else ""
-    return {id: f"grade {one['lead_grade']}{activity}" for id, one in zip(ids, contacts, strict=True) if id in allowed}
+    return {id: f"grade {grade_of(one)}{activity}" for id, one in zip(ids, contacts, strict=True) if id in allowed}
 
 
 async def _opportunity(work: JobWork, _rules: LifecycleRules, contacts: Sequence[Document]) -> Found:
@@ -75,7 +76,7 @@ async def _opportunity(work: JobWork, _rules: LifecycleRules, contacts: Sequence
 
 async def _customer(work: JobWork, rules: LifecycleRules, contacts: Sequence[Document]) -> Found:
     dated: Document = {"closed_at": {"$type": "date"}} if rules.customer_close_date else {}
-    won = {"status": "won"} if rules.customer_won else {}
+    won: Document = {"status": {"$in": WON}} if rules.customer_won else {}
     found = await work.app.repos.contact_facts.with_deal(work.account_id, _ids(contacts), {**won, **dated})
     return dict.fromkeys(found, "a deal was won" if rules.customer_won else "a deal has a close date")
 
@@ -84,10 +85,10 @@ STEPS = (
     Step(
         ("lead", None, ""),
         "mql",
-        lambda rules: {"lead_grade": {"$in": list(rules.mql_grades)}, "intent_score": {"$gt": rules.mql_intent}},
+        lambda rules: {**of_grades(rules.mql_grades), "intent_score": {"$gt": rules.mql_intent}},
         _mql,
     ),
-    Step(("mql",), "sql", lambda rules: {"lead_grade": {"$in": list(rules.sql_grades)}}, _sql),
+    Step(("mql",), "sql", lambda rules: of_grades(rules.sql_grades), _sql),
     Step(("sql",), "opportunity", lambda rules: {} if rules.opportunity_deal else None, _opportunity),
     Step(
         ("opportunity",),
@@ -159,7 +160,13 @@ async def _follow_up(work: JobWork) -> int:
 def _row(work: JobWork, contact: Any, note: Document) -> Document:
     what = {name: note.get(name) for name in ("from", "to", "reason", "at")}
     id = derived_id("lifecycle", work.account_id, contact, what["from"], what["to"], note.get("slot"))
-    return {"_id": id, "account_id": work.account_id, "contact_id": object_id(contact) or contact, **what}
+    return {
+        "_id": id,
+        "account_id": work.account_id,
+        "contact_id": object_id(contact) or contact,
+        **what,
+        **stamps(note["at"]),
+    }
 
 
 def _ids(contacts: Sequence[Document]) -> list[ObjectId]:

@@ -46,6 +46,19 @@ def read_rules(profile: Mapping[str, Any]) -> LifecycleRules:
     )
 
 
+def of_grades(grades: Sequence[str]) -> dict[str, Any]:
+    """A filter for contacts of these grades, the best first. One without a grade has that of its score."""
+    least = dict(GRADES).get(grades[-1])
+    ungraded = {"lead_grade": None} if least is None else {"lead_grade": None, "lead_score": {"$gte": least}}
+    return {"$or": [{"lead_grade": {"$in": list(grades)}}, ungraded]}
+
+
+def grade_of(contact: Mapping[str, Any]) -> str:
+    """The contact's grade, else that of its score."""
+    score = number_or(contact.get("lead_score"), 0)
+    return str(contact.get("lead_grade") or next((grade for grade, least in GRADES if score >= least), "F"))
+
+
 def _part(rules: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = rules.get(name)
     return part if isinstance(part, Mapping) else {}

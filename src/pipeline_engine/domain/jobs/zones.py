@@ -17,7 +17,8 @@ log = logs.get(__name__)
 def zone_of(profile: Mapping[str, Any], account: Mapping[str, Any]) -> ZoneInfo:
     """The zone that the business profile names, else the account, else UTC. An unknown name is logged once."""
     name = profile.get("timezone") or account.get("timezone")
-    return named_zone(name) if isinstance(name, str) else UTC_ZONE
+    # `str`, because BSON code is a text too, and one that no cache takes.
+    return named_zone(str(name)) if isinstance(name, str) else UTC_ZONE
 
 
 @cache
