@@ -49,8 +49,7 @@ async def _score(work: JobWork, ids: Sequence[ObjectId]) -> tuple[int, int]:
     # Contacts are read before their signals, so that a score that changes in between is not overwritten.
     contacts = await repos.contacts.find(account_id, ids, "intent_score", "intent_level")
     signals = _by_contact(await repos.contact_intent.signals(account_id, ids))
-    spent = [one["_id"] for some in signals.values() for one in some if _has_expired(work, one)]
-    live = {id: [one for one in some if not _has_expired(work, one)] for id, some in signals.items()}
+    live, spent = _divided(work, signals)
     intents = changed_intents(work, contacts, live)
     failed = await repos.contact_intent.set(account_id, intents)
     await _publish(
@@ -73,6 +72,19 @@ def changed_intents(work: JobWork, contacts: Mapping[ObjectId, Document], live: 
             before = contact.get("intent_score")
             intents[id] = Intent(score, level, before, intent_level(number_or(before, 0), work.profile), event)
     return intents
+
+
+def _divided(work: JobWork, signals: Signals) -> tuple[Signals, list[Any]]:
+    """The signals that count, and the ids of those that have expired."""
+    live: dict[ObjectId, list[Document]] = defaultdict(list)
+    spent = []
+    for id, some in signals.items():
+        for one in some:
+            if _has_expired(work, one):
+                spent.append(one["_id"])
+            else:
+                live[id].append(one)
+    return live, spent
 
 
 def _has_expired(work: JobWork, signal: Mapping[str, Any]) -> bool:

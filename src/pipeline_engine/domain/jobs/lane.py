@@ -29,8 +29,8 @@ RELEASE = JobKind("crm.credential_release", LANE, read_credential_id, "integrati
 
 MAX_OF_ACCOUNT = 2
 MAX_OF_JOB = 3
-WAIT_SECONDS = 0.2
-"""So long a slot waits for a place of its share: most slots end within milliseconds."""
+WAIT_SECONDS = 1.0
+"""So long a slot waits for a place of its share: most slots end within milliseconds, on a busy machine within this."""
 
 
 class Places:
