@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import Any
+from typing import Any, TypeGuard
 
 from pipeline_engine.clock import usable_date
 
@@ -28,7 +28,7 @@ def date(value: object) -> bool:
     return found is not None and found < datetime.now(UTC) + MAX_AHEAD
 
 
-def number(value: object) -> bool:
+def number(value: object) -> TypeGuard[int | float]:
     """Whether the value is a number, and neither NaN nor infinite."""
     return isinstance(value, int | float) and isfinite(value)
 
