@@ -41,6 +41,7 @@ async def test_a_source_that_is_written_anew(clone_drill: CloneDrill, slow_s3: s
     assert done < STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.covers("FC-X2")
 async def test_a_step_that_is_written_anew_while_it_is_read(clone_drill: CloneDrill) -> None:
     drill, planted = clone_drill, clone_drill.plan.plant(2)

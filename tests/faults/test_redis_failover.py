@@ -33,7 +33,8 @@ async def drill(environment: dict[str, str], successor: Redis, tmp_path: Path) -
         yield drill
 
 
-@pytest.mark.parametrize("follows", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["its successor", "none"])
+@pytest.mark.slow
+@pytest.mark.parametrize("follows", [True, False], ids=["its successor", "none"])
 async def test_an_import_goes_on_at_the_successor(
     drill: ImportDrill, own_redis: Redis, successor: Redis, follows: bool, figure: list[str]
 ) -> None:

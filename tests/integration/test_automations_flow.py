@@ -132,6 +132,7 @@ async def test_what_moves_the_deal_away_goes_last(world: World, configured: Sett
     assert (changed["tags"], changed["stage_id"]) == ([TAG], OTHER)
 
 
+@pytest.mark.slow
 @pytest.mark.covers("DA-29")
 async def test_a_hundred_automations_in_one_sweep(world: World, configured: Settings) -> None:
     stages = [ObjectId() for _ in range(100)]

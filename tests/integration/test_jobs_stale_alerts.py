@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from bson import ObjectId
 
 from pipeline_engine.domain.jobs import stale_deals
 from tests.support.engine_app import EngineApp
@@ -102,3 +103,16 @@ async def test_an_admin_who_has_left_is_not_notified(world: World, app: EngineAp
     world.deal(status="open", createdAt=START - 40 * DAY)
     await run_job(app, world, stale_deals.JOB)
     assert [one["user_id"] for one in all_of(world, "ai_notifications", kind="deals_at_risk")] == [here]
+
+
+@pytest.mark.parametrize("odd", [[], [ObjectId()], {"x": 1}, 7])
+async def test_an_alert_with_an_odd_escalation_is_escalated_with_the_others(
+    world: World, app: EngineApp, odd: object
+) -> None:
+    admin = member(world, "admin")
+    id = world.deal(name="good", status="open", createdAt=START - 40 * DAY)
+    waiting = {"kind": "stale_deal", "deal_id": ObjectId(), "status": "closed", "escalation_due": True}
+    world.db["ai_notifications"].insert_one({"account_id": world.account, "escalation": odd, **waiting})
+    await run_job(app, world, stale_deals.JOB)
+    (escalation,) = all_of(world, "ai_notifications", kind="deals_at_risk", user_id=admin)
+    assert escalation["deal_ids"] in ([id, waiting["deal_id"]], [waiting["deal_id"], id])

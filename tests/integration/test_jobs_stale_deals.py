@@ -222,19 +222,6 @@ async def test_odd_deals_do_no_harm(world: World, app: EngineApp, odd: Document)
     assert tags(world, good) == ["at-risk"]
 
 
-@pytest.mark.parametrize("odd", [[], [ObjectId()], {"x": 1}, 7])
-async def test_an_alert_with_an_odd_escalation_is_escalated_with_the_others(
-    world: World, app: EngineApp, odd: object
-) -> None:
-    admin = member(world, "admin")
-    id = deal(world, "good", 40)
-    waiting = {"kind": "stale_deal", "deal_id": ObjectId(), "status": "closed", "escalation_due": True}
-    world.db["ai_notifications"].insert_one({"account_id": world.account, "escalation": odd, **waiting})
-    await run_job(app, world, stale_deals.JOB)
-    (escalation,) = notes_of(world, "deals_at_risk", user_id=admin)
-    assert escalation["deal_ids"] in ([id, waiting["deal_id"]], [waiting["deal_id"], id])
-
-
 def state_of(world: World) -> list[Any]:
     """What users see, without ids."""
     notifications = sorted(

@@ -210,6 +210,7 @@ async def test_a_lost_memory_of_the_sheet_makes_no_submission_again(
     assert (len(submissions(world)), len(events(world, "form.submitted"))) == (3, 3)
 
 
+@pytest.mark.slow
 async def test_a_long_sheet_is_worked_off_in_slices(
     world: World, app: EngineApp, google: Google, form: ObjectId
 ) -> None:

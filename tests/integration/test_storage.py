@@ -133,6 +133,7 @@ async def test_delete_is_done_once_however_often(storage: Storage, key_prefix: s
         await storage.head(key)
 
 
+@pytest.mark.slow
 async def test_list_gives_every_page_in_order(storage: Storage, key_prefix: str) -> None:
     names = [f"{key_prefix}many/{number:04}" for number in range(1010)]  # S3 gives 1,000 at a time
     places = asyncio.Semaphore(30)
