@@ -15,7 +15,7 @@ from pymongo.errors import OperationFailure
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.contact_score import lead_grade, lead_score
+from pipeline_engine.repos.contact_score import RESCORE
 from pipeline_engine.repos.contacts import CONTACTS
 from pipeline_engine.repos.expressions import any_differs, fields_or_missing, set_where, with_item
 from pipeline_engine.repos.quarantine import Quarantine, is_fault_of_document
@@ -84,8 +84,7 @@ class ContactEnrichment:
                     "events_due": due,
                 }
             },
-            {"$set": {"lead_score": lead_score()}},
-            {"$set": {"lead_grade": lead_grade()}},
+            *RESCORE,
         ]
         return await self._change(contact, update)
 

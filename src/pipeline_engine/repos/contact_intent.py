@@ -20,15 +20,20 @@ from pipeline_engine.repos.store import Store
 
 @dataclass(frozen=True)
 class Intent:
-    """What a contact's intent becomes. `before` is the score at which the signals were read, `level_before` the level
-    at that score, for a contact without one."""
+    """What a contact's intent becomes. `before` are the score and level at which the signals were read,
+    `level_at_score` is the level at that score, for a contact without one."""
 
     score: float
     level: str
-    before: object
-    level_before: str
+    before: tuple[object, object]
+    level_at_score: str
     event: Document
     """As `Contacts.set_intent` takes it."""
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the contact comes to another level."""
+        return (self.before[1] or self.level_at_score) != self.level
 
 
 class ContactIntent:
@@ -58,11 +63,7 @@ class ContactIntent:
         since was computed from all signals by the run that set it. Returns how many the server refuses to change."""
         mine = {"account_id": either(account_id)}
         writes = [
-            UpdateOne(
-                {"_id": either(id), **mine, "intent_score": {"$eq": one.before}},
-                intent_update(one.score, one.level, one.event, one.level_before),
-            )
-            for id, one in intents.items()
+            UpdateOne({"_id": either(id), **mine, **_as_before(one)}, _update(one)) for id, one in intents.items()
         ]
         try:
             if writes:
@@ -78,3 +79,13 @@ class ContactIntent:
         if ids:
             query = {"_id": {"$in": list(ids)}, "account_id": either(account_id)}
             await self._signals.update_many(query, {"$set": {"expired_at": now}})
+
+
+def _as_before(intent: Intent) -> Document:
+    score, level = intent.before
+    return {"intent_score": {"$eq": score}, "intent_level": {"$eq": level}}
+
+
+def _update(intent: Intent) -> list[Document]:
+    event = intent.event if intent.crosses else None
+    return intent_update(intent.score, intent.level, event, intent.level_at_score)

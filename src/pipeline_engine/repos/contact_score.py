@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from typing import Any, cast
+
+from bson import encode
+from bson.raw_bson import RawBSONDocument
 
 from pipeline_engine.repos.client import Document
 
@@ -22,20 +24,26 @@ def _is_filled(field: str) -> Document:
     return {"$cond": [is_text, {"$ne": [trimmed, ""]}, has_value]}
 
 
-FILLED = tuple({"$cond": [_is_filled(f"${name}"), POINTS_PER_FIELD, 0]} for name in PROFILE_FIELDS)
-"""The points for each field. Intent decay makes an update per contact, most of whose cost it was to make these anew."""
-
-
-def lead_score(intent: Any = "$intent_score") -> Document:
+def _lead_score() -> Document:
     """40 for a complete profile, 8 for each of its fields, and up to 60 for intent."""
-    number = {"$cond": [{"$isNumber": intent}, intent, 0]}
+    filled = [{"$cond": [_is_filled(f"${name}"), POINTS_PER_FIELD, 0]} for name in PROFILE_FIELDS]
+    intent = {"$cond": [{"$isNumber": "$intent_score"}, "$intent_score", 0]}
     # NaN compares less than every number, so it counts as 0.
-    points = {"$min": [MAX_INTENT_POINTS, {"$max": [0, number]}]}
-    return {"$min": [MAX_SCORE, {"$add": [*FILLED, points]}]}
+    return {"$min": [MAX_SCORE, {"$add": [*filled, {"$min": [MAX_INTENT_POINTS, {"$max": [0, intent]}]}]}]}
 
 
-@cache
-def lead_grade(score: str = "$lead_score") -> Document:
-    """The grade of the score in a field."""
-    branches = [{"case": {"$gte": [score, least]}, "then": grade} for grade, least in GRADES]
+def _lead_grade() -> Document:
+    branches = [{"case": {"$gte": ["$lead_score", least]}, "then": grade} for grade, least in GRADES]
     return {"$switch": {"branches": branches, "default": "F"}}
+
+
+def _encoded(stage: Document) -> Document:
+    encoded: Any = RawBSONDocument(encode(stage))
+    return cast("Document", encoded)
+
+
+RESCORE = tuple(_encoded({"$set": change}) for change in ({"lead_score": _lead_score()}, {"lead_grade": _lead_grade()}))
+"""The last stages of an update that changes a contact: score and grade follow from its fields.
+
+They are encoded once: intent decay makes an update per contact, and most of its time went into encoding these.
+"""

@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError, WriteError
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EVENTS_DUE_INDEX, CollectionSpec, having, index
-from pipeline_engine.repos.contact_score import lead_grade, lead_score
+from pipeline_engine.repos.contact_score import RESCORE
 from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.quarantine import is_fault_of_document
 from pipeline_engine.repos.store import Store
@@ -35,11 +35,6 @@ CONTACTS = CollectionSpec(
     has_events_due=True,
 )
 
-RESCORE: list[Document] = [
-    {"$set": {"lead_score": lead_score(), "updatedAt": "$$NOW"}},
-    {"$set": {"lead_grade": lead_grade()}},
-]
-
 
 class Contacts:
     def __init__(self, store: Store) -> None:
@@ -54,7 +49,7 @@ class Contacts:
         """Set lead score and grade by what stands in the contacts now. Returns {id: reason} of those that the server
         refuses to change."""
         try:
-            await self._own.update_many(_of(account_id, ids), RESCORE)
+            await self._own.update_many(_of(account_id, ids), [{"$set": {"updatedAt": "$$NOW"}}, *RESCORE])
         except WriteError as error:
             if not is_fault_of_document(error):
                 raise
@@ -90,13 +85,15 @@ class Contacts:
         await self._own.update_one({"_id": either(id), "account_id": either(account_id)}, update)
 
 
-def intent_update(score: float, level: str, event: Document, unknown: str = "low") -> list[Document]:
-    """The update of `Contacts.set_intent`. `unknown`: the level before of a contact that holds none."""
-    before = {"$ifNull": ["$intent_level", unknown]}
-    due = {**literal(event), "data": {**literal(event["data"]), "from": before}}
-    crossed = {"$cond": [{"$eq": [before, level]}, "$events_due", with_event(due)]}
-    scored = {"intent_score": score, "intent_level": level, "lead_score": lead_score(score), "updatedAt": "$$NOW"}
-    return [{"$set": {**scored, "events_due": crossed}}, {"$set": {"lead_grade": lead_grade()}}]
+def intent_update(score: float, level: str, event: Document | None, unknown: str = "low") -> list[Document]:
+    """The update of `Contacts.set_intent`; `event` is None when the level is known to stay. `unknown`: the level before
+    of a contact that holds none."""
+    scored: Document = {"intent_score": score, "intent_level": level, "updatedAt": "$$NOW"}
+    if event:
+        before = {"$ifNull": ["$intent_level", unknown]}
+        due = {**literal(event), "data": {**literal(event["data"]), "from": before}}
+        scored["events_due"] = {"$cond": [{"$eq": [before, level]}, "$events_due", with_event(due)]}
+    return [{"$set": scored}, *RESCORE]
 
 
 def literal(values: Mapping[str, Any]) -> Document:

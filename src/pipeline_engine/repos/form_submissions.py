@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.contact_facts import FORM_SUBMISSIONS
-from pipeline_engine.repos.contact_score import lead_grade, lead_score
+from pipeline_engine.repos.contact_score import RESCORE
 from pipeline_engine.repos.contacts import CONTACTS
 from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.expressions import any_differs, set_where, with_item
@@ -51,8 +51,7 @@ class FormSubmissions:
         await self._contacts.insert_missing(contacts)
         query = {"account_id": {"$in": [one["account_id"] for one in contacts]}}
         ids = {"_id": {"$in": [one["_id"] for one in contacts]}}
-        scored: list[Document] = [{"$set": {"lead_score": lead_score()}}, {"$set": {"lead_grade": lead_grade()}}]
-        await self._contacts.update_many({**query, **ids, "lead_score": None}, scored)
+        await self._contacts.update_many({**query, **ids, "lead_score": None}, [*RESCORE])
 
     async def events_due(self, account_id: ObjectId, ids: Sequence[Any]) -> list[Document]:
         """Those of the contacts that have events to publish."""
@@ -69,8 +68,7 @@ class FormSubmissions:
         due = {"$cond": [changed, with_item("$events_due", event), "$events_due"]}
         update: list[Document] = [
             {"$set": {**set_where(values, may), "updatedAt": "$$NOW", "events_due": due}},
-            {"$set": {"lead_score": lead_score()}},
-            {"$set": {"lead_grade": lead_grade()}},
+            *RESCORE,
         ]
         query = {"_id": contact["_id"], "account_id": {"$eq": contact["account_id"]}}
         try:

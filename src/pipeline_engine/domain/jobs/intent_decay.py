@@ -52,9 +52,7 @@ async def _score(work: JobWork, ids: Sequence[ObjectId]) -> tuple[int, int]:
     live, spent = _divided(work, signals)
     intents = changed_intents(work, contacts, live)
     failed = await repos.contact_intent.set(account_id, intents)
-    await _publish(
-        work, [id for id, one in intents.items() if one.level != (contacts[id].get("intent_level") or one.level_before)]
-    )
+    await _publish(work, [id for id, one in intents.items() if one.crosses])
     await repos.contact_intent.expire(account_id, spent, work.now)  # last: until then a repeat finds the contact
     return len(intents) - failed, failed
 
@@ -69,8 +67,8 @@ def changed_intents(work: JobWork, contacts: Mapping[ObjectId, Document], live: 
         if (score, level) != (contact.get("intent_score"), contact.get("intent_level")):
             data = {"contact_id": str(id), "level": level, "score": score}
             event = crm_event(f"{NAME}:{id}:{work.slot}", "intent.crossed", None, data)
-            before = contact.get("intent_score")
-            intents[id] = Intent(score, level, before, intent_level(number_or(before, 0), work.profile), event)
+            before = (contact.get("intent_score"), contact.get("intent_level"))
+            intents[id] = Intent(score, level, before, intent_level(number_or(before[0], 0), work.profile), event)
     return intents
 
 
