@@ -32,9 +32,9 @@ class Hook:
         form = {"MessageSid": sid, "From": sender, "To": "+15005550001", "Body": body, **fields}
         return await self.post(form, signature(self.token, PUBLIC + PATH, form))
 
-    async def post(self, form: dict[str, str], signed: str) -> tuple[int, str]:
+    async def post(self, form: dict[str, str], signed: str, query: str = "") -> tuple[int, str]:
         headers = {"X-Twilio-Signature": signed}
-        async with self.session.post(self.address + PATH, data=form, headers=headers) as answer:
+        async with self.session.post(self.address + PATH + query, data=form, headers=headers) as answer:
             return answer.status, await answer.text()
 
     @property
@@ -85,6 +85,17 @@ async def test_stop_reaches_the_account_that_texted_a_number_that_only_a_deal_ha
     assert rows(world) == [("sms", PHONE, "stop")]
     assert automations.deal_of(world, deal)["automation_failed"] == [automation]
     assert world.db["effects"].count_documents({"state": "sent"}) == 1
+
+
+async def test_the_signature_covers_the_query_of_the_public_address(hook: Hook, world: World) -> None:
+    leads.lead(world, phone=PHONE)
+    form, query = {"MessageSid": "SM1", "From": PHONE, "Body": "Call me"}, "?number=sales&x=%20"
+
+    refused = await hook.post(form, signature(hook.token, PUBLIC + PATH, form), query)
+    taken = await hook.post(form, signature(hook.token, PUBLIC + PATH + query, form), query)
+
+    assert (refused[0], taken[0]) == (403, 200)
+    assert world.db["lead_responses"].count_documents({}) == 1
 
 
 async def test_another_text_is_a_reply_once(hook: Hook, world: World) -> None:

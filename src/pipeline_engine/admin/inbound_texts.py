@@ -61,9 +61,10 @@ async def _take(app: App, text: InboundText) -> str:
 def _check_signature(app: App, request: Request, fields: Mapping[str, str]) -> None:
     """Raises: Refusal 403 unless the request is signed by Twilio, for the address at which it was sent or for that
     under PUBLIC_URL, which a proxy may have changed."""
-    token, public = app.settings.twilio_auth_token, app.settings.public_url
+    token, public = app.settings.twilio_auth_token, app.settings.public_url or ""
     given = request.headers.get("x-twilio-signature", "")
-    addresses = [str(request.url), *([f"{public.rstrip('/')}{PATH}"] if public else [])]
+    outside = f"{public.rstrip('/')}{PATH}" + (f"?{request.url.query}" if request.url.query else "")
+    addresses = [str(request.url), *([outside] if public else [])]
     expected = [signature(token.get_secret_value(), one, fields) for one in addresses] if token else []
     if not any(hmac.compare_digest(one.encode(), given.encode()) for one in expected):
         log.warning("text.refused", address=request.client.host if request.client else "")
