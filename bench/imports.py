@@ -27,6 +27,7 @@ FEW, MANY = 10_000, 1_000_000
 PICKUPS = 20
 BATCH = 1000
 
+REST_SECONDS = 1.0
 NOT_WORKED_OFF = {"$or": [{"status": {"$ne": "done"}}, {"onward.0": {"$exists": True}}]}
 """Matches CRM events that have not been consumed, or not been handed on."""
 
@@ -151,6 +152,7 @@ def _wait_for_deal(world: World, key: str) -> float:
     while world.import_of(queue_id)["status"] != "completed":
         time.sleep(0.01)
     while world.db["crm_events"].find_one(NOT_WORKED_OFF):
-        time.sleep(0.01)  # what follows from this import would take its share of the time of the next one
+        time.sleep(0.01)
     world.db["deals"].drop()
+    time.sleep(REST_SECONDS)  # what follows from this import would take its share of the time of the next one
     return seconds
