@@ -67,8 +67,8 @@ async def _receive(app: App, demo: DemoRun, mails: Sequence[bytes]) -> None:
 
 async def _run_of(app: App, address: str) -> str:
     """Where the run of the lead with this address is."""
-    lead = await app.database["leads"].find_one({"email": address}) or {}
-    run = await app.database["lead_stages"].find_one({"_id": lead["lead_stage_id"]}) or {}
-    stage = await app.database["pipeline_stages"].find_one({"_id": run["stage_id"]}) or {}
+    (lead,) = await app.database["leads"].find({"email": address}).to_list(1)
+    (run,) = await app.database["lead_stages"].find({"_id": lead["lead_stage_id"]}).to_list(1)
+    (stage,) = await app.database["pipeline_stages"].find({"_id": run["stage_id"]}).to_list(1)
     reason = f": {run['reason']}" if run.get("reason") else ""
     return f"{run['status']} in {stage['name']!r}{reason}"
