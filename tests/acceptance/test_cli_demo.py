@@ -53,6 +53,12 @@ def test_it_runs_everything_without_a_terminal_and_leaves_nothing_behind(alone: 
     names = ("events", "with an owner", "through the workflow", "welcomed by mail", "in the activity log")
     assert [int(figures[name]) for name in names][:4] == [40, 40, 20, 20]
     assert figures["scores"] == "16 for 40"
+    assert figures["mails stored"] == "1 auto_reply, 1 bounce, 1 message"
+    assert figures["answer without its quote"] == "Yes, please call me on Monday."
+    assert figures["the lead who answered"] == "completed in 'responded'"
+    assert figures["the lead who is away"] == "active in 'introduced'"
+    assert figures["the lead without mailbox"] == "cancelled in 'introduced': bounced"
+    assert figures["suppressed"] == "lead58@company.example (hard_bounce)"
     assert ran.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

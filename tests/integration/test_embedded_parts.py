@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import socketio
@@ -17,12 +17,15 @@ from redis.asyncio import Redis as RedisClient
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from pipeline_engine.embedded.imap import Imap
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.program import PortTaken, Program
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.embedded.s3 import S3
 from pipeline_engine.embedded.sink import Sink
 from pipeline_engine.errors import ConfigError, Unreachable
+from pipeline_engine.providers.mailbox_server import MailboxLogin, MailboxServer
+from pipeline_engine.providers.mailboxes import Mailboxes
 
 MAIL = "Subject: hello\r\n\r\n.a line with a dot in front\r\n"
 
@@ -191,3 +194,21 @@ async def test_a_mail_without_an_answer_is_kept(servers: dict[str, str], mails: 
     with pytest.raises(smtplib.SMTPServerDisconnected):
         await asyncio.to_thread(send, servers["SMTP_URL"], "a@example.com")
     assert len(await mails.records(answer="cut")) == 1
+
+
+async def test_the_mailbox_is_read_as_any_other() -> None:
+    part = Imap()
+    await part.start()
+    url = urlsplit(part.environment()["IMAP_URL"])
+    server = MailboxServer(url.hostname or "", url.port or 0, "none", unquote(url.username or ""))
+    async with (
+        Mailboxes(allow_private=True, ca_file=None, timeout=5) as mailboxes,
+        mailboxes.open(server, MailboxLogin(password=url.password or "")) as mailbox,
+    ):
+        assert [folder.name for folder in await mailbox.folders()] == ["INBOX"]
+        await mailbox.append("INBOX", MAIL.encode())
+        status = await mailbox.open("INBOX")
+        (uid,) = await mailbox.search([(1, 1000)])
+        assert (status.messages, status.uidnext) == (1, uid + 1)
+        assert await mailbox.bodies([uid], 1000) == {uid: MAIL.encode()}
+    await part.stop()

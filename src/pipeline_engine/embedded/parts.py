@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline_engine.embedded.imap import Imap
 from pipeline_engine.embedded.mongo import Mongo
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.embedded.s3 import S3
@@ -53,4 +54,7 @@ PARTS: Mapping[str, PartRow] = {
     "s3": PartRow(S3, ("S3_ENDPOINT_URL",), ("S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_BUCKET")),
     "socket": PartRow(lambda _folder, _path: SocketSink(), ("SOCKET_URL",), ("SOCKET_PATH",)),
     "smtp": PartRow(lambda _folder, _path: SmtpSink(), ("SMTP_URL",)),
+    "imap": PartRow(lambda _folder, _path: Imap(), ("IMAP_URL",)),
 }
+USUAL_PARTS = tuple(name for name in PARTS if name != "imap")
+"""All but the mailbox, which only the demo reads."""

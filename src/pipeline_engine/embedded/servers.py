@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from pipeline_engine.embedded.orders import Orders, Ready, read_answer, to_line
-from pipeline_engine.embedded.parts import PARTS
+from pipeline_engine.embedded.parts import PARTS, USUAL_PARTS
 from pipeline_engine.errors import ConfigError
 
 Keeper = subprocess.Popen[bytes]
@@ -27,14 +27,15 @@ class EmbeddedServers:
     """
 
     def __init__(
-        self, folder: Path | None = None, parts: Collection[str] = tuple(PARTS), given: Mapping[str, str] | None = None
+        self, folder: Path | None = None, parts: Collection[str] = USUAL_PARTS, given: Mapping[str, str] | None = None
     ) -> None:
         self._orders = Orders(list(parts), _known(given or {}), str(folder) if folder else None)
         self._keeper: Keeper | None = None
         self._ready: Ready | None = None
 
     def environment(self) -> dict[str, str]:
-        """The settings that point at the servers (MONGO_URL, ...), with SOCKET_SINK_URL and SMTP_SINK_URL for Sink."""
+        """The settings that point at the servers (MONGO_URL, ...), with SOCKET_SINK_URL and SMTP_SINK_URL for Sink,
+        and IMAP_URL with the mailbox's user and password."""
         return dict(self._running().environment)
 
     @property

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from aiohttp.web import AppRunner
     from aiosmtpd.smtp import SMTP, Envelope, Session
 
+NAME = "sink.invalid"
+ADDRESS = f"engine@{NAME}"
 ACCEPTED = "250 OK"
 CUT = "cut"
 
@@ -35,7 +37,7 @@ class SmtpSink:
     def environment(self) -> dict[str, str]:
         return {
             "SMTP_URL": f"smtp://{HOST}:{self._port}",
-            "SMTP_FROM": "engine@sink.invalid",
+            "SMTP_FROM": ADDRESS,
             "SMTP_SINK_URL": f"http://{HOST}:{self._sink_port}",
         }
 
@@ -48,7 +50,7 @@ class SmtpSink:
         self.records.attach(app)
         self._runner, self._sink_port = await listen(app)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: SMTP(self, hostname="sink.invalid", loop=loop), HOST, 0)
+        self._server = await loop.create_server(lambda: SMTP(self, hostname=NAME, loop=loop), HOST, 0)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self, _patience: float = 0) -> None:

@@ -20,6 +20,7 @@ SYSTEM = System(
     collections=MAILBOX_COLLECTIONS,
     open_repos=MailboxRepos.open,
     handlers={SYNC: run_sync, LINK: run_link},
+    demo="pipeline_engine.cli.demo.mailbox_sync",
     new_cache=lambda _settings: AccountPlaces(MAX_OF_ACCOUNT),
     sweeps=(
         Sweep(

@@ -6,6 +6,7 @@ funnel_clone.py a funnel with pages, pictures and a form is cloned
 lead_pipeline.py  leads get a mail, and go on with or without a reply
 crm_events.py   new contacts get scores and owners, and go through a workflow
 crm_jobs.py     intent fades, contacts move on, and lost ones are taken up again
+mailbox_sync.py  mails in a mailbox are read, and each has an effect    sample_mails.py  these mails
 mail_sequence.py  contacts get a mail, and another one unless they reply
 """
 
@@ -28,6 +29,7 @@ from pipeline_engine.cli.demo.demo_run import DemoRun, Facts
 from pipeline_engine.cli.demo.sample_crm import SampleCrm
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.embedded import EmbeddedServers
+from pipeline_engine.embedded.parts import PARTS
 
 
 def command(
@@ -37,8 +39,8 @@ def command(
     screen = Screen()
     folder = Path(tempfile.mkdtemp(prefix="pipeline-engine-demo-")) if keep else None
     started = time.monotonic()
-    with EmbeddedServers(folder) as servers:
-        screen.line(f"MongoDB, Redis, S3, Socket.IO and SMTP are up after {time.monotonic() - started:.1f} s")
+    with EmbeddedServers(folder, tuple(PARTS)) as servers:
+        screen.line(f"MongoDB, Redis, S3, Socket.IO, SMTP and IMAP are up after {time.monotonic() - started:.1f} s")
         summary = asyncio.run(_perform(servers.environment(), screen))
     for title, facts in summary.items():
         screen.line()
@@ -51,7 +53,8 @@ def command(
 async def _perform(environment: Mapping[str, str], screen: Screen) -> dict[str, Facts]:
     given = {name.lower(): value for name, value in environment.items()}
     settings = session.configured(**given, app_secret=secrets.token_urlsafe(32), log_level="ERROR")
-    demo = DemoRun(settings, screen, SampleCrm(), environment["SOCKET_SINK_URL"], environment["SMTP_SINK_URL"])
+    urls = [environment[name] for name in ("SOCKET_SINK_URL", "SMTP_SINK_URL", "IMAP_URL")]
+    demo = DemoRun(settings, screen, SampleCrm(), *urls)
     await demo.set_up()
     # A later system works on what the earlier ones left.
     parts = [system for system in workers.SYSTEMS if system.demo]

@@ -25,6 +25,8 @@ class DemoRun:
     socket_sink: str
     smtp_sink: str
     """URLs at which the sinks list the socket events and mails that they received."""
+    mailbox: str
+    """Its URL, with user and password."""
 
     async def set_up(self) -> None:
         """Create the indexes and insert the sample account."""
