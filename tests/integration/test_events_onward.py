@@ -1,4 +1,4 @@
-"""Each of those who take consumed events takes one whatever stands in its field `onward`, and comes to an end."""
+"""Consumed events go onward to those who take them, and each taker comes to an end whatever stands in `onward`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from pipeline_engine.domain.activity_log import write
 from pipeline_engine.domain.webhooks import fan_out
@@ -13,6 +14,7 @@ from pipeline_engine.domain.workflows import enroll
 from pipeline_engine.repos.activity_log import ActivityRepos
 from pipeline_engine.repos.webhook_repos import WebhookRepos
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
+from tests.support.crm_events import contact, created, event_of, work
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
@@ -21,6 +23,37 @@ TAKERS: dict[str, tuple[Any, Any]] = {
     "workflows": (enroll.run_enroll, WorkflowRepos.open),
     "webhooks": (fan_out.run_fan_out, WebhookRepos.open),
 }
+
+FOUND: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "nothing": [],
+    "a paused workflow": [("workflows", {"paused": {"since": 1}})],
+    "an enrolment that waits": [("workflow_enrollments", {"waiting_for": "contact.created", "status": "active"})],
+    "an endpoint": [("webhooks", {})],
+    "an endpoint that is switched off": [("webhooks", {"active": False})],
+    "both": [("webhooks", {"active": True}), ("workflows", {"active": False})],
+}
+FOR = {
+    "a paused workflow": ["workflows"],
+    "an enrolment that waits": ["workflows"],
+    "an endpoint": ["webhooks"],
+    "both": ["workflows", "webhooks"],
+}
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("found", FOUND)
+async def test_an_event_goes_onward_to_what_its_account_has(
+    world: World, app: EngineApp, found: str, as_text: bool
+) -> None:
+    for collection, fields in FOUND[found]:
+        account = str(world.account) if as_text else world.account
+        world.db[collection].insert_one({"account_id": account, **fields})
+    world.db["webhooks"].insert_one({"account_id": ObjectId()})  # of another account
+
+    event = created(world, contact(world))
+    await work(app, world)
+
+    assert event_of(world, event)["onward"] == ["activity", *FOR.get(found, [])]
 
 
 @pytest.mark.parametrize("name", TAKERS)

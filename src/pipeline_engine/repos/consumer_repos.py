@@ -11,6 +11,7 @@ from pipeline_engine.repos.contacts import CONTACTS, Contacts
 from pipeline_engine.repos.crm_events import CRM_EVENTS, CrmEvents
 from pipeline_engine.repos.derived_documents import DerivedDocuments
 from pipeline_engine.repos.event_lines import EVENT_LINES, EventLines
+from pipeline_engine.repos.event_takers import EventTakers
 from pipeline_engine.repos.past_events import PastEvents
 from pipeline_engine.repos.store import Store
 
@@ -30,6 +31,7 @@ class ConsumerRepos:
 
     crm_events: CrmEvents
     event_lines: EventLines
+    event_takers: EventTakers
     contacts: Contacts
     business_profiles: BusinessProfiles
     contact_records: ContactRecords
@@ -41,6 +43,7 @@ class ConsumerRepos:
         return cls(
             crm_events=CrmEvents(store),
             event_lines=EventLines(store),
+            event_takers=EventTakers(store),
             contacts=Contacts(store),
             business_profiles=BusinessProfiles(store),
             contact_records=ContactRecords(store),

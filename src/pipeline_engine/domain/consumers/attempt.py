@@ -22,7 +22,7 @@ from pipeline_engine.domain.consumers.burial import attempts_of, bury, past_erro
 from pipeline_engine.domain.consumers.event import Event, read_event
 from pipeline_engine.domain.consumers.order import key_of
 from pipeline_engine.domain.consumers.table import CONSUMERS, Consumer
-from pipeline_engine.domain.events.jobs import CRM_EVENTS, ONWARD
+from pipeline_engine.domain.events.jobs import CRM_EVENTS
 from pipeline_engine.domain.events.payloads import MALFORMED
 from pipeline_engine.errors import LeaseLost, Permanent, RateLimited, Unreachable
 from pipeline_engine.lanes.classify_error import brief, expected, full
@@ -44,8 +44,11 @@ class _Failure:
     is_last: bool
 
 
-async def attempt(app: App[ConsumerRepos], account_id: ObjectId, documents: Sequence[Document]) -> list[Document]:
-    """Let the consumers have these events of distinct keys; returns those that wait for another attempt.
+async def attempt(
+    app: App[ConsumerRepos], account_id: ObjectId, documents: Sequence[Document], takers: Sequence[str]
+) -> list[Document]:
+    """Let the consumers have these events of distinct keys; returns those that wait for another attempt. The others are
+    for `takers` then.
 
     Raises: what says nothing about an event: MongoDB or Redis is away, the lease is lost.
     """
@@ -54,12 +57,12 @@ async def attempt(app: App[ConsumerRepos], account_id: ObjectId, documents: Sequ
     done = [event for event in events if event.id not in errors]
     failed = [_failure(app, event.document, errors[event.id]) for event in events if event.id in errors]
     failed += [_hopeless(app, document, error) for document, error in malformed]
-    await _end(app, account_id, done)
+    await _end(app, account_id, done, takers)
     if failed:
         await app.repos.crm_events.fail(account_id, {one.document["_id"]: one.values for one in failed})
     for one in failed:
         if one.is_last:
-            await bury(app, account_id, {**one.document, **one.values}, one.values["error"])
+            await bury(app, account_id, {**one.document, **one.values}, one.values["error"], takers)
     return [_waiting(one) for one in failed if not one.is_last]
 
 
@@ -115,7 +118,7 @@ async def call(
     return {**halves[0], **halves[1]}
 
 
-async def _end(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence[Event]) -> None:
+async def _end(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence[Event], takers: Sequence[str]) -> None:
     by_type: dict[str, list[Any]] = defaultdict(list)
     for event in events:
         by_type[event.type].append(event.id)
@@ -123,7 +126,7 @@ async def _end(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence[E
     for type, ids in by_type.items():
         by_names[tuple(one.name for one in CONSUMERS if type in one.types)] += ids
     for names, ids in by_names.items():
-        await app.repos.crm_events.end(account_id, ids, names, list(ONWARD))
+        await app.repos.crm_events.end(account_id, ids, names, takers)
 
 
 def _failure(app: App[ConsumerRepos], document: Document, errors: Mapping[str, Exception]) -> _Failure:

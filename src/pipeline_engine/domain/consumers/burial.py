@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from bson import ObjectId
@@ -9,7 +10,7 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.consumers.order import key_of
-from pipeline_engine.domain.events.jobs import CONSUME, CRM_EVENTS, ONWARD, RETRY, wake
+from pipeline_engine.domain.events.jobs import CONSUME, CRM_EVENTS, RETRY, wake
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import DeadLetter
@@ -31,8 +32,11 @@ def past_errors(event: Document) -> list[Document]:
     return [one for one in event.get("errors", []) if isinstance(one, dict) and isinstance(one.get("at"), datetime)]
 
 
-async def bury(app: App[ConsumerRepos], account_id: ObjectId, event: Document, error: Document) -> None:
-    """Write the dead letter of an event whose last attempt is stored, then make it `dead`, which releases its key.
+async def bury(
+    app: App[ConsumerRepos], account_id: ObjectId, event: Document, error: Document, takers: Sequence[str]
+) -> None:
+    """Write the dead letter of an event whose last attempt is stored, then make it `dead`, which releases its key, and
+    leave it to its takers.
 
     A crash between the two repeats the same letter: its id follows from the first failure.
     """
@@ -51,9 +55,7 @@ async def bury(app: App[ConsumerRepos], account_id: ObjectId, event: Document, e
         errors=errors,
     )
     await app.shared.job_store.save_dead_letter(letter)
-    await app.repos.crm_events.end(
-        account_id, [event["_id"]], [], list(ONWARD), status="dead", error=str(error["error"])
-    )
+    await app.repos.crm_events.end(account_id, [event["_id"]], [], takers, status="dead", error=str(error["error"]))
     facts = {"event_id": str(event["_id"]), "account_id": str(account_id), "key": key_of(event)}
     log.error("event.given_up", **facts, consequence="later events of its key go on; `dlq retry` consumes it again")
 

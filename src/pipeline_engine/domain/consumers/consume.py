@@ -45,6 +45,8 @@ class _Slice:
     events: int = 0
     next_at: set[datetime] = field(default_factory=set)
     """When events that wait are due again."""
+    takers: set[str] = field(default_factory=set)
+    """Who takes events that were consumed."""
 
     @property
     def is_over(self) -> bool:
@@ -84,6 +86,7 @@ async def _consume(slice: _Slice, claim: LineClaim, events: Sequence[Document], 
     events = await _named(slice, events)
     keys = list({key_of(event) for event in events})
     failing = await slice.app.repos.crm_events.failing(slice.account_id, keys, now)
+    takers = await slice.app.repos.event_takers.of(slice.account_id)
     free, blocked = split_blocked(events, failing)
     await _put_off(slice, blocked)
     for wave in waves(free):
@@ -91,7 +94,7 @@ async def _consume(slice: _Slice, claim: LineClaim, events: Sequence[Document], 
         ready, blocked = split_blocked(wave, failing)
         await _put_off(slice, blocked)
         if ready:
-            failing = [*failing, *await _attempt(slice, ready)]
+            failing = [*failing, *await _attempt(slice, ready, takers)]
         slice.events += len(wave)
         if slice.is_over:
             return
@@ -106,8 +109,9 @@ async def _named(slice: _Slice, events: Sequence[Document]) -> list[Document]:
     return [one for one in events if isinstance(one["_id"], str | ObjectId)]
 
 
-async def _attempt(slice: _Slice, events: Sequence[Document]) -> list[Document]:
-    waiting = await attempt(slice.app, slice.account_id, events)
+async def _attempt(slice: _Slice, events: Sequence[Document], takers: Sequence[str]) -> list[Document]:
+    slice.takers.update(takers)
+    waiting = await attempt(slice.app, slice.account_id, events, takers)
     slice.next_at |= {one["next_at"] for one in waiting}
     return waiting
 
@@ -121,8 +125,8 @@ async def _put_off(slice: _Slice, blocked: dict[datetime, list[Any]]) -> None:
 
 async def _wake_next(slice: _Slice) -> None:
     """Wake those who take consumed events, and this job when events that wait are due."""
-    for kind in ONWARD.values() if slice.events else ():
-        await wake(slice.app, kind, slice.account_id)
+    for name in slice.takers:
+        await wake(slice.app, ONWARD[name], slice.account_id)
     for moment in slice.next_at:
         await wake_at(slice.app, CONSUME, slice.account_id, moment)
 
