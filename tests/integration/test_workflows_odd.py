@@ -115,6 +115,22 @@ async def test_a_workflow_with_strange_times_is_checked_once(
     assert await find(flow) == []
 
 
+@pytest.mark.parametrize("paused", [None, False, 0, "", [], {}, [None], True, {"since": "x"}], ids=str)
+async def test_whatever_stands_in_paused_is_a_pause_to_all_or_to_none(
+    world: World, flow: WorkflowApp, paused: Any
+) -> None:
+    is_pause = paused not in (None, False, 0, "")
+    id, one = workflow(world, step("add_tag", tag="x"), paused=paused), contact(world)
+    happened(world, "contact.created", one)
+
+    await work(flow, world)
+
+    assert enrollment(world, one)["status"] == ("paused" if is_pause else "completed")
+    assert await find(flow) == []
+    assert (await flow.repos.workflows.paused_ids() != []) is is_pause
+    assert await flow.repos.workflows.resume({"_id": id, "account_id": world.account}) is is_pause
+
+
 async def test_enrolments_that_no_job_reaches_are_set_aside_alone(world: World, flow: WorkflowApp) -> None:
     id, one = workflow(world, step("add_tag", tag="x")), contact(world)
     own = {"workflow_id": id, "contact_id": one, "account_id": world.account, "status": "active"}

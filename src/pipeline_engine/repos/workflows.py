@@ -26,7 +26,10 @@ WORKFLOWS = CollectionSpec(
     indexes=(index("account_id", "active"), index("active", "checked_at"), index("paused", sparse=True)),
     wakes=(INSERTED, changed("steps"), changed("trigger"), changed("active"), changed("paused"), UNPAUSED),
 )
-IS_PAUSED: Document = {"paused": {"$nin": [None, False]}}
+NO_PAUSE = (None, False, 0, "")
+"""What stands in `paused` where there is no pause; anything else is one, a list of nothing as well."""
+PAUSED: Document = {"$not": [{"$in": [{"$ifNull": ["$paused", None]}, list(NO_PAUSE)]}]}
+IS_PAUSED: Document = {"paused": {"$exists": True}, "$expr": PAUSED}
 WRITTEN_SINCE: Document = {"$and": [past("$updatedAt"), {"$gt": ["$updatedAt", "$checked_at"]}]}
 UNCHECKED: Document = {"active": True, "$expr": {"$or": [{"$not": [past("$checked_at")]}, WRITTEN_SINCE]}}
 """A filter. A workflow that claims to be written in the future counts as written when that time has come."""
@@ -95,7 +98,7 @@ class Workflows:
 
     async def pause(self, workflow: Mapping[str, Any], since: datetime) -> bool:
         """Pause it; False when it is paused already."""
-        query = {**_identity(workflow), "paused": {"$in": [None, False]}}
+        query = {**_identity(workflow), "$expr": {"$not": [PAUSED]}}
         return await self._own.update_one(query, {"$set": {"paused": {"since": since}}}) == 1
 
     async def resume(self, workflow: Mapping[str, Any]) -> bool:
@@ -114,6 +117,11 @@ def forms(id: Any) -> list[Any]:
     if isinstance(id, ObjectId):
         return [id, str(id)]
     return [id, ObjectId(id)] if isinstance(id, str) and ObjectId.is_valid(id) else [id]
+
+
+def is_paused(document: Mapping[str, Any]) -> bool:
+    """Whether a workflow or sequence is paused, as `IS_PAUSED` says it."""
+    return document.get("paused") not in NO_PAUSE
 
 
 def _identity(workflow: Mapping[str, Any]) -> Document:
