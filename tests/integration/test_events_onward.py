@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import pkgutil
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,12 +22,12 @@ from tests.support.webhooks import webhook
 from tests.support.workflows import step, workflow
 from tests.support.world import World
 
-FAILING: dict[str, tuple[Any, Callable[..., Any]]] = {
-    "activity": (write, write.entry_of),
-    "workflows": (enroll, enroll.subjects_of),
-    "webhooks": (fan_out, fan_out.wanted),
+READERS = {
+    "activity": "pipeline_engine.domain.activity_log.write.entry_of",
+    "workflows": "pipeline_engine.domain.workflows.enroll.subjects_of",
+    "webhooks": "pipeline_engine.domain.webhooks.fan_out.wanted",
 }
-"""{name: (its module, a function that reads events)}"""
+"""{name: a function that reads events}"""
 TAKERS: dict[str, tuple[Any, Any]] = {
     "activity": (write.run_log, ActivityRepos.open),
     "workflows": (enroll.run_enroll, WorkflowRepos.open),
@@ -55,14 +55,14 @@ async def test_an_event_that_cannot_be_taken_is_set_aside_alone(
     event = {"type": "contact.created", "account_id": world.account, "occurred_at": datetime.now(UTC), "status": "done"}
     for id in ("good", "bad"):
         world.db["crm_events"].insert_one({"_id": id, "onward": [name], **event})
-    module, function = FAILING[name]
+    read = pkgutil.resolve_name(READERS[name])
 
     def fail(*given: Any) -> Any:
         if "'bad'" in repr(given):
             raise ValueError("Private")
-        return function(*given)
+        return read(*given)
 
-    monkeypatch.setattr(module, function.__name__, fail)
+    monkeypatch.setattr(READERS[name], fail)
     run, repos = TAKERS[name]
     workflow(world, step("add_tag", tag="x"))
     webhook(world, "https://example.com/")
