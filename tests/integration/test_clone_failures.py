@@ -28,6 +28,7 @@ from tests.support.funnels import (
     new_clone,
     steps_of,
 )
+from tests.support.said import Said
 from tests.support.world import World
 
 
@@ -274,3 +275,22 @@ async def test_an_original_that_is_deleted_meanwhile_ends_the_clone(
     await run_clones()
 
     assert funnel_of(world, clone)["original_funnel_deleted"] is True
+
+
+@pytest.mark.covers("FC-24")
+async def test_no_message_of_a_foreign_exception_gets_into_the_log(
+    world: World, run_clones: RunClones, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("Private Page")
+
+    monkeypatch.setattr("pipeline_engine.domain.funnels.step.render_step", fail)
+    clone = new_clone(world, Original(world, steps=1))
+
+    for _ in range(3):
+        await run_clones()
+
+    assert "Private Page" in funnel_of(world, clone)["clone"]["error"]
+    assert "clone.run_failed" in said()
+    assert '"status": "failed"' in said()
+    assert "Private Page" not in said()

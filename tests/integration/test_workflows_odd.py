@@ -7,8 +7,9 @@ from typing import Any
 
 import bson
 import pytest
-from bson import ObjectId
+from bson import DBRef, MaxKey, ObjectId, Regex
 
+from pipeline_engine.domain.workflows.sweep import find
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 from tests.support.engine_app import EngineApp
 from tests.support.workflows import (
@@ -91,6 +92,70 @@ async def test_a_workflow_too_large_for_enrolments_is_refused_alone(
     assert waiting_events(world) == []
     stored = world.db["workflows"].find_one({"_id": large}) or {}
     assert ("MB are allowed" in stored.get("error", "")) is has_reason, "a full one has no room for the reason"
+    assert [one["document_id"] for one in world.db["quarantine"].find()] == ([] if has_reason else [large])
+    assert await find(flow) == []
+
+
+@pytest.mark.parametrize(
+    "times",
+    [{"updatedAt": datetime(9999, 12, 31, tzinfo=UTC)}, {"checked_at": [None]}, {"checked_at": MaxKey()}],
+    ids=str,
+)
+async def test_a_workflow_with_strange_times_is_checked_once(
+    world: World, flow: WorkflowApp, times: dict[str, Any]
+) -> None:
+    bad = workflow(world, step("no such type"), **times)
+    good = workflow(world, step("add_tag", tag="x"), **times)
+    assert [unit.account for unit in await find(flow)] == [str(world.account)]
+
+    await work(flow, world)
+
+    errors = {one["_id"]: one.get("error", "") for one in world.db["workflows"].find()}
+    assert ("no such type of step" in errors[bad], errors[good]) == (True, "")
+    assert await find(flow) == []
+
+
+@pytest.mark.parametrize("paused", [None, False, 0, "", [], {}, [None], True, {"since": "x"}], ids=str)
+async def test_whatever_stands_in_paused_is_a_pause_to_all_or_to_none(
+    world: World, flow: WorkflowApp, paused: Any
+) -> None:
+    is_pause = paused not in (None, False, 0, "")
+    id, one = workflow(world, step("add_tag", tag="x"), paused=paused), contact(world)
+    happened(world, "contact.created", one)
+
+    await work(flow, world)
+
+    assert enrollment(world, one)["status"] == ("paused" if is_pause else "completed")
+    assert await find(flow) == []
+    assert (await flow.repos.workflows.paused_ids() != []) is is_pause
+    assert await flow.repos.workflows.resume({"_id": id, "account_id": world.account}) is is_pause
+
+
+async def test_enrolments_that_no_job_reaches_are_set_aside_alone(world: World, flow: WorkflowApp) -> None:
+    id, one = workflow(world, step("add_tag", tag="x")), contact(world)
+    own = {"workflow_id": id, "contact_id": one, "account_id": world.account, "status": "active"}
+    nameless = [{**own, "_id": ObjectId(), "account_id": stranger} for stranger in ({"$gt": ""}, None, [world.account])]
+    world.db["workflow_enrollments"].insert_many([*nameless, {**own, "_id": {"of": "many"}}, own])
+
+    await find(flow)
+    await work(flow, world)
+
+    aside = [one["document_id"] for one in world.db["quarantine"].find()]
+    assert sorted(map(str, aside)) == sorted(map(str, [*(one["_id"] for one in nameless), {"of": "many"}]))
+    assert contact_of(world, one)["tags"] == ["x"]
+    assert await find(flow) == []
+
+
+@pytest.mark.parametrize("odd", [{"$gt": ""}, Regex("."), DBRef("x", 1), None, 7], ids=str)
+async def test_an_enrolment_in_what_is_no_workflow_is_cancelled(world: World, flow: WorkflowApp, odd: Any) -> None:
+    one = contact(world)
+    own = {"workflow_id": odd, "contact_id": one, "account_id": world.account, "status": "active"}
+    world.db["workflow_enrollments"].insert_one(own)
+
+    await work(flow, world)
+
+    (found,) = enrollments(world)
+    assert (found["status"], found["reason"]) == ("cancelled", "the workflow does not exist any more")
 
 
 async def test_an_event_that_waits_for_all_workflows_is_replayed_to_a_webhook(world: World, flow: WorkflowApp) -> None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline_engine.admin import inbound_texts, triggers, unsubscribe
+from pipeline_engine.admin import events, inbound_texts, triggers, unsubscribe
 from pipeline_engine.admin.access import CLOSE, HEADERS, Refusal, refuse
 from pipeline_engine.admin.health import Readiness, live
 from pipeline_engine.app import App
@@ -23,13 +23,14 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 def site(app: App, tokens: ServiceTokens, wake_ups: triggers.WakeUps, is_stopping: Callable[[], bool]) -> Starlette:
-    """Health checks, what the receivers of messages reach, and the triggers when QM_HOOKS is on."""
+    """Health checks, what receivers of messages and webhooks reach, and the triggers when QM_HOOKS is on."""
     made = Starlette(
         routes=[
             Route("/healthz", live, methods=["GET"]),
             Route("/readyz", Readiness(app, is_stopping).ready, methods=["GET"]),
             *unsubscribe.routes(app),
             *inbound_texts.routes(app),
+            *events.routes(app, tokens),
             *(triggers.routes(tokens, wake_ups) if app.settings.qm_hooks else ()),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],

@@ -12,16 +12,16 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, WriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED, became
+from pipeline_engine.repos.changes_apart import ChangesApart
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
 from pipeline_engine.repos.event_order import ORDER, place_of
-from pipeline_engine.repos.expressions import whole
+from pipeline_engine.repos.expressions import STRANGE_ACCOUNT, whole
 from pipeline_engine.repos.own_fields import MAX_AHEAD, date, fields, flag, listing, number, text
-from pipeline_engine.repos.quarantine import Quarantine, is_fault_of_document
+from pipeline_engine.repos.quarantine import NO_ACCOUNT, Quarantine
 from pipeline_engine.repos.store import Store
 
 MAX_CHECKED = 50
@@ -68,6 +68,7 @@ class CrmEvents:
         self._own = store.collection(CRM_EVENTS)
         self._all = self._own.everywhere
         self._quarantine = Quarantine(store)
+        self._changes = ChangesApart(self._own, self._quarantine)
         self._clock = store.clock
 
     async def due_accounts(self) -> list[Any]:
@@ -86,10 +87,11 @@ class CrmEvents:
         """`{_id, account_id}` of due events of all accounts: `run-once` counts them."""
         return await self._all.find(await self._due(), limit=limit, projection=["account_id"])
 
-    async def find_without_account(self, accounts: Sequence[Any], limit: int) -> list[Document]:
-        """Due events that name one of these values, which are no accounts."""
-        query = {**await self._due(), "account_id": {"$in": list(accounts)}}
-        return await self._all.find(query, limit=limit, projection=["_id"])
+    async def set_strange_accounts_aside(self, limit: int) -> None:
+        """Set due events aside that name no account: no job of an account reaches them."""
+        query = {**await self._due(), **STRANGE_ACCOUNT}
+        for one in await self._all.find(query, limit=limit, projection=["_id"]):
+            await self.set_aside(one["_id"], NO_ACCOUNT)
 
     async def read_due(self, account_id: ObjectId, limit: int, now: datetime) -> list[Document]:
         """The first events of the account that are due at `now`, in their order: at most `limit`, and at most 32 MB
@@ -121,24 +123,19 @@ class CrmEvents:
     async def put_off(self, account_id: ObjectId, ids: Sequence[Any], until: datetime) -> None:
         """Let events wait, because an earlier one of their key does; this is no attempt."""
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "status": "new"}
-        await self._update(query, ids, [{"$set": {"next_at": until}}])
+        await self._changes.update(query, [{"$set": {"next_at": until}}])
 
     async def count_crashes(self, account_id: ObjectId, id: Any) -> None:
         """Count that a run begins this event alone, after runs had ended in the middle."""
         query = {"_id": id, "account_id": either(account_id), "status": "new"}
-        await self._update(query, [id], [{"$set": {"crashes": {"$add": [whole("$crashes"), 1]}}}])
+        await self._changes.update(query, [{"$set": {"crashes": {"$add": [whole("$crashes"), 1]}}}])
 
     async def fail(self, account_id: ObjectId, failures: Mapping[Any, Document]) -> None:
         """Store failed attempts: {event id: the fields to set, with an entry `error` for `errors`}."""
         mine = {"account_id": either(account_id), "status": "new"}
-        writes = [UpdateOne({"_id": id, **mine}, _failed(values)) for id, values in failures.items()]
-        try:
-            await self._own.bulk(writes)
-        except BulkWriteError as failure:
-            if failure.details.get("writeConcernErrors"):
-                raise
-            for error in failure.details["writeErrors"]:
-                await self.set_aside([*failures][error["index"]], f"cannot be changed: {error.get('errmsg')}")
+        await self._changes.bulk(
+            [(id, UpdateOne({"_id": id, **mine}, _failed(values))) for id, values in failures.items()]
+        )
 
     async def end(
         self, account_id: ObjectId, ids: Sequence[Any], consumed: Sequence[str], onward: Sequence[str], **values: Any
@@ -157,21 +154,8 @@ class CrmEvents:
             "updatedAt": "$$NOW",
         }
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "status": "new"}
-        await self._update(
-            query, ids, [{"$set": change}, {"$unset": ["next_at", "failing_key", "crashes", "given_up"]}]
-        )
-
-    async def _update(self, query: Document, ids: Sequence[Any], update: list[Document]) -> None:
-        """As `update_many`. An event that the server refuses to change is set aside and keeps no other from it."""
-        try:
-            await self._own.update_many(query, update)
-        except WriteError as error:
-            if not is_fault_of_document(error):
-                raise
-            if len(ids) == 1:
-                return await self.set_aside(ids[0], f"cannot be changed: {(error.details or {}).get('errmsg')}")
-            for id in ids:
-                await self._update({**query, "_id": id}, [id], update)
+        gone = ["next_at", "failing_key", "crashes", "given_up"]
+        await self._changes.update(query, [{"$set": change}, {"$unset": gone}])
 
     async def set_aside(self, id: Any, reason: str) -> None:
         """Set the event aside: nothing reads it until an operator releases it."""
@@ -179,12 +163,14 @@ class CrmEvents:
 
     async def onward_accounts(self, name: str) -> list[Any]:
         """The accounts with ended events that `name` has not taken, the account as the events name it."""
-        found = await self._all.aggregate({"onward": name}, {"$group": {"_id": "$account_id"}})
+        query = {"onward": name, **await self._available()}
+        found = await self._all.aggregate(query, {"$group": {"_id": "$account_id"}})
         return [one["_id"] for one in found]
 
     async def find_onward(self, name: str, limit: int) -> list[Document]:
         """`{_id, account_id}` of ended events that `name` has not taken: `run-once` counts them."""
-        return await self._all.find({"onward": name}, limit=limit, projection=["account_id"])
+        query = {"onward": name, **await self._available()}
+        return await self._all.find(query, limit=limit, projection=["account_id"])
 
     async def read_onward(self, account_id: ObjectId, name: str, limit: int) -> list[Document]:
         """The account's ended events that `name` has not taken, in their order: at most `limit`, and 16 MB."""
@@ -200,7 +186,7 @@ class CrmEvents:
         left = {"$filter": {"input": names, "cond": {"$ne": ["$$this", name]}}}
         change = {"onward": {"$cond": [{"$eq": [left, []]}, "$$REMOVE", left]}}
         query = {"_id": {"$in": list(ids)}, "account_id": either(account_id), "onward": name}
-        await self._update(query, ids, [{"$set": change}, {"$unset": f"only.{name}"}])
+        await self._changes.update(query, [{"$set": change}, {"$unset": f"only.{name}"}])
 
     async def not_taken(self, ids: Sequence[Any], name: str) -> set[Any]:
         """Those of the events that `name` has not taken."""
@@ -211,6 +197,10 @@ class CrmEvents:
     async def get(self, id: str) -> Document | None:
         """The event of any account, by its id as text."""
         return await self._all.find_one({"_id": {"$in": _spellings(id)}})
+
+    async def of_account(self, account_id: ObjectId, id: str) -> Document | None:
+        """The event, by its id as text, if it is the account's."""
+        return await self._own.find_one({"_id": {"$in": _spellings(id)}, "account_id": either(account_id)})
 
     async def states(self, ids: Sequence[str]) -> dict[str, Document]:
         """{id as text: event with its state} of the events that exist."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline_engine.repos.client import Document
-from pipeline_engine.repos.expressions import id_or_none
+from pipeline_engine.repos.expressions import STRANGE_ACCOUNT, id_or_none
 from pipeline_engine.repos.lead_stages import LEAD_STAGES, LeadStages
 from pipeline_engine.repos.store import Store
 
@@ -44,8 +44,7 @@ class DueLeads:
         """{_id: what is wrong} of entries that no job can work off: their account is no id, or their lane is none."""
         due = {"$or": [{"status": "active", "perform_at": {"$lte": until}}, {"status": "entering"}]}
         strange_lane = {"status": "active", "current_lane": {"$nin": list(LANES)}}
-        strange_account = {"$expr": {"$eq": [id_or_none("$account_id"), None]}}
-        query = {"$and": [due, {"$or": [strange_account, strange_lane]}, await self._stages.available()]}
+        query = {"$and": [due, {"$or": [STRANGE_ACCOUNT, strange_lane]}, await self._stages.available()]}
         found = await self._entries.find(query, limit=limit, projection=["current_lane", "status"])
         lane = f"current_lane is none of {', '.join(LANES)}"
         return {one["_id"]: lane if _is_strange(one) else "account_id is no id" for one in found}

@@ -133,7 +133,7 @@ class Enrollments(Leased):
         due = {**mine, **self._time_has_come(self._clock.now())}
         found = await self._own.find(due, limit=limit, sort=[("next_at", 1)], projection=["workflow_id", "lease_owner"])
         left = await self._own.find({**mine, **LEFT}, limit=limit, projection=["workflow_id", "lease_owner"])
-        return [*{one["_id"]: one for one in [*found, *left]}.values()]
+        return [*{repr(one["_id"]): one for one in [*found, *left]}.values()]
 
     async def next_due_at(self, account_id: ObjectId, *, only_retries: bool = False) -> datetime | None:
         """When the next of the account's enrolments that no run holds is due; None without one."""

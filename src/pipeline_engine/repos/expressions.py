@@ -37,6 +37,11 @@ def ahead(field: str) -> Document:
     return {"$and": [is_date, {"$gt": [field, "$$NOW"]}, {"$lte": [field, LAST_AHEAD]}]}
 
 
+def past(field: str) -> Document:
+    """Whether the field holds a time that has come."""
+    return {"$and": [{"$eq": [{"$type": field}, "date"]}, {"$lte": [field, "$$NOW"]}]}
+
+
 def account_key() -> Document:
     """The account of a document as text, in whose order accounts take turns. An id is the same as ObjectId and as text;
     all accounts that are neither share one turn."""
@@ -50,6 +55,10 @@ def id_or_none(field: str) -> Document:
     hex_digits = {"$regexMatch": {"input": field, "regex": "^[0-9a-f]{24}$"}}
     is_text = {"$cond": [{"$eq": [{"$type": field}, "string"]}, hex_digits, False]}
     return {"$cond": [{"$or": [{"$eq": [{"$type": field}, "objectId"]}, is_text]}, field, None]}
+
+
+STRANGE_ACCOUNT: Document = {"$expr": {"$eq": [id_or_none("$account_id"), None]}}
+"""A filter: the document names no account, whatever stands in its `account_id`."""
 
 
 def fields_or_missing(field: str) -> Document:

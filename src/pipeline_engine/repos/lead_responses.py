@@ -12,11 +12,10 @@ from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED, became
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, having, index
-from pipeline_engine.repos.expressions import id_or_none
+from pipeline_engine.repos.expressions import STRANGE_ACCOUNT, id_or_none
 from pipeline_engine.repos.store import Store
 
 BY_ACCOUNT: Document = {"$group": {"_id": id_or_none("$account_id")}}
-STRANGE_ACCOUNT: Document = {"$expr": {"$eq": [id_or_none("$account_id"), None]}}
 LEAD_RESPONSES = CollectionSpec(
     "lead_responses",
     indexes=(index("handled_at", "account_id"), index("account_id", "lead_id", "received_at")),

@@ -9,10 +9,10 @@ from pymongo.errors import WriteError
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, LeaseSpec
-from pipeline_engine.repos.expressions import fields_or_missing, whole
+from pipeline_engine.repos.expressions import STRANGE_ACCOUNT, fields_or_missing, whole
 from pipeline_engine.repos.lease import LEASE_EXPIRED, released, unclaimed
 from pipeline_engine.repos.own_fields import fields
-from pipeline_engine.repos.quarantine import Quarantine, is_fault_of_document
+from pipeline_engine.repos.quarantine import NO_ACCOUNT, Quarantine, is_fault_of_document
 from pipeline_engine.repos.store import Store
 from pipeline_engine.repos.too_large import sized
 
@@ -68,6 +68,12 @@ class Leased:
     async def set_aside(self, id: Any, reason: str) -> None:
         """Put the document into quarantine: it cannot be claimed or ended."""
         await self._quarantine.add(self.spec.name, id, reason)
+
+    async def set_strange_accounts_aside(self, limit: int) -> None:
+        """Set due documents aside that name no account: no job of an account reaches them."""
+        query = {"$and": [self.due, STRANGE_ACCOUNT, await self.available()]}
+        for one in await self._all.find(query, limit=limit, projection=["_id"]):
+            await self.set_aside(one["_id"], NO_ACCOUNT)
 
     async def claim(self, id: Any) -> Document | None:
         """Claim the document and return it as it is afterwards; None when it is not due, or another run holds it."""

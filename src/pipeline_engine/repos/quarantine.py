@@ -21,6 +21,7 @@ from pipeline_engine.repos.store import Store
 MAX_LEFT_OUT = 10_000
 """Documents of one collection that a sweep leaves out; their ids are part of its query."""
 MAX_REASON_CHARS = 1000
+NO_ACCOUNT = "account_id is missing, or is no id"
 # Codes of refusals that say nothing about the document: missing rights, limits of time and space, locks, the cluster.
 GENERAL_REFUSALS = frozenset({8, 13, 18, 24, 26, 50, 59, 64, 79, 91, 100, 112, 125, 146, 189, 202, 251, 262, 292, 323})
 GENERAL_REFUSAL_CODES = GENERAL_REFUSALS | {8000, 10107, 11600, 11601, 11602, 13388, 13435, 13436, 14031}

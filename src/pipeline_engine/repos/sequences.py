@@ -19,7 +19,7 @@ SEQUENCES = CollectionSpec(
     indexes=(index("account_id", "active"), index("active"), index("paused", sparse=True)),
     wakes=(changed("active"), changed("paused"), UNPAUSED),
 )
-RESTING: Document = {"$or": [{"active": False}, IS_PAUSED]}
+RESTING: Document = {"$or": [{"active": {"$eq": False, "$not": {"$type": "array"}}}, IS_PAUSED]}
 """A filter for sequences that send nothing for now: they are not active, or paused."""
 
 

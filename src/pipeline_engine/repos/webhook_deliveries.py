@@ -16,14 +16,18 @@ from pymongo import UpdateOne
 
 from pipeline_engine.clock import usable_date
 from pipeline_engine.ids import derived_id, either
+from pipeline_engine.repos.changes_apart import ChangesApart
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, index
+from pipeline_engine.repos.expressions import ahead, id_or_none
 from pipeline_engine.repos.own_fields import MAX_AHEAD, date, listing
 from pipeline_engine.repos.quarantine import Quarantine
 from pipeline_engine.repos.store import Store
+from pipeline_engine.repos.webhooks import WEBHOOKS
 
 ATTEMPT_SECONDS = 60.0
 """When a delivery whose attempt has no result is due again. An attempt takes a quarter of it at most."""
+NAMES_ENDPOINT: Document = {"$eq": [{"$type": "$webhook_id"}, "objectId"]}
 BRIEF = ["account_id", "webhook_id", "event_id", "type", "state", "attempts", "next_at", "createdAt", "reason"]
 
 WEBHOOK_DELIVERIES = CollectionSpec(
@@ -92,6 +96,7 @@ class WebhookDeliveries:
         self._own = store.collection(WEBHOOK_DELIVERIES)
         self._all = self._own.everywhere
         self._quarantine = Quarantine(store)
+        self._changes = ChangesApart(self._all, self._quarantine)
         self._clock = store.clock
         self._days = store.settings.webhook_delivery_days
 
@@ -125,11 +130,19 @@ class WebhookDeliveries:
         await self._own.insert_one({**document, "state": state, "attempts": [attempt], "next_at": None})
 
     async def due_endpoints(self, until: datetime) -> list[Document]:
-        """{_id: webhook id, account_id, first due time} of all endpoints with deliveries due by `until`."""
-        group = {
-            "$group": {"_id": "$webhook_id", "account_id": {"$first": "$account_id"}, "first": {"$min": "$next_at"}}
-        }
-        return await self._all.aggregate(await self._due(until), group)
+        """{_id: webhook id, account_id} of all endpoints with deliveries due by `until`, but those that are set aside.
+        `_id` is None for all deliveries of which the `webhook_id` is no ObjectId."""
+        endpoint = {"$cond": [NAMES_ENDPOINT, "$webhook_id", None]}
+        group = {"$group": {"_id": endpoint, "account_id": {"$first": id_or_none("$account_id")}}}
+        aside = await self._quarantine.others(WEBHOOKS.name)
+        reachable = {"webhook_id": aside["_id"]} if aside else {}
+        return await self._all.aggregate({**await self._due(until), **reachable}, group)
+
+    async def set_nameless_aside(self, limit: int) -> None:
+        """Set due deliveries aside of which the `webhook_id` can name no endpoint."""
+        query = {**await self._due(self._clock.now()), "$expr": {"$not": [NAMES_ENDPOINT]}}
+        for one in await self._all.find(query, limit=limit, projection=["_id"]):
+            await self._quarantine.add(WEBHOOK_DELIVERIES.name, one["_id"], "webhook_id is no ObjectId")
 
     async def find_due(self, account_id: ObjectId, webhook_id: ObjectId, limit: int) -> list[Document]:
         """`{_id, attempts}` of the endpoint's deliveries that are due, the longest due first."""
@@ -167,14 +180,14 @@ class WebhookDeliveries:
             "next_at": now + timedelta(seconds=ATTEMPT_SECONDS),
             "updatedAt": now,
         }
-        await self._own.update_many({**mine, "$and": [await self._due(now)]}, [{"$set": change}])
+        await self._changes.update({**mine, "$and": [await self._due(now)]}, [{"$set": change}])
         found = {one["_id"]: one for one in await self._own.find({**mine, "batch": batch})}
         return [found[id] for id in ids if id in found]
 
     async def end(self, ends: Sequence[DeliveryEnd]) -> None:
         """Store how attempts ended, unless another run has begun a later one."""
         if ends:
-            await self._own.bulk([self._end(one) for one in ends])
+            await self._changes.bulk([(one.delivery["_id"], self._end(one)) for one in ends])
 
     def _end(self, end: DeliveryEnd) -> UpdateOne:
         was = {name: end.delivery[name] for name in ("_id", "account_id", "batch")}
@@ -187,30 +200,38 @@ class WebhookDeliveries:
     async def hold(self, account_id: ObjectId, webhook_id: ObjectId) -> None:
         """Keep what is pending from being due for as long as its endpoint is disabled."""
         query = {"account_id": either(account_id), "webhook_id": webhook_id, "state": "pending"}
-        await self._own.update_many(query, [{"$set": {"held": True, "next_at": "$expires_at"}}])
+        days = {"$add": ["$$NOW", round(self._days * 86_400_000)]}
+        until = {"$cond": [ahead("$expires_at"), "$expires_at", days]}
+        await self._changes.update(query, [{"$set": {"held": True, "next_at": until}}])
 
     async def let_go(self, account_id: ObjectId, webhook_id: ObjectId) -> int:
         """Make what was held due now. Returns how many there were."""
         query = {"account_id": either(account_id), "webhook_id": webhook_id, "state": "pending", "held": True}
-        change = {"$set": {"next_at": self._clock.now()}, "$unset": {"held": ""}}
-        return await self._own.update_many(query, change)
+        change: list[Document] = [{"$set": {"next_at": self._clock.now()}}, {"$unset": ["held"]}]
+        return await self._changes.update(query, change)
 
     async def let_cut_go(self, account_id: ObjectId, webhook_id: ObjectId) -> None:
         """Make due now what another run had begun; the caller knows that it has ended, for it holds the endpoint."""
         query = {"account_id": either(account_id), "webhook_id": webhook_id, "state": "pending"}
-        change = {"$set": {"next_at": self._clock.now()}, "$unset": {"batch": ""}}
-        await self._own.update_many({**query, "batch": {"$exists": True}}, change)
+        change: list[Document] = [{"$set": {"next_at": self._clock.now()}}, {"$unset": ["batch"]}]
+        await self._changes.update({**query, "batch": {"$exists": True}}, change)
 
     async def fail_pending(self, webhook_id: ObjectId) -> int:
         """Give up what is pending for an endpoint that no longer exists. Returns how many there were."""
-        change = {"state": "failed", "next_at": None, "reason": "its endpoint no longer exists"}
-        return await self._all.update_many({"webhook_id": webhook_id, "state": "pending"}, {"$set": change})
+        return await self._fail({"webhook_id": webhook_id}, "its endpoint no longer exists")
+
+    async def fail_foreign(self, account_id: ObjectId, webhook_id: ObjectId) -> int:
+        """Give up what is pending for the account's endpoint under another account. Returns how many there were."""
+        foreign = {"webhook_id": webhook_id, "account_id": {"$nin": either(account_id)["$in"]}}
+        return await self._fail(foreign, "its endpoint belongs to another account")
 
     async def give_up(self, account_id: ObjectId, id: Any, reason: str) -> None:
         """End a pending delivery as failed."""
-        change = {"state": "failed", "next_at": None, "reason": reason, "updatedAt": self._clock.now()}
-        query = {"_id": id, "account_id": either(account_id), "state": "pending"}
-        await self._own.update_one(query, {"$set": change})
+        await self._fail({"_id": id, "account_id": either(account_id)}, reason)
+
+    async def _fail(self, query: Document, reason: str) -> int:
+        change = {"state": "failed", "next_at": None, "reason": {"$literal": reason}, "updatedAt": "$$NOW"}
+        return await self._changes.update({**query, "state": "pending"}, [{"$set": change}])
 
     async def latest(self, webhook_id: ObjectId, limit: int, state: str | None = None) -> list[Document]:
         """The endpoint's deliveries, the newest first, without what was sent."""

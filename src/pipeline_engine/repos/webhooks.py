@@ -21,6 +21,7 @@ from pipeline_engine.repos.collection_spec import (
 )
 from pipeline_engine.repos.leased import Leased
 from pipeline_engine.repos.own_fields import date, flag, number, text
+from pipeline_engine.repos.too_large import sized
 
 HOUR_SECONDS = 3600
 HEALTHY: Document = {"failures": 0, "failing_since": None, "rest_until": None}
@@ -68,7 +69,7 @@ class Webhooks(Leased):
 
     async def enabled_again(self) -> list[Document]:
         """`{_id, account_id}` of endpoints that were disabled, are not any more, and of which deliveries are held."""
-        query = {"holds": True, "active": {"$ne": False}, **await self.available()}
+        query = {"holds": {"$eq": True, "$not": {"$type": "array"}}, "active": {"$ne": False}, **await self.available()}
         return await self._all.find(query, projection=["account_id"])
 
     async def abandoned(self) -> list[Document]:
@@ -83,10 +84,11 @@ class Webhooks(Leased):
 
     async def disable(self, webhook: Mapping[str, Any], reason: str) -> bool:
         """Switch the endpoint off, whichever run holds it. Returns False when it was switched off, or changed its URL,
-        meanwhile."""
+        meanwhile. Raises: TooLarge."""
         query = {**_identity(webhook), "active": {"$eq": webhook.get("active")}, "url": {"$eq": webhook.get("url")}}
         change = {"active": False, "disabled_reason": reason}
-        return await self._own.update_one(query, {"$set": change, "$currentDate": {"updatedAt": True}}) == 1
+        with sized(WEBHOOKS.name, webhook["_id"]):
+            return await self._own.update_one(query, {"$set": change, "$currentDate": {"updatedAt": True}}) == 1
 
     async def enable(self, webhook: Mapping[str, Any]) -> None:
         """Switch the endpoint on, with a clean record."""

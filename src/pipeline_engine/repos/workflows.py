@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bson import ObjectId
+from bson import DBRef, ObjectId, Regex
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED, changed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
+from pipeline_engine.repos.expressions import id_or_none, past
+from pipeline_engine.repos.quarantine import Quarantine
 from pipeline_engine.repos.store import Store
+from pipeline_engine.repos.too_large import TooLarge, sized
 
 UNPAUSED: Document = {"updateDescription.removedFields": "paused"}
 MAX_OF_ACCOUNT = 1000
@@ -23,11 +26,13 @@ WORKFLOWS = CollectionSpec(
     indexes=(index("account_id", "active"), index("active", "checked_at"), index("paused", sparse=True)),
     wakes=(INSERTED, changed("steps"), changed("trigger"), changed("active"), changed("paused"), UNPAUSED),
 )
-IS_PAUSED: Document = {"paused": {"$nin": [None, False]}}
-UNCHECKED: Document = {
-    "active": True,
-    "$or": [{"checked_at": None}, {"updatedAt": {"$type": "date"}, "$expr": {"$gt": ["$updatedAt", "$checked_at"]}}],
-}
+NO_PAUSE = (None, False, 0, "")
+"""What stands in `paused` where there is no pause; anything else is one, a list of nothing as well."""
+PAUSED: Document = {"$not": [{"$in": [{"$ifNull": ["$paused", None]}, list(NO_PAUSE)]}]}
+IS_PAUSED: Document = {"paused": {"$exists": True}, "$expr": PAUSED}
+WRITTEN_SINCE: Document = {"$and": [past("$updatedAt"), {"$gt": ["$updatedAt", "$checked_at"]}]}
+UNCHECKED: Document = {"active": True, "$expr": {"$or": [{"$not": [past("$checked_at")]}, WRITTEN_SINCE]}}
+"""A filter. A workflow that claims to be written in the future counts as written when that time has come."""
 
 
 class Workflows:
@@ -36,10 +41,11 @@ class Workflows:
     def __init__(self, store: Store) -> None:
         self._own = store.collection(WORKFLOWS)
         self._all = self._own.everywhere
+        self._quarantine = Quarantine(store)
 
     async def active_of(self, account_id: ObjectId) -> list[Document]:
-        """The account's active workflows, the oldest first."""
-        query = {"account_id": either(account_id), "active": True}
+        """The account's active workflows, the oldest first, without those that are set aside."""
+        query = {"account_id": either(account_id), "active": True, **await self._available()}
         return await self._own.find(query, sort=[("_id", 1)], limit=MAX_OF_ACCOUNT)
 
     async def states(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Document]:
@@ -57,7 +63,8 @@ class Workflows:
 
     async def unchecked_accounts(self) -> list[Any]:
         """The accounts with active workflows that were not read since they were written."""
-        found = await self._all.aggregate(UNCHECKED, {"$group": {"_id": "$account_id"}})
+        query = {**UNCHECKED, **await self._available()}
+        found = await self._all.aggregate(query, {"$group": {"_id": id_or_none("$account_id")}})
         return [one["_id"] for one in found]
 
     async def get(self, id: ObjectId) -> Document | None:
@@ -73,27 +80,48 @@ class Workflows:
         query = {name: either(value) if isinstance(value, ObjectId) else value for name, value in where.items()}
         return await self._all.find(query, sort=[("_id", -1)], limit=limit)
 
-    async def note_checked(self, workflow: Mapping[str, Any], error: str | None, now: datetime) -> None:
-        """Store that the workflow was read, and what is wrong with it, unless it was changed since."""
-        query = {**_identity(workflow), "updatedAt": workflow.get("updatedAt")}
-        kept = {"$set": {"checked_at": now} | ({"error": error} if error else {})}
-        await self._own.update_one(query, kept if error else {**kept, "$unset": {"error": ""}})
+    async def unchecked_of(self, account_id: ObjectId) -> set[Any]:
+        """The ids, as text, of the account's workflows that were not read since they were written."""
+        query = {"account_id": either(account_id), **UNCHECKED}
+        return {str(one["_id"]) for one in await self._own.find(query, projection=["_id"])}
+
+    async def note_checked(self, workflow: Mapping[str, Any], error: str | None) -> None:
+        """Store that the workflow was read, and what is wrong with it, unless it was changed since. One that cannot be
+        changed is set aside."""
+        query = {**_identity(workflow), "updatedAt": {"$eq": workflow.get("updatedAt")}}
+        change: Document = {"$set": {"error": error}} if error else {"$unset": {"error": ""}}
+        try:
+            with sized(WORKFLOWS.name, workflow["_id"]):
+                await self._own.update_one(query, {**change, "$currentDate": {"checked_at": True}})
+        except TooLarge as refusal:
+            await self._quarantine.add(WORKFLOWS.name, workflow["_id"], str(refusal))
 
     async def pause(self, workflow: Mapping[str, Any], since: datetime) -> bool:
         """Pause it; False when it is paused already."""
-        query = {**_identity(workflow), "paused": {"$in": [None, False]}}
+        query = {**_identity(workflow), "$expr": {"$not": [PAUSED]}}
         return await self._own.update_one(query, {"$set": {"paused": {"since": since}}}) == 1
 
     async def resume(self, workflow: Mapping[str, Any]) -> bool:
         """End its pause; False when it is not paused."""
         return await self._own.update_one({**_identity(workflow), **IS_PAUSED}, {"$unset": {"paused": ""}}) == 1
 
+    async def _available(self) -> Document:
+        return await self._quarantine.others(WORKFLOWS.name)
+
 
 def forms(id: Any) -> list[Any]:
-    """The id as ObjectId and as text, whichever of them the CRM stored."""
+    """The id as ObjectId and as text, whichever of them the CRM stored. What is no id has no form: in a list of `$in`,
+    MongoDB reads an object as operators and a regular expression as a pattern."""
+    if isinstance(id, Mapping | DBRef | Regex):
+        return []
     if isinstance(id, ObjectId):
         return [id, str(id)]
     return [id, ObjectId(id)] if isinstance(id, str) and ObjectId.is_valid(id) else [id]
+
+
+def is_paused(document: Mapping[str, Any]) -> bool:
+    """Whether a workflow or sequence is paused, as `IS_PAUSED` says it."""
+    return document.get("paused") not in NO_PAUSE
 
 
 def _identity(workflow: Mapping[str, Any]) -> Document:

@@ -37,6 +37,9 @@ class Judge:
 
     def _may_wait(self, mutant: Mutant) -> bool:
         """Whether the contract lets the unit stay open."""
+        holders = [(name, document["_id"]) for name, document in mutant.entries if name == mutant.row.held_by]
+        if any(self._is_aside(name, id) for name, id in holders):
+            return True
         query = mutant.row.waits_for
         return query is not None and self._db["_accounts"].count_documents({"_id": mutant.account, **query}) > 0
 
@@ -46,8 +49,10 @@ class Judge:
         return [one for one in mutants if repr(one.id) in ids and not self._set_aside(one) and not self._may_wait(one)]
 
     def _set_aside(self, mutant: Mutant) -> bool:
-        entry = {"collection": mutant.row.collection, "document_id": {"$eq": mutant.id}}
-        return self._db["quarantine"].count_documents(entry) > 0
+        return self._is_aside(mutant.row.collection, mutant.id)
+
+    def _is_aside(self, collection: str, id: Any) -> bool:
+        return self._db["quarantine"].count_documents({"collection": collection, "document_id": {"$eq": id}}) > 0
 
     async def _found(self) -> set[str]:
         """The ids of all units that the sweeps of all systems find."""

@@ -45,6 +45,8 @@ class Row:
     """The collection whose document is mutated as often as all that stands around it; None: the unit's."""
     waits_for: Document | None = None
     """A filter for accounts whose units may stay open: the contract lets them wait."""
+    held_by: str | None = None
+    """The collection of a document without which the unit is not worked on: it waits while that one is set aside."""
 
 
 def _import(world: World, rng: Random) -> ObjectId:
@@ -177,13 +179,17 @@ EVENT_ROWS = (
         # The attempt after the second failed one comes minutes later: it is not waited for.
         is_open={
             "state": "pending",
-            "$expr": {"$lte": ["$next_at", {"$add": ["$$NOW", 30_000]}]},
+            "$or": [
+                {"$expr": {"$lte": ["$next_at", {"$add": ["$$NOW", 30_000]}]}},
+                {"batch": {"$exists": True}, "held": {"$ne": True}},  # an attempt is under way
+            ],
         },
         failed={"state": "failed"},
         reasons=("reason", "attempts"),
         own={"webhook_deliveries": ("state", "batch", "held", "reason", "repeats")},
         counts=("attempts",),
         waits_for=INACTIVE,
+        held_by="webhooks",
     ),
 )
 LEAD = Row("lead", "lead_stages", lead_entering, **LEAD_ENDS)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.activity_log.entry import entry_of
 from pipeline_engine.domain.events.jobs import LOG
+from pipeline_engine.domain.events.onward import take_onward
 from pipeline_engine.domain.events.units import account_units, event_units
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.repos.activity_log import ActivityRepos
+from pipeline_engine.repos.client import Document
 
 NAME = "activity"
 """Its name in the field `onward` of events."""
@@ -28,12 +31,15 @@ async def run_log(app: App[ActivityRepos], _cache: None, account_id: ObjectId) -
     overlap: the second writes nothing."""
     until, kept = time.monotonic() + SLICE_SECONDS, timedelta(days=app.settings.activity_log_days)
     while events := await app.repos.crm_events.read_onward(account_id, NAME, BATCH_EVENTS):
-        now = app.clock.now()
-        await app.repos.activity_log.add([entry_of(account_id, event, now, kept) for event in events])
-        await app.repos.crm_events.taken(account_id, NAME, [event["_id"] for event in events])
+        await take_onward(app, account_id, NAME, events, partial(_take, app, account_id, kept))
         if time.monotonic() >= until or app.stopping.is_set():
             return Snooze()
     return None
+
+
+async def _take(app: App[ActivityRepos], account_id: ObjectId, kept: timedelta, events: Sequence[Document]) -> None:
+    now = app.clock.now()
+    await app.repos.activity_log.add([entry_of(account_id, event, now, kept) for event in events])
 
 
 async def find(app: App[ActivityRepos]) -> list[Unit]:

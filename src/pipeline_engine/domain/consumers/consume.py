@@ -20,6 +20,7 @@ from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_cl
 from pipeline_engine.domain.consumers.attempt import attempt
 from pipeline_engine.domain.consumers.order import key_of, split_blocked, waves
 from pipeline_engine.domain.events.jobs import CONSUME, ONWARD, wake, wake_at
+from pipeline_engine.domain.named import named
 from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
@@ -83,7 +84,7 @@ async def _work(slice: _Slice, claim: LineClaim) -> Outcome | None:
 
 async def _consume(slice: _Slice, claim: LineClaim, events: Sequence[Document], now: datetime) -> None:
     """Consume the events, which were due at `now` and are in order, as far as no earlier event of their key waits."""
-    events = await _named(slice, events)
+    events = await named(slice.app, CRM_EVENTS.name, events)
     keys = list({key_of(event) for event in events})
     failing = await slice.app.repos.crm_events.failing(slice.account_id, keys, now)
     takers = await slice.app.repos.event_takers.of(slice.account_id)
@@ -98,15 +99,6 @@ async def _consume(slice: _Slice, claim: LineClaim, events: Sequence[Document], 
         slice.events += len(wave)
         if slice.is_over:
             return
-
-
-async def _named(slice: _Slice, events: Sequence[Document]) -> list[Document]:
-    """Those of the events that a job can name; the others are set aside."""
-    for one in events:
-        if not isinstance(one["_id"], str | ObjectId):
-            reason = f"_id is of the type {type(one['_id']).__name__}, which no job can name"
-            await slice.app.shared.quarantine.add(CRM_EVENTS.name, one["_id"], reason)
-    return [one for one in events if isinstance(one["_id"], str | ObjectId)]
 
 
 async def _attempt(slice: _Slice, events: Sequence[Document], takers: Sequence[str]) -> list[Document]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.events.jobs import CONSUME
@@ -11,7 +10,6 @@ from pipeline_engine.domain.events.units import account_units, event_units
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
-from pipeline_engine.repos.crm_events import CRM_EVENTS
 
 MAX_ACCOUNTS = 1000
 MAX_COUNTED = 100_000
@@ -22,19 +20,14 @@ OUTCOMES = {"done": "succeeded", "dead": "failed", "new": "busy"}
 async def find(app: App[ConsumerRepos]) -> list[Unit]:
     """Accounts with due events. Events that name no account are set aside."""
     found = await app.repos.crm_events.due_accounts()
-    if nameless := [one for one in found if object_id(one) is None]:
-        await _set_aside(app, nameless)
+    if any(object_id(one) is None for one in found):
+        await app.repos.crm_events.set_strange_accounts_aside(MAX_SET_ASIDE)
     return account_units(CONSUME, found)[:MAX_ACCOUNTS]
 
 
 async def find_due_now(app: App[ConsumerRepos]) -> list[Unit]:
     """Due events, which is what `run-once` counts."""
     return event_units(await find(app), await app.repos.crm_events.find_due(MAX_COUNTED))
-
-
-async def _set_aside(app: App[ConsumerRepos], accounts: Sequence[Any]) -> None:
-    for event in await app.repos.crm_events.find_without_account(accounts, MAX_SET_ASIDE):
-        await app.shared.quarantine.add(CRM_EVENTS.name, event["_id"], "account_id is missing, or is no id")
 
 
 async def outcomes(app: App[ConsumerRepos], ids: Sequence[str]) -> Mapping[str, str]:

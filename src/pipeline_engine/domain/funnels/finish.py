@@ -98,7 +98,7 @@ async def end_run(app: App[FunnelRepos], seen: Document, error: str) -> None:
         return
     values = {"clone.attempts": attempts, "clone.error": clean(error)}
     if await app.repos.funnels.schedule_next_run(seen, app.settings.funnel_sweep_seconds, values):
-        log.warning("clone.run_failed", funnel_id=str(seen["_id"]), run=attempts, error=clean(error))
+        log.warning("clone.run_failed", funnel_id=str(seen["_id"]), run=attempts)
 
 
 async def fail_clone(app: App[FunnelRepos], seen: Document, error: str, **values: Any) -> None:
@@ -149,5 +149,12 @@ async def _end(
     if ended is None:
         return  # another process ended it first, or took it over
     warnings = len(values.get("clone.warnings") or ())
-    log.info("clone.ended", funnel_id=str(seen["_id"]), error=values["clone.error"], warnings=warnings)
+    # The reason may be the message of a foreign exception, which may quote a page: it stands in the document only.
+    log.info("clone.ended", funnel_id=str(seen["_id"]), status=_status(values), warnings=warnings)
     await relay.publish_due(app, FUNNELS, ended)
+
+
+def _status(values: Mapping[str, Any]) -> str:
+    if values.get("clone_failed"):
+        return "failed"
+    return "cancelled" if values["clone.error"] else "completed"

@@ -13,6 +13,7 @@ from bson import ObjectId
 from pipeline_engine.domain.local_time import IsHoliday, after_business_days
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
+from pipeline_engine.repos.workflows import is_paused
 
 BAD_SEQUENCE = "bad_sequence"
 MAX_SECONDS = 3650 * 86400
@@ -69,4 +70,4 @@ def _number(name: str, given: Mapping[str, Any], field: str, most: int) -> float
 
 def is_resting(sequence: Mapping[str, Any]) -> bool:
     """Whether the sequence sends nothing for now: it is not active, or paused."""
-    return sequence.get("active") is False or sequence.get("paused") not in (None, False)
+    return sequence.get("active") is False or is_paused(sequence)

@@ -92,7 +92,7 @@ class DeliveryBatch:
         began = self.app.clock.now()
         reply = await post(self.app, self.webhook, delivery, event, began)
         now = self.app.clock.now()
-        if event is not None:  # that there is none is no fault of the endpoint
+        if reply.error != NO_EVENT:  # that is no fault of the endpoint
             self.health = self.health.after(reply, now)
             self.disabling = self.disabling or self.health.disabling(reply, now)
         self._ends.append(_ended(delivery, reply, began, now))
@@ -111,7 +111,7 @@ async def post(
     now: datetime,
 ) -> Reply:
     """Sign the event and post it once."""
-    if event is None:
+    if not isinstance(event, Mapping) or delivery.get("event_id") is None:
         return Reply(None, 0, NO_EVENT)
     try:
         keys = signing_keys(webhook, now)

@@ -11,6 +11,7 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.too_large import TooLarge
 from pipeline_engine.repos.webhook_repos import WebhookRepos
 
 MAX_REASON_CHARS = 500
@@ -29,7 +30,12 @@ async def disable(
     admins = await app.repos.webhook_records.admins(account_id)
     notices = [_notice(app, account_id, webhook, admin, reason, since) for admin in admins]
     await app.repos.webhook_notices.insert(notices)
-    if await app.repos.webhooks.disable(webhook, reason):
+    try:
+        is_disabled = await app.repos.webhooks.disable(webhook, reason)
+    except TooLarge as error:
+        await app.repos.webhooks.set_aside(webhook["_id"], f"cannot be disabled: {error}, after: {reason}")
+        return
+    if is_disabled:
         await app.repos.webhook_deliveries.hold(account_id, webhook["_id"])
         log.warning("webhook.disabled", webhook_id=str(webhook["_id"]), account_id=str(account_id), reason=reason)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from time import monotonic
-from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.events.jobs import POST, wake
+from pipeline_engine.domain.events.onward import take_onward
 from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import Subscription, read_subscription
 from pipeline_engine.domain.webhooks.wanted import Wanted, wanted
@@ -29,13 +30,12 @@ SLICE_SECONDS = 2.0
 async def run_fan_out(app: App[WebhookRepos], _cache: object, account_id: ObjectId) -> Outcome | None:
     """Take the account's events in their order. An event is taken when its deliveries are stored; a repeat stores them
     under the same ids."""
-    until, taken = monotonic() + SLICE_SECONDS, set[Any]()
+    until, taken = monotonic() + SLICE_SECONDS, set[str]()
     subscriptions = await _subscriptions(app, account_id)
     while events := await app.shared.crm_events.read_onward(account_id, NAME, MAX_EVENTS):
-        if taken.issuperset(ids := [event["_id"] for event in events]):
+        if taken.issuperset(ids := [repr(event["_id"]) for event in events]):
             return None  # what cannot be taken must not be taken for ever
-        await _deliver(app, account_id, events, subscriptions)
-        await app.shared.crm_events.taken(account_id, NAME, ids)
+        await take_onward(app, account_id, NAME, events, partial(_deliver, app, account_id, subscriptions))
         taken.update(ids)
         if monotonic() > until or app.stopping.is_set():
             return Snooze()
@@ -58,7 +58,7 @@ async def _subscriptions(app: App[WebhookRepos], account_id: ObjectId) -> list[S
 
 
 async def _deliver(
-    app: App[WebhookRepos], account_id: ObjectId, events: Sequence[Document], subscriptions: Sequence[Subscription]
+    app: App[WebhookRepos], account_id: ObjectId, subscriptions: Sequence[Subscription], events: Sequence[Document]
 ) -> None:
     pairs = await wanted(app, account_id, events, subscriptions)
     deliveries = app.repos.webhook_deliveries

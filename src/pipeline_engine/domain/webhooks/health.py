@@ -15,6 +15,8 @@ MIN_DISABLING_FAILURES = 10
 """So few failures do not disable an endpoint that is seldom used, however far they lie apart."""
 FREE_FAILURES = 3
 """Failures in a row after which an endpoint rests."""
+MAX_FAILURES = 1_000_000
+"""More are not counted: MongoDB stores no number of any size."""
 MAX_REST_SECONDS = 60.0
 """The longest rest. It is no attempt: what becomes due meanwhile waits for its end."""
 
@@ -29,7 +31,8 @@ class Health:
 
     @classmethod
     def of(cls, webhook: Mapping[str, Any]) -> Health:
-        return cls(int(webhook.get("failures") or 0), webhook.get("failing_since"), webhook.get("rest_until"))
+        failures = min(int(webhook.get("failures") or 0), MAX_FAILURES)
+        return cls(failures, webhook.get("failing_since"), webhook.get("rest_until"))
 
     def rests(self, now: datetime) -> bool:
         """Whether no attempt may be made now."""

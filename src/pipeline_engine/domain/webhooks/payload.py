@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
+from urllib.parse import quote
 
 from bson import ObjectId
 
@@ -23,18 +24,23 @@ def body_of(event: Mapping[str, Any], public_url: str | None) -> bytes:
     The `data` of an event that is `large`, or of which the body would have more than MAX_BYTES, is reduced to the ids
     in it, with `truncated: true` and, where there is a PUBLIC_URL, a `link` to the whole event.
     """
-    whole = {
-        "type": str(event.get("type")),
-        "timestamp": _time(event.get("occurred_at")),
-        "id": str(event.get("_id")),
-        "account_id": str(event.get("account_id")),
-    }
-    data = plain(event.get("data"))
-    body = _json({**whole, "data": data})
+    whole = content_of(event)
+    body = _json(whole)
     if len(body) <= MAX_BYTES and event.get("large") is not True:
         return body
-    link = {"link": f"{public_url.rstrip('/')}/api/v1/events/{event.get('_id')}"} if public_url else {}
-    return _json({**whole, "data": _ids(data), "truncated": True, **link})
+    link = {"link": f"{public_url.rstrip('/')}/api/v1/events/{quote(whole['id'])}"} if public_url else {}
+    return _json({**whole, "data": _ids(whole["data"]), "truncated": True, **link})
+
+
+def content_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole event, as JSON can hold it."""
+    return {
+        "type": str(event.get("type"))[:MAX_ID_CHARS],
+        "timestamp": _time(event.get("occurred_at")),
+        "id": str(event.get("_id"))[:MAX_ID_CHARS],
+        "account_id": str(event.get("account_id"))[:MAX_ID_CHARS],
+        "data": plain(event.get("data")),
+    }
 
 
 def _ids(data: Any) -> dict[str, str]:

@@ -62,6 +62,7 @@ async def _give_up(claim: WebhookClaim, failure: RunFailure) -> Outcome:
 
 async def _deliver(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim) -> Outcome | None:
     until, wait, is_limited = monotonic() + SLICE_SECONDS, None, False
+    await app.repos.webhook_deliveries.fail_foreign(account_id, claim.document["_id"])
     if claim.repo.crashes_of(claim.document):
         await app.repos.webhook_deliveries.let_cut_go(account_id, claim.document["_id"])
     await _keep_to_switch(app, account_id, claim)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -13,10 +13,12 @@ from pipeline_engine.domain.events.jobs import FAN_OUT, POST
 from pipeline_engine.domain.unit import Unit, fair
 from pipeline_engine.domain.webhooks.fan_out import NAME
 from pipeline_engine.ids import object_id
+from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.webhook_repos import WebhookRepos
 
 MAX_FOUND = 1000
 MAX_COUNTED = 100_000
+MAX_SET_ASIDE = 200
 WORDS = {"delivered": "succeeded", "failed": "failed", "pending": "busy"}
 
 
@@ -24,10 +26,17 @@ async def find(app: App[WebhookRepos]) -> list[Unit]:
     """Accounts with events to take, endpoints of which a delivery is due before the next sweep, and those that were
     enabled again."""
     until = app.clock.now() + timedelta(seconds=app.settings.webhooks_sweep_seconds)
+    found = [*await app.repos.webhooks.enabled_again(), *await _endpoints(app, until)]
+    units = {repr(one["_id"]): Unit.of(POST, one["_id"], one.get("account_id")) for one in found}
+    return [*await _accounts(app), *fair(units.values(), MAX_FOUND)]
+
+
+async def _endpoints(app: App[WebhookRepos], until: datetime) -> list[Document]:
+    """Those with deliveries due by then. Deliveries that can name none are set aside."""
     due = await app.repos.webhook_deliveries.due_endpoints(until)
-    endpoints = {one["_id"]: one for one in [*await app.repos.webhooks.enabled_again(), *due]}
-    units = [Unit.of(POST, one["_id"], one.get("account_id")) for one in endpoints.values()]
-    return [*await _accounts(app), *fair(units, MAX_FOUND)]
+    if any(one["_id"] is None for one in due):
+        await app.repos.webhook_deliveries.set_nameless_aside(MAX_SET_ASIDE)
+    return [one for one in due if one["_id"] is not None]
 
 
 async def find_abandoned(app: App[WebhookRepos]) -> list[Unit]:
@@ -40,11 +49,11 @@ async def find_due_now(app: App[WebhookRepos]) -> list[Unit]:
     accounts with events to take, and endpoints that were enabled again."""
     enabled = await app.repos.webhooks.enabled_again()
     units = [*await _accounts(app), *(Unit.of(POST, one["_id"], one.get("account_id")) for one in enabled)]
-    seen = set[Any]()
+    seen = set[str]()
     for one in await app.repos.webhook_deliveries.find_all_due(MAX_COUNTED):
         endpoint = one.get("webhook_id")
-        jobs = () if endpoint in seen else ((POST, endpoint),)
-        seen.add(endpoint)
+        jobs = () if repr(endpoint) in seen else ((POST, endpoint),)
+        seen.add(repr(endpoint))
         units.append(Unit(str(one["_id"]), str(one.get("account_id")), jobs))
     return units
 

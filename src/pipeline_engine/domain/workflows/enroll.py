@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
@@ -13,6 +14,7 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import blames_document
 from pipeline_engine.domain.events.jobs import STEP, wake
+from pipeline_engine.domain.events.onward import take_onward
 from pipeline_engine.domain.events.publisher import MAX_CAUSE_DEPTH, depth_of
 from pipeline_engine.domain.filters import matches, records_read
 from pipeline_engine.domain.workflows.pauses import keep_to_pauses
@@ -42,7 +44,7 @@ async def run_enroll(app: App[WorkflowRepos], _cache: None, account_id: ObjectId
     active = await active_workflows(app, account_id)
     await keep_to_pauses(app, account_id)
     while events := await app.shared.crm_events.read_onward(account_id, NAME, MAX_EVENTS):
-        await _take_all(app, account_id, active, events)
+        await take_onward(app, account_id, NAME, events, partial(_take, app, account_id, active))
         if time.monotonic() >= ends or app.stopping.is_set():
             return Snooze()
     return None
@@ -51,61 +53,38 @@ async def run_enroll(app: App[WorkflowRepos], _cache: None, account_id: ObjectId
 async def active_workflows(app: App[WorkflowRepos], account_id: ObjectId) -> list[Workflow]:
     """The account's workflows that can be used. What is wrong with another one is stored in it."""
     found = []
+    unchecked = await app.repos.workflows.unchecked_of(account_id)
     for document in await app.repos.workflows.active_of(account_id):
         error = None
         try:
             found.append(read_workflow(document))
         except Permanent as refusal:
-            error = str(refusal)
+            error = logs.clean(str(refusal))
         except Exception as fault:
             if not blames_document(fault):
                 raise
             error = f"it cannot be read: {brief(fault)}"
-        await _note(app, document, error)
+        if str(document["_id"]) in unchecked or document.get("error") != error:
+            await _note(app, document, error)
     return found
 
 
 async def _note(app: App[WorkflowRepos], document: Document, error: str | None) -> None:
-    checked, updated = document.get("checked_at"), document.get("updatedAt")
-    is_known = checked is not None and not (updated is not None and str(updated) > str(checked))
-    if is_known and document.get("error") == error:
-        return
     if error:
         log.warning("workflow.refused", workflow_id=str(document["_id"]), error=error)
     try:
-        await app.repos.workflows.note_checked(document, error, app.clock.now())
+        await app.repos.workflows.note_checked(document, error)
     except Exception as fault:
         if not blames_document(fault):
             raise
-        # A workflow without room for another field keeps no other from enrolling.
+        # A workflow in which nothing can be stored keeps no other from enrolling.
         log.warning("workflow.not_noted", workflow_id=str(document["_id"]), error=brief(fault))
-
-
-async def _take_all(
-    app: App[WorkflowRepos], account_id: ObjectId, active: Sequence[Workflow], events: Sequence[Document]
-) -> None:
-    """As `_take`, then the events are marked as taken. If one of them makes it fail, they are taken one by one, and
-    that one is set aside."""
-    ids = [event["_id"] for event in events]
-    try:
-        is_due = await _take(app, account_id, active, events)
-    except Exception as error:
-        if not blames_document(error):
-            raise
-        if len(events) == 1:
-            await app.shared.crm_events.set_aside(ids[0], f"{NAME} cannot take it: {brief(error)} {where(error)}")
-        for one in events if len(events) > 1 else ():
-            await _take_all(app, account_id, active, [one])
-        return
-    if is_due:
-        await wake(app, STEP, account_id)
-    await app.shared.crm_events.taken(account_id, NAME, ids)
 
 
 async def _take(
     app: App[WorkflowRepos], account_id: ObjectId, active: Sequence[Workflow], events: Sequence[Document]
-) -> bool:
-    """Enrol the contacts of these events and wake those who wait for one. Returns whether steps are due now."""
+) -> None:
+    """Enrol the contacts of these events and wake those who wait for one; have the steps performed that are due now."""
     types = {type for one in events if isinstance(type := one.get("type"), str)}
     waited_for = await app.repos.enrollments.waiting_types(account_id, types)
     by_type: dict[str, list[Workflow]] = defaultdict(list)
@@ -114,7 +93,7 @@ async def _take(
     used = types & (waited_for | by_type.keys())
     wanted = [one for one in events if isinstance(type := one.get("type"), str) and type in used]
     if not wanted:
-        return False
+        return
     triggered = [workflow for one in wanted for workflow in by_type.get(str(one["type"]), ())]
     records = records_read(*(workflow.filter for workflow in triggered))
     subjects = await subjects_of(app, account_id, wanted, records)
@@ -127,7 +106,8 @@ async def _take(
     ]
     new = await _new(app, account_id, matching)
     await app.repos.enrollments.enroll(new)
-    return await _wake(app, account_id, wanted, subjects, waited_for) or bool(new)
+    if await _wake(app, account_id, wanted, subjects, waited_for) or new:
+        await wake(app, STEP, account_id)
 
 
 def _meant(event: Document, workflows: Sequence[Workflow]) -> Sequence[Workflow]:

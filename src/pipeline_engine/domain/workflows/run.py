@@ -14,6 +14,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import MAX_CRASHES, Claim, ClaimedRun, run_claimed
+from pipeline_engine.domain.named import named
 from pipeline_engine.domain.workflows.jobs import RACE_SECONDS, wake_steps_at
 from pipeline_engine.domain.workflows.pauses import keep_to_pauses
 from pipeline_engine.domain.workflows.perform import (
@@ -25,6 +26,7 @@ from pipeline_engine.domain.workflows.perform import (
 )
 from pipeline_engine.domain.workflows.workflow import is_paused
 from pipeline_engine.lanes import Outcome, Snooze
+from pipeline_engine.repos.enrollments import ENROLLMENTS
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
 SLICE_SECONDS = 2.0
@@ -54,7 +56,7 @@ async def run_steps(app: App[WorkflowRepos], _cache: None, account_id: ObjectId)
 async def _due(slice: StepSlice) -> list[Mapping[str, Any]]:
     """The enrolments that are due, but those whose workflow was paused meanwhile."""
     repos = slice.app.repos
-    found = await repos.enrollments.due_ids(slice.account_id, MAX_FOUND)
+    found = await named(slice.app, ENROLLMENTS.name, await repos.enrollments.due_ids(slice.account_id, MAX_FOUND))
     states = await repos.workflows.states(slice.account_id, [one["workflow_id"] for one in found])
     if any(map(is_paused, states.values())):
         await keep_to_pauses(slice.app, slice.account_id)

@@ -16,12 +16,17 @@ from pipeline_engine.ids import object_id
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
 MAX_COUNTED = 100_000
+MAX_SET_ASIDE = 200
 
 
 async def find(app: App[WorkflowRepos]) -> list[Unit]:
-    """Accounts with something to do before the next sweep; their jobs wait for the rest."""
+    """Accounts with something to do before the next sweep; their jobs wait for the rest. Enrolments that name no
+    account are set aside."""
     until = app.clock.now() + timedelta(seconds=app.settings.event_sweep_seconds)
-    return [*await _enrolling(app), *account_units(STEP, await app.repos.enrollments.due_accounts(until))]
+    due = await app.repos.enrollments.due_accounts(until)
+    if any(object_id(one) is None for one in due):
+        await app.repos.enrollments.set_strange_accounts_aside(MAX_SET_ASIDE)
+    return [*await _enrolling(app), *account_units(STEP, due)]
 
 
 async def find_abandoned(app: App[WorkflowRepos]) -> list[Unit]:

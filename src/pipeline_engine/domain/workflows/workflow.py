@@ -14,6 +14,7 @@ from pipeline_engine.domain.filters import Filter, read_filter
 from pipeline_engine.domain.workflows.program import BAD_WORKFLOW, Program, read_program
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import derived_id
+from pipeline_engine.repos import workflows
 
 Document = Mapping[str, Any]
 
@@ -83,7 +84,7 @@ def _reentry(value: object) -> str | timedelta:
 
 def is_paused(document: Document | None) -> bool:
     """Whether the workflow is paused; the CRM may write anything true into `paused`."""
-    return bool(document and document.get("paused"))
+    return document is not None and workflows.is_paused(document)
 
 
 def paused_since(document: Document, now: datetime) -> datetime:
