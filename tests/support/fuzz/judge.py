@@ -82,7 +82,7 @@ class Judge:
         if unit is None:
             return ()
         jobs = (str(one["job_id"]) for one in self._db["dead_letters"].find({}, projection=["job_id"]))
-        letters = sum(job.endswith(str(mutant.id)) for job in jobs)
+        letters = sum(job.endswith(str(mutant.id) or "no job names it") for job in jobs)
         entry = self._db["quarantine"].find_one({"document_id": {"$eq": mutant.id}}) or {}
         return (*(repr(_at(unit, name)) for name in row.counts), letters, entry.get("count"))
 
