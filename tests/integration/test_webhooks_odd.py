@@ -7,17 +7,19 @@ from typing import Any
 
 import bson
 import pytest
-from bson import ObjectId
+from bson import Binary, Code, DBRef, Decimal128, MinKey, ObjectId, Timestamp
 
 from pipeline_engine.domain.webhooks.sweep import find
 from pipeline_engine.sweeper import look
 from tests.support.engine_app import EngineApp
-from tests.support.fuzz.strangers import STRANGERS
+from tests.support.fuzz.strangers import DATES, STRANGERS
 from tests.support.stand_ins.endpoint import Answer, Endpoint
 from tests.support.webhooks import consumed, deliver, deliveries, webhook, webhook_of
 from tests.support.world import World
 
 FULL = 2**24
+ODD_IDS: list[Any] = [{}, {"id": 5}, 7, 2.5, True, None, Decimal128("1E+6000"), Binary(b"\x00"), MinKey(), *DATES[:2]]
+ODD_IDS += [Code("x"), Code("x", {}), DBRef("x", 1), Timestamp(2**32 - 1, 1)]
 
 
 def delivery(world: World, webhook_id: object, **fields: Any) -> ObjectId:
@@ -101,6 +103,21 @@ async def test_a_delivery_without_room_for_an_attempt_is_set_aside_alone(
 
     assert aside(world) == [("webhook_deliveries", full)]
     assert delivery_of(world, good)["state"] == "delivered"
+    assert await found(app) == []
+
+
+@pytest.mark.parametrize("odd", ODD_IDS, ids=repr)
+async def test_a_delivery_that_no_job_can_name_is_set_aside_alone(
+    world: World, app: EngineApp, endpoint: Endpoint, odd: Any
+) -> None:
+    id = webhook(world, endpoint.url)
+    delivery(world, id, _id=odd)
+    good = delivery(world, id)
+
+    await deliver(app, world)
+
+    assert [collection for collection, _ in aside(world)] == ["webhook_deliveries"]
+    assert (delivery_of(world, good)["state"], len(endpoint.received)) == ("delivered", 1)
     assert await found(app) == []
 
 

@@ -14,6 +14,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.claimed import Claim, ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.events.jobs import POST, wake_at
+from pipeline_engine.domain.named import named
 from pipeline_engine.domain.webhooks.delivery_batch import DeliveryBatch
 from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import is_active, rate_of
@@ -21,6 +22,7 @@ from pipeline_engine.domain.webhooks.health import FREE_FAILURES, Health
 from pipeline_engine.domain.webhooks.retries import batch_of, why_given_up
 from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Dead, Outcome, Snooze
+from pipeline_engine.repos.webhook_deliveries import WEBHOOK_DELIVERIES
 from pipeline_engine.repos.webhook_repos import WebhookRepos
 from pipeline_engine.repos.webhooks import Webhooks
 
@@ -92,7 +94,8 @@ def _batch_size(health: Health) -> int:
 
 async def _next_batch(app: App[WebhookRepos], account_id: ObjectId, webhook_id: Any, limit: int) -> list[Any]:
     """The ids of deliveries to attempt now; those that are due but have no attempt left are ended."""
-    due = await app.repos.webhook_deliveries.find_due(account_id, webhook_id, limit)
+    found = await app.repos.webhook_deliveries.find_due(account_id, webhook_id, limit)
+    due = await named(app, WEBHOOK_DELIVERIES.name, found)
     reasons = {one["_id"]: reason for one in due if (reason := why_given_up(one))}
     for id, reason in reasons.items():
         await app.repos.webhook_deliveries.give_up(account_id, id, reason)
