@@ -112,3 +112,15 @@ async def test_a_stage_that_is_none_means_any_stage(world: World, app: EngineApp
         seen = [await anext(changes), await anext(changes)]
 
     assert [one.place for one in seen] == [None, good]
+
+
+async def test_the_server_looks_for_names_only_in_its_oplog(world: World, app: EngineApp) -> None:
+    """All that makes work due, looked for in the oplog, took the server longer than the writes themselves."""
+    pipeline = [{"$changeStream": {}}, *app.changes.pipeline]
+    plan = world.db.command(
+        {"explain": {"aggregate": 1, "pipeline": pipeline, "cursor": {}}, "verbosity": "queryPlanner"}
+    )
+    in_oplog = str(plan["stages"][0]["$cursor"]["queryPlanner"]["parsedQuery"])
+
+    assert "lead_stages" in in_oplog
+    assert "cancel_requested" not in in_oplog
