@@ -28,6 +28,7 @@ from pipeline_engine.index_check import keep_indexes, log_problems
 from pipeline_engine.lanes import Codec, refusal, sentinel
 from pipeline_engine.redis_loss import watch_for_redis_loss
 from pipeline_engine.repos.indexes import create_indexes
+from pipeline_engine.repos.quarantine import QUARANTINE
 from pipeline_engine.run_forever import stop_tasks
 from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import Sweeper
@@ -62,6 +63,7 @@ class Daemon:
 
     async def start(self, _context: dict[Any, Any]) -> None:
         """arq's `on_startup`: connects, creates indexes, starts the engine. Exits with code 2 or 3 when it cannot."""
+        malloc_tuning.return_large_blocks()
         logs.configure(self.settings.log_level, self.settings.log_style)
         self._take_over_signals()
         try:
@@ -79,7 +81,6 @@ class Daemon:
         await self._engine.start()
         self._watch(app, self._engine)
         gc_tuning.collect_less()
-        malloc_tuning.return_large_blocks()
         log.info("daemon.started", daemon=app.owner, sweeps=list(self.wake_ups))
 
     def _log_skipped(self) -> None:
@@ -96,6 +97,7 @@ class Daemon:
             if sweep.find_abandoned:
                 engine.watch(f"take over {sweep.name}", sweeper.take_over)
         by_collection = watched([sweep for sweep, _ in engine.sweeps()], self.wake_ups)
+        by_collection[QUARANTINE.name].insert(0, lambda _place: app.shared.quarantine.forget())
         index_check = WakeUp()
         engine.watch("watcher", partial(watch, app, by_collection, index_check))
         engine.watch("index check", partial(keep_indexes, app, index_check))

@@ -54,6 +54,7 @@ class Quarantine:
         values = {name: {"$literal": value} for name, value in about.items()}
         count = {"count": {"$add": [{"$ifNull": ["$count", 0]}, 1]}}
         is_new = not await self._all.update_one({"_id": id}, [{"$set": {**values, **now, **count}}], upsert=True)
+        self.forget()
         if is_new:
             log.error("document.quarantined", quarantine_id=str(id), collection=collection, id=str(document_id)[:100])
         return is_new
@@ -70,9 +71,22 @@ class Quarantine:
 
     async def others(self, collection: str) -> Document:
         """A filter for the documents of the collection that are not set aside."""
+        ids = self._store.aside.ids(collection)
+        if ids is None:
+            ids = await self._read(collection)
+        return {"_id": {"$nin": ids}} if ids else {}
+
+    async def _read(self, collection: str) -> Sequence[Any]:
+        changes = self._store.aside.changes
         query = {"collection": collection, "released_at": None}
         found = await self._all.find(query, limit=MAX_LEFT_OUT, projection=["document_id"])
-        return {"_id": {"$nin": [one["document_id"] for one in found]}} if found else {}
+        ids = [one["document_id"] for one in found]
+        self._store.aside.keep(collection, ids, changes)
+        return ids
+
+    def forget(self) -> None:
+        """Have this process read again what is set aside: another one may have changed it."""
+        self._store.aside.forget()
 
     async def is_aside(self, collection: str, document_id: Any) -> bool:
         """Whether the document is set aside."""
@@ -93,6 +107,7 @@ class Quarantine:
         """Remove the entry, so that the sweeps, which this wakes, find its document again."""
         await self._all.update_one({"_id": id}, [{"$set": {"released_at": "$$NOW"}}])
         await self._all.delete({"_id": id})
+        self.forget()
 
 
 def entry_id(collection: str, document_id: Any) -> ObjectId:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline_engine.clock import Clock
+from pipeline_engine.repos.aside import Aside
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.collection_spec import CollectionSpec
@@ -24,6 +25,7 @@ class Store:
     lease: Lease
     clock: Clock
     settings: Settings
+    aside: Aside = field(default_factory=Aside)
 
     def collection(self, of: CollectionSpec | str) -> Collection:
         """The collection of a spec, or by name where the engine only reads."""
