@@ -28,6 +28,8 @@ FINISHED = 1_000_000
 LOOKS = 15
 NEIGHBOURS, WAVES = 50, 3
 AIM_SECONDS = 2.0
+REST_SECONDS = 15
+"""Until the daemon has run the daily jobs of all accounts."""
 
 Document = dict[str, Any]
 
@@ -135,7 +137,7 @@ def _fairness(servers: Mapping[str, str]) -> Row:
     done = {"account_id": big.account, "status": "completed"}
     late: list[float] = []
     with running_daemon(settings):
-        time.sleep(3)
+        time.sleep(REST_SECONDS)
         enter(big, crowd, leads)
         wait_until(lambda: big.db["lead_stages"].find_one(done, projection=["_id"]))
         for wave in range(WAVES):
@@ -165,5 +167,7 @@ def _until_acted(world: World, accounts: Sequence[ObjectId], since: datetime) ->
     ended = {**theirs, "status": "completed"}
     wait_until(lambda: world.db["lead_stages"].count_documents(ended) == len(accounts), poll=0.05)
     entered = {one["_id"]: one["entered_at"] for one in world.db["lead_stages"].find(ended)}
-    started = world.db["lead_stage_actions"].find({"lead_stage_id": {"$in": list(entered)}})
+    acted = {"lead_stage_id": {"$in": list(entered)}, "started_at": {"$type": "date"}}
+    wait_until(lambda: world.db["lead_stage_actions"].count_documents(acted) == len(accounts))
+    started = world.db["lead_stage_actions"].find(acted)
     return [(one["started_at"] - entered[one["lead_stage_id"]]).total_seconds() for one in started]

@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.domain.leads import control, run
+from pipeline_engine.domain.leads.turns import Turns
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.eventually import eventually
 from tests.support.leads import action, entered, entry, later, lead_of, reply, rows, stage, statuses, template, work
@@ -132,9 +133,9 @@ async def test_a_call_that_hangs_holds_up_no_other_lead(world: World, app: Engin
     here = mailing(world, action("add_tag", tag="sent"))
     entries = [entered(world, here)[1] for _ in range(8)]
     await app.heartbeat.beat()
-    await run.run_enter(app, None, world.account)
+    await run.run_enter(app, Turns(), world.account)
 
-    sending = asyncio.create_task(run.run_email(app, None, world.account))
+    sending = asyncio.create_task(run.run_email(app, Turns(), world.account))
     await eventually(lambda: len(smtp.accepted) == 7, "the others were sent", 10)
 
     def past() -> int:
@@ -142,7 +143,7 @@ async def test_a_call_that_hangs_holds_up_no_other_lead(world: World, app: Engin
 
     await eventually(lambda: past() == 7, "the others have gone on", 10)
     assert not sending.done()
-    await run.run_internal(app, None, world.account)
+    await run.run_internal(app, Turns(), world.account)
     assert sum(entry(world, one)["status"] == "completed" for one in entries) == 7
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
@@ -174,10 +175,10 @@ async def test_a_reply_that_was_handled_while_the_email_was_on_its_way_counts(
     id, _ = entered(world, mailing(world, wait, action("add_tag", tag="replied")))
     await work(app, world, jobs=[run.run_enter], rounds=1)
     smtp.seconds = 1.0
-    sending = asyncio.create_task(run.run_email(app, None, world.account))
+    sending = asyncio.create_task(run.run_email(app, Turns(), world.account))
     await smtp.reached["MAIL"].wait()
     reply(world, id)
-    await run.run_internal(app, None, world.account)
+    await run.run_internal(app, Turns(), world.account)
     assert world.db["lead_responses"].count_documents({"handled_at": None}) == 0  # no run waited for it yet
 
     await sending

@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine.domain.leads import run, sweep
 from pipeline_engine.domain.leads.jobs import ACTING, ENTER, INTERNAL
+from pipeline_engine.domain.leads.turns import Turns
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.run_once import run_once
 from pipeline_engine.settings import Settings
@@ -100,10 +101,20 @@ async def test_a_slice_that_is_over_gives_others_their_turn(world: World, config
     brief = {"leads_slice_seconds": 0.0001, "leads_batch": 2}
     async with open_app(configured.model_copy(update=brief)) as app:
         await app.heartbeat.beat()
-        assert isinstance(await run.run_enter(app, None, world.account), Snooze)
+        assert isinstance(await run.run_enter(app, Turns(), world.account), Snooze)
         assert world.db["lead_stages"].count_documents({"status": "active"}) == 2
-        assert isinstance(await run.run_internal(app, None, world.account), Snooze)
+        assert isinstance(await run.run_internal(app, Turns(), world.account), Snooze)
         assert world.db["lead_stages"].count_documents({"status": "completed"}) == 2
+
+
+async def test_few_leads_have_their_first_actions_in_the_job_that_lets_them_in(world: World, app: EngineApp) -> None:
+    here = stage(world, action("add_tag", tag="x"), action("wait", seconds=60))
+    id, entry_id = entered(world, here)
+    await app.heartbeat.beat()
+
+    await run.run_enter(app, Turns(), world.account)
+
+    assert (lead_of(world, id)["tags"], statuses(world, entry_id)) == (["x"], ["done", "pending"])
 
 
 @pytest.mark.covers("LP-10", "LP-13")
@@ -159,7 +170,7 @@ async def test_a_pause_that_has_ended_extends_waits_or_is_caught_up(
     app.clock.set(until + timedelta(seconds=1))
 
     await app.heartbeat.beat()
-    await run.run_internal(app, None, world.account)
+    await run.run_internal(app, Turns(), world.account)
 
     left = (entry(world, entry_id)["perform_at"] - app.clock.now()).total_seconds()
     assert rest[0] <= left <= rest[1]
@@ -178,7 +189,7 @@ async def test_what_a_pause_held_back_is_spread(world: World, app: EngineApp) ->
     app.clock.set(now + timedelta(seconds=61))
 
     await app.heartbeat.beat()
-    await run.run_internal(app, None, world.account)
+    await run.run_internal(app, Turns(), world.account)
 
     times = sorted(entry(world, one)["perform_at"] for one in entries)
     assert timedelta(seconds=40) < times[-1] - times[0] <= timedelta(seconds=60)
@@ -232,7 +243,7 @@ async def test_several_jobs_of_one_account_do_nothing_twice(world: World, app: E
 
     for _ in range(3):
         jobs: list[Job] = [run.run_enter, run.run_enter, run.run_internal, run.run_internal, run.run_internal]
-        await asyncio.gather(*(job(app, None, world.account) for job in jobs))
+        await asyncio.gather(*(job(app, Turns(), world.account) for job in jobs))
 
     assert {tuple(statuses(world, one)) for one in entries} == {("done",) * 3}
     assert world.db["notes"].count_documents({}) == 60

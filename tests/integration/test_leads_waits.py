@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.domain.leads.run import run_internal
+from pipeline_engine.domain.leads.turns import Turns
 from tests.support.engine_app import EngineApp
 from tests.support.leads import (
     action,
@@ -248,7 +249,7 @@ async def test_the_reply_of_a_lead_that_waits_for_none_is_handled(world: World, 
     await work(app, world, rounds=1)
     reply(world, id)
 
-    await run_internal(app, None, world.account)
+    await run_internal(app, Turns(), world.account)
 
     assert world.db["lead_responses"].count_documents({"handled_at": None}) == 0
     assert last_entry(world, id)["status"] == "active"

@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from pipeline_engine.domain.leads import run
 from pipeline_engine.domain.leads.exits import run_exits
+from pipeline_engine.domain.leads.turns import Turns
 from tests.support.engine_app import EngineApp
 from tests.support.stopped_clock import stopped
 from tests.support.world import World
@@ -104,7 +105,7 @@ async def work(app: EngineApp, world: World, jobs: Sequence[Job] = JOBS, rounds:
         for _ in range(rounds):
             await run_exits(app, None, "exits")
             for job in jobs:
-                await job(app, None, world.account)
+                await job(app, Turns(), world.account)
 
 
 async def later(app: EngineApp, world: World, **time: float) -> None:

@@ -107,6 +107,8 @@ class References:
         Raises: Permanent `foreign_reference` naming those that exist under another account and not under this one;
         `inactive_user` and `missing_user` naming users that are inactive, or not among the users of the account.
         """
+        if not ids:
+            return
         wanted: Document = {"_id": {"$in": [*ids, *map(str, ids)]}}
         found = await self._all(collection).find(wanted, projection=["account_id", "account", "active"])
         if foreign := sorted(str(one["_id"]) for one in found if not _belongs(one, account_id)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -33,17 +32,12 @@ class LeadPauses:
     async def of_account(self, account_id: ObjectId) -> list[Document]:
         """{scope, _id, automation_paused} of everything of the account that is paused, or whose pause has ended and
         was not made up for."""
-        found = await asyncio.gather(*(self._in_scope(scope, account_id) for scope in SCOPES))
-        return [pause for pauses in found for pause in pauses]
-
-    async def _in_scope(self, scope: str, account_id: ObjectId) -> list[Document]:
-        own = {"_id" if scope == "account" else "account_id": either(account_id)}
-        query = {**own, "automation_paused": {"$exists": True, "$nin": [None, False]}}
-        collection = self._collections[scope]
-        paused = await (collection.everywhere if scope == "account" else collection).find(
-            query, projection=["automation_paused"]
-        )
-        return [{**one, "scope": scope} for one in paused]
+        match, *shown = _in_scope("stage", account_id)
+        others = [
+            {"$unionWith": {"coll": SCOPES[scope], "pipeline": _in_scope(scope, account_id)}}
+            for scope in ("pipeline", "account")
+        ]
+        return await self._collections["stage"].aggregate(match["$match"], *shown, *others)
 
     async def set(self, account_id: ObjectId, scope: str, id: Any, pause: Document | None, since: Any = None) -> bool:
         """Store the pause, or remove it; with `since` only while that one stands there. Returns whether it did."""
@@ -80,3 +74,10 @@ class LeadPauses:
         query = {"_id": {"$in": both}, "account_id": either(account_id)}
         found = await self._collections["stage"].find(query, projection=["pipeline_id", "exits", "name"])
         return {str(one["_id"]): one for one in found}
+
+
+def _in_scope(scope: str, account_id: ObjectId) -> list[Document]:
+    """A pipeline over the scope's collection."""
+    own = {"_id" if scope == "account" else "account_id": either(account_id)}
+    paused = {**own, "automation_paused": {"$exists": True, "$nin": [None, False]}}
+    return [{"$match": paused}, {"$project": {"automation_paused": 1, "scope": {"$literal": scope}}}]

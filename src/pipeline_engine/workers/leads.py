@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline_engine.domain.leads import opt_out, run, sweep
 from pipeline_engine.domain.leads.exits import run_exits
 from pipeline_engine.domain.leads.jobs import EMAIL, ENTER, EXITS, INTERNAL, SMS
+from pipeline_engine.domain.leads.turns import Turns
 from pipeline_engine.repos.lead_repos import LEAD_COLLECTIONS, LeadRepos
 from pipeline_engine.workers.sweep import Sweep
 from pipeline_engine.workers.system import System
@@ -21,6 +22,7 @@ SYSTEM = System(
         SMS: run.run_sms,
         EXITS: run_exits,
     },
+    new_cache=lambda _settings: Turns(),
     sweeps=(
         Sweep(
             "leads.actions",

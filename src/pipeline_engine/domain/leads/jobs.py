@@ -21,7 +21,7 @@ def _lane(name: str, places: int) -> Lane:
     return Lane(f"leads.{name}", places, Backoff.doubling(4, 60), attempts=5, crashes=None)
 
 
-ENTER = JobKind("lead.enter", _lane("enter", 4), ObjectId, "_accounts")
+ENTER = JobKind("lead.enter", _lane("enter", 25), ObjectId, "_accounts")
 INTERNAL = JobKind("lead.act", _lane("internal", 8), ObjectId, "_accounts")
 EMAIL = JobKind("lead.email", _lane("email", 5), ObjectId, "_accounts")
 SMS = JobKind("lead.sms", _lane("sms", 5), ObjectId, "_accounts")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.leads.batch import work_off
 from pipeline_engine.domain.leads.enter import let_in
-from pipeline_engine.domain.leads.jobs import ACTING, wake, wake_at
+from pipeline_engine.domain.leads.jobs import ACTING, ENTER, INTERNAL, wake, wake_at
 from pipeline_engine.domain.leads.pausing import keep_to_pauses
 from pipeline_engine.domain.leads.repair import close_ended
 from pipeline_engine.domain.leads.signals import take_signals
+from pipeline_engine.domain.leads.turns import Turns
 from pipeline_engine.domain.leads.work import Slice
 from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome, Snooze
@@ -23,46 +26,68 @@ from pipeline_engine.repos.lead_repos import LeadRepos
 BEHIND_SECONDS = 0.25
 """Leads are let in while actions of the account begin no later than this after they are due."""
 
+FEW = 10
+"""Fewer leads than these, when none waits behind them, have their first actions in the job that lets them in."""
+
+Work = Callable[[Slice], Awaitable[Outcome | None]]
 WorkOnce = Callable[[Slice], Awaitable[bool]]
 """Works off one batch; returns whether there may be another."""
 
 
-async def run_enter(app: App[LeadRepos], _cache: None, account_id: ObjectId) -> Outcome | None:
+async def run_enter(app: App[LeadRepos], turns: Turns, account_id: ObjectId) -> Outcome | None:
     """Let the account's leads into their stages, as far as its places reach."""
-    slice = await _begin(app, account_id, "enter")
-    if slice is None:
-        return None
+    return await _in_turn(app, turns, account_id, "enter", _enter)
+
+
+async def run_internal(app: App[LeadRepos], turns: Turns, account_id: ObjectId) -> Outcome | None:
+    """Perform the account's due actions that leave the engine's own documents, and end waits."""
+    return await _in_turn(app, turns, account_id, "internal", partial(_act, _internal_once))
+
+
+async def run_email(app: App[LeadRepos], turns: Turns, account_id: ObjectId) -> Outcome | None:
+    """Send the account's due e-mails."""
+    return await _in_turn(app, turns, account_id, "email", partial(_act, _act_once))
+
+
+async def run_sms(app: App[LeadRepos], turns: Turns, account_id: ObjectId) -> Outcome | None:
+    """Send the account's due texts."""
+    return await _in_turn(app, turns, account_id, "sms", partial(_act, _act_once))
+
+
+async def _in_turn(app: App[LeadRepos], turns: Turns, account_id: ObjectId, lane: str, work: Work) -> Outcome | None:
+    """Nothing is done when the account is not active, or paused."""
+    if wait := turns.wait(account_id, lane):
+        return Snooze(wait)
+    with turns.taken(account_id):
+        account = await app.shared.accounts.get(account_id)
+        until = time.monotonic() + app.settings.leads_slice_seconds
+        slice = Slice(app, turns, account_id, account, lane, until)
+        if account.get("active", True) is False or not await keep_to_pauses(slice):
+            return None
+        return await work(slice)
+
+
+async def _enter(slice: Slice) -> Outcome | None:
+    app, account_id = slice.app, slice.account_id
     most = app.settings.leads_active_max
     slice.places = most - await app.repos.lead_stages.count_active(account_id, most)
     outcome = await _run(slice, _enter_once)
-    if outcome is None and await _is_behind(slice):
-        return Snooze(BEHIND_SECONDS)
     if outcome is None and slice.places > 0 and await app.repos.lead_stages.any_entering(account_id, slice.where):
-        return Snooze()  # one came while this job was ending, when no other could be enqueued
+        # It waits for those on their way, or came while this job was ending, when no other could be enqueued.
+        return Snooze(BEHIND_SECONDS if await _is_behind(slice) else 0.0)
     return outcome
 
 
-async def run_acting(lane: str, app: App[LeadRepos], _cache: None, account_id: ObjectId) -> Outcome | None:
-    """Perform the account's due actions of the lane."""
-    slice = await _begin(app, account_id, lane)
-    if slice is None:
-        return None
-    outcome = await _run(slice, _internal_once if lane == "internal" else _act_once)
-    return outcome or await _until_next(slice)
-
-
-async def _begin(app: App[LeadRepos], account_id: ObjectId, lane: str) -> Slice | None:
-    """None when the account is not active, or paused."""
-    account = await app.shared.accounts.get(account_id)
-    slice = Slice(app, account_id, account, lane, time.monotonic() + app.settings.leads_slice_seconds)
-    is_active = account.get("active", True) is not False
-    return slice if is_active and await keep_to_pauses(slice) else None
+async def _act(work_once: WorkOnce, slice: Slice) -> Outcome | None:
+    return await _run(slice, work_once) or await _until_next(slice)
 
 
 async def _run(slice: Slice, work_once: WorkOnce) -> Outcome | None:
     try:
-        while await work_once(slice):
+        while await _take_turn(slice, work_once):
             await _wake_others(slice)
+            if wait := slice.turns.wait(slice.account_id, slice.lane):
+                return Snooze(wait)
             if time.monotonic() >= slice.until or slice.app.stopping.is_set():
                 return Snooze()
             if not await keep_to_pauses(slice):
@@ -75,14 +100,23 @@ async def _run(slice: Slice, work_once: WorkOnce) -> Outcome | None:
     return None
 
 
+async def _take_turn(slice: Slice, work_once: WorkOnce) -> bool:
+    has_more = await work_once(slice)
+    slice.turns.note(slice.account_id, slice.lane, has_more=has_more)
+    return has_more
+
+
 async def _wake_others(slice: Slice) -> None:
     kinds, slice.wakes = slice.wakes, set()
+    if ENTER in kinds and not await slice.app.repos.lead_stages.any_entering(slice.account_id, slice.where):
+        kinds.remove(ENTER)
     await wake(slice.app, kinds, slice.account_id)
 
 
 async def _enter_once(slice: Slice) -> bool:
-    batch = slice.app.settings.leads_batch
-    may_begin = slice.places > 0 and not await _is_behind(slice)
+    batch = slice.turns.limit(slice.account_id, slice.lane, slice.app.settings.leads_batch)
+    is_free = slice.places == slice.app.settings.leads_active_max
+    may_begin = is_free or (slice.places > 0 and not await _is_behind(slice))
     # A lead that a move brings had a place already.
     where = slice.where if may_begin else {**slice.where, "moves": {"$gt": 0}}
     limit = min(batch, slice.places) if may_begin else batch
@@ -90,7 +124,16 @@ async def _enter_once(slice: Slice) -> bool:
     if claimed:
         await let_in(slice, claimed)
         slice.places -= len(claimed)
-    return bool(claimed)
+        if len(claimed) < min(limit, FEW) and INTERNAL in slice.wakes:
+            await _go_on(slice)
+    return len(claimed) == limit
+
+
+async def _go_on(slice: Slice) -> None:
+    """Perform what is due, which saves a job; another one is woken when more is left."""
+    slice.wakes.remove(INTERNAL)
+    if await _act(_act_once, replace(slice, lane="internal", wakes=set())):
+        slice.wakes.add(INTERNAL)
 
 
 async def _is_behind(slice: Slice) -> bool:
@@ -108,11 +151,12 @@ async def _internal_once(slice: Slice) -> bool:
 
 async def _act_once(slice: Slice) -> bool:
     settings = slice.app.settings
-    limit = settings.leads_batch if slice.lane == "internal" else settings.leads_send_batch
+    most = settings.leads_batch if slice.lane == "internal" else settings.leads_send_batch
+    limit = slice.turns.limit(slice.account_id, slice.lane, most)
     claimed = await slice.app.repos.lead_stages.claim_due(slice.account_id, slice.lane, limit, slice.where)
     if claimed:
         await work_off(slice, claimed)
-    return bool(claimed)
+    return len(claimed) == limit
 
 
 async def _until_next(slice: Slice) -> Outcome | None:
@@ -126,18 +170,3 @@ async def _until_next(slice: Slice) -> Outcome | None:
         return Snooze()
     await wake_at(app, ACTING[slice.lane], slice.account_id, at, now)
     return None
-
-
-async def run_internal(app: App[LeadRepos], cache: None, account_id: ObjectId) -> Outcome | None:
-    """Perform the account's due actions that leave the engine's own documents, and end waits."""
-    return await run_acting("internal", app, cache, account_id)
-
-
-async def run_email(app: App[LeadRepos], cache: None, account_id: ObjectId) -> Outcome | None:
-    """Send the account's due e-mails."""
-    return await run_acting("email", app, cache, account_id)
-
-
-async def run_sms(app: App[LeadRepos], cache: None, account_id: ObjectId) -> Outcome | None:
-    """Send the account's due texts."""
-    return await run_acting("sms", app, cache, account_id)

@@ -12,6 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.domain.leads.config import Branch
 from pipeline_engine.domain.leads.schedule import Position, RunEnd
 from pipeline_engine.domain.leads.start_delays import StartDelays, edges_with
+from pipeline_engine.domain.leads.turns import Turns
 from pipeline_engine.lanes import JobKind
 from pipeline_engine.repos.lead_repos import LeadRepos
 
@@ -23,6 +24,7 @@ class Slice:
     """One job of one account, until a time of the monotonic clock."""
 
     app: App[LeadRepos]
+    turns: Turns
     account_id: ObjectId
     account: Document
     lane: str
