@@ -13,6 +13,8 @@ from pipeline_engine.app import App
 log = logs.get(__name__)
 
 Wake = Callable[[Any], None]
+SKEW_SECONDS = 1.0
+"""How far the CRM's clock may be ahead: what it wrote just before the stream was opened becomes due so much later."""
 
 
 async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]], index_check: Wake | None = None) -> None:
@@ -29,6 +31,7 @@ async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]], index_check: W
     async with app.changes.listen() as changes:
         for wake in {wake for several in wake_ups.values() for wake in several}:
             wake(None)  # the stream does not report what changed before it was opened
+            asyncio.get_running_loop().call_later(SKEW_SECONDS, wake, None)
         if index_check:
             index_check(None)
         async for change in changes:

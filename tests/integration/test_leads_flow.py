@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from pipeline_engine.domain.leads.run import run_enter
+from pipeline_engine.domain.leads.turns import Turns
 from tests.support.engine_app import EngineApp
 from tests.support.leads import (
     action,
@@ -51,6 +53,16 @@ async def test_the_actions_of_a_stage_are_done_one_after_the_other(world: World,
     assert (changed["tags"], changed["owner"], changed["stage_id"]) == (["hot"], person, here)
     (note,) = world.db["notes"].find({"lead_id": id})
     assert (note["text"], note["account_id"]) == ("Hello", world.account)
+
+
+async def test_few_leads_have_their_first_actions_in_the_job_that_lets_them_in(world: World, app: EngineApp) -> None:
+    here = stage(world, action("add_tag", tag="x"), action("wait", seconds=60))
+    id, entry_id = entered(world, here)
+    await app.heartbeat.beat()
+
+    await run_enter(app, Turns(), world.account)
+
+    assert (lead_of(world, id)["tags"], statuses(world, entry_id)) == (["x"], ["done", "pending"])
 
 
 @pytest.mark.covers("LP-02")

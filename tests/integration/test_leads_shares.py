@@ -107,16 +107,6 @@ async def test_a_slice_that_is_over_gives_others_their_turn(world: World, config
         assert world.db["lead_stages"].count_documents({"status": "completed"}) == 2
 
 
-async def test_few_leads_have_their_first_actions_in_the_job_that_lets_them_in(world: World, app: EngineApp) -> None:
-    here = stage(world, action("add_tag", tag="x"), action("wait", seconds=60))
-    id, entry_id = entered(world, here)
-    await app.heartbeat.beat()
-
-    await run.run_enter(app, Turns(), world.account)
-
-    assert (lead_of(world, id)["tags"], statuses(world, entry_id)) == (["x"], ["done", "pending"])
-
-
 @pytest.mark.covers("LP-10", "LP-13")
 async def test_the_jobs_of_accounts_do_not_wait_for_each_other(world: World, app: EngineApp) -> None:
     other = world.neighbour()
