@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from pipeline_engine.domain.leads import batch, sweep
 from tests.support.engine_app import EngineApp
+from tests.support.fuzz.strangers import ODD_IDS
 from tests.support.leads import action, entered, entry, later, lead, lead_of, stage, work
 from tests.support.world import World
 
@@ -51,6 +52,22 @@ async def test_an_entry_under_a_strange_id_is_set_aside(world: World, app: Engin
 
     assert [one["document_id"] for one in world.db["quarantine"].find()] == [{"a": 1}]
     assert lead_of(world, id)["tags"] == ["x"]
+
+
+@pytest.mark.parametrize("strange", [{"current_lane": ["x"]}, {"perform_at": "soon"}, {"account_id": []}], ids=str)
+@pytest.mark.parametrize("odd", ODD_IDS, ids=repr)
+async def test_an_entry_with_a_strange_id_and_more_is_set_aside(
+    world: World, app: EngineApp, odd: Any, strange: dict[str, Any]
+) -> None:
+    now = datetime.now(UTC)
+    own = {"account_id": world.account, "lead_id": lead(world), "stage_id": ObjectId(), "status": "active"}
+    place = {"current_lane": "internal", "current_type": "note", "current_sequence": 1, "perform_at": now}
+    world.db["lead_stages"].insert_one({"_id": odd, **own, **place, **strange})
+
+    await sweep.find(app)
+
+    assert world.db["quarantine"].count_documents({}) == 1
+    assert await sweep.find(app) == []
 
 
 async def test_one_on_which_our_code_fails_holds_up_no_other(

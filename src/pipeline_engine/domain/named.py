@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 Document = TypeVar("Document", bound=Mapping[str, Any])
 
 NAMES = (str, ObjectId)
-"""Their subclasses are no names: bson's `Code` is a text that equals no text and cannot be hashed."""
+"""Their subclasses are no names: bson's `Code` is a text that equals no text."""
 
 
 async def named(app: App, collection: str, documents: Sequence[Document]) -> list[Document]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from bson import Code
 from pymongo.errors import (
     ConnectionFailure,
     ExecutionTimeout,
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorClient
 
 Document = dict[str, Any]
+
+# A Code is a text to Python, but one without a hash: whatever looks something up by what a document holds would fail.
+Code.__hash__ = str.__hash__  # type: ignore[assignment, method-assign]
 
 # What a call raises when the server, not the request, is at fault. The request may or may not have been carried out.
 SERVER_AWAY = (ConnectionFailure, ExecutionTimeout, NetworkTimeout, ServerSelectionTimeoutError, WTimeoutError)

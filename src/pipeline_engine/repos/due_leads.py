@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,22 +40,22 @@ class DueLeads:
         waiting = await self._entries.aggregate({"status": "entering", **available}, entering)
         return due + [{**one["_id"], "lane": None} for one in waiting]
 
-    async def misplaced(self, until: datetime, limit: int) -> dict[Any, str]:
-        """{_id: what is wrong} of entries that no job can work off: their account is no id, or their lane is none."""
+    async def misplaced(self, until: datetime, limit: int) -> list[tuple[Any, str]]:
+        """(_id, what is wrong) of entries that no job can work off: their account is no id, or their lane is none."""
         due = {"$or": [{"status": "active", "perform_at": {"$lte": until}}, {"status": "entering"}]}
         strange_lane = {"status": "active", "current_lane": {"$nin": list(LANES)}}
         query = {"$and": [due, {"$or": [STRANGE_ACCOUNT, strange_lane]}, await self._stages.available()]}
         found = await self._entries.find(query, limit=limit, projection=["current_lane", "status"])
         lane = f"current_lane is none of {', '.join(LANES)}"
-        return {one["_id"]: lane if _is_strange(one) else "account_id is no id" for one in found}
+        return [(one["_id"], lane if _is_strange(one) else "account_id is no id") for one in found]
 
-    async def undated(self, limit: int) -> dict[Any, str]:
-        """{_id: what is wrong} of active entries that are never due, because `perform_at` holds no date."""
+    async def undated(self, limit: int) -> list[tuple[Any, str]]:
+        """(_id, what is wrong) of active entries that are never due, because `perform_at` holds no date."""
         # Each branch reads a part of the index; a negation would read all that wait.
         kinds: list[Document] = [{"perform_at": {"$type": kind}} for kind in OTHER_TYPES]
         query = {"status": "active", "$or": [*kinds, {"perform_at": {"$in": [None, [], [[]]]}}]}
         found = await self._entries.find({**query, **await self._stages.available()}, limit=limit, projection=["_id"])
-        return {one["_id"]: "perform_at is no date" for one in found}
+        return [(one["_id"], "perform_at is no date") for one in found]
 
     async def abandoned(self) -> list[Any]:
         """The accounts of entries whose holder has died, whatever their state; None for what is no id."""
@@ -70,9 +70,9 @@ class DueLeads:
         query = {"$and": [due, await self._stages.available()]}
         return await self._entries.find(query, limit=limit, sort=[("perform_at", 1)], projection=fields)
 
-    async def set_aside(self, entries: Mapping[Any, str]) -> None:
+    async def set_aside(self, entries: Sequence[tuple[Any, str]]) -> None:
         """Set the entries aside, each with the reason why no job can work it off."""
-        for id, reason in entries.items():
+        for id, reason in entries:
             await self._stages.set_aside(id, reason)
 
 

@@ -50,4 +50,4 @@ class People:
             for collection in (self._contacts, self._leads)
             for one in await collection.everywhere.find(query, limit=MAX_FOUND, projection=["account_id"])
         ]
-        return {id for id in found if type(id) in (ObjectId, str)}
+        return {id for id in found if isinstance(id, ObjectId | str)}

@@ -20,6 +20,11 @@ STRANGERS: list[Any] = [
     Regex("^x"), re.compile("y"), Binary(b"\x00"), Code("x"), DBRef("x", 1), Timestamp(2**32 - 1, 1), MinKey(),
     MaxKey(), *DATES[:3],
 ]  # fmt: skip
+ODD_IDS: list[Any] = [
+    {}, {"id": 5}, 7, 2.5, True, None, Decimal128("1E+6000"), Binary(b"\x00"), Code("x"), Code("x", {}), DBRef("x", 1),
+    Timestamp(2**32 - 1, 1), MinKey(), *DATES[:2],
+]  # fmt: skip
+"""What MongoDB takes as `_id` and no job can name."""
 TEXTS = [
     "{{", "{% for a in range(10**9) %}x{% endfor %}", "{{ 'x' * 10**9 }}", "{{ deal.nothing }}", "$name", "$$NOW",
     "a\x00b", "x@y\nBcc: z@y", "İ" * 50, "/", "..",
