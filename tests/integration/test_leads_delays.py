@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -46,3 +47,13 @@ async def test_counts_outlive_the_rows(world: World, app: EngineApp) -> None:
     await work(app, world)
     world.db["lead_stage_actions"].delete_many({})
     assert await counts(app, world) == {"note": [1, 0, 0, 0, 0, 0]}
+
+
+async def test_jobs_that_are_first_in_an_hour_together_all_count(world: World, app: EngineApp) -> None:
+    types = [f"type {n}" for n in range(40)]
+
+    for type in types:
+        added = {type: {"1000": 1}}
+        await asyncio.gather(*(app.repos.lead_delays.add(world.account, added, {type: 0.5}) for _ in range(8)))
+
+    assert await counts(app, world) == {type: [8, 0, 0, 0, 0, 0] for type in types}

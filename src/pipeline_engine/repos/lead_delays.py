@@ -8,9 +8,11 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
+from pipeline_engine.repos.collection import DUPLICATE_KEY
 from pipeline_engine.repos.collection_spec import EXPIRY_INDEX, CollectionSpec, index
 from pipeline_engine.repos.store import Store
 
@@ -42,7 +44,14 @@ class LeadDelays:
             )
             for type, counts in bins.items()
         ]
-        await self._own.bulk(writes)
+        try:
+            await self._own.bulk(writes)
+        except BulkWriteError as failure:
+            errors = failure.details["writeErrors"]
+            if failure.details.get("writeConcernErrors") or any(error["code"] != DUPLICATE_KEY for error in errors):
+                raise
+            # Another job of the account was the first in this hour: now its document is there.
+            await self._own.bulk([writes[error["index"]] for error in errors])
 
     async def since(self, moment: datetime, account_id: ObjectId | None) -> list[Document]:
         """{account_id, type, edge, count, longest} of the hours from the one of `moment` on, of one or all accounts."""

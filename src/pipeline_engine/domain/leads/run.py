@@ -73,8 +73,10 @@ async def _enter(slice: Slice) -> Outcome | None:
     slice.places = most - await app.repos.lead_stages.count_active(account_id, most)
     outcome = await _run(slice, _enter_once)
     if outcome is None and slice.places > 0 and await app.repos.lead_stages.any_entering(account_id, slice.where):
-        # It waits for those on their way, or came while this job was ending, when no other could be enqueued.
-        return Snooze(BEHIND_SECONDS if await _is_behind(slice) else 0.0)
+        if not await _is_behind(slice):
+            return Snooze()  # it came while this job was ending, when no other could be enqueued
+        await INTERNAL.enqueue(app.queue, [account_id])  # which usually runs
+        return Snooze(BEHIND_SECONDS)
     return outcome
 
 
@@ -162,11 +164,13 @@ async def _act_once(slice: Slice) -> bool:
 async def _until_next(slice: Slice) -> Outcome | None:
     """Have the lane look again when the account's next action is due, if that is before the next sweep."""
     app, now = slice.app, slice.app.clock.now()
-    retries = {"attempts": {"$gt": 0}} if app.queue.keys.ttl else {}  # `run-once` waits for retries only
-    at = await app.repos.lead_stages.next_due_at(slice.account_id, slice.lane, {**slice.where, **retries})
+    at = await app.repos.lead_stages.next_due_at(slice.account_id, slice.lane, slice.where)
+    if at is not None and at <= now:
+        return Snooze()
+    if at is not None and app.queue.keys.ttl:  # `run-once` waits for retries only
+        retries = {**slice.where, "attempts": {"$gt": 0}}
+        at = await app.repos.lead_stages.next_due_at(slice.account_id, slice.lane, retries)
     if at is None or at > now + timedelta(seconds=app.settings.leads_sweep_seconds):
         return None
-    if at <= now:
-        return Snooze()
     await wake_at(app, ACTING[slice.lane], slice.account_id, at, now)
     return None
