@@ -10,7 +10,8 @@ LARGE_BYTES = 4 * 1024 * 1024
 
 
 def return_large_blocks() -> None:
-    """Have every block of 4 MB or more returned to the system when it is freed. Does nothing without glibc.
+    """Have every block of 4 MB or more returned to the system when it is freed, and all threads share one heap. Does
+    nothing without glibc.
 
     Call it once per process, before threads are started and large blocks are allocated.
     """

@@ -55,7 +55,7 @@ async def run_sms(app: App[LeadRepos], turns: Turns, account_id: ObjectId) -> Ou
 
 
 async def _in_turn(app: App[LeadRepos], turns: Turns, account_id: ObjectId, lane: str, work: Work) -> Outcome | None:
-    """Nothing is done when the account is not active, or paused."""
+    """The outcome of `work`; a snooze while the account gives way; None when it is not active, or is paused."""
     if wait := turns.wait(account_id, lane):
         return Snooze(wait)
     with turns.taken(account_id):
@@ -75,7 +75,7 @@ async def _enter(slice: Slice) -> Outcome | None:
     if outcome is None and slice.places > 0 and await app.repos.lead_stages.any_entering(account_id, slice.where):
         if not await _is_behind(slice):
             return Snooze()  # it came while this job was ending, when no other could be enqueued
-        await INTERNAL.enqueue(app.queue, [account_id])  # which usually runs
+        await INTERNAL.enqueue(app.queue, [account_id])  # usually it is there; a lost wake-up is made up for here
         return Snooze(BEHIND_SECONDS)
     return outcome
 
