@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from pipeline_engine.domain.mailboxes import folders, followed, take_in
 from pipeline_engine.errors import Permanent
@@ -119,13 +120,7 @@ async def test_a_message_at_which_processes_ended_by_chance_is_stored_by_the_nex
     app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id = mailbox(world, dovecot)
-    with dovecot.client(document(world, id)["username"]) as client:
-        put(client, "INBOX", [mail(n) for n in range(1, 8)])
-    for point in ("imap.fetch_heads", "imap.fetch_bodies", "mongo.email_messages.insert_many"):
-        assert await die_at(monkeypatch, point, 1, "before", lambda: sync(app, id))
-        world.abandon("email_accounts", id, crashes=0)
-    await sync(app, id)
-    assert [one["uid"] for one in parked(world, id)] == [7]
+    await _parked_by_chance(app, world, dovecot, monkeypatch, id)
     assert await die_at(monkeypatch, "imap.fetch_bodies", 1, "before", lambda: reconcile(app, id))
     world.abandon("email_accounts", id, crashes=0)
     await reconcile(app, id)
@@ -134,6 +129,63 @@ async def test_a_message_at_which_processes_ended_by_chance_is_stored_by_the_nex
     await reconcile(app, id)
     assert stored_ids(world, id) == sorted(ids(range(1, 8)))
     assert parked(world, id) == []
+
+
+async def test_a_reconcile_forgets_parked_messages_that_are_gone_or_stored_from_elsewhere(
+    app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = mailbox(world, dovecot)
+    await _parked_by_chance(app, world, dovecot, monkeypatch, id)
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "Work", [])
+        put(client, "INBOX", [mail("unreadable"), mail("unreadable too")])
+        with monkeypatch.context() as patch:
+            patch.setattr(take_in, "parse_mail", _unreadable)
+            await sync(app, id)
+        assert sorted(one["uid"] for one in parked(world, id)) == [7, 8, 9]
+        client.select_folder("INBOX")
+        client.copy([7], "Work")
+        client.move([8], "Work")
+        client.delete_messages([9])
+        client.expunge()
+    await sync(app, id)
+    assert stored_ids(world, id) == sorted(ids([*range(1, 8), "unreadable"]))
+    await reconcile(app, id)
+    assert stored_ids(world, id) == sorted(ids([*range(1, 8), "unreadable"]))
+    assert parked(world, id) == []
+
+
+async def test_a_night_without_a_change_tries_a_message_again_that_was_tried_too_lately(
+    app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = mailbox(world, dovecot)
+    await _parked_by_chance(app, world, dovecot, monkeypatch, id)
+    assert await die_at(monkeypatch, "imap.fetch_bodies", 1, "before", lambda: reconcile(app, id))
+    world.abandon("email_accounts", id, crashes=0)
+    await reconcile(app, id)
+    assert len(parked(world, id)) == 1
+    monkeypatch.setattr(email_parked, "RETRY_EVERY", timedelta(0))
+    world.db["email_accounts"].update_one({"_id": id}, [{"$set": {"reconcile_due_at": "$$NOW"}}])
+    await sync(app, id)
+    assert stored_ids(world, id) == sorted(ids(range(1, 8)))
+    assert parked(world, id) == []
+
+
+async def _parked_by_chance(
+    app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, id: ObjectId
+) -> None:
+    """Of seven messages the newest is parked, as three runs that came to it ended."""
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(n) for n in range(1, 8)])
+    for point in ("imap.fetch_heads", "imap.fetch_bodies", "mongo.email_messages.insert_many"):
+        assert await die_at(monkeypatch, point, 1, "before", lambda: sync(app, id))
+        world.abandon("email_accounts", id, crashes=0)
+    await sync(app, id)
+    assert [one["uid"] for one in parked(world, id)] == [7]
+
+
+def _unreadable(_raw: bytes) -> object:
+    raise RecursionError
 
 
 class Ended(BaseException):

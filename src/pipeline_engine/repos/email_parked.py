@@ -18,6 +18,7 @@ PARKED, FILTERED = "parked", "filtered"
 MAX_REASON_CHARS = 300
 MAX_RETRIES = 3
 RETRY_EVERY = timedelta(hours=12)
+_TRIES_LEFT = {"retries": {"$not": {"$gte": MAX_RETRIES}}}
 
 EMAIL_PARKED = CollectionSpec(
     "email_parked",
@@ -75,16 +76,26 @@ class EmailParked:
         place = {"folder": folder, "uidvalidity": uidvalidity, "can_retry": False}
         return {one["uid"] for one in await self._own.find({**_of(mailbox), **place}, projection=["uid"])}
 
+    async def parked(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int) -> list[int]:
+        """The UIDs in the folder of messages that could not be stored, ascending."""
+        place = {"folder": folder, "uidvalidity": uidvalidity, "state": PARKED}
+        return sorted(one["uid"] for one in await self._own.find({**_of(mailbox), **place}, projection=["uid"]))
+
+    async def any_to_retry(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int) -> bool:
+        """Whether one of `suspects` is fetched again some day."""
+        place = {"folder": folder, "uidvalidity": uidvalidity, "can_retry": False}
+        return await self._own.find_one({**_of(mailbox), **place, **_TRIES_LEFT}, projection=["uid"]) is not None
+
     async def retried(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int, uid: int) -> bool:
         """Count that one of `suspects` is fetched again; False when that was done often enough, or a moment ago."""
         now = self._clock.now()
-        due = {"retries": {"$not": {"$gte": MAX_RETRIES}}, "retried_at": {"$not": {"$gt": now - RETRY_EVERY}}}
+        due = {**_TRIES_LEFT, "retried_at": {"$not": {"$gt": now - RETRY_EVERY}}}
         place = {"folder": folder, "uidvalidity": uidvalidity, "uid": uid, "can_retry": False}
         change = {"$set": {"retried_at": now}, "$inc": {"retries": 1}}
         return await self._own.update_one({**_of(mailbox), **place, **due}, change) == 1
 
     async def take_back(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int, uids: Sequence[int]) -> None:
-        """Forget that these were left out: they are stored now."""
+        """Forget that these were left out: they are stored now, or gone."""
         place = {"folder": folder, "uidvalidity": uidvalidity, "uid": {"$in": list(uids)}}
         await self._own.delete({**_of(mailbox), **place})
 

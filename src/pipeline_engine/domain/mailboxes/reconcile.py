@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline_engine import logs
 from pipeline_engine.domain.mailboxes.folders import open_folder, wanted_uids
-from pipeline_engine.domain.mailboxes.mailbox_pass import MailboxPass, as_unread
+from pipeline_engine.domain.mailboxes.mailbox_pass import FolderPlace, MailboxPass, as_unread
 from pipeline_engine.domain.mailboxes.suspect import retry_suspects
 from pipeline_engine.domain.mailboxes.take_in import take_in
 from pipeline_engine.errors import Permanent
@@ -73,11 +73,23 @@ async def _reconcile_folder(this: MailboxPass, folder: MailboxFolder) -> bool:
         this.batches += 1
         await this.keep_state(folder.name, {**this.state_of(folder.name), "check_uid": batch[0], "check_new": new})
     new += await retry_suspects(this, place, sorted(suspects))
+    await _forget_gone(this, place)
     if new:
         log.warning("mailbox.gap_filled", id=str(this.document["_id"]), folder=folder.name, messages=new)
-    checked = {"checked": True, "check_uid": None, "check_new": None, "clean": mark}
+    clean = None if await this.repos.email_parked.any_to_retry(this.document, place.folder, place.uidvalidity) else mark
+    checked = {"checked": True, "check_uid": None, "check_new": None, "clean": clean}
     await this.keep_state(folder.name, {**this.state_of(folder.name), **checked})
     return False
+
+
+async def _forget_gone(this: MailboxPass, place: FolderPlace) -> None:
+    """Forget what was parked and is not in the folder any more: moved, deleted, or stored from where it lies now."""
+    parked = this.repos.email_parked
+    left = await parked.parked(this.document, place.folder, place.uidvalidity)
+    while left:
+        uids, left = left[:BATCH], left[BATCH:]
+        there = await this.mailbox.search([(uid, uid) for uid in uids])
+        await parked.take_back(this.document, place.folder, place.uidvalidity, sorted({*uids}.difference(there)))
 
 
 def _mark(status: FolderStatus | None) -> list[int] | None:

@@ -86,8 +86,12 @@ async def _new_ones(this: MailboxPass, place: FolderPlace, heads: Heads, retry_p
     known = {one["message_id"]: one for one in await this.repos.email_messages.known(this.document, ids)}
     await _note_places(this, place, {uid: known[id] for uid, (id, _) in read.items() if id in known})
     seen = await this.repos.email_messages.at(this.document, place.folder, place.uidvalidity, list(heads))
-    if not retry_parked:
-        seen |= await this.repos.email_parked.at(this.document, place.folder, place.uidvalidity, list(heads))
+    parked = this.repos.email_parked
+    if retry_parked:
+        stored = seen | {uid for uid, (id, _) in read.items() if id in known}
+        await parked.take_back(this.document, place.folder, place.uidvalidity, sorted(stored))
+    else:
+        seen |= await parked.at(this.document, place.folder, place.uidvalidity, list(heads))
     new = {uid: both for uid, both in read.items() if both[0] not in known and uid not in seen}
     blocked = [uid for uid, (_, sender) in new.items() if this.scope.blocks(sender)]
     rows = [LeftOut(uid, FILTERED, "its sender is on the blocklist", new[uid][0]) for uid in blocked]
