@@ -74,7 +74,7 @@ from pipeline_engine.lanes.job import (
     Retry,
     Snooze,
 )
-from pipeline_engine.lanes.job_kind import JobKind
+from pipeline_engine.lanes.job_kind import RACE_SECONDS, JobKind
 from pipeline_engine.lanes.job_store import DeadLetter, HistoryRow, JobStore
 from pipeline_engine.lanes.lane import Lane, Rate, Retention
 from pipeline_engine.lanes.progress import Progress
@@ -84,6 +84,7 @@ from pipeline_engine.lanes.redis_problem import refusal
 from pipeline_engine.lanes.worker_pool import LaneStats, WorkerPool
 
 __all__ = [
+    "RACE_SECONDS",
     "Backoff",
     "Codec",
     "Context",

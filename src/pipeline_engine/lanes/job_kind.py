@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from pipeline_engine.lanes.job import NewJob
@@ -12,6 +14,9 @@ from pipeline_engine.lanes.queue import LaneQueue
 
 Id = TypeVar("Id")
 
+RACE_SECONDS = 0.1
+"""After this time a job that was just ending has ended."""
+TIMER_STEPS_PER_SECOND = 4
 MAX_ID_CHARS = 1000
 
 
@@ -46,3 +51,17 @@ class JobKind(Generic[Id]):
         Raises: Unreachable when Redis does not answer.
         """
         return await queue.enqueue_many(self.lane.name, [self.job(id) for id in ids])
+
+    async def wake_at(self, queue: LaneQueue, id: Id, moment: datetime, now: datetime) -> None:
+        """Have the unit's job run at the moment, up to 0.25 s later, beside one that waits or runs. Raises: Unreachable
+        when Redis does not answer."""
+        step = math.ceil(moment.timestamp() * TIMER_STEPS_PER_SECOND)
+        delay = max(RACE_SECONDS, step / TIMER_STEPS_PER_SECOND - now.timestamp())
+        await queue.enqueue_many(self.lane.name, [NewJob(self.name, (str(id),), id=f"{id}:{step}")], delay)
+
+    async def wake(self, queue: LaneQueue, id: Id) -> None:
+        """Have the unit's job run now. A run that has begun may not see what made the wake-up necessary, so another
+        begins soon, beside it or after it. Raises: Unreachable when Redis does not answer."""
+        if not await self.enqueue(queue, [id]):
+            job = NewJob(self.name, (str(id),), id=f"{id}:again")
+            await queue.enqueue_many(self.lane.name, [job], RACE_SECONDS, duplicates="latest")

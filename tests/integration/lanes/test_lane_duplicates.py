@@ -8,7 +8,7 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from pipeline_engine.lanes import Context, Duplicates, LaneQueue
+from pipeline_engine.lanes import Context, Duplicates, JobKind, LaneQueue
 from tests.integration.lanes.conftest import Crews
 from tests.integration.lanes.stage import Book, lane
 from tests.support.eventually import eventually
@@ -73,6 +73,20 @@ async def test_the_newest_of_those_that_come_during_a_run_follows_it(
     await eventually(lambda: _is_empty(queue), "all ended")
     assert (new, reader.read) == ([True, False], ["first", "third"])
     assert [key async for key in redis.scan_iter(f"{queue.keys.stem('test')}[nlps]*") if b"minutes" not in key] == []
+
+
+@pytest.mark.covers("CL-13")
+async def test_a_wake_up_that_comes_while_jobs_of_the_unit_end_is_not_lost(crews: Crews, queue: LaneQueue) -> None:
+    reader, kind = Reader(waits=True), JobKind("f", lane(), str)
+    await crews(lane(), {"f": reader.run})
+    for runs in (1, 2):  # the unit's own job, and the one that follows it
+        await kind.wake(queue, "x")
+        await eventually(lambda runs=runs: len(reader.read) == runs, "it runs")  # type: ignore[misc]
+    await kind.wake(queue, "x")
+    reader.go_on.set()
+    await eventually(lambda: len(reader.read) == 3, "another follows")
+    await eventually(lambda: _is_empty(queue), "all ended")
+    assert reader.read == ["x"] * 3
 
 
 async def test_the_newest_takes_the_place_of_an_attempt_that_failed_and_starts_with_none(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,7 +10,7 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
-from pipeline_engine.lanes import Backoff, JobKind, Lane, NewJob, Rate
+from pipeline_engine.lanes import Backoff, JobKind, Lane, Rate
 from pipeline_engine.settings import Settings
 
 log = logs.get(__name__)
@@ -56,10 +55,6 @@ POST = JobKind("webhook.post", WEBHOOKS, ObjectId, "webhooks")
 ONWARD: dict[str, JobKind[ObjectId]] = {"activity": LOG, "workflows": ENROLL, "webhooks": FAN_OUT}
 """Who takes a consumed event next, by the name in its field `onward`; each removes its own name when it is done."""
 
-RACE_SECONDS = 0.1
-"""After this time a job that was just ending has ended."""
-TIMER_STEPS_PER_SECOND = 4
-
 
 def tune(lane: Lane, settings: Settings) -> Lane:
     """The lane with the places and the rate over all daemons that the settings give to jobs of CRM events."""
@@ -68,22 +63,16 @@ def tune(lane: Lane, settings: Settings) -> Lane:
 
 
 async def wake(app: App, kind: JobKind[ObjectId], account_id: ObjectId) -> None:
-    """Have this job of the account run now. A job that is about to end may not see what made the wake-up necessary, so
-    another follows it. Without Redis nothing is woken, and a sweep finds the work."""
+    """Have this job of the account run now. Without Redis nothing is woken, and a sweep finds the work."""
     try:
-        if not await kind.enqueue(app.queue, [account_id]):
-            job = NewJob(kind.name, (str(account_id),), id=f"{account_id}:again")
-            await app.queue.enqueue_many(kind.lane.name, [job], delay=RACE_SECONDS)
+        await kind.wake(app.queue, account_id)
     except Unreachable as error:
         log.info("event_job.not_dispatched", job=kind.name, account_id=str(account_id), error=error)
 
 
 async def wake_at(app: App, kind: JobKind[ObjectId], account_id: ObjectId, moment: datetime) -> None:
     """As `wake`, at the moment and up to 0.25 s later, beside the job that may be waiting or running now."""
-    step = math.ceil(moment.timestamp() * TIMER_STEPS_PER_SECOND)
-    delay = max(RACE_SECONDS, step / TIMER_STEPS_PER_SECOND - app.clock.now().timestamp())
     try:
-        job = NewJob(kind.name, (str(account_id),), id=f"{account_id}:{step}")
-        await app.queue.enqueue_many(kind.lane.name, [job], delay=delay)
+        await kind.wake_at(app.queue, account_id, moment, app.clock.now())
     except Unreachable as error:
         log.info("event_job.not_dispatched", job=kind.name, account_id=str(account_id), error=error)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from datetime import datetime
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.lanes import Backoff, JobKind, Lane, NewJob
-
-RACE_SECONDS = 0.1
-"""After this time a job that was just ending has ended."""
-TIMER_STEPS_PER_SECOND = 4
+from pipeline_engine.lanes import Backoff, JobKind, Lane
 
 
 def _lane(name: str, places: int) -> Lane:
@@ -33,17 +27,6 @@ ACTING: dict[str, JobKind[ObjectId]] = {"internal": INTERNAL, "email": EMAIL, "s
 
 
 async def wake(app: App, kinds: Iterable[JobKind[ObjectId]], account_id: ObjectId) -> None:
-    """Have these jobs of the account run now. A job that is about to end may not see what made the wake-up necessary,
-    so another follows it."""
+    """Have these jobs of the account run now."""
     for kind in kinds:
-        if not await kind.enqueue(app.queue, [account_id]):
-            job = NewJob(kind.name, (str(account_id),), id=f"{account_id}:again")
-            await app.queue.enqueue_many(kind.lane.name, [job], delay=RACE_SECONDS)
-
-
-async def wake_at(app: App, kind: JobKind[ObjectId], account_id: ObjectId, moment: datetime, now: datetime) -> None:
-    """Have the account's job run at the moment, beside the job that may be waiting or running now."""
-    step = math.ceil(moment.timestamp() * TIMER_STEPS_PER_SECOND)
-    delay = max(RACE_SECONDS, step / TIMER_STEPS_PER_SECOND - now.timestamp())
-    job = NewJob(kind.name, (str(account_id),), id=f"{account_id}:{step}")
-    await app.queue.enqueue_many(kind.lane.name, [job], delay=delay)
+        await kind.wake(app.queue, account_id)

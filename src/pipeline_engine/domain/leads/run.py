@@ -13,7 +13,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.leads.batch import work_off
 from pipeline_engine.domain.leads.enter import let_in
-from pipeline_engine.domain.leads.jobs import ACTING, ENTER, INTERNAL, wake, wake_at
+from pipeline_engine.domain.leads.jobs import ACTING, ENTER, INTERNAL, wake
 from pipeline_engine.domain.leads.pausing import keep_to_pauses
 from pipeline_engine.domain.leads.repair import close_ended
 from pipeline_engine.domain.leads.signals import take_signals
@@ -172,5 +172,5 @@ async def _until_next(slice: Slice) -> Outcome | None:
         at = await app.repos.lead_stages.next_due_at(slice.account_id, slice.lane, retries)
     if at is None or at > now + timedelta(seconds=app.settings.leads_sweep_seconds):
         return None
-    await wake_at(app, ACTING[slice.lane], slice.account_id, at, now)
+    await ACTING[slice.lane].wake_at(app.queue, slice.account_id, at, now)
     return None

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bson import ObjectId
 
-from pipeline_engine.domain.leads.jobs import ACTING, RACE_SECONDS, wake_at
+from pipeline_engine.domain.leads.jobs import ACTING
 from pipeline_engine.domain.leads.schedule import Position
 from pipeline_engine.domain.leads.work import Entry, Performed, Result, Results, Slice, Stay, failed
 from pipeline_engine.domain.messages.compose import Texts
@@ -30,7 +30,7 @@ from pipeline_engine.domain.messages.send_result import (
     SendResult,
     rest_after,
 )
-from pipeline_engine.lanes import Backoff
+from pipeline_engine.lanes import RACE_SECONDS, Backoff
 from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.messages import Channel
 
@@ -123,7 +123,7 @@ async def _let_others_go_on(slice: Slice) -> None:
     """A call hangs: another job of the account takes what else is due."""
     now = slice.app.clock.now()
     at = now + timedelta(seconds=RACE_SECONDS)
-    await wake_at(slice.app, ACTING[slice.lane], slice.account_id, at, now)
+    await ACTING[slice.lane].wake_at(slice.app.queue, slice.account_id, at, now)
 
 
 def _still_held(slice: Slice, entries: dict[str, Entry]) -> Callable[[Collection[str]], Awaitable[Collection[str]]]:

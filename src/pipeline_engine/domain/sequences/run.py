@@ -17,12 +17,11 @@ from pipeline_engine.domain.sequences.pauses import keep_to_pauses
 from pipeline_engine.domain.sequences.routes import Routes
 from pipeline_engine.domain.sequences.work import Document, SendSlice
 from pipeline_engine.errors import LeaseLost
-from pipeline_engine.lanes import Outcome, Snooze
+from pipeline_engine.lanes import RACE_SECONDS, Outcome, Snooze
 from pipeline_engine.providers.public_host import PublicHosts
 from pipeline_engine.repos.sequence_repos import SequenceRepos
 
 SLICE_SECONDS = 2.0
-RACE_SECONDS = 0.1
 
 
 async def run_sequences(app: App[SequenceRepos], hosts: PublicHosts, account_id: ObjectId) -> Outcome | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.domain.events.jobs import RACE_SECONDS, wake_at
+from pipeline_engine.domain.events.jobs import wake_at
 from pipeline_engine.domain.messages.earlier_sends import carry_over
 from pipeline_engine.domain.messages.limits import within_limit
 from pipeline_engine.domain.messages.message import Deliver
@@ -43,6 +43,7 @@ from pipeline_engine.domain.sequences.work import (
     send_keys,
 )
 from pipeline_engine.errors import Permanent, RateLimited
+from pipeline_engine.lanes import RACE_SECONDS
 from pipeline_engine.lanes.rate_limiter import WINDOW_SECONDS
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.providers.renderer import NotRendered

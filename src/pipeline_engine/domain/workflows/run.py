@@ -14,8 +14,8 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.claimed import MAX_CRASHES, Claim, ClaimedRun, run_claimed
+from pipeline_engine.domain.events.jobs import STEP
 from pipeline_engine.domain.named import named
-from pipeline_engine.domain.workflows.jobs import RACE_SECONDS, wake_steps_at
 from pipeline_engine.domain.workflows.pauses import keep_to_pauses
 from pipeline_engine.domain.workflows.perform import (
     MAX_ATTEMPTS,
@@ -25,7 +25,7 @@ from pipeline_engine.domain.workflows.perform import (
     perform_due,
 )
 from pipeline_engine.domain.workflows.workflow import is_paused
-from pipeline_engine.lanes import Outcome, Snooze
+from pipeline_engine.lanes import RACE_SECONDS, Outcome, Snooze
 from pipeline_engine.repos.enrollments import ENROLLMENTS
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
@@ -86,7 +86,7 @@ async def _work_off(slice: StepSlice, found: list[Mapping[str, Any]]) -> None:
         _, hanging = await asyncio.wait(places, timeout=rest)
         if hanging:
             now = slice.app.clock.now()
-            await wake_steps_at(slice.app, slice.account_id, now + timedelta(seconds=RACE_SECONDS), now)
+            await STEP.wake_at(slice.app.queue, slice.account_id, now + timedelta(seconds=RACE_SECONDS), now)
         for one in places:
             await one
     finally:
@@ -115,5 +115,5 @@ async def _until_next(slice: StepSlice) -> Outcome | None:
         return None
     if at <= now:
         return Snooze(RACE_SECONDS)
-    await wake_steps_at(app, slice.account_id, at, now)
+    await STEP.wake_at(app.queue, slice.account_id, at, now)
     return None
