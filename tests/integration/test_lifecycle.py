@@ -16,6 +16,7 @@ from tests.support.crm_events import contact, contact_of, profile
 from tests.support.crm_jobs import NOON, JobApp, scope, work
 from tests.support.dying import die_at
 from tests.support.engine_app import EngineApp
+from tests.support.fuzz.strangers import ODD_IDS
 from tests.support.world import World
 
 NAME = lifecycle.NAME
@@ -232,3 +233,14 @@ async def test_a_kill_at_any_call_leads_to_the_same_end(
     assert [events(world, id) for id in ids] == [STEPS] * 2
     assert {stage_of(world, id) for id in ids} == {"customer"}
     assert world.db["contacts"].count_documents({"lifecycle_due": None, "events_due": None}) == 2
+
+
+async def test_notes_of_strangers_under_odd_ids_keep_no_contact_from_its_step(world: World, jobs: JobApp) -> None:
+    """MongoDB takes ids that are no key of a mapping; the account's other contacts go on."""
+    note = {"at": NOON, "from": "lead", "to": "mql"}
+    for odd in ODD_IDS:
+        world.db["contacts"].insert_one({"_id": odd, "account_id": world.account, "lifecycle_due": note})
+    well = ready(world)
+    row = await run(jobs, world)
+    assert (row["state"], row["counts"]["failed"]) == ("done", 0)
+    assert history(world, well) == [("lead", "mql")]

@@ -77,8 +77,13 @@ class ContactChanges:
 
     async def noted(self, account_id: ObjectId, limit: int, *fields: str) -> AsyncIterator[list[Document]]:
         """Contacts after whose change something must follow, with the note, `events_due` and these fields. The notes of
-        one list are to be removed before the next is asked for."""
-        query = {"account_id": either(account_id), f"{self._note}.at": {"$gt": FIRST_MOMENT}}
+        one list are to be removed before the next is asked for. What stands under an `_id` of another type is no
+        contact that the engine changes."""
+        query = {
+            "_id": {"$type": ["objectId", "string"]},
+            "account_id": either(account_id),
+            f"{self._note}.at": {"$gt": FIRST_MOMENT},
+        }
         shown = ["account_id", "events_due", self._note, *fields]
         seen: set[Any] = set()
         while found := await self._own.find(query, limit=limit, projection=shown):
