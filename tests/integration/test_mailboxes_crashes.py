@@ -68,12 +68,13 @@ async def test_what_follows_from_a_message_is_tried_three_times(
 ) -> None:
     calls: list[str] = []
 
-    async def failing(_app: Any, _mailbox: Any, row: dict[str, Any], _mail: Any) -> None:
+    async def failing(_app: Any, _mailbox: Any, row: dict[str, Any], *_: Any) -> dict[str, Any]:
         calls.append(row["message_id"])
         if "m2@" in row["message_id"]:
             raise KeyError("a fault")
         if "m3@" in row["message_id"]:
             raise Permanent("not ever")
+        return {}
 
     monkeypatch.setattr(followed, "follow", failing)
     id = mailbox(world, dovecot)

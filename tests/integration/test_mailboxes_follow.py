@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.domain.mail.parsed_mail import parse_mail
-from pipeline_engine.domain.mailboxes.follow import follow
 from pipeline_engine.domain.mailboxes.late_contacts import link_late_contacts
 from pipeline_engine.domain.messages.opt_out import OptOut
 from pipeline_engine.domain.messages.unsubscribe import new_token
@@ -14,7 +12,7 @@ from pipeline_engine.repos.mail_records import MailRecords
 from tests.support.crm_events import contact, work
 from tests.support.dying import die_at
 from tests.support.engine_app import EngineApp
-from tests.support.followed_mails import enrolled, events, mailbox, receive, rows, sent, sequence, store
+from tests.support.followed_mails import enrolled, events, follow_again, mailbox, receive, rows, sent, sequence, store
 from tests.support.mails import mail
 from tests.support.world import World
 
@@ -157,8 +155,8 @@ async def test_a_crash_in_the_middle_doubles_and_loses_nothing(
     box, raw = mailbox(world), mail("Subject: Chairs")
     row = store(world, box, raw)
 
-    assert await die_at(monkeypatch, f"mongo.{point}", 1, when, lambda: follow(app, box, row, parse_mail(raw)))
-    await follow(app, box, row, parse_mail(raw))
+    assert await die_at(monkeypatch, f"mongo.{point}", 1, when, lambda: follow_again(app, box, row, raw))
+    await follow_again(app, box, row, raw)
     await work(app, world)
 
     assert [len(rows(world, name)) for name in ("activities", "lead_responses", "crm_events")] == [1, 1, 1]

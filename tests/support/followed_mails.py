@@ -9,7 +9,9 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.mail.parsed_mail import parse_mail
+from pipeline_engine.domain.mailboxes.address_book import AddressBook
 from pipeline_engine.domain.mailboxes.follow import follow
+from pipeline_engine.repos.mailbox_repos import MailboxRepos
 from tests.support.world import World
 
 Document = dict[str, Any]
@@ -33,11 +35,17 @@ def store(world: World, box: Document, raw: bytes, direction: str = "in") -> Doc
     return row
 
 
+async def follow_again(app: App[Any], box: Document, row: Document, raw: bytes) -> None:
+    """Do what follows from a stored mail."""
+    links = await follow(app, box, row, parse_mail(raw), AddressBook(app, row["account_id"]))
+    await app.with_repos(MailboxRepos.open).repos.email_messages.followed(row["account_id"], {row["_id"]: links})
+
+
 async def receive(app: App[Any], world: World, box: Document, raw: bytes, direction: str = "in") -> Document:
     """Store a mail and do what follows from it, twice, as after a crash."""
     row = store(world, box, raw, direction)
     for _ in range(2):
-        await follow(app, box, row, parse_mail(raw))
+        await follow_again(app, box, row, raw)
     return row
 
 

@@ -90,10 +90,11 @@ class EmailMessages:
         query = {**_of(mailbox), "follow_due": {"$type": "date"}}
         return await self._own.find(query, limit=limit, sort=[("follow_due", 1), ("date", 1)])
 
-    async def followed(self, account_id: Any, ids: Sequence[ObjectId]) -> None:
-        """Store that all that follows from these messages is done."""
-        change = {"$unset": {"follow_due": "", "follow_failures": ""}}
-        await self._own.update_many({"_id": {"$in": list(ids)}, "account_id": {"$eq": account_id}}, change)
+    async def followed(self, account_id: Any, links: Mapping[ObjectId, Document]) -> None:
+        """Store that all that follows from these messages is done, and to whom each belongs: {_id: fields}."""
+        writes = [UpdateOne(_row(id, account_id), _followed(fields)) for id, fields in links.items()]
+        if writes:
+            await self._own.bulk(writes)
 
     async def not_followed(self, row: Mapping[str, Any], error: str, is_last: bool) -> None:
         """Count a failure of what follows; after the last one, it is given up and the reason stays in the row."""
@@ -105,6 +106,12 @@ class EmailMessages:
     async def count(self, mailbox: Mapping[str, Any]) -> int:
         """How many messages of the mailbox are stored."""
         return await self._own.count(_of(mailbox))
+
+
+def _followed(links: Document) -> Document:
+    gone = {"follow_due", "follow_failures", "unlinked"}.difference(links)
+    change: Document = {"$unset": dict.fromkeys(sorted(gone), "")}
+    return {"$set": links, **change} if links else change
 
 
 def _row(id: Any, account_id: Any) -> Document:

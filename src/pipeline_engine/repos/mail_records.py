@@ -56,11 +56,6 @@ class MailRecords:
         query = {"_id": message, "account_id": either(account_id)}
         await self._messages.update_one(query, {"$set": links, "$unset": {"unlinked": ""}})
 
-    async def leave_unlinked(self, account_id: ObjectId, message: Any, address: str) -> None:
-        """Store by which address a message may be linked later."""
-        query = {"_id": message, "account_id": either(account_id)}
-        await self._messages.update_one(query, {"$set": {"unlinked": address}})
-
     async def unlinked_addresses(self, account_id: ObjectId, after: str, limit: int) -> list[str]:
         """The addresses behind `after`, in their order, whose messages belong to no contact yet."""
         query = {"account_id": account_id, "unlinked": {"$gt": after}}

@@ -32,11 +32,12 @@ class People:
         return await self._contacts.find(query, limit=MAX_FOUND, projection=fields, **options)
 
     async def leads(self, account_id: ObjectId, channel: Channel, spellings: Sequence[str]) -> list[Document]:
-        """`{_id, status}` of the account's leads with one of these addresses; upper and lower case are the same."""
+        """`{_id, email, status}` of the account's leads with one of these addresses; upper and lower case are the
+        same."""
         field = "email" if channel == "email" else "phone"
         query = {"account_id": either(account_id), field: {"$in": list(spellings)}}
         options: dict[str, Any] = {"collation": WITHOUT_CASE} if channel == "email" else {}
-        return await self._leads.find(query, limit=MAX_FOUND, projection=["status"], **options)
+        return await self._leads.find(query, limit=MAX_FOUND, projection=["email", "status"], **options)
 
     async def add_responses(self, responses: Sequence[Document]) -> None:
         """Insert replies of leads, under ids of their own; those that are there stay as they are."""

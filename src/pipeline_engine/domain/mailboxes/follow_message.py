@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline_engine.domain.mail.mail_address import MailAddress
 from pipeline_engine.domain.mail.parsed_mail import ParsedMail
 from pipeline_engine.domain.mailboxes.origin import Origin, find_origin
 from pipeline_engine.domain.mailboxes.stored_mail import StoredMail
@@ -21,7 +22,7 @@ async def follow_message(one: StoredMail) -> None:
     """Write timeline and replies of leads, and publish the event. An automatic reply is received, never replied."""
     mail = one.mail
     origin = await find_origin(one.app, one.account_id, answered_ids(mail))
-    contacts = [{"contact_id": found["_id"]} for found in await one.contacts(mail.from_.address)][:MAX_PEOPLE]
+    contacts = [{"contact_id": found["_id"]} for found in await one.people.contacts(mail.from_.address)][:MAX_PEOPLE]
     leads = await _leads(one, origin)
     records = (contacts[0] if contacts else {}) | (origin.records if origin else {})
     records |= {"lead_id": leads[0]} if leads and "lead_id" not in records else {}
@@ -34,18 +35,23 @@ async def follow_message(one: StoredMail) -> None:
         await _add_responses(one, id, leads)
         if records or mail.kind == "message":
             await one.publish(type, id, records | _details(mail, origin))
-    await _link(one, contacts or ([records] if records else []))
+    _link(one, contacts or ([records] if records else []))
 
 
 async def follow_sent(one: StoredMail) -> None:
     """Write the timeline of each contact to whom the mail went, unless the engine sent it and keeps its own record."""
     if await find_origin_of_own(one):
         return
-    addresses = [each.address for each in (*one.mail.to, *one.mail.cc)][:MAX_PEOPLE]
-    contacts = [{"contact_id": found["_id"]} for found in await one.contacts(*addresses)][:MAX_PEOPLE]
+    addresses = [each.address for each in addressees(one.mail)]
+    contacts = [{"contact_id": found["_id"]} for found in await one.people.contacts(*addresses)][:MAX_PEOPLE]
     if contacts:
         await one.add_activities(one.event_id(SENT), contacts)
-        await one.records.link(one.account_id, one.stored["_id"], contacts[0])
+        one.links.update(contacts[0])
+
+
+def addressees(mail: ParsedMail) -> list[MailAddress]:
+    """To whom a mail went, as far as their timelines show it."""
+    return [*mail.to, *mail.cc][:MAX_PEOPLE]
 
 
 async def find_origin_of_own(one: StoredMail) -> bool:
@@ -80,7 +86,7 @@ async def _leads(one: StoredMail, origin: Origin | None) -> list[Any]:
     if origin and origin.lead_id:
         return [origin.lead_id]
     address = one.mail.from_.address
-    return (await one.open_leads(address))[:MAX_PEOPLE] if address else []
+    return (await one.people.open_leads(address))[:MAX_PEOPLE] if address else []
 
 
 async def _add_responses(one: StoredMail, event_id: str, leads: list[Any]) -> None:
@@ -95,9 +101,9 @@ async def _add_responses(one: StoredMail, event_id: str, leads: list[Any]) -> No
     await one.app.shared.people.add_responses(rows)
 
 
-async def _link(one: StoredMail, found: list[Document]) -> None:
-    """Store to whom the mail belongs, or by which address it may be linked later."""
+def _link(one: StoredMail, found: list[Document]) -> None:
+    """Note to whom the mail belongs, or by which address it may be linked later."""
     if found:
-        await one.records.link(one.account_id, one.stored["_id"], found[0])
+        one.links.update(found[0])
     elif one.mail.from_.address:
-        await one.records.leave_unlinked(one.account_id, one.stored["_id"], one.mail.from_.address)
+        one.links["unlinked"] = one.mail.from_.address

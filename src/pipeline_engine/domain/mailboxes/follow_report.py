@@ -76,7 +76,7 @@ async def _records(one: StoredMail, origin: Origin | None, address: str) -> dict
     """Whose address bounced: of whom the mail was, else the contact or open lead with the address."""
     if origin and origin.records:
         return origin.records
-    contacts, leads = await one.contacts(address), await one.open_leads(address)
+    contacts, leads = await one.people.contacts(address), await one.people.open_leads(address)
     found = {"contact_id": contacts[0]["_id"]} if contacts else {}
     return found | ({"lead_id": leads[0]} if leads else {})
 

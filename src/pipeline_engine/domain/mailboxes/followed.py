@@ -12,12 +12,16 @@ from pymongo.errors import PyMongoError
 
 from pipeline_engine import error_reports, logs
 from pipeline_engine.domain.claimed import blames_document
+from pipeline_engine.domain.mail.mail_address import MailAddress
 from pipeline_engine.domain.mail.parsed_mail import ParsedMail
+from pipeline_engine.domain.mailboxes.address_book import AddressBook
 from pipeline_engine.domain.mailboxes.follow import follow
+from pipeline_engine.domain.mailboxes.follow_message import addressees
 from pipeline_engine.domain.mailboxes.mailbox_pass import MailboxPass
 from pipeline_engine.domain.mailboxes.message_row import mail_of_row
 from pipeline_engine.domain.mailboxes.thread_assignment import ReadMail
 from pipeline_engine.errors import LeaseLost, Permanent
+from pipeline_engine.ids import object_id
 from pipeline_engine.lanes.classify_error import brief, expected
 from pipeline_engine.repos.client import Document
 
@@ -49,13 +53,14 @@ async def follow_mails(this: MailboxPass, mails: Sequence[ReadMail]) -> None:
     threads = defaultdict[str, list[ReadMail]](list)
     for row, mail in sorted(mails, key=lambda both: both[0]["date"]):
         threads[row["thread_id"]].append((row, mail))
-    waiting, done = deque(threads.values()), list[ObjectId]()
+    waiting, done = deque(threads.values()), dict[ObjectId, Document]()
+    people = _people(this, mails)
 
     async def place() -> None:
         while waiting:
             for row, mail in waiting.popleft():
-                if await _follow(this, row, mail):
-                    done.append(row["_id"])
+                if (links := await _follow(this, row, mail, people)) is not None:
+                    done[row["_id"]] = links
 
     places = [asyncio.create_task(place()) for _ in range(min(PLACES, len(threads)))]
     try:
@@ -64,23 +69,35 @@ async def follow_mails(this: MailboxPass, mails: Sequence[ReadMail]) -> None:
         for one in places:
             one.cancel()
         await asyncio.gather(*places, return_exceptions=True)
-    if done:
-        await this.repos.email_messages.followed(this.document["account_id"], done)
+    await this.repos.email_messages.followed(this.document["account_id"], done)
 
 
-async def _follow(this: MailboxPass, row: Document, mail: ParsedMail) -> bool:
-    """Do what follows from the message; False when that failed, which is noted."""
+def _people(this: MailboxPass, mails: Sequence[ReadMail]) -> AddressBook | None:
+    """Whose the addresses in the mails are; None for a mailbox whose account is no id: it has no contacts."""
+    if (account_id := object_id(this.document["account_id"])) is None:
+        return None
+    addresses = [one.address for row, mail in mails for one in _strangers(row, mail)]
+    return AddressBook(this.app, account_id, addresses)
+
+
+def _strangers(row: Document, mail: ParsedMail) -> Sequence[MailAddress]:
+    """Those in the mail who may be contacts: its sender or, of a mail that left the mailbox, its receivers."""
+    return addressees(mail) if row.get("direction") == "out" else [mail.from_]
+
+
+async def _follow(this: MailboxPass, row: Document, mail: ParsedMail, people: AddressBook | None) -> Document | None:
+    """Do what follows from the message, and return what is to be stored in its row; None when that failed, which is
+    noted."""
     this.claim.check()
     try:
-        await follow(this.app, dict(this.document), row, mail)
+        return await follow(this.app, dict(this.document), row, mail, people) if people else {}
     except LeaseLost:
         raise
     except Exception as error:
         if isinstance(error, PyMongoError) and not blames_document(error):
             raise
         await _failed(this, row, error)
-        return False
-    return True
+        return None
 
 
 async def _failed(this: MailboxPass, row: Document, error: Exception) -> None:

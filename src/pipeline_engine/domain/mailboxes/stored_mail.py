@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.events.publisher import EventPublisher
 from pipeline_engine.domain.mail.parsed_mail import ParsedMail
-from pipeline_engine.domain.messages.addresses import spellings_of
+from pipeline_engine.domain.mailboxes.address_book import AddressBook
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.derived_documents import DerivedDocuments
@@ -34,6 +34,10 @@ class StoredMail:
     mailbox: Document
     stored: Document
     mail: ParsedMail
+    people: AddressBook
+    links: Document = field(default_factory=dict)
+    """What is found to be stored in the message's row: {contact_id, lead_id, deal_id}, or `unlinked`, the address by
+    which it may be linked later."""
 
     @property
     def records(self) -> MailRecords:
@@ -97,13 +101,3 @@ class StoredMail:
         own = {"_id": id, "account_id": self.account_id, "event_id": event_id, "type": "email", "data": data}
         when = {"occurred_at": self.occurred_at, "createdAt": self.app.clock.now()}
         return {**own, **records, **when, "user_id": self.mailbox.get("user_id")}
-
-    async def contacts(self, *addresses: str) -> list[Document]:
-        """The account's contacts with one of these addresses."""
-        known = [one for address in addresses if address for one in spellings_of("email", address)]
-        return await self.app.shared.people.contacts(self.account_id, "email", known) if known else []
-
-    async def open_leads(self, address: str) -> list[Any]:
-        """The ids of the account's leads with the address that are neither won nor lost."""
-        found = await self.app.shared.people.leads(self.account_id, "email", spellings_of("email", address))
-        return [one["_id"] for one in found if one.get("status") not in ("won", "lost")]
