@@ -203,3 +203,23 @@ async def test_set_field_sets_and_removes_an_owner_of_the_account(world: World, 
     happened(world, "contact.updated", one)
     await work(flow, world)
     assert contact_of(world, one)["owner"] is None
+
+
+async def test_a_workflow_beyond_what_an_account_may_have_says_so(
+    world: World, flow: WorkflowApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline_engine.repos.workflows.MAX_OF_ACCOUNT", 2)
+    monkeypatch.setattr("pipeline_engine.domain.workflows.enroll.MAX_OF_ACCOUNT", 2)
+    ids = [workflow(world, step("add_tag", tag=f"t{n}")) for n in range(3)]
+    happened(world, "contact.created", contact(world))
+    await work(flow, world)
+    assert {one["workflow_id"] for one in enrollments(world)} == set(ids[:2])
+    stored = world.db["workflows"].find_one({"_id": ids[2]}) or {}
+    assert stored["error"].startswith("the account has 2 older active workflows")
+    assert stored["checked_at"] is not None
+
+    world.db["workflows"].update_one({"_id": ids[0]}, {"$set": {"active": False}})
+    happened(world, "contact.created", contact(world))
+    await work(flow, world)
+    assert len(enrollments(world, workflow_id=ids[2])) == 1
+    assert "error" not in (world.db["workflows"].find_one({"_id": ids[2]}) or {"error": 1})

@@ -19,7 +19,7 @@ from pipeline_engine.repos.too_large import TooLarge, sized
 
 UNPAUSED: Document = {"updateDescription.removedFields": "paused"}
 MAX_OF_ACCOUNT = 1000
-"""Active workflows of one account that are read, the oldest."""
+"""So many active workflows of one account are used, the oldest."""
 
 WORKFLOWS = CollectionSpec(
     "workflows",
@@ -47,6 +47,12 @@ class Workflows:
         """The account's active workflows, the oldest first, without those that are set aside."""
         query = {"account_id": either(account_id), "active": True, **await self._available()}
         return await self._own.find(query, sort=[("_id", 1)], limit=MAX_OF_ACCOUNT)
+
+    async def surplus_of(self, account_id: ObjectId) -> list[Document]:
+        """Those of the account's active workflows that are not used, because there are too many older ones."""
+        query = {"account_id": either(account_id), "active": True, **await self._available()}
+        shown = ["account_id", "updatedAt", "error"]
+        return await self._own.find(query, sort=[("_id", 1)], skip=MAX_OF_ACCOUNT, projection=shown)
 
     async def states(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Document]:
         """{id as text: `{_id, paused}`} of those of the workflows that exist."""

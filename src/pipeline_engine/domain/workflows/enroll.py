@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.lanes.classify_error import brief, where
 from pipeline_engine.repos.crm_events import restricted_to
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
+from pipeline_engine.repos.workflows import MAX_OF_ACCOUNT
 
 Document = Mapping[str, Any]
 Earlier = dict[tuple[str, str], list[Document]]
@@ -54,7 +55,8 @@ async def active_workflows(app: App[WorkflowRepos], account_id: ObjectId) -> lis
     """The account's workflows that can be used. What is wrong with another one is stored in it."""
     found = []
     unchecked = await app.repos.workflows.unchecked_of(account_id)
-    for document in await app.repos.workflows.active_of(account_id):
+    documents = await app.repos.workflows.active_of(account_id)
+    for document in documents:
         error = None
         try:
             found.append(read_workflow(document))
@@ -66,7 +68,16 @@ async def active_workflows(app: App[WorkflowRepos], account_id: ObjectId) -> lis
             error = f"it cannot be read: {brief(fault)}"
         if str(document["_id"]) in unchecked or document.get("error") != error:
             await _note(app, document, error)
+    if len(documents) == MAX_OF_ACCOUNT:
+        await _refuse_surplus(app, account_id, unchecked)
     return found
+
+
+async def _refuse_surplus(app: App[WorkflowRepos], account_id: ObjectId, unchecked: Set[str]) -> None:
+    error = f"the account has {MAX_OF_ACCOUNT:,} older active workflows, and no more are used: deactivate some of them"
+    for document in await app.repos.workflows.surplus_of(account_id):
+        if str(document["_id"]) in unchecked or document.get("error") != error:
+            await _note(app, document, error)
 
 
 async def _note(app: App[WorkflowRepos], document: Document, error: str | None) -> None:
