@@ -32,7 +32,7 @@ async def start(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[St
     started: list[Daemon] = []
 
     async def begin(**settings: str) -> Daemon:
-        daemon = Daemon({**environment, **settings}, tmp_path, f"daemon-{len(started)}")
+        daemon = Daemon({**environment, **settings}, tmp_path, f"daemon-{len(started)}", cold=True)
         started.append(daemon)
         await eventually(lambda: daemon.ready, "the daemon is up", 30, daemon)
         return daemon

@@ -77,7 +77,7 @@ async def test_a_thousand_leads_in_the_daemon(
 ) -> None:
     pipeline = Pipeline(world)
     mail = {"SMTP_URL": smtp.url, "SMTP_FROM": "Sales <sales@crm.example>", "LEADS_SWEEP_SECONDS": "2"}
-    daemon = Daemon({**environment, **mail}, tmp_path, "daemon")
+    daemon = Daemon({**environment, **mail}, tmp_path, "daemon", cold=True)
     try:
         await eventually(pipeline.all_wait_for_a_reply, "all wait for a reply", 90, daemon)
         pipeline.some_reply()

@@ -49,7 +49,7 @@ async def post(hooks: dict[str, str], world: World, path: str) -> int:
 @pytest.mark.covers("DA-24")
 async def test_the_daemon_looks_when_it_is_asked(world: World, hooks: dict[str, str], tmp_path: Path) -> None:
     automation = world.automation("add_tag", tag=ObjectId(), delay=2)
-    daemon = Daemon(hooks, tmp_path, "daemon")
+    daemon = Daemon(hooks, tmp_path, "daemon", cold=True)
     await eventually(lambda: daemon.ready, "the daemon is ready", 30, daemon)
     # What is due two seconds after its change: no other change wakes the sweep then.
     deal = world.deal(automation_starts=datetime.now(UTC))

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline_engine.embedded.program import leashed
 from tests.support.eventually import eventually
+from tests.support.warm_start import WarmStart
 
 SHORT = {
     "LEASE_SECONDS": "2",
@@ -21,23 +22,24 @@ SHORT = {
     "LOG_LEVEL": "INFO",
     "LOG_FORMAT": "json",
 }
+SETTINGS = "pipeline_engine.WorkerSettings"
 TAIL_CHARACTERS = 3000
 
 
 class Daemon:
-    """One life of `arq pipeline_engine.WorkerSettings`. It ends with the test process, however that one ends."""
+    """One life of `arq pipeline_engine.WorkerSettings`. It ends with the test process, however that one ends.
+
+    With `settings`, of those settings. With `cold`, the command is run as a shell runs it, for tests of that door.
+    """
 
     def __init__(
-        self, environment: Mapping[str, str], folder: Path, name: str, settings: str = "pipeline_engine.WorkerSettings"
+        self, environment: Mapping[str, str], folder: Path, name: str, settings: str = SETTINGS, cold: bool = False
     ) -> None:
         self.log = folder / f"{name}.log"
         self.failpoints = folder / f"{name}.failpoints"
-        command = leashed([f"{sys.prefix}/bin/arq", settings])
         # In a folder of its own, so that it reads no .env of the developer.
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command, env={**SHORT, **environment}, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+        start = _cold_start if cold or settings != SETTINGS else WarmStart
+        self._process = start(settings, {**SHORT, **environment}, folder, self.log)
 
     @property
     def pid(self) -> int:
@@ -85,3 +87,11 @@ class Daemon:
         """The end of its log."""
         end = self.log.read_text(errors="replace")[-TAIL_CHARACTERS:]
         return f"--- {self.log.name}, exit code {self.exit_code}\n{end}"
+
+
+def _cold_start(settings: str, environment: Mapping[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    command = leashed([f"{sys.prefix}/bin/arq", settings])
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, env=dict(environment), cwd=folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+        )
