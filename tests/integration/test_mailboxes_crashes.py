@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import bson
 import pytest
 from bson import ObjectId
 
@@ -13,6 +14,7 @@ from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.mailbox import Mailbox
 from pipeline_engine.repos import email_parked
 from pipeline_engine.settings import Settings
+from tests.support.crm_events import contact
 from tests.support.dovecot import Dovecot
 from tests.support.dying import die_at
 from tests.support.engine_app import EngineApp
@@ -87,6 +89,34 @@ async def test_what_follows_from_a_message_is_tried_three_times(
     assert len(calls) == 7
     assert not [row for row in stored(world, id) if "follow_due" in row]
     assert [row["message_id"] for row in stored(world, id) if row.get("follow_error")]
+
+
+async def test_a_row_that_the_server_refuses_to_change_keeps_no_other_from_its_turn(
+    app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact(world, email="ada@example.com")
+    id = mailbox(world, dovecot)
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(n, From="ada@example.com") for n in range(3)])
+        with monkeypatch.context() as patch:
+            patch.setattr(followed, "follow", _failing)
+            await sync(app, id)
+        row = stored(world, id)[0]
+        del row["follow_failures"]  # without it, `contact_id` is longer than what is removed
+        room = 16 * 2**20 - len(bson.encode(row)) - len(bson.encode({"pad": ""})) + 5  # so that it is full
+        world.db["email_messages"].delete_one({"_id": row["_id"]})
+        world.db["email_messages"].insert_one({**row, "pad": "x" * room})
+        put(client, "INBOX", [mail(n, From="ada@example.com") for n in range(3, 5)])
+    await sync(app, id)
+    await sync(app, id)
+    linked = [one["_id"] for one in stored(world, id) if "contact_id" in one]
+    assert len(linked) == 4
+    assert row["_id"] not in linked
+    assert not [one for one in stored(world, id) if "follow_due" in one]
+
+
+async def _failing(*_: Any) -> dict[str, Any]:
+    raise KeyError("a fault")
 
 
 async def test_a_message_that_ends_processes_is_parked_and_the_rest_is_read(

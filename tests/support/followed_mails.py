@@ -38,7 +38,7 @@ def store(world: World, box: Document, raw: bytes, direction: str = "in") -> Doc
 async def follow_again(app: App[Any], box: Document, row: Document, raw: bytes) -> None:
     """Do what follows from a stored mail."""
     links = await follow(app, box, row, parse_mail(raw), AddressBook(app, row["account_id"]))
-    await app.with_repos(MailboxRepos.open).repos.email_messages.followed(row["account_id"], {row["_id"]: links})
+    await app.with_repos(MailboxRepos.open).repos.email_messages.followed([(row, links)])
 
 
 async def receive(app: App[Any], world: World, box: Document, raw: bytes, direction: str = "in") -> Document:

@@ -57,11 +57,12 @@ class JobKind(Generic[Id]):
         when Redis does not answer."""
         step = math.ceil(moment.timestamp() * TIMER_STEPS_PER_SECOND)
         delay = max(RACE_SECONDS, step / TIMER_STEPS_PER_SECOND - now.timestamp())
-        await queue.enqueue_many(self.lane.name, [NewJob(self.name, (str(id),), id=f"{id}:{step}")], delay)
+        await queue.enqueue_many(self.lane.name, [NewJob(self.name, (str(id),), id=f"{id}:{self.name}:{step}")], delay)
 
     async def wake(self, queue: LaneQueue, id: Id) -> None:
-        """Have the unit's job run now. A run that has begun may not see what made the wake-up necessary, so another
-        begins soon, beside it or after it. Raises: Unreachable when Redis does not answer."""
+        """Have the unit's job run now. A run that has begun may not see what made the wake-up necessary, and a unit of
+        this id may have a job of another kind in the lane: then another begins soon, beside it or after it. Raises:
+        Unreachable when Redis does not answer."""
         if not await self.enqueue(queue, [id]):
-            job = NewJob(self.name, (str(id),), id=f"{id}:again")
+            job = NewJob(self.name, (str(id),), id=f"{id}:{self.name}:again")
             await queue.enqueue_many(self.lane.name, [job], RACE_SECONDS, duplicates="latest")

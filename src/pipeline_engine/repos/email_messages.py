@@ -7,6 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
 from pipeline_engine.ids import derived_id, either
 from pipeline_engine.repos.client import Document
@@ -90,11 +91,20 @@ class EmailMessages:
         query = {**_of(mailbox), "follow_due": {"$type": "date"}}
         return await self._own.find(query, limit=limit, sort=[("follow_due", 1), ("date", 1)])
 
-    async def followed(self, account_id: Any, links: Mapping[ObjectId, Document]) -> None:
-        """Store that all that follows from these messages is done, and to whom each belongs: {_id: fields}."""
-        writes = [UpdateOne(_row(id, account_id), _followed(fields)) for id, fields in links.items()]
-        if writes:
-            await self._own.bulk(writes)
+    async def followed(self, done: Sequence[tuple[Document, Document]]) -> dict[int, str]:
+        """Store that all that follows from these messages is done, and to whom each belongs: [(row, fields)].
+
+        Returns {place in `done`: why} of the rows that the server refuses to change.
+        """
+        writes = [UpdateOne(_row(row["_id"], row["account_id"]), _followed(fields)) for row, fields in done]
+        try:
+            if writes:
+                await self._own.bulk(writes)
+        except BulkWriteError as failure:
+            if failure.details.get("writeConcernErrors"):
+                raise
+            return {error["index"]: f"MongoDB: error {error['code']}" for error in failure.details["writeErrors"]}
+        return {}
 
     async def not_followed(self, row: Mapping[str, Any], error: str, is_last: bool) -> None:
         """Count a failure of what follows; after the last one, it is given up and the reason stays in the row."""
@@ -102,6 +112,10 @@ class EmailMessages:
         if is_last:
             change["$unset"] = {"follow_due": ""}
         await self._own.update_one(_row(row["_id"], row["account_id"]), change)
+
+    async def give_up(self, row: Mapping[str, Any]) -> None:
+        """Nothing more follows from this message; of a row that can take in no reason."""
+        await self._own.update_one(_row(row["_id"], row["account_id"]), {"$unset": {"follow_due": ""}})
 
     async def count(self, mailbox: Mapping[str, Any]) -> int:
         """How many messages of the mailbox are stored."""

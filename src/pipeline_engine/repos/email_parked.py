@@ -96,8 +96,9 @@ class EmailParked:
 
     async def take_back(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int, uids: Sequence[int]) -> None:
         """Forget that these were left out: they are stored now, or gone."""
-        place = {"folder": folder, "uidvalidity": uidvalidity, "uid": {"$in": list(uids)}}
-        await self._own.delete({**_of(mailbox), **place})
+        if uids:
+            place = {"folder": folder, "uidvalidity": uidvalidity, "uid": {"$in": list(uids)}}
+            await self._own.delete({**_of(mailbox), **place})
 
     async def forget_others(self, mailbox: Mapping[str, Any], folder: str, uidvalidity: int) -> None:
         """Delete the rows of the folder whose UIDs mean nothing any more."""

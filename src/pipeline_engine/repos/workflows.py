@@ -48,11 +48,11 @@ class Workflows:
         query = {"account_id": either(account_id), "active": True, **await self._available()}
         return await self._own.find(query, sort=[("_id", 1)], limit=MAX_OF_ACCOUNT)
 
-    async def surplus_of(self, account_id: ObjectId) -> list[Document]:
-        """Those of the account's active workflows that are not used, because there are too many older ones."""
-        query = {"account_id": either(account_id), "active": True, **await self._available()}
-        shown = ["account_id", "updatedAt", "error"]
-        return await self._own.find(query, sort=[("_id", 1)], skip=MAX_OF_ACCOUNT, projection=shown)
+    async def younger_than(self, last: Document, account_id: ObjectId, error: str, limit: int) -> list[Document]:
+        """Active workflows of the account behind `last` that do not say this error yet, or were written since."""
+        query = {"account_id": either(account_id), "active": True, "_id": {"$gt": last["_id"]}}
+        query |= {"$or": [{"error": {"$ne": error}}, UNCHECKED], "$and": [await self._available()]}
+        return await self._own.find(query, sort=[("_id", 1)], limit=limit, projection=["account_id", "updatedAt"])
 
     async def states(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Document]:
         """{id as text: `{_id, paused}`} of those of the workflows that exist."""

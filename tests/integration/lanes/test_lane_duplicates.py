@@ -89,6 +89,20 @@ async def test_a_wake_up_that_comes_while_jobs_of_the_unit_end_is_not_lost(crews
     assert reader.read == ["x"] * 3
 
 
+async def test_kinds_of_one_lane_take_no_wake_up_from_each_other(crews: Crews, queue: LaneQueue) -> None:
+    """Jobs of two kinds may be about the same unit, and then have the same id."""
+    one, other = Reader(waits=True), Reader()
+    kinds = JobKind("f", lane(), str), JobKind("g", lane(), str)
+    await crews(lane(), {"f": one.run, "g": other.run})
+    await kinds[0].wake(queue, "x")
+    await eventually(lambda: one.read == ["x"], "it runs")
+    await kinds[1].wake(queue, "x")
+    await kinds[0].wake(queue, "x")
+    one.go_on.set()
+    await eventually(lambda: len(one.read) == 2 and other.read == ["x"], "both follow")
+    await eventually(lambda: _is_empty(queue), "all ended")
+
+
 async def test_the_newest_takes_the_place_of_an_attempt_that_failed_and_starts_with_none(
     crews: Crews, queue: LaneQueue, book: Book
 ) -> None:

@@ -33,12 +33,14 @@ class AddressBook:
         self._leads = _Page(partial(people.leads, account_id, "email"), shared)
 
     async def contacts(self, *addresses: str) -> list[Document]:
-        """The account's contacts with one of these addresses."""
-        return await self._contacts.rows(addresses)
+        """The account's contacts with one of these addresses, always in the same order: the first is the one to whom a
+        mail belongs."""
+        return sorted(await self._contacts.rows(addresses), key=lambda one: str(one["_id"]))
 
     async def open_leads(self, address: str) -> list[Any]:
-        """The ids of the account's leads with the address that are neither won nor lost."""
-        return [one["_id"] for one in await self._leads.rows([address]) if one.get("status") not in CLOSED]
+        """The ids of the account's leads with the address that are neither won nor lost, always in the same order."""
+        found = [one["_id"] for one in await self._leads.rows([address]) if one.get("status") not in CLOSED]
+        return sorted(found, key=str)
 
 
 class _Page:

@@ -21,9 +21,8 @@ async def follow(app: App[Any], mailbox: Document, stored: Document, mail: Parse
     """Do all that follows from the message `stored` (a row of `email_messages`), which `mail` was read from. Returns
     what is to be stored in the row: to whom the mail belongs.
 
-    Everything is written under ids that follow from the row, so that a repeat after a crash does nothing more.
-    A mail by which a person unsubscribes is no
-    reply: nothing else follows from it.
+    Everything is written under ids that follow from the row, so that a repeat after a crash does nothing more. A mail
+    by which a person unsubscribes is no reply: nothing else follows from it.
     """
     one = StoredMail(app, people.account_id, mailbox, stored, mail, people)
     if one.is_own:

@@ -7,7 +7,6 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any
 
-from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from pipeline_engine import error_reports, logs
@@ -53,14 +52,14 @@ async def follow_mails(this: MailboxPass, mails: Sequence[ReadMail]) -> None:
     threads = defaultdict[str, list[ReadMail]](list)
     for row, mail in sorted(mails, key=lambda both: both[0]["date"]):
         threads[row["thread_id"]].append((row, mail))
-    waiting, done = deque(threads.values()), dict[ObjectId, Document]()
+    waiting, done = deque(threads.values()), list[tuple[Document, Document]]()
     people = _people(this, mails)
 
     async def place() -> None:
         while waiting:
             for row, mail in waiting.popleft():
                 if (links := await _follow(this, row, mail, people)) is not None:
-                    done[row["_id"]] = links
+                    done.append((row, links))
 
     places = [asyncio.create_task(place()) for _ in range(min(PLACES, len(threads)))]
     try:
@@ -69,7 +68,9 @@ async def follow_mails(this: MailboxPass, mails: Sequence[ReadMail]) -> None:
         for one in places:
             one.cancel()
         await asyncio.gather(*places, return_exceptions=True)
-    await this.repos.email_messages.followed(this.document["account_id"], done)
+    this.claim.check()
+    for place_in_done, why in (await this.repos.email_messages.followed(done)).items():
+        await _failed(this, done[place_in_done][0], Permanent(why))
 
 
 def _people(this: MailboxPass, mails: Sequence[ReadMail]) -> AddressBook | None:
@@ -103,7 +104,12 @@ async def _follow(this: MailboxPass, row: Document, mail: ParsedMail, people: Ad
 async def _failed(this: MailboxPass, row: Document, error: Exception) -> None:
     failures = int(row.get("follow_failures") or 0) + 1
     is_last = failures >= MAX_FAILURES or isinstance(error, Permanent)
-    await this.repos.email_messages.not_followed(row, brief(error), is_last)
+    try:
+        await this.repos.email_messages.not_followed(row, brief(error), is_last)
+    except PyMongoError as refusal:
+        if not blames_document(refusal):
+            raise
+        await this.repos.email_messages.give_up(row)
     ids = {"id": str(row["_id"]), "account_id": str(row["account_id"])}
     log.warning("mail.not_followed", **ids, error=brief(error), failures=failures, given_up=is_last)
     if not expected(error):

@@ -73,23 +73,27 @@ async def _reconcile_folder(this: MailboxPass, folder: MailboxFolder) -> bool:
         this.batches += 1
         await this.keep_state(folder.name, {**this.state_of(folder.name), "check_uid": batch[0], "check_new": new})
     new += await retry_suspects(this, place, sorted(suspects))
-    await _forget_gone(this, place)
+    gone = await _forget_gone(this, place)
     if new:
         log.warning("mailbox.gap_filled", id=str(this.document["_id"]), folder=folder.name, messages=new)
-    clean = None if await this.repos.email_parked.any_to_retry(this.document, place.folder, place.uidvalidity) else mark
-    checked = {"checked": True, "check_uid": None, "check_new": None, "clean": clean}
+    again = gone or await this.repos.email_parked.any_to_retry(this.document, place.folder, place.uidvalidity)
+    checked = {"checked": True, "check_uid": None, "check_new": None, "clean": None if again else mark}
     await this.keep_state(folder.name, {**this.state_of(folder.name), **checked})
     return False
 
 
-async def _forget_gone(this: MailboxPass, place: FolderPlace) -> None:
-    """Forget what was parked and is not in the folder any more: moved, deleted, or stored from where it lies now."""
+async def _forget_gone(this: MailboxPass, place: FolderPlace) -> int:
+    """Forget what was parked and is not in the folder any more: moved, deleted, or stored from where it lies now.
+    Returns how many that were: in case the server did not name them all, the next night looks again."""
     parked = this.repos.email_parked
-    left = await parked.parked(this.document, place.folder, place.uidvalidity)
+    left, forgotten = await parked.parked(this.document, place.folder, place.uidvalidity), 0
     while left:
         uids, left = left[:BATCH], left[BATCH:]
         there = await this.mailbox.search([(uid, uid) for uid in uids])
-        await parked.take_back(this.document, place.folder, place.uidvalidity, sorted({*uids}.difference(there)))
+        gone = sorted({*uids}.difference(there))
+        await parked.take_back(this.document, place.folder, place.uidvalidity, gone)
+        forgotten += len(gone)
+    return forgotten
 
 
 def _mark(status: FolderStatus | None) -> list[int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -69,15 +69,10 @@ async def active_workflows(app: App[WorkflowRepos], account_id: ObjectId) -> lis
         if str(document["_id"]) in unchecked or document.get("error") != error:
             await _note(app, document, error)
     if len(documents) == MAX_OF_ACCOUNT:
-        await _refuse_surplus(app, account_id, unchecked)
-    return found
-
-
-async def _refuse_surplus(app: App[WorkflowRepos], account_id: ObjectId, unchecked: Set[str]) -> None:
-    error = f"the account has {MAX_OF_ACCOUNT:,} older active workflows, and no more are used: deactivate some of them"
-    for document in await app.repos.workflows.surplus_of(account_id):
-        if str(document["_id"]) in unchecked or document.get("error") != error:
+        error = f"the account has {MAX_OF_ACCOUNT:,} older active workflows, and no more are used: deactivate some"
+        for document in await app.repos.workflows.younger_than(documents[-1], account_id, error, MAX_EVENTS):
             await _note(app, document, error)
+    return found
 
 
 async def _note(app: App[WorkflowRepos], document: Document, error: str | None) -> None:
