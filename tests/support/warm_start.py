@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 
 from arq.cli import cli
@@ -26,7 +27,8 @@ class WarmStart:
 
     def __init__(self, settings: str, environment: Mapping[str, str], folder: Path, log: Path) -> None:
         log.write_bytes(b"")  # it is there when the test looks into it, though the process has not begun
-        self._process = CONTEXT.Process(target=_run, args=(settings, dict(environment), folder, log))
+        arguments = (settings, dict(environment), folder, log)
+        self._process = CONTEXT.Process(target=_run, args=arguments, daemon=True)
         self._process.start()
 
     @property
@@ -51,7 +53,9 @@ class WarmStart:
 
 def _run(settings: str, environment: dict[str, str], folder: Path, log: Path) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # when the process ends from which it is forked
+        # The server from which it is forked ends when this pipe is closed by the test process and all its children.
+        os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
         for number, file in enumerate((nothing, output, output)):
             os.dup2(file.fileno(), number)
