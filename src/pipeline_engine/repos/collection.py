@@ -155,3 +155,15 @@ class Collection:
         self._check(*(write._filter for write in writes))
         async with self._failpoint("bulk"):
             await self.raw.bulk_write(writes, ordered=False)
+
+    async def bulk_refusals(self, writes: Sequence[UpdateOne]) -> dict[int, int]:
+        """Apply independent updates in one round trip. Returns {place in `writes`: error code} of those that the server
+        refuses; empty for no updates."""
+        try:
+            if writes:
+                await self.bulk(writes)
+        except BulkWriteError as failure:
+            if failure.details.get("writeConcernErrors"):
+                raise
+            return {error["index"]: error["code"] for error in failure.details["writeErrors"]}
+        return {}

@@ -13,7 +13,6 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
@@ -66,14 +65,7 @@ class ContactChanges:
             )
             for one in changes
         ]
-        try:
-            if writes:
-                await self._own.bulk(writes)
-        except BulkWriteError as failure:
-            if failure.details.get("writeConcernErrors"):
-                raise
-            return len(failure.details["writeErrors"])
-        return 0
+        return len(await self._own.bulk_refusals(writes))
 
     async def noted(self, account_id: ObjectId, limit: int, *fields: str) -> AsyncIterator[list[Document]]:
         """Contacts after whose change something must follow, with the note, `events_due` and these fields. The notes of

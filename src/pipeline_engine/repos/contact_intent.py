@@ -8,7 +8,6 @@ from datetime import datetime
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
 
 from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
@@ -65,14 +64,7 @@ class ContactIntent:
         writes = [
             UpdateOne({"_id": either(id), **mine, **_as_before(one)}, _update(one)) for id, one in intents.items()
         ]
-        try:
-            if writes:
-                await self._contacts.bulk(writes)
-        except BulkWriteError as failure:
-            if failure.details.get("writeConcernErrors"):
-                raise
-            return len(failure.details["writeErrors"])
-        return 0
+        return len(await self._contacts.bulk_refusals(writes))
 
     async def expire(self, account_id: ObjectId, ids: Sequence[object], now: datetime) -> None:
         """Mark signals as expired: no score counts them any more. They are kept as facts of the contact."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, WriteError
+from pymongo.errors import WriteError
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.client import Document
@@ -69,14 +69,7 @@ class Contacts:
             )
             for id, owner in owners.items()
         ]
-        try:
-            if writes:
-                await self._own.bulk(writes)
-        except BulkWriteError as failure:
-            if failure.details.get("writeConcernErrors"):
-                raise
-            return {[*owners][error["index"]] for error in failure.details["writeErrors"]}
-        return set()
+        return {[*owners][place] for place in await self._own.bulk_refusals(writes)}
 
     async def set_intent(self, account_id: ObjectId, id: ObjectId, score: float, level: str, event: Document) -> None:
         """Set the intent score and what follows from it. When the level is another one now, `event` becomes due in the

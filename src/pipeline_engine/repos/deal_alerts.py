@@ -13,7 +13,6 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
 
 from pipeline_engine import logs
 from pipeline_engine.ids import either
@@ -92,13 +91,8 @@ class DealAlerts:
 
     async def _change_deals(self, writes: Sequence[UpdateOne]) -> None:
         """A deal that the server refuses to change keeps no other from it."""
-        try:
-            if writes:
-                await self._deals.bulk(writes)
-        except BulkWriteError as failure:
-            if failure.details.get("writeConcernErrors"):
-                raise
-            log.warning("deals.not_tagged", count=len(failure.details["writeErrors"]))
+        if refusals := await self._deals.bulk_refusals(writes):
+            log.warning("deals.not_tagged", count=len(refusals))
 
     async def mark_at_risk(self, account_id: ObjectId, ids: Sequence[Any]) -> None:
         """Note that the deals of these alerts are at risk, which is escalated once."""

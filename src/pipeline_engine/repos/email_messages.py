@@ -7,7 +7,6 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
 
 from pipeline_engine.ids import derived_id, either
 from pipeline_engine.repos.client import Document
@@ -97,14 +96,8 @@ class EmailMessages:
         Returns {place in `done`: why} of the rows that the server refuses to change.
         """
         writes = [UpdateOne(_row(row["_id"], row["account_id"]), _followed(fields)) for row, fields in done]
-        try:
-            if writes:
-                await self._own.bulk(writes)
-        except BulkWriteError as failure:
-            if failure.details.get("writeConcernErrors"):
-                raise
-            return {error["index"]: f"MongoDB: error {error['code']}" for error in failure.details["writeErrors"]}
-        return {}
+        refusals = await self._own.bulk_refusals(writes)
+        return {place: f"MongoDB: error {code}" for place, code in refusals.items()}
 
     async def not_followed(self, row: Mapping[str, Any], error: str, is_last: bool) -> None:
         """Count a failure of what follows; after the last one, it is given up and the reason stays in the row."""
