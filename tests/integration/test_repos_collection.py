@@ -13,6 +13,7 @@ from tests.support.engine_app import EngineApp
 
 ANYBODYS = {"_id": ObjectId()}
 CHANGE = {"$set": {"changed": True}}
+WRITES = [UpdateOne({"account_id": 1}, CHANGE), UpdateOne(ANYBODYS, CHANGE)]
 
 Operation = Callable[[Collection], Awaitable[object]]
 
@@ -39,7 +40,8 @@ OPERATIONS: dict[str, Operation] = {
     "insert_many": lambda collection: collection.insert_many([{"account_id": ObjectId()}, dict(ANYBODYS)]),
     "insert_missing": lambda collection: collection.insert_missing([{"account_id": ObjectId()}, dict(ANYBODYS)]),
     "delete": lambda collection: collection.delete(ANYBODYS),
-    "bulk": lambda collection: collection.bulk([UpdateOne({"account_id": 1}, CHANGE), UpdateOne(ANYBODYS, CHANGE)]),
+    "bulk": lambda collection: collection.bulk(WRITES),
+    "bulk_refusals": lambda collection: collection.bulk_refusals(WRITES),
 }
 
 

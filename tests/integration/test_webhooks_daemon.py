@@ -110,14 +110,14 @@ async def test_hanging_endpoints_cost_others_next_to_nothing(world: World, app: 
         webhook(other, well.url)
         for _ in range(5):
             consumed(world)
-        await FAN_OUT.enqueue(app.queue, [world.account])
+        await FAN_OUT.wake(app.queue, world.account)
         await eventually(lambda: hanging.at_once >= 5, "endpoints hang", 20)
 
         began, slowest = time.monotonic(), 0.0
         for n in range(1, 21):
             asked = time.monotonic()
             consumed(other)
-            await FAN_OUT.enqueue(app.queue, [other.account])
+            await FAN_OUT.wake(app.queue, other.account)
             await eventually(lambda n=n: len(well.received) == n, "it is posted", 10)  # type: ignore[misc]
             slowest = max(slowest, time.monotonic() - asked)
 
