@@ -14,7 +14,7 @@ from aiosmtplib import SMTP
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from bench.program import create_indexes, environment, run_once, running_daemon, wait_until
+from bench.program import REST_SECONDS, create_indexes, environment, run_once, running_daemon, wait_until
 from bench.row import Row
 from pipeline_engine.providers.email_message import Mail, write_message
 from tests.support.own_loop import on_own_loop
@@ -187,6 +187,7 @@ def _fairness(servers: Mapping[str, str]) -> Row:
             world.automation("sms", message="from a small one")
         with running_daemon(settings):
             wait_until(lambda: len(twilio.messages) >= LIMIT)
+            time.sleep(REST_SECONDS)
             began = time.perf_counter()
             now = datetime.now(UTC)
             big.db["deals"].bulk_write(
@@ -207,7 +208,7 @@ def _fairness(servers: Mapping[str, str]) -> Row:
         "2 s",
         f"{seconds / 2:.2f}",
         "≤ 1",
-        f"the big one had sent {sent} by then",
+        f"in a daemon that has run the daily jobs; the big one had sent {sent} by then",
     )
 
 

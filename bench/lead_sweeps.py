@@ -13,7 +13,7 @@ from typing import Any
 from bson import ObjectId
 
 from bench.lead_crowd import enter, insert, insert_leads, percentile
-from bench.program import create_indexes, environment, running_daemon, wait_until
+from bench.program import REST_SECONDS, create_indexes, environment, running_daemon, wait_until
 from bench.row import Row
 from pipeline_engine import settings as engine_settings
 from pipeline_engine import workers
@@ -28,8 +28,6 @@ FINISHED = 1_000_000
 LOOKS = 15
 NEIGHBOURS, WAVES = 50, 3
 AIM_SECONDS = 2.0
-REST_SECONDS = 15
-"""Until the daemon has run the daily jobs of all accounts."""
 
 Document = dict[str, Any]
 

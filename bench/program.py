@@ -15,6 +15,8 @@ from pathlib import Path
 SECRET = "a secret for benchmarks, of 32 bytes or more"
 LOOK = 0.02
 POLL_SECONDS = 0.002
+REST_SECONDS = 15
+"""Until a daemon that has just started has run the daily jobs of all accounts."""
 
 
 @dataclass(frozen=True)
