@@ -124,7 +124,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         _arm_failpoints(settings, stack)
         database, heartbeat_database = await open_mongo(settings, stack), await open_mongo(settings, stack, pool=2)
         clock, server = Clock(), Server(database)
-        clock.set(await server.now())
+        await clock.follow(server.now)
         redis = await open_redis(settings, stack)
         store = Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings)
         tokens = tokens_of(settings, clock)

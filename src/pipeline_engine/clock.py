@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+
+ANSWERS = 3
 
 
 class Clock:
-    """The local monotonic clock plus an offset. `set` refreshes the offset from the server's time."""
+    """The local monotonic clock plus an offset. `set` and `follow` refresh the offset from the server's time."""
 
     def __init__(self) -> None:
         self._zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())
@@ -21,6 +24,11 @@ class Clock:
         moved = server_now - self.now()
         self._zero += moved
         return moved
+
+    async def follow(self, ask: Callable[[], Awaitable[datetime]]) -> None:
+        """Adopt the server's time, which `ask` returns. An answer is late by its travel and by what else the process
+        does, so the latest of three times counts. Raises what `ask` raises."""
+        self._zero += max([await ask() - self.now() for _ in range(ANSWERS)])
 
 
 def usable_date(value: object) -> datetime | None:

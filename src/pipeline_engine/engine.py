@@ -132,5 +132,5 @@ def watched(sweeps: Sequence[Sweep[Any]], wake_ups: Mapping[str, Any]) -> dict[s
 async def keep_time(app: App) -> None:
     """Set the app's clock by MongoDB's, every CLOCK_REFRESH_SECONDS, until cancelled. Raises PyMongoError."""
     while True:
-        app.clock.set(await app.server.now())
+        await app.clock.follow(app.server.now)
         await asyncio.sleep(app.settings.clock_refresh_seconds)

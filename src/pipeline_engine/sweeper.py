@@ -12,11 +12,9 @@ from typing import Any
 from pipeline_engine.app import App
 from pipeline_engine.domain.unit import Unit
 from pipeline_engine.lanes import JobKind
-from pipeline_engine.wake_up import WakeUp
+from pipeline_engine.wake_up import DEBOUNCE_SECONDS, WakeUp
 from pipeline_engine.workers.sweep import Sweep
 
-DEBOUNCE_SECONDS = 0.2
-"""The least time between two runs of a sweep, however often it is woken."""
 CRON_SLACK_SECONDS = 1.0
 """How late arq's cron may be without the sweep running twice; it polls every half second."""
 

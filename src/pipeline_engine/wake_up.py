@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+DEBOUNCE_SECONDS = 0.2
+"""The least time between two runs of a sweep, however often it is woken."""
+
 
 class WakeUp:
     """Wakes one waiting loop. Calls made while the loop is busy add up to one wake-up; none of them is lost.

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline_engine import logs
 from pipeline_engine.app import App
+from pipeline_engine.wake_up import DEBOUNCE_SECONDS
 
 log = logs.get(__name__)
 
@@ -38,11 +39,21 @@ async def watch(app: App, wake_ups: Mapping[str, Sequence[Wake]], index_check: W
             if change.dropped and index_check:
                 index_check(None)
             for wake in wake_ups.get(change.collection, ()):
-                wake(change.place)
-                if (wait := _wait(app, change.at)) > 0:
-                    asyncio.get_running_loop().call_later(wait, wake, change.place)
+                for delay in delays(_wait(app, change.at)):
+                    asyncio.get_running_loop().call_later(delay, wake, change.place)
 
 
 def _wait(app: App, moment: datetime | None) -> float:
     """Seconds until the moment, plus 1 ms, the precision of MongoDB's times; 0 without a moment."""
     return (moment - app.clock.now()).total_seconds() + 0.001 if moment else 0.0
+
+
+def delays(wait: float) -> tuple[float, ...]:
+    """The seconds after which sweeps are woken for a document that becomes due in `wait` seconds. Pure.
+
+    They look at once as well, for some prepare what is due later. When that is very soon, as with a writer whose clock
+    is a little ahead, they would find nothing and rest for DEBOUNCE_SECONDS before they look again.
+    """
+    if wait <= 0:
+        return (0.0,)
+    return (wait,) if wait <= DEBOUNCE_SECONDS else (0.0, wait)

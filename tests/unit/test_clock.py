@@ -24,6 +24,19 @@ def test_it_takes_over_the_servers_time_and_returns_by_how_much_it_moved() -> No
     assert abs(clock.set(clock.now())) < timedelta(milliseconds=50)
 
 
+async def test_of_several_answers_the_one_that_is_the_least_late_counts() -> None:
+    clock, began = Clock(), time.monotonic()
+    late = iter([30.0, 0.0, 5.0])
+
+    async def ask() -> datetime:
+        return datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=time.monotonic() - began - next(late))
+
+    await clock.follow(ask)
+
+    true = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=time.monotonic() - began)
+    assert timedelta(0) <= true - clock.now() < timedelta(milliseconds=50)
+
+
 def test_it_can_go_back() -> None:
     clock = Clock()
     assert clock.set(clock.now() - timedelta(days=1)) < -timedelta(hours=23)

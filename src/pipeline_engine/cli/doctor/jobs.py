@@ -30,7 +30,7 @@ async def check(settings: Settings) -> list[Finding]:
     try:
         async with AsyncExitStack() as stack:
             database, clock = await open_mongo(settings, stack), Clock()
-            clock.set(await Server(database).now())
+            await clock.follow(Server(database).now)
             repos = JobRepos.open(Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings))
             found = {job.name: await job_status(job, repos, clock.now()) for job in jobs}
     except (EngineError, PyMongoError):

@@ -34,7 +34,7 @@ async def check(settings: Settings) -> list[Finding]:
     try:
         async with AsyncExitStack() as stack:
             database, clock = await open_mongo(settings, stack), Clock()
-            clock.set(await Server(database).now())
+            await clock.follow(Server(database).now)
             repos = MailboxRepos.open(Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings))
             late = clock.now() - timedelta(seconds=settings.email_sync_seconds * LATE_INTERVALS)
             found = await repos.email_accounts.troubled(late)
