@@ -38,9 +38,9 @@ bench: $(READY) ## the figures of docs/benchmarks.md, as ratios
 	$(BIN)/python -m bench --write
 
 faults: $(READY) ## the long fault runs as well
-	$(BIN)/python -m pytest tests/faults
-	$(BIN)/python -m pytest -m slow tests/integration tests/acceptance
-	$(BIN)/python -m pytest tests/unit --hypothesis-profile thorough
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/integration tests/acceptance
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit --hypothesis-profile thorough
 
 fuzz: $(READY) ## five minutes of random mutants beside healthy neighbours (FUZZ_SECONDS, FUZZ_SEED, FUZZ_ONLY, FUZZ_KINDS)
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(BIN)/python -m pytest tests/faults/test_fuzz.py
