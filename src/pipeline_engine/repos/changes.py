@@ -45,18 +45,23 @@ DROPS = ["drop", "rename", "dropDatabase"]
 AWAIT_SECONDS = 1.0
 BATCH = 200
 
-# CappedPositionLost, of a cursor that stood still; ChangeStreamFatalError; ChangeStreamHistoryLost.
-HISTORY_LOST_CODES = frozenset({136, 280, 286})
+# CursorNotFound; CappedPositionLost, of a cursor that stood still; CursorKilled; ChangeStreamFatalError;
+# ChangeStreamHistoryLost.
+HISTORY_LOST_CODES = frozenset({43, 136, 237, 280, 286})
 
 
 class ChangeStreamHistoryLost(Transient):
-    """The oplog no longer holds what followed the stream's last event; only a new stream and a full look help.
+    """The oplog no longer holds what followed the stream's last event, or the server has ended its cursor; only a new
+    stream and a full look help.
 
     The text is always the same, unlike the server's, so that it is logged once a minute at most.
     """
 
     def __init__(self) -> None:
-        super().__init__("the oplog rolled over before this process read it: every sweep looks at all documents once")
+        super().__init__(
+            "the oplog rolled over before this process read it, or MongoDB ended its cursor: every sweep looks at all "
+            "documents once"
+        )
 
 
 @dataclass(frozen=True)
