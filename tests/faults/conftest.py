@@ -13,7 +13,7 @@ from tests.support.drills.clones.plan import CloneDrill, ClonePlan
 from tests.support.drills.drill import Drill
 from tests.support.drills.imports.plan import ImportDrill, ImportPlan
 
-FIGURES = pytest.StashKey[list[str]]()
+FIGURE = "figure"
 
 
 @pytest.fixture
@@ -46,11 +46,13 @@ def figure(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """What a run measured; printed at the end of the test session, for docs/reliability.md."""
     lines: list[str] = []
     yield lines
-    request.config.stash.setdefault(FIGURES, []).extend(f"{request.node.name}: {line}" for line in lines)
+    request.node.user_properties.extend((FIGURE, line) for line in lines)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    figures = config.stash.get(FIGURES, [])
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [one for several in terminalreporter.stats.values() for one in several]
+    ended = [one for one in reports if isinstance(one, pytest.TestReport) and one.when == "teardown"]
+    figures = [f"{one.nodeid}: {line}" for one in ended for name, line in one.user_properties if name == FIGURE]
     if figures:
         terminalreporter.section("figures")
     for line in figures:
