@@ -19,16 +19,13 @@ from pipeline_engine import failpoints, ids, lanes
 from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError, Unreachable
 from pipeline_engine.providers.child_process import ChildProcess
-from pipeline_engine.providers.crm_api import CrmApi
-from pipeline_engine.providers.email import Mailer
-from pipeline_engine.providers.from_settings import mailer_of, sms_of, sockets_of, storage_of, tokens_of
+from pipeline_engine.providers.from_settings import sockets_of, storage_of, tokens_of
 from pipeline_engine.providers.integrations import Integrations, open_integrations
 from pipeline_engine.providers.renderer import Renderer
-from pipeline_engine.providers.sms import Sms
+from pipeline_engine.providers.senders import Senders, open_senders
 from pipeline_engine.providers.sockets import Sockets
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.tokens import ServiceTokens
-from pipeline_engine.providers.webhooks import WebhookClient
 from pipeline_engine.repos.changes import Changes
 from pipeline_engine.repos.client import Document, connect
 from pipeline_engine.repos.collection_spec import CollectionSpec
@@ -74,10 +71,7 @@ class App(Generic[Repos]):
     storage: Storage
     sockets: Sockets
     tokens: ServiceTokens | None
-    mailer: Mailer
-    sms: Sms
-    crm_api: CrmApi
-    webhooks: WebhookClient
+    senders: Senders
     integrations: Integrations
     renderer: Renderer
     pages: ChildProcess
@@ -128,7 +122,6 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
         redis = await open_redis(settings, stack)
         store = Store(database, Lease(ids.daemon_id(), settings.lease_seconds), clock, settings)
         tokens = tokens_of(settings, clock)
-        webhooks = WebhookClient(settings.allow_private_hosts, settings.webhook_timeout)
         yield App(
             store=store,
             collections=collections,
@@ -142,10 +135,7 @@ async def connect_app(settings: Settings, collections: Specs, lane_prefix: str |
             storage=await stack.enter_async_context(storage_of(settings)),
             sockets=await stack.enter_async_context(sockets_of(settings, tokens)),
             tokens=tokens,
-            mailer=await stack.enter_async_context(mailer_of(settings)),
-            sms=await stack.enter_async_context(sms_of(settings)),
-            crm_api=await stack.enter_async_context(CrmApi(settings.crm_api_url, tokens)),
-            webhooks=await stack.enter_async_context(webhooks),
+            senders=await stack.enter_async_context(open_senders(settings, tokens)),
             integrations=await stack.enter_async_context(open_integrations(settings, clock)),
             renderer=await stack.enter_async_context(Renderer()),
             pages=await stack.enter_async_context(ChildProcess(PAGE_PROCESS, PAGE_TIMEOUT, PAGE_PROCESSES)),

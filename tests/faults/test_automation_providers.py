@@ -41,7 +41,7 @@ async def app(automation_drill: AutomationDrill) -> AsyncIterator[EngineApp]:
     mailer = Mailer(drill.plan.outside.mail.url, "sales@crm.example", timeout=ANSWER_TIMEOUT)
     sms = Sms(SID, TOKEN, FROM, drill.plan.outside.twilio.url, timeout=ANSWER_TIMEOUT)
     async with open_app(settings.from_environment(drill.environment)) as app, mailer, sms:
-        yield replace(app, mailer=mailer, sms=sms)
+        yield replace(app, senders=replace(app.senders, mailer=mailer, sms=sms))
 
 
 async def work_off(drill: AutomationDrill, app: EngineApp, expected: Expected) -> None:
@@ -131,7 +131,7 @@ async def test_a_mail_server_that_refuses_connections_is_tried_again_when_it_is_
     async with Proxy.before(drill.plan.outside.mail.url) as proxy:
         url = proxy.instead_of(drill.plan.outside.mail.url)
         async with Mailer(url, "sales@crm.example", timeout=ANSWER_TIMEOUT) as mailer:
-            led = replace(app, mailer=mailer)
+            led = replace(app, senders=replace(app.senders, mailer=mailer))
             await proxy.refuse()
             await app.heartbeat.beat()
             outcome = await run_slice(led, None, expected.automation)
@@ -225,7 +225,8 @@ async def test_what_an_action_needs_and_has_not_is_named_deal_by_deal(
     if missing == "template":
         drill.world.db["email_templates"].delete_many({})
     else:
-        app = replace(app, mailer=Mailer(None, None), sms=Sms(None, None, None))
+        senders = replace(app.senders, mailer=Mailer(None, None), sms=Sms(None, None, None))
+        app = replace(app, senders=senders)
     for deal in expected.done:
         expected = but(drill, expected, deal)
 

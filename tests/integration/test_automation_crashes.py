@@ -53,7 +53,7 @@ async def test_runs_that_send_before_they_die_do_not_count(
         sent += 1
         return None
 
-    monkeypatch.setattr(app.mailer, "send", send)
+    monkeypatch.setattr(app.senders.mailer, "send", send)
     template = world.db["email_templates"].insert_one({"account_id": world.account, "subject": "x", "text": "Hi"})
     automation = world.automation("email", email_template_id=template.inserted_id)
     deals = [world.deal() for _ in range(KILLS * 36 + 40)]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import pipeline_engine
+from pipeline_engine.app import App
 
 PACKAGE = Path(pipeline_engine.__path__[0])
 MAX_FUNCTION_LINES = 40
 MAX_FILE_LINES = 250
+MAX_APP_FIELDS = 19
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +55,8 @@ def test_no_file_is_too_long(modules: dict[str, ast.Module]) -> None:
     lengths = {name: len((PACKAGE / name).read_text().splitlines()) for name in modules}
 
     assert {name: lines for name, lines in lengths.items() if lines > MAX_FILE_LINES} == {}
+
+
+def test_the_app_stays_small() -> None:
+    """What every system is handed: a new connection of one kind joins its bundle."""
+    assert len(fields(App)) <= MAX_APP_FIELDS

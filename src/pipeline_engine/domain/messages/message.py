@@ -73,13 +73,13 @@ def sender(app: App, message: Message) -> Deliver:
     """What sends the message; nothing is sent before it is called with a unit key."""
     match message:
         case Mail():
-            return partial(app.mailer.send, message)
+            return partial(app.senders.mailer.send, message)
         case TextMessage(to, body, to_hash):
-            return TextDelivery(partial(app.sms.send, to, body), to_hash)
+            return TextDelivery(partial(app.senders.sms.send, to, body), to_hash)
         case ReportRequest(on_behalf, deal_id, report_type):
-            return _one_call(partial(app.crm_api.make_report, on_behalf, deal_id, report_type))
+            return _one_call(partial(app.senders.crm_api.make_report, on_behalf, deal_id, report_type))
         case SiteRequest(on_behalf, deal_id, site_template_id):
-            return _one_call(partial(app.crm_api.make_site, on_behalf, deal_id, site_template_id))
+            return _one_call(partial(app.senders.crm_api.make_site, on_behalf, deal_id, site_template_id))
 
 
 def _one_call(call: Callable[[str], Awaitable[str | None]]) -> Deliver:

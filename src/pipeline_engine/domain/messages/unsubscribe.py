@@ -20,7 +20,7 @@ MAX_HEADER_CHARS = 850
 
 def unsubscribe_uris(app: App, account_id: ObjectId, address: str, source: str) -> tuple[str, ...]:
     """The addresses of a mail's `List-Unsubscribe`: by http, and by mail to SMTP_FROM. None without PUBLIC_URL."""
-    base, mailbox = app.settings.public_url, app.mailer.address
+    base, mailbox = app.settings.public_url, app.senders.mailer.address
     if not base:
         return ()
     token = new_token(app.recipients_key, OptOut(account_id, "email", address, source))

@@ -111,7 +111,7 @@ class Routes:
     def sender(self, mailbox: Document | None, mail: Mail) -> Deliver:
         """What sends the mail."""
         if mailbox is None or not can_send(mailbox):
-            return partial(self._slice.app.mailer.send, mail)
+            return partial(self._slice.app.senders.mailer.send, mail)
         return partial(self._send, mailbox, mail)
 
     async def _send(self, mailbox: Document, mail: Mail, key: str, recorded: Recorded) -> str:

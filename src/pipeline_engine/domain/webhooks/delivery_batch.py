@@ -120,7 +120,7 @@ async def post(
     about = {"_id": delivery["event_id"], "type": delivery.get("type"), "account_id": delivery["account_id"]}
     body = body_of({**about, **event, "_id": delivery["event_id"]}, app.settings.public_url)
     headers = signed(keys, f"msg_{delivery['_id']}", int(now.timestamp()), body)
-    return await app.webhooks.post(webhook.get("url"), headers, body)
+    return await app.senders.webhooks.post(webhook.get("url"), headers, body)
 
 
 def _ended(delivery: Document, reply: Reply, began: datetime, now: datetime) -> DeliveryEnd:
