@@ -11,8 +11,9 @@ from pipeline_engine.embedded.redis import Redis
 from tests.support.drills.imports.csv_file import csv_file
 from tests.support.drills.imports.plan import ImportDrill
 
-ROWS = 2_400
-CHUNKS = 120
+ROWS = 9_600
+CHUNKS = 480
+"""So many that a fast machine does not end the import while daemons start and stop."""
 SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS)}
 MAX_STOP_SECONDS = 25.0
 """Seconds from SIGTERM to the end, whatever happens."""
