@@ -62,9 +62,20 @@ class LeadStageActions:
             rows[row["lead_stage_id"]].append(row)
         return rows
 
-    async def change(self, account_id: ObjectId, lead_stages: Sequence[Any], sequence: int, values: Document) -> None:
-        """Set values on the row of this sequence number of each of the lead stages."""
-        query = {"lead_stage_id": {"$in": list(lead_stages)}, "sequence_number": sequence}
+    async def change(
+        self,
+        account_id: ObjectId,
+        lead_stages: Sequence[Any],
+        sequence: int,
+        values: Document,
+        states: Sequence[Any] | None = None,
+    ) -> None:
+        """Set values on the row of this sequence number of each of the lead stages, where it is in one of `states`.
+
+        A job that says where a run stands gives them: another may have ended the run since, and closed its rows."""
+        query: Document = {"lead_stage_id": {"$in": list(lead_stages)}, "sequence_number": sequence}
+        if states is not None:
+            query["status"] = {"$in": list(states)}
         update = {"$set": values, "$currentDate": {"updatedAt": True}}
         await self._own.update_many({**query, "account_id": either(account_id)}, update)
 

@@ -24,7 +24,8 @@ async def follow_truth(slice: Slice, entries: Sequence[Entry]) -> None:
         done = {"status": "done", "performed_at": opened_at}  # an action was opened when the one before had ended
         await rows.change_open(account, [one.id for one in some], done, before=sequence)
         for entry in some:
-            await rows.change(account, [entry.id], sequence, entry.position.row())
+            shown = [row.get("status") for row in entry.rows if row["sequence_number"] == sequence]
+            await rows.change(account, [entry.id], sequence, entry.position.row(), shown)
 
 
 def _is_behind(entry: Entry) -> bool:

@@ -13,6 +13,7 @@ from pipeline_engine.domain.leads.jobs import ACTING, ENTER
 from pipeline_engine.domain.leads.moving import move
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, following, opened
 from pipeline_engine.domain.leads.work import Closed, Entry, Moved, Performed, Results, Slice, Stay
+from pipeline_engine.repos.lead_stage_actions import OPEN_ROWS
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ async def _follow(slice: Slice, write: Write, ids: Sequence[Any], now: datetime,
     rows, account = slice.app.repos.lead_stage_actions, slice.account_id
     if write.ended is None:
         assert isinstance(write.target, Position)  # noqa: S101 - only a run that stays has not ended its action
-        await rows.change(account, ids, write.sequence, write.target.row())
+        await rows.change(account, ids, write.sequence, write.target.row(), OPEN_ROWS)
         return
     opened = write.unwritten.row() if write.unwritten else {}
     ended = {**opened, "status": write.ended, "performed_at": now, "started_at": write.since}
@@ -141,7 +142,7 @@ async def _follow(slice: Slice, write: Write, ids: Sequence[Any], now: datetime,
         return
     changes = [rows.change(account, ids, write.sequence, ended)]
     if not is_performed_now:
-        changes.append(rows.change(account, ids, write.target.sequence, write.target.row()))
+        changes.append(rows.change(account, ids, write.target.sequence, write.target.row(), OPEN_ROWS))
     await asyncio.gather(*changes)
 
 

@@ -37,8 +37,8 @@ def nothing_lost(case: LeadCase) -> Iterator[str]:
         yield f"I1: {case.id} entered {len(case.entries)} stages in another order"
     if wrong := [one["status"] for one in case.entries[:-1] if one["status"] != "left"]:
         yield f"I1: {case.id}: stages before are {listed(wrong)}"
-    if undone := [row["_id"] for row in _rows(case) if row["status"] != "done"]:
-        yield f"I1: {case.id}: actions {listed(undone)} are not done"
+    if undone := [f"{_name(row)} {row['status']}" for row in _rows(case) if row["status"] != "done"]:
+        yield f"I1: {case.id}: actions are not done: {listed(undone)}"
 
 
 def rows_follow(case: LeadCase) -> Iterator[str]:

@@ -85,11 +85,13 @@ class LeadPlan:
         return self._world.db["lead_stage_actions"].count_documents({"status": "done"})
 
     def is_over(self) -> bool:
-        stages = self._world.db["lead_stages"]
-        return (
-            stages.count_documents({"$or": [{"status": {"$in": OPEN}}, {"lease_owner": {"$gt": ""}}]}) == 0
-            and self._world.db["lead_responses"].count_documents({"handled_at": None}) == 0
-        )
+        db, is_open = self._world.db, {"$or": [{"status": {"$in": OPEN}}, {"lease_owner": {"$gt": ""}}]}
+        # A count that is no snapshot misses a run that goes from one state to another while it looks.
+        with db.client.start_session(snapshot=True) as at_once:
+            return (
+                db["lead_stages"].count_documents(is_open, session=at_once) == 0
+                and db["lead_responses"].count_documents({"handled_at": None}, session=at_once) == 0
+            )
 
     def violations(self, max_orphaned: timedelta) -> list[str]:
         cases = self.cases(max_orphaned)
