@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bson import ObjectId
@@ -59,7 +60,8 @@ async def send_all(
     `Held` waits for its send window, and uses up no attempt.
 
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
-    `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when it comes.
+    `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when its record
+    says so.
 
     Raises: LeaseLost when the lease may have run out.
     """
@@ -145,9 +147,15 @@ class _Sending:
             end_before.result()  # asked for earlier, so it is there
         if taken:
             return end_before
-        self.results[key] = result
         self.limited |= isinstance(result, Limited)
-        return self.commit.add(End(key, begin.attempt, change))
+        stored = self.commit.add(End(key, begin.attempt, change))
+        stored.add_done_callback(partial(self._note, key, result))
+        return stored
+
+    def _note(self, key: str, result: SendResult, stored: Stored) -> None:
+        """The end is there when it is stored, so that the record says what a reader of the end goes on from."""
+        if not stored.cancelled() and stored.exception() is None:
+            self.results[key] = result
 
     async def _call(self, key: str, attempt: int, is_ours: Stored) -> tuple[SendResult, Change]:
         async def recorded() -> None:
