@@ -22,6 +22,7 @@ from pipeline_engine.domain.consumers.table import CONSUMERS
 from pipeline_engine.domain.events.publisher import EventPublisher
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.ids import object_id
+from pipeline_engine.json_object import json_object
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
@@ -174,12 +175,9 @@ def _facts(event: Document) -> list[tuple[str, object]]:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ConfigError("--data: it is no JSON object")
-    return found
+        return json_object(text)
+    except ValueError as error:
+        raise ConfigError(f"--data: {error}") from None
 
 
 def _target(text: str) -> Target:

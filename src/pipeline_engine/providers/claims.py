@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from pipeline_engine.errors import Permanent
+from pipeline_engine.json_object import json_object
 
 MAX_TOKEN_BYTES = 4096
 SHAPE = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
@@ -91,17 +91,14 @@ def check_claims(claims: Mapping[str, Any], now: datetime, rules: Rules) -> Clai
 
 
 def parse(content: bytes) -> dict[str, Any]:
-    """The JSON object in `content`, in which no name may occur twice at any depth and no number may be infinite.
+    """The JSON object in `content`, which can be read in one way only.
 
     Raises: TokenRefused.
     """
     try:
-        found = json.loads(content, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        refuse("json", "a part of it is not proper JSON")
-    if not isinstance(found, dict):
-        refuse("json", "a part of it is not a JSON object")
-    return found
+        return json_object(content)
+    except ValueError:
+        refuse("json", "a part of it is not a proper JSON object")
 
 
 def refuse(code: str, reason: str) -> NoReturn:
@@ -118,17 +115,6 @@ def _decoded(part: str) -> bytes:
     if urlsafe_b64encode(content).rstrip(b"=") != part.encode():
         refuse("shape", "a part of it is not canonical base64url")
     return content
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def _check_times(claims: Mapping[str, Any], now: float, max_lifetime: float) -> float:
