@@ -124,6 +124,7 @@ def test_a_payload_keeps_unknown_fields_and_reads_the_seeds_spelling() -> None:
         ("deal.won", {"deal_id": ""}, "data.deal_id"),
         ("contact.created", ["a list"], "no object"),
         ("my.own", None, "no object"),
+        ("deal.stage_changed", {"deals": ["d", *[0] * 1000]}, "^deal.stage_changed: data.deals.1: [^;]*$"),
     ],
 )
 def test_a_payload_that_does_not_fit_is_refused_by_field(type: str, data: object, said: str) -> None:

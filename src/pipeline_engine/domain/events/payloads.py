@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from bson import ObjectId
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from pipeline_engine.errors import Permanent
 
@@ -55,7 +55,7 @@ class DealChanged(EventData):
 class DealsMoved(EventData):
     """One deal, or all deals of a batch that were moved together."""
 
-    deals: list[Id] = []
+    deals: Annotated[list[Id], FailFast()] = []  # of very many wrong ids the first one is named
 
 
 class EmailEvent(EventData):
