@@ -14,6 +14,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
+from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.changes import INSERTED
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
@@ -46,10 +47,18 @@ class Events:
         self._quarantine = Quarantine(store)
         self._clock = store.clock
 
-    async def publish(self, event: Document) -> None:
-        """Insert a CRM event, unless one with its `_id` exists."""
+    async def publish(self, event: Document) -> Any:
+        """Insert a CRM event, unless its account has one with its `_id`, and return its `_id`. Where another account
+        has that one, it gets an `_id` that follows from both: no account can keep events of another out."""
         now = self._clock.now()
-        await _insert(self._crm_events, {**event, "status": "new", "attempts": 0, "createdAt": now, "updatedAt": now})
+        new = {**event, "status": "new", "attempts": 0, "createdAt": now, "updatedAt": now}
+        while not await _insert(self._crm_events, new) and await self._is_anothers(new):
+            new["_id"] = str(derived_id(new["account_id"], new["_id"]))
+        return new["_id"]
+
+    async def _is_anothers(self, event: Document) -> bool:
+        holder = await self._crm_events.everywhere.find_one({"_id": event["_id"]}, projection=["account_id"])
+        return holder is not None and str(holder.get("account_id")) != str(event["account_id"])
 
     async def types(self, ids: Sequence[str]) -> dict[str, Any]:
         """{id as text: type} of the CRM events that exist."""
@@ -151,11 +160,13 @@ def _identity(message: Document) -> Document:
     return {"_id": message["_id"], "account_id": {"$eq": message.get("account_id")}}
 
 
-async def _insert(collection: Collection, document: Document) -> None:
+async def _insert(collection: Collection, document: Document) -> bool:
+    """Insert the document. False: one with its `_id` exists."""
     try:
         await collection.insert_one(document)
     except DuplicateKeyError:
-        return
+        return False
+    return True
 
 
 def _spellings(id: str) -> list[Any]:

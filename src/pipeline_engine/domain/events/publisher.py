@@ -59,7 +59,8 @@ class EventPublisher:
         occurred_at: datetime | None = None,
         cause: Cause | None = None,
     ) -> str:
-        """Insert the event, unless one of this `id` exists, and return its id. It is consumed soon after.
+        """Insert the event, unless the account has one of this `id`, and return its id: another one where another
+        account has an event of this `id`. It is consumed soon after.
 
         Events of one `key` are consumed in order; by default the contact, deal or lead in `data` is the key. With an
         `id` that follows from what happened, a repeat publishes nothing. `cause` as `caused_by` returns it.
@@ -73,9 +74,9 @@ class EventPublisher:
         read_payload(type, data)
         check_depth(event)
         try:
-            await self._app.shared.events.publish(event)
+            event_id = await self._app.shared.events.publish(event)
         except (InvalidDocument, DocumentTooLarge) as error:
             raise Permanent(f"{type}: MongoDB cannot store the event: {error}", MALFORMED) from None
         if self._app.settings.qm_events:
             await wake(self._app, CONSUME, account_id)
-        return str(event["_id"])
+        return str(event_id)
