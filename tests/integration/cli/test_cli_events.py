@@ -46,6 +46,8 @@ def test_an_event_is_published_listed_shown_and_consumed(engine: CommandLine, wo
     [
         (("publish", "contact.created", "--account", "a" * 24), 1, "data.contact_id"),
         (("publish", "contact.created", "--account", "a" * 24, "--data", "[]"), 2, "--data: it is no JSON object"),
+        (("publish", "mine", "--account", "a" * 24, "--data", '{"a": NaN}'), 2, "--data: NaN is no number of JSON"),
+        (("publish", "mine", "--account", "a" * 24, "--data", f'{{"a": {2**63}}}'), 1, "mine: MongoDB cannot store"),
         (("publish", "contact.created", "--account", "x"), 2, "--account"),
         (("show", "none"), 1, "there is no event none"),
         (("replay", "--to", "owner"), 2, "--to: owner is none of consumer:NAME, workflow:ID and webhook:ID"),

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from bson.errors import InvalidDocument
-from pymongo.errors import DocumentTooLarge
 
-from pipeline_engine.app import App
+from pipeline_engine.app import App, reason_of
+from pipeline_engine.domain.claimed import blames_document
 from pipeline_engine.domain.events.jobs import CONSUME, wake
 from pipeline_engine.domain.events.payloads import CURRENT_VERSION, MALFORMED, read_payload
 from pipeline_engine.errors import Permanent
@@ -58,6 +57,7 @@ class EventPublisher:
         id: str | None = None,
         occurred_at: datetime | None = None,
         cause: Cause | None = None,
+        version: int = CURRENT_VERSION,
     ) -> str:
         """Insert the event, unless the account has one of this `id`, and return its id: another one where another
         account has an event of this `id`. It is consumed soon after.
@@ -65,18 +65,21 @@ class EventPublisher:
         Events of one `key` are consumed in order; by default the contact, deal or lead in `data` is the key. With an
         `id` that follows from what happened, a repeat publishes nothing. `cause` as `caused_by` returns it.
 
-        Raises: Permanent `payload` when the data does not fit the type, `cause_depth` when the chain is too long.
+        Raises: Permanent `payload` when the data does not fit the type or MongoDB cannot hold it, `cause_depth` when
+        the chain is too long.
         """
-        event: dict[str, Any] = {"_id": id or str(ObjectId()), "type": type, "version": CURRENT_VERSION}
+        event: dict[str, Any] = {"_id": id or str(ObjectId()), "type": type, "version": version}
         event |= {"account_id": account_id, "user_id": user_id, "data": dict(data)}
         event |= {"occurred_at": occurred_at or self._app.clock.now()}
         event |= {name: value for name, value in (("key", key), ("cause", cause)) if value is not None}
-        read_payload(type, data)
+        read_payload(type, data, version)
         check_depth(event)
         try:
             event_id = await self._app.shared.events.publish(event)
-        except (InvalidDocument, DocumentTooLarge) as error:
-            raise Permanent(f"{type}: MongoDB cannot store the event: {error}", MALFORMED) from None
+        except Exception as error:
+            if not blames_document(error):
+                raise
+            raise Permanent(f"{type}: MongoDB cannot store the event: {reason_of(error)}", MALFORMED) from None
         if self._app.settings.qm_events:
             await wake(self._app, CONSUME, account_id)
         return str(event_id)
