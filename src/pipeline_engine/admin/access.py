@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from pipeline_engine import logs
 from pipeline_engine.providers.claims import Claims, TokenRefused
 from pipeline_engine.providers.tokens import ServiceTokens
+from pipeline_engine.repos.client import is_away
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -23,6 +24,8 @@ HEADERS = {
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 CLOSE = {"Connection": "close"}
 """On the response to a request whose body is not read."""
+RETRY_LATER = {"Retry-After": "5"}
+AWAY = "the database does not answer: send the same request again in some seconds"
 LOG_SECONDS = 10.0
 """Refused tokens are counted so long for one line of the log, so that a guesser cannot fill it."""
 MAX_KINDS = 20
@@ -70,6 +73,14 @@ class RefusedTokens:
 async def refuse(_request: Request, error: Exception) -> JSONResponse:
     """The response to a refusal, ours or Starlette's. Any other error becomes a bare 500 that shows nothing of it."""
     return response_to(error)
+
+
+async def refuse_away(request: Request, error: Exception) -> JSONResponse:
+    """As `refuse`, for an error of MongoDB; the request is wrong in nothing, and may come again, when it is away."""
+    if not is_away(error):
+        raise error
+    log.warning("request.not_served", server="mongodb", error=type(error).__name__)
+    return await refuse(request, Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "database_away", AWAY, RETRY_LATER))
 
 
 def response_to(error: Exception) -> JSONResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline_engine.admin import events, inbound_texts, triggers, unsubscribe
-from pipeline_engine.admin.access import CLOSE, HEADERS, Refusal, refuse
+from pipeline_engine.admin.access import CLOSE, HEADERS, Refusal, refuse, refuse_away
 from pipeline_engine.admin.health import Readiness, live
 from pipeline_engine.app import App
 from pipeline_engine.providers.tokens import ServiceTokens
@@ -34,7 +35,7 @@ def site(app: App, tokens: ServiceTokens, wake_ups: triggers.WakeUps, is_stoppin
             *(triggers.routes(tokens, wake_ups) if app.settings.qm_hooks else ()),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
-        exception_handlers={HTTPException: refuse, Exception: refuse},
+        exception_handlers={HTTPException: refuse, PyMongoError: refuse_away, Exception: refuse},
     )
     made.router.redirect_slashes = False  # a redirect would repeat whatever host the request names
     return made
