@@ -1,9 +1,10 @@
-"""HTTP for operators, the CRM and receivers of messages: health checks, triggers that start a sweep at once, links to
-unsubscribe, and inbound texts.
+"""HTTP for operators, the CRM and receivers of messages: health checks, triggers that start a sweep at once, events,
+links to unsubscribe, and inbound texts.
 
 server.py   listens              site.py       the routes, and the checks on every request
 connection.py  limits and deadlines of a connection
 health.py   alive, ready         triggers.py   start a sweep
+events.py   published, shown     posted_event.py   what a client may post
 unsubscribe.py, inbound_texts.py   what the receivers of messages reach
 access.py   bearer tokens, and refusals as JSON
 """

@@ -199,8 +199,10 @@ class CrmEvents:
         return await self._all.find_one({"_id": {"$in": _spellings(id)}})
 
     async def of_account(self, account_id: ObjectId, id: str) -> Document | None:
-        """The event, by its id as text, if it is the account's."""
-        return await self._own.find_one({"_id": {"$in": _spellings(id)}, "account_id": either(account_id)})
+        """The event, by its id as text, if it is the account's; before one whose id is an ObjectId comes one whose id
+        is a text, as the engine's are."""
+        query = {"_id": {"$in": _spellings(id)}, "account_id": either(account_id)}
+        return await self._own.find_one(query, sort=[("_id", 1)])
 
     async def states(self, ids: Sequence[str]) -> dict[str, Document]:
         """{id as text: event with its state} of the events that exist."""
