@@ -22,10 +22,18 @@ TEXTS = {
         "1.234,50 €",
     ),
     "iso8859-15": ("Müller;1.234,50 €", "cœur;12 €"),
-    "mac-roman": ("Müller GmbH;Straße 5", "Société Générale;été", "Ação;São Paulo"),
+    "mac-roman": (
+        "Müller GmbH;Straße 5",
+        "Société Générale;été",
+        "Ação;São Paulo",
+        "García",
+        "Díaz;España",
+        "pagó",
+    ),
     "cp1250": ("Příležitost;Částka;Žižkov", "Spółka;Łódź;Złoto", "Kft.;Győr;Műszaki"),
-    "cp1251": ("Сделка;Сумма;Этап\nРомашка;100;Новый", "Продажа"),
-    "koi8-r": ("Сделка;Сумма;Этап\nРомашка;100;Новый", "Продажа"),
+    "cp850": ("Gestión", "José Málaga", "último año"),
+    "cp1251": ("Сделка;Сумма;Этап\nРомашка;100;Новый", "Продажа", "ООО РОМАШКА", "сделка", "ООО «Ромашка»"),
+    "koi8-r": ("Сделка;Сумма;Этап\nРомашка;100;Новый", "Продажа", "ООО РОМАШКА", "сделка"),
     "cp932": ("商談名,金額,段階\n山田商店,1000,新規", "ｶﾌﾞｼｷ会社,東京"),
     "gb18030": ("客户名称,金额,阶段\n上海科技,1000,新", "合同,北京"),
     "cp950": ("客戶名稱,金額,階段\n台北科技,1000,新", "聯絡人"),
@@ -42,6 +50,21 @@ def test_a_few_words_tell_the_encoding(encoding: str, text: str) -> None:
     found = find_encoding(data)
     assert decoded(data[found.mark :], found.name) == text
     assert 0 < found.confidence <= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Joe’s bar", "don’t", "D’Angelo", "L’eau", "partners’ deal", "‘Alpha’", "“Alpha” and “Beta”", "24” screen"),
+        *("North – South", "North–South", "Q1–Q2", "Wait…", "• one", "A · B", "2 × 4", "½ day", "20 °C", "§ 5"),
+        *("£100", '"£1,000.00"', "Value (£)", "Value £m", "¥100", "50¢", "Widget™ Gadget®", "© 2026 Acme"),
+        *('A,"1\u00a0000,50"', "Acme\u00a0Inc", "nº 5", "1ª", "¡Hola", "Bob’s “Best” – £1,000"),
+    ],
+)
+@pytest.mark.parametrize("lines", [1, 39])
+def test_text_with_signs_alone_is_that_of_windows(text: str, lines: int) -> None:
+    data = f"{text}\n".encode("cp1252") * lines
+    assert decoded(data, find_encoding(data).name) == f"{text}\n" * lines
 
 
 def test_a_mark_is_certain() -> None:

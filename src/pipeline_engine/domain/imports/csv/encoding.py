@@ -20,6 +20,7 @@ from pipeline_engine.domain.imports.csv.languages import (
     CENTRAL,
     CHINESE,
     CYRILLIC,
+    FREQUENT_CYRILLIC,
     GREEK,
     JAPANESE,
     KOREAN,
@@ -29,6 +30,7 @@ from pipeline_engine.domain.imports.csv.languages import (
     TURKISH,
     WESTERN,
 )
+from pipeline_engine.domain.imports.csv.sign_places import SIGN_IN_PLACE
 
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 CANDIDATES: dict[str, tuple[str, ...]] = {
@@ -52,6 +54,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
 }
 """{Python's name: the languages written in it}, the plainest reading first."""
 LATIN = [name for name, languages in CANDIDATES.items() if languages in (WESTERN, LATIN_9, CENTRAL, TURKISH)]
+CYRILLIC_NAMES = [name for name, languages in CANDIDATES.items() if languages == CYRILLIC]
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", *CANDIDATES)
 EQUAL_NAMES = {
     "utf-8-sig": "utf-8",
@@ -158,6 +161,8 @@ def _find_legacy(data: bytes, names: Sequence[str]) -> Encoding:
     best = max(scores, key=lambda name: scores[name])
     if scores[best] < scores[plain] + MIN_LEAD:
         best = plain
+    if candidates[best] == CYRILLIC:
+        best = max(CYRILLIC_NAMES, key=lambda name: scores[name] + _frequent(sample, name))
     if _letters(sample, best) < MIN_LETTERS:
         return Encoding("utf-8", 0, 0.3, best)
     second = max((name for name in scores if not _reads_alike(sample, name, best)), key=lambda name: scores[name])
@@ -179,7 +184,7 @@ def _sample(data: bytes) -> bytes:
 
 def _score(sample: bytes, encoding: str, languages: Sequence[str], wanted: Sequence[str]) -> float:
     """How much the sample looks like text of a language: about 1 when it does, 0 or less when not."""
-    text = unicodedata.normalize("NFC", decoded(sample, encoding))
+    text = _text(sample, encoding)
     counts = Counter(ASCII.sub("", text))
     total = sum(counts.values())
     if not total:
@@ -191,9 +196,22 @@ def _score(sample: bytes, encoding: str, languages: Sequence[str], wanted: Seque
     return best - faults / total + 2.0 * found
 
 
+def _text(sample: bytes, encoding: str) -> str:
+    """The text as it is judged. On Windows, where people type them, signs in their places count as the euro sign does;
+    elsewhere they are more often a letter that was read wrong."""
+    text = unicodedata.normalize("NFC", decoded(sample, encoding))
+    return SIGN_IN_PLACE.sub("€", text) if encoding.startswith("cp125") else text
+
+
+def _frequent(sample: bytes, encoding: str) -> float:
+    """The share of the letters that Cyrillic text consists of for the most part."""
+    text = ASCII.sub("", decoded(sample, encoding)).lower()
+    return sum(map(text.count, FREQUENT_CYRILLIC)) / max(1, len(text))
+
+
 def _letters(sample: bytes, encoding: str) -> float:
     """The share of characters beyond ASCII that are common ones in any language of the encoding."""
-    counts = Counter(ASCII.sub("", unicodedata.normalize("NFC", decoded(sample, encoding))))
+    counts = Counter(ASCII.sub("", _text(sample, encoding)))
     return _share(counts, frozenset("".join(CANDIDATES[encoding])), max(1, sum(counts.values())))
 
 

@@ -30,6 +30,8 @@ CYRILLIC = (
     "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",  # Ukrainian
     "абвгдђежзијклљмнњопрстћуфхцчџш",  # Serbian
 )
+FREQUENT_CYRILLIC = "оеаинтсрвлкм"
+"""These tell capitals in one encoding from small letters in another, which have the same bytes."""
 TURKISH = ("çğıöşüâîİ",)
 GREEK = ("αβγδεζηθικλμνξοπρστυφχψωάέήίόύώςϊ",)
 JAPANESE = (
