@@ -100,6 +100,8 @@ def test_what_the_user_says_wins() -> None:
     options = {"delimiter": "|", "encoding": "Latin-1", "has_header": False}
     assert detect(SAMPLE.encode(), options, whole=True) == Dialect("iso8859-1", "|", '"', "double", 0, 0, 1.0, "")
     assert detect(SAMPLE.encode(), {"encoding": "utf-8-sig"}, whole=True) == COMMA
+    marked = detect(SAMPLE.encode("utf-8-sig"), {"encoding": "cp1252"}, whole=True)
+    assert (marked.encoding, marked.start) == ("utf-8", 3), "but a byte order mark is certain"
 
 
 @pytest.mark.parametrize(

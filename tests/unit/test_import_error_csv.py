@@ -151,3 +151,20 @@ async def test_a_report_uploaded_again_gives_the_cells_of_the_file(cell: str) ->
     data = report.header() + report.line(_error(["A", cell]))
     parsed = await parse_file(data, {"Name": "name", "Phone": "contact_phone"})
     assert [row.cells[1] for row in parsed.rows] == [cell]
+
+
+@pytest.mark.parametrize("options", [{}, {"has_header": False, "delimiter": ";", "encoding": "cp1252"}])
+@pytest.mark.parametrize(("mark", "encoding"), [("", "utf-8"), ("\ufeff", "utf-8"), ("\ufeff", "utf-16-le")])
+async def test_a_report_is_read_as_one_whatever_was_said_of_the_file(
+    options: dict[str, Any], mark: str, encoding: str
+) -> None:
+    report = ErrorCsv(["1", "2"], ";")
+    text = (report.header() + report.line(_error(["Müller", "7"]))).decode()
+    parsed = await parse_file((mark + text).encode(encoding), {"1": "name", "2": "value"}, options)
+    assert [row.cells[:3] for row in parsed.rows] == [["Müller", "7", "3"]]
+
+
+async def test_a_report_that_a_spreadsheet_has_saved_with_semicolons_is_read_as_well() -> None:
+    data = b"1;2;_row;_line;_column;_code;_message\r\nA;7,5;3;5;;ragged;why\r\n"
+    parsed = await parse_file(data, {"1": "name", "2": "value"}, {"has_header": False})
+    assert [row.cells[:3] for row in parsed.rows] == [["A", "7,5", "3"]]

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from pipeline_engine.domain.imports.csv.dialect_options import read_options
+from pipeline_engine.domain.imports.csv.dialect_options import DialectOptions, read_options
 from pipeline_engine.domain.imports.csv.encoding import MARKS, Encoding, decoded, find_encoding
+from pipeline_engine.domain.imports.csv.error_csv import OWN_COLUMNS, begins_report
 from pipeline_engine.domain.imports.csv.table_header import wanted_names
 from pipeline_engine.domain.imports.csv.table_layout import Layout, lay_out
 from pipeline_engine.domain.imports.csv.table_reader import Format, read_rows, split_lines
@@ -87,7 +88,8 @@ class Dialect(NamedTuple):
 def detect(head: bytes, options: Mapping[str, Any], mapped_names: Sequence[str] = (), *, whole: bool) -> Dialect:
     """Return the dialect of a file that begins with `head` (`whole`: and ends there).
 
-    `options` are the import's `additional_data`; its `delimiter`, `encoding` and `has_header` win over what is found.
+    `options` are the import's `additional_data`; its `delimiter`, `encoding` and `has_header` win over what is found,
+    but not over a byte order mark, and not in an error CSV: they were given for the file of the first import.
     `mapped_names` are the columns that the import wants: a reading in which they are names of columns is right.
 
     Raises: ImportRefused `empty`; `unreadable` when this is not text that the engine can decode; `encoding`,
@@ -95,6 +97,8 @@ def detect(head: bytes, options: Mapping[str, Any], mapped_names: Sequence[str] 
     """
     chosen = read_options(options)
     sample = head[:SAMPLE_BYTES]
+    if begins_report(sample):
+        chosen, mapped_names = DialectOptions(None, None, None), [*mapped_names, *OWN_COLUMNS]
     whole = whole and len(head) <= SAMPLE_BYTES
     _refuse_magic(head)
     encoding = _encoding(sample, chosen.encoding, mapped_names)
@@ -162,12 +166,9 @@ def _refuse_binary(sample: bytes, encoding: Encoding) -> None:
 
 
 def _encoding(sample: bytes, chosen: str | None, names: Sequence[str]) -> Encoding:
-    if chosen is None:
+    if chosen is None or sample.startswith(tuple(mark for mark, _ in MARKS)):
         return find_encoding(sample, names)
-    marks = {name: len(mark) for mark, name in MARKS if sample.startswith(mark)}
-    if chosen == "utf-16":
-        chosen = "utf-16-be" if "utf-16-be" in marks else "utf-16-le"
-    return Encoding(chosen, marks.get(chosen, 0), 1.0)
+    return Encoding("utf-16-le" if chosen == "utf-16" else chosen, 0, 1.0)
 
 
 def _lines(sample: bytes, encoding: Encoding, *, whole: bool) -> list[str]:

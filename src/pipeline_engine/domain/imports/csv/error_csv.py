@@ -38,6 +38,12 @@ def is_report(columns: Sequence[str]) -> bool:
     return set(OWN_COLUMNS) <= {column.strip() for column in columns}
 
 
+def begins_report(head: bytes) -> bool:
+    """Return whether a line of bytes that begin a file names the columns of an error CSV, in whatever encoding."""
+    lines = head.replace(b"\0", b"").splitlines()
+    return any(all(name.encode() in line for name in OWN_COLUMNS) for line in lines)
+
+
 def unguarded(columns: Sequence[str]) -> tuple[str, ...]:
     """Return the columns as the imported file had them, if they are those of an error CSV."""
     return tuple(map(restored, columns)) if is_report(columns) else tuple(columns)
