@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from bson import ObjectId
 
 from pipeline_engine.domain.imports.control import retry
@@ -128,3 +130,19 @@ async def test_what_cannot_be_a_correction_is_refused(world: World, run_imports:
     assert errors[1].endswith(": wait for its end")
     assert all("the account has no import" in error for error in errors[2:])
     neighbour.close()
+
+
+async def test_values_are_read_as_in_the_first_import(world: World, run_imports: RunImports) -> None:
+    mappings = {"1": "name", "2": "value", "3": "stage_id"}
+    options = {"has_header": False, "delimiter": ";"}
+    first = world.submit("Müller;1,50;won\nKöhler;2,500;\nBär;2,75;won\n".encode(), mappings, options=options)
+    await run_imports()
+    report = world.download(world.import_of(first)["error_csv_key"])
+    assert report.startswith(codecs.BOM_UTF8)
+
+    fixed = report.decode().replace('"2,500",""', '"2,500","won"').encode()
+    second = world.submit(fixed, mappings, options={**options, "encoding": "cp1252", "retry_of": first})
+    await run_imports()
+
+    (deal,) = world.deals_of(second)
+    assert (deal["name"], deal["value"], deal["import_row"]) == ("Köhler", 2.5, 2)

@@ -65,6 +65,26 @@ def test_an_ambiguous_column_of_dates_is_reported(cell: str, country: str | None
     assert [cell in warning for warning in rules.warnings] == [True]
 
 
+def test_a_corrected_error_csv_is_written_as_the_file_that_it_repeats_rows_of() -> None:
+    custom = {A: FieldType("date"), B: FieldType("choice", ("New",)), C: FieldType("number")}
+
+    def decided(cells: dict[str, str], earlier: ValueRules | None = None) -> ValueRules:
+        samples = {target: Sample(target, [cell]) for target, cell in cells.items()}
+        return decide(samples, custom, None, None, ",", earlier.columns if earlier else None)
+
+    file = decide(
+        {"value": Sample("v", ["1,50"]), A: Sample("a", ["25/08/2026"]), B: Sample("b", ["Old"])},
+        {A: FieldType("date"), B: FieldType("choice", ("Old",))},
+        *(None, None, ";"),
+    )
+    rows = {"value": "2,500", A: "03/04/2026", B: "New", C: "1.5"}
+    readers = decided(rows, file).readers()
+    assert (readers["value"]("2,500"), readers[A]("03/04/2026").month) == (2.5, 4)
+    assert (readers[B]("new"), readers[C]("1.5")) == ("New", 1.5), "what is declared counts as it is now"
+    assert decided(rows, file).warnings == ()
+    assert len(decided(rows).warnings) == 2
+
+
 def test_columns_that_are_certain_are_not_reported() -> None:
     assert rules_of({"value": ["1", "1.234,50"], A: ["03/04/2026", "25/08/2026", ""]}, {A: "date"}, "DE").warnings == ()
 

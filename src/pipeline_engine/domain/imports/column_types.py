@@ -14,7 +14,7 @@ from pipeline_engine.domain.imports.csv.error_csv import is_report
 from pipeline_engine.domain.imports.csv.mapping import ColumnMap
 from pipeline_engine.domain.imports.csv.parse import parse
 from pipeline_engine.domain.imports.csv.row import RowMapper
-from pipeline_engine.domain.imports.request import ImportRequest
+from pipeline_engine.domain.imports.request import ImportRequest, corrected_import
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.import_repos import ImportRepos
 
@@ -28,13 +28,18 @@ async def decide_rules(
 ) -> ValueRules:
     """Return the rules for the columns of a file whose first rows are `rows`.
 
-    The account's country, zone and declared fields count as they are now: the import keeps the rules to its end.
+    The account's country, zone and declared fields count as they are now: the import keeps the rules to its end. How
+    numbers and dates are written was decided for the whole file, of which a corrected error CSV has only some rows.
+    Raises: ImportRefused `retry_of` when the account has no such import.
     """
+    first = await corrected_import(app, request) or {}
     account = await app.shared.accounts.get(request.account_id)
     ids = [field for field in map(object_id, columns.custom) if field]
     declared = await app.repos.custom_fields.declared(request.account_id, ids) if ids else []
     samples = column_samples(columns, rows)
-    return decide(samples, field_types(declared), *_country_and_zone(account), dialect.delimiter)
+    earlier = first.get("plan", {}).get("values")
+    types, where = field_types(declared), _country_and_zone(account)
+    return decide(samples, types, *where, dialect.delimiter, ValueRules.of(earlier).columns)
 
 
 async def sample_rows(

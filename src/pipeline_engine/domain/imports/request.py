@@ -136,14 +136,25 @@ async def retry_root(app: App[ImportRepos], request: ImportRequest) -> ObjectId 
     Raises: ImportRefused `retry_of` when the account has no such import, or when it has not ended: it might yet bring
     in the same rows.
     """
+    first = await corrected_import(app, request)
+    if first is None:
+        return None
+    if first["status"] not in ENDED:
+        raise ImportRefused(f"retry_of: import {request.retry_of} is {first['status']}: wait for its end", "retry_of")
+    return object_id(first.get("retry_root")) or request.retry_of
+
+
+async def corrected_import(app: App[ImportRepos], request: ImportRequest) -> Mapping[str, Any] | None:
+    """Return the queue document of the import that `retry_of` names; None without `retry_of`.
+
+    Raises: ImportRefused `retry_of` when the account has no such import.
+    """
     if request.retry_of is None:
         return None
     first = await app.repos.imports.get(request.retry_of)
     if first is None or object_id(first.get("account_id")) != request.account_id:
         raise ImportRefused(f"retry_of: the account has no import {request.retry_of}", "retry_of")
-    if first["status"] not in ENDED:
-        raise ImportRefused(f"retry_of: import {request.retry_of} is {first['status']}: wait for its end", "retry_of")
-    return object_id(first.get("retry_root")) or request.retry_of
+    return first
 
 
 def read_key(queue: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from pipeline_engine.domain.imports.csv.values.url import read_url
 
 STANDARD_TYPES: Mapping[str, str] = {"value": "number", "contact_email": "email", "contact_phone": "phone"}
 """Types of the deal's own fields; the others are text."""
+DATES = ("date", "datetime")
 KEEPS_EMPTY = frozenset({"email", "phone"})
 """Types that are text in the deal: their empty cell is an empty text, that of any other type is no field."""
 
@@ -90,13 +91,20 @@ def decide(
     country: str | None,
     zone: str | None,
     delimiter: str,
+    earlier: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> ValueRules:
-    """Return the rules for a file's mapped columns, {target: sample}. `custom` are the account's declared types."""
+    """Return the rules for a file's mapped columns, {target: sample}. `custom` are the account's declared types.
+
+    `earlier` are the rules of the columns of a file of which this one repeats some rows: the marks of numbers and the
+    orders of dates are taken from there.
+    """
     types = {target: _type(target, custom) for target in samples}
+    known = _known_rules(earlier or {}, types)
     known_zone = _known_zone(zone)
     warnings = [] if known_zone or not zone else [f"the account's time zone {zone!r} is not known; UTC is used"]
-    numbers = {target: sample for target, sample in samples.items() if types[target].type == "number"}
-    dates = {target: sample for target, sample in samples.items() if types[target].type in ("date", "datetime")}
+    open_samples = {target: sample for target, sample in samples.items() if target not in known}
+    numbers = {target: sample for target, sample in open_samples.items() if types[target].type == "number"}
+    dates = {target: sample for target, sample in open_samples.items() if types[target].type in DATES}
     columns: dict[str, dict[str, Any]] = {
         target: {"type": found.type, **({"options": list(found.options)} if found.options else {})}
         for target, found in types.items()
@@ -106,6 +114,7 @@ def decide(
         warnings += words
         for target, rule in rules.items():
             columns[target] |= rule
+    columns |= known
     texts = [sample for target, sample in samples.items() if types[target].type == "text"]
     warnings += [warning for sample in texts if (warning := _destroyed(sample))]
     return ValueRules(columns, country, known_zone or "UTC", tuple(warnings))
@@ -116,6 +125,15 @@ def _type(target: str, custom: Mapping[str, FieldType]) -> FieldType:
     known = {"number", "date", "datetime", "boolean", "email", "phone", "url"}
     is_list = declared.type == "choice" and declared.options
     return declared if is_list else FieldType(declared.type if declared.type in known else "text")
+
+
+def _known_rules(earlier: Mapping[str, Mapping[str, Any]], types: Mapping[str, FieldType]) -> dict[str, dict[str, Any]]:
+    """The earlier rules of the columns that are still of the same type, one that can be written in several ways."""
+    return {
+        target: dict(rule)
+        for target, rule in earlier.items()
+        if rule["type"] in ("number", *DATES) and target in types and types[target].type == rule["type"]
+    }
 
 
 def _known_zone(zone: str | None) -> str | None:
