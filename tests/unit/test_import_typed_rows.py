@@ -99,6 +99,13 @@ async def test_a_name_that_nobody_sees_is_missing() -> None:
     assert [error.code for error in parsed.errors] == ["required", "required"]
 
 
+async def test_a_mark_between_files_and_the_end_of_a_file_of_dos_are_no_text() -> None:
+    body = 'Name,Value\nA,1\n\ufeffB,2\n\ufeff="007",\ufeff3\n\x1a'.encode()
+    parsed, _ = await parse_typed(body, {"Name": "name", "Value": "value"}, Account())
+    assert [(row.fields["name"], row.fields["value"]) for row in parsed.rows] == [("A", 1), ("B", 2), ("007", 3)]
+    assert (parsed.errors, parsed.skipped) == ([], 1)
+
+
 async def test_an_error_shows_column_value_and_reason() -> None:
     parsed, _ = await parse_typed(
         b"Name,Sum\nx," + b"9" * 500 + b"\ny,12abc\n", {"Name": "name", "Sum": "value"}, Account()

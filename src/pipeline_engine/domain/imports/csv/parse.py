@@ -21,6 +21,7 @@ PARSE_CHARS = 128 * 1024
 """Characters that are parsed before other tasks get their turn."""
 READ_BYTES = 16 * 1024
 """The same for records that the csv module cannot read, which take longer."""
+END_OF_FILE = "\x1a"
 Place = tuple[int, Record]
 """A record and its place in the piece."""
 
@@ -57,7 +58,9 @@ def _number(row: Row | RowError) -> int:
 
 
 def _is_empty(cells: Sequence[str]) -> bool:
-    """Whether a row holds nothing but blanks."""
+    """Whether a row holds nothing but blanks, or is the mark with which DOS programs end a file."""
+    if cells == [END_OF_FILE]:
+        return True
     return (not cells[0] or cells[0].isspace()) and not any(cell and not cell.isspace() for cell in cells)
 
 

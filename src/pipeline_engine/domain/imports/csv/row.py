@@ -10,6 +10,8 @@ from pipeline_engine.domain.imports.csv.mapping import MAX_COLUMNS, REQUIRED, Co
 from pipeline_engine.domain.imports.csv.values.cell import NotAValue, Noted, Reader, is_invisible, shown, unguarded
 from pipeline_engine.domain.imports.csv.values.text import MAX_STAGE_CHARS, NORMALIZERS, StageCase, stage_name
 
+BOM = "\ufeff"
+
 
 class RowNote(NamedTuple):
     """What a good row's field does not hold of its cell. `code` is more_addresses or more_numbers."""
@@ -92,9 +94,7 @@ class RowMapper:
         if len(cells) != len(self._columns):
             message = f"cells in the row: {len(cells)}, columns in the file: {len(self._columns)}; check its quotes"
             return RowError(row, line, None, "ragged", message, cells[:MAX_COLUMNS])
-        full = cells + self._missing
-        if '="' in "\n".join(cells):
-            full = [unguarded(cell.strip()) for cell in full]
+        full = _cleaned(cells) + self._missing
         fields: dict[str, Any] = {target: full[place].strip() for target, place in self._fields}
         for target in self._required:
             if (not (text := fields[target]) or not text.isascii()) and is_invisible(text):
@@ -138,3 +138,12 @@ class RowMapper:
 
     def _error(self, row: int, line: int, target: str, code: str, message: str, cells: list[str]) -> RowError:
         return RowError(row, line, self._columns[self._places[target]], code, message, cells)
+
+
+def _cleaned(cells: list[str]) -> list[str]:
+    """The cells without the guards of spreadsheets, and without the byte order mark of a file that was put behind
+    another one."""
+    text = "\n".join(cells)
+    if BOM in text:
+        cells = [cell.strip().removeprefix(BOM) for cell in cells]
+    return [unguarded(cell.strip()) for cell in cells] if '="' in text else cells
