@@ -42,6 +42,7 @@ def test_names_are_compared_without_blanks_and_byte_order_mark() -> None:
         ("Deal Name", "Deal\nName"),
         ("Deal Name", "Deal\u00a0Name "),
         ("Deal Name", "\u200bDeal Na\u00adme\ufeff"),
+        ("Deal Name", "Deal Na\0me\x1a"),
         ("Größe", "Gro\u0308ße"),
         ("2", " "),
         ("2", "\u200b"),

@@ -6,17 +6,18 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-# Soft hyphen, zero-width and direction marks, byte order mark: what a person does not see.
+from pipeline_engine.domain.imports.csv.values.cell import CONTROLS
+
+# Control characters, soft hyphen, zero-width and direction marks, byte order mark: what a person does not see.
 INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+    f"[{CONTROLS}\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
 
 
 def column_name(name: str) -> str:
     """Return the name as it is compared: NFC, nothing invisible, each run of blanks and line ends one blank."""
-    if name.isascii():
-        return " ".join(name.split())
-    return " ".join(unicodedata.normalize("NFC", INVISIBLE.sub("", name)).split())
+    seen = INVISIBLE.sub("", name)
+    return " ".join((seen if seen.isascii() else unicodedata.normalize("NFC", seen)).split())
 
 
 def column_names(columns: Sequence[str]) -> list[str]:

@@ -16,8 +16,14 @@ MAX_TYPED_CHARS = 128
 MINUS = dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-")
 GUARD = re.compile(r'="([^"]*)"', re.DOTALL)
 """`="00417"`: how people keep a spreadsheet from taking digits for a number."""
-# Format characters (zero width, text direction, byte order mark), which no value of a typed field contains.
-FORMAT = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+CONTROLS = "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
+"""Control characters that are no blanks."""
+MARKS = "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+"""Format characters that mean nothing in any text: zero width, text direction, byte order mark."""
+JOINERS = "\u200c\u200d"
+"""Format characters that mean something between letters of Persian and Indian scripts, and between emoji."""
+# No value of a typed field contains any of them.
+FORMAT = re.compile(f"[{MARKS}{JOINERS}]")
 INVISIBLE = re.compile(
     "[\\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f"
     "\u205f-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]*"

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Literal
+
+from pipeline_engine.domain.imports.csv.values.cell import CONTROLS, JOINERS, MARKS
 
 MAX_FIELD_BYTES = 64 * 1024
 """Bytes of UTF-8."""
 MAX_STAGE_CHARS = 256
 """Far above any real name: to order the combining marks of a hostile name takes the square of its length."""
 
+JOINED = "[\u0600-\u109f\u1780-\u18af\u2600-\u27bf\ufe0f\U0001f300-\U0001faff]"
+UNSEEN = re.compile(f"[{CONTROLS}{MARKS}]|(?<!{JOINED})[{JOINERS}]|[{JOINERS}](?!{JOINED})")
+"""What cannot be seen in a word: with and without it, a person reads the same."""
+BLANKS_AND_DASHES = re.compile("[ \\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+
 StageCase = Literal["lower", "keep"]
 
 
 def choice(cell: str) -> str:
-    """Return the cell as a word out of a list: `Closed - Won` is `closed___won`."""
-    return cell.replace(" ", "_").replace("-", "_").lower()
+    """Return the cell as a word out of a list: `Closed - Won` is `closed___won`, whatever its dashes and blanks."""
+    return BLANKS_AND_DASHES.sub("_", _seen(cell)).lower()
 
 
 NORMALIZERS: Mapping[str, Callable[[str], str]] = {"status": choice, "contract_type": choice}
@@ -24,12 +32,17 @@ NORMALIZERS: Mapping[str, Callable[[str], str]] = {"status": choice, "contract_t
 
 
 def stage_name(cell: str, case: StageCase = "lower") -> str:
-    """Return the name of a stage: blanks collapsed, NFC and, unless `case` is `keep`, lower case."""
-    name = unicodedata.normalize("NFC", " ".join(cell.split()))
+    """Return the name of a stage: nothing unseen, blanks collapsed, NFC and, unless `case` is `keep`, lower case."""
+    name = unicodedata.normalize("NFC", _seen(cell))
     return name if case == "keep" else unicodedata.normalize("NFC", name.lower())
 
 
 def name_key(name: str) -> str:
-    """Return what all spellings of one stage name share: NFKC, case-folded, trimmed, inner blanks collapsed."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    """Return what all spellings of one stage name share: nothing unseen, NFKC, case-folded, blanks collapsed."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", UNSEEN.sub("", name)).casefold())
     return " ".join(folded.split())
+
+
+def _seen(cell: str) -> str:
+    """The text without what cannot be seen, each run of blanks one blank."""
+    return " ".join(UNSEEN.sub("", cell).split())
