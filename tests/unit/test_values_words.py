@@ -52,6 +52,11 @@ def test_an_option_is_found_whatever_its_case_and_blanks() -> None:
         ("ada+crm@sub.example.co.uk;", "ada+crm@sub.example.co.uk"),
         ("ada@müller.example", "ada@müller.example"),
         ("o'brien@example.com", "o'brien@example.com"),
+        ("'john@example.com", "john@example.com"),
+        ("=john@example.com", "john@example.com"),
+        ("ｊｏｈｎ@example.com", "john@example.com"),
+        ("MAILTO:john@example.com?subject=x", "john@example.com"),
+        ("John <mailto:john@example.com?cc=a@b.co>", "john@example.com"),
     ],
 )
 def test_an_address_is_read_in_every_spelling(cell: str, address: str) -> None:
