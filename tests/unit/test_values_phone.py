@@ -28,6 +28,15 @@ from pipeline_engine.domain.imports.csv.values.phone import phone_reader, read_p
         ("+1 415 555 0101 ext. 12", None, "+14155550101 ext. 12"),
         ("（０３）１２３４－５６７８", "JP", "+81312345678"),
         ("+39 06 1234 5678", None, "+390612345678"),
+        ("4917012345678", "DE", "+4917012345678"),
+        ("4917012345678.0", "DE", "+4917012345678"),
+        ("4917012345678.0", None, "4917012345678"),
+        ("4155550100,00", "US", "+14155550100"),
+        ("415.555.0100", "US", "+14155550100"),
+        ("555-0100", "US", "555-0100"),
+        ("+1 555-0100", None, "+1 555-0100"),
+        ("7946 0958", "GB", "7946 0958"),
+        ("13800138000", "US", "13800138000"),
     ],
 )
 def test_a_number_is_written_as_the_world_dials_it(cell: str, country: str | None, number: str) -> None:
@@ -40,6 +49,12 @@ def test_what_is_no_number_is_refused(cell: str, country: str | None) -> None:
     with pytest.raises(NotAValue) as refused:
         phone_reader(country)(cell)
     assert refused.value.code == "not_a_phone"
+
+
+def test_an_extension_alone_is_no_number_of_a_country() -> None:
+    for country in (None, "DE"):
+        with pytest.raises(NotAValue):
+            phone_reader(country)("1234")
 
 
 def test_of_several_numbers_the_first_is_taken_and_the_rest_noted() -> None:

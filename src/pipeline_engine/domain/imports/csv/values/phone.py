@@ -13,7 +13,7 @@ from operator import methodcaller
 from typing import NamedTuple
 
 import phonenumbers
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberFormat
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber, PhoneNumberFormat, ValidationResult
 
 from pipeline_engine.domain.imports.csv.values.cell import NotAValue, Noted, plain
 
@@ -25,6 +25,8 @@ MIN_DIGITS, MAX_DIGITS = 5, 17
 MIN_E164 = 6
 """Digits with the country's code; some plans allow less, for services."""
 BETWEEN = re.compile(r"[;,|\n\r]|\s/\s")
+FLOAT = re.compile(r"(\+?[1-9]\d{5,})[.,]00?", re.ASCII)
+"""A number that passed through a program which took it for an amount."""
 EXTENSION = re.compile(r"(?:ext(?:ension|n|r)?|x|int|anexo|доб)?[^0-9a-z]*$")
 
 
@@ -55,7 +57,7 @@ def phone_reader(country: str | None) -> Callable[[str], str | Noted]:
         digits = cell.replace(" ", "").replace("-", "") if len(cell) <= MAX_CHARS else ""
         if not digits[1:].isdecimal():
             digits = digits.translate(SEPARATORS)
-        if digits.isascii():
+        if digits.isascii() and not FLOAT.fullmatch(cell):
             number = _international(digits[1:]) if digits[:1] == "+" else home and _national(digits, home)
             if number:
                 return number
@@ -68,7 +70,7 @@ def read_phone(cell: str, region: str | None) -> str | Noted:
     """As the readers of `phone_reader`, by `phonenumbers` alone."""
     if len(cell) > MAX_CHARS:
         raise _not_a_phone()
-    text = plain(cell)
+    text = FLOAT.sub(r"\1", plain(cell))
     if number := _number(text, region):
         return number
     first, *others = [part for part in BETWEEN.split(text) if part.strip()] or [""]
@@ -88,7 +90,7 @@ def _number(text: str, region: str | None) -> str | None:
 
 
 def _parsed(text: str, region: str | None) -> str | None:
-    """E.164, or None when no country has a number of that length."""
+    """E.164, or None when no country has a number of that length, or only for calls within a town."""
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -97,8 +99,31 @@ def _parsed(text: str, region: str | None) -> str | None:
     if number.extension:
         body = EXTENSION.sub("", body[: body.rindex(number.extension)])
     # The library skips letters and takes what is left for the number: 12ab345678.
-    if any(character.isalpha() for character in body) or not phonenumbers.is_possible_number(number):
+    if any(character.isalpha() for character in body) or not _is_possible(number):
         return None
+    digits = "".join(filter(str.isdigit, body))
+    if len(digits) < MIN_DIGITS:
+        return None
+    is_open = text[:1].isdigit() and digits.startswith(str(number.country_code))
+    known = _with_or_without_code(number, digits) if is_open else number
+    return _written(known) if known else None
+
+
+def _is_possible(number: PhoneNumber) -> bool:
+    return phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
+
+
+def _with_or_without_code(number: PhoneNumber, digits: str) -> PhoneNumber | None:
+    """What digits mean that begin as their country's code does: most likely they have lost their `+`.
+
+    None when neither reading is a number of that country: perhaps it is one of another.
+    """
+    other = phonenumbers.parse(f"+{digits}", None)
+    other.extension = number.extension
+    return next((one for one in (other, number) if phonenumbers.is_valid_number(one)), None)
+
+
+def _written(number: PhoneNumber) -> str | None:
     main = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     if len(main) <= MIN_E164:
         return None
@@ -122,10 +147,11 @@ def _national(digits: str, home: _Plan) -> str | None:
     if digits.startswith(home.abroad):
         return _international(digits[2:]) if home.abroad == "00" else None
     number = digits.removeprefix(home.trunk)
-    if number == digits and (number.startswith(home.code) or home.is_trunk(number)):
+    if digits.startswith(home.code) or (number == digits and home.is_trunk(number)):
         return None
     fits = len(number) in home.lengths and home.shape.fullmatch(number) and not home.is_trunk(number)
-    return f"+{home.code}{number}" if fits and len(home.code + number) >= MIN_E164 else None
+    long_enough = len(digits) >= MIN_DIGITS and len(home.code + number) >= MIN_E164
+    return f"+{home.code}{number}" if fits and long_enough else None
 
 
 @cache
