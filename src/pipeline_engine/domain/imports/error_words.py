@@ -17,7 +17,6 @@ WHAT = {
     "insert_failed": "refused by the database",
     "retry_row": "that name no row of the first import, or one twice",
     "doubtful": "that a stray quote makes doubtful",
-    "too_many_digits": "with more digits than a number can hold",
     "not_a_boolean": "neither yes nor no",
     "not_an_option": "not in the list of the field",
     "not_an_email": "not an e-mail address",

@@ -20,12 +20,12 @@ WORDS = (
 )
 SIGNS = "$¢£¤¥֏؋৳฿៛₠-⃀﷼"
 LETTERS = ("US", "A", "AU", "C", "CA", "NZ", "HK", "S", "NT", "R", "MX", "AR", "CLP", "COL", "Mex", "CN", "RMB", "JP")
-"""What may stand before a sign: `US$`, `R$`, `CN¥`."""
+"""What may stand before a sign, beside the codes: `US$`, `R$`, `CN¥`."""
 
 
 def _pattern() -> str:
     words = sorted((*CODES, *WORDS), key=len, reverse=True)
-    prefixes = "|".join(sorted(LETTERS, key=len, reverse=True))
+    prefixes = "|".join(sorted((*LETTERS, *CODES), key=len, reverse=True))
     return f"(?:{prefixes})?[{SIGNS}]|{'|'.join(map(re.escape, words))}"
 
 

@@ -15,16 +15,18 @@ Mark = Literal[".", ","]
 """The decimal mark of a column."""
 OTHER_MARK: dict[Mark, Mark] = {".": ",", ",": "."}
 MARK_NAMES: dict[Mark, str] = {".": "decimal points", ",": "decimal commas"}
-NOT_A_NUMBER, TOO_MANY_DIGITS, OUT_OF_RANGE = "not_a_number", "too_many_digits", "out_of_range"
+NOT_A_NUMBER, OUT_OF_RANGE = "not_a_number", "out_of_range"
 MAX_NUMBER = 2**53
 """Up to here a BSON double holds every whole number."""
 SHAPE = re.compile(
     rf"""(?P<first>[+-]?)\ ?(?P<money1>{CURRENCY})?\ ?(?P<open>\(?)\ ?(?P<money2>{CURRENCY})?\ ?(?P<inner>[+-]?)\ ?
-    (?P<digits>(?:\d|[.,]\d)(?:[\d.,'\u2019\ ]*\d)?[.,]?)(?:(?<=[.,])-{{1,2}})?(?P<exponent>(?:[eE][+-]?\d{{1,3}})?)
+    (?P<digits>(?:\d|[.,]\d)(?:[\d.,'\u2019\ ]*\d)?[.,]?)(?:(?<=[.,])-{{1,2}}|/-)?(?P<exponent>(?:[eE][+-]?\d{{1,3}})?)
     \ ?(?P<percent>%?)\ ?(?P<money3>{CURRENCY})?\ ?(?P<close>\)?)\ ?(?P<money4>{CURRENCY})?\ ?
     (?P<last>[+-]|CR|Cr|cr|DR|Dr|dr|)""",
     re.VERBOSE | re.ASCII,
 )
+ZERO = re.compile(rf"(?:{CURRENCY}) *--?|--? *(?:{CURRENCY})")
+"""How the accounting formats of spreadsheets write zero."""
 
 
 def _digits(mark: Mark) -> re.Pattern[str]:
@@ -50,7 +52,10 @@ class WrittenNumber(NamedTuple):
 
 def written(cell: str) -> WrittenNumber:
     """Return the parts of the cell. Raises: NotAValue `not_a_number` when anything but one number is in it."""
-    found = SHAPE.fullmatch(plain(cell)) if len(cell) <= MAX_TYPED_CHARS else None
+    text = plain(cell) if len(cell) <= MAX_TYPED_CHARS else ""
+    if ZERO.fullmatch(text):
+        return WrittenNumber("0", "", "", False)
+    found = SHAPE.fullmatch(text)
     if found is None or bool(found["open"]) != bool(found["close"]) or _is_odd(found):
         raise _not_a_number()
     signs = [sign for sign in (found["first"], found["inner"], found["last"].upper(), found["open"] and "-") if sign]
@@ -82,9 +87,10 @@ def mark_of(number: WrittenNumber) -> tuple[Mark | None, bool]:
 
 
 def read_number(cell: str, mark: Mark, credit: str = "+") -> float:
-    """Return the number, exactly. `credit` is the sign of amounts marked CR; 45 % is 0.45.
+    """Return the number; a whole one exactly, the decimals as far as a double holds them, which is what programs wrote.
 
-    Raises: NotAValue `not_a_number`, `too_many_digits` where a double would round, `out_of_range` beyond 2^53.
+    `credit` is the sign of amounts marked CR; 45 % is 0.45. Raises: NotAValue `not_a_number`, `out_of_range` beyond
+    2^53, where whole numbers would be rounded, and below what is not zero yet.
     """
     number = written(cell)
     found = DIGITS[mark].fullmatch(number.digits)
@@ -97,15 +103,15 @@ def read_number(cell: str, mark: Mark, credit: str = "+") -> float:
     value = Decimal(f"{whole or '0'}.{found['fraction'] or '0'}{number.exponent}")
     sign = credit if number.sign == "CR" else "-" if number.sign == "DR" else number.sign
     value = value.scaleb(-2) if number.percent else value
-    return _exact(-value if sign == "-" else value)
+    return _double(-value if sign == "-" else value)
 
 
-def _exact(value: Decimal) -> float:
-    double = float(value)
-    if abs(double) > MAX_NUMBER:
+def _double(value: Decimal) -> float:
+    if abs(value) > MAX_NUMBER:
         raise NotAValue(OUT_OF_RANGE, f"is too large: numbers go up to {MAX_NUMBER:,}")
-    if Decimal(repr(double)) != value:
-        raise NotAValue(TOO_MANY_DIGITS, "has more digits than a number can hold; it would be rounded")
+    double = float(value)
+    if value and not double:
+        raise NotAValue(OUT_OF_RANGE, "is too small")
     return double + 0.0  # -0 becomes 0
 
 
