@@ -106,6 +106,16 @@ async def test_a_mark_between_files_and_the_end_of_a_file_of_dos_are_no_text() -
     assert (parsed.errors, parsed.skipped) == ([], 1)
 
 
+@pytest.mark.parametrize("last", ['"B, b",1,C', '"B \\"b\\"",1,C'], ids=["doubled quotes", "backslashes"])
+async def test_the_null_of_databases_is_an_empty_cell(last: str) -> None:
+    body = f"Name,Value,Contact\n{last}\nA,\\N,\\N\n".encode()
+    mappings = {"Name": "name", "Value": "value", "Contact": "contact_name"}
+    parsed, _ = await parse_typed(body, mappings, Account())
+    assert parsed.errors == []
+    assert [row.fields["contact_name"] for row in parsed.rows] == ["C", ""]
+    assert "value" not in parsed.rows[1].fields
+
+
 async def test_an_error_shows_column_value_and_reason() -> None:
     parsed, _ = await parse_typed(
         b"Name,Sum\nx," + b"9" * 500 + b"\ny,12abc\n", {"Name": "name", "Sum": "value"}, Account()

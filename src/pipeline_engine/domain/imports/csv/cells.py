@@ -11,6 +11,7 @@ from pipeline_engine.domain.imports.csv.grammar import BACKSLASH, Grammar
 MAX_CELLS = 1024
 """Cells of a record that are read: more than a row can have."""
 ESCAPED = re.compile(rb"\\(\r\n|[\s\S])")
+NULL = rb"\N"
 Pattern = re.Pattern[bytes]
 
 
@@ -96,6 +97,8 @@ def _value(found: re.Match[bytes], grammar: Grammar) -> bytes:
 
 
 def _unescaped(text: bytes, grammar: Grammar, *, quoted: bool) -> bytes:
+    if text == NULL and not quoted:
+        return text  # no N behind a backslash: `RowMapper` knows what it means
     if grammar.escape == BACKSLASH:
         return ESCAPED.sub(rb"\1", text) if b"\\" in text else text
     if grammar.escape == "double" and quoted:

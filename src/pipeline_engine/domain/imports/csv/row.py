@@ -11,6 +11,8 @@ from pipeline_engine.domain.imports.csv.values.cell import NotAValue, Noted, Rea
 from pipeline_engine.domain.imports.csv.values.text import MAX_STAGE_CHARS, NORMALIZERS, StageCase, stage_name
 
 BOM = "\ufeff"
+NULL = r"\N"
+"""How MySQL and PostgreSQL export it."""
 
 
 class RowNote(NamedTuple):
@@ -141,9 +143,11 @@ class RowMapper:
 
 
 def _cleaned(cells: list[str]) -> list[str]:
-    """The cells without the guards of spreadsheets, and without the byte order mark of a file that was put behind
-    another one."""
+    """The cells without the guards of spreadsheets, without the NULL of databases, and without the byte order mark of a
+    file that was put behind another one."""
     text = "\n".join(cells)
+    if NULL in text:
+        cells = ["" if cell.strip() == NULL else cell for cell in cells]
     if BOM in text:
         cells = [cell.strip().removeprefix(BOM) for cell in cells]
     return [unguarded(cell.strip()) for cell in cells] if '="' in text else cells
