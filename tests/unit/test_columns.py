@@ -65,6 +65,14 @@ def test_an_ambiguous_column_of_dates_is_reported(cell: str, country: str | None
     assert [cell in warning for warning in rules.warnings] == [True]
 
 
+def test_a_year_of_two_digits_in_front_is_reported() -> None:
+    rules = rules_of({A: ["04-03-24", "26-03-04"], B: ["03/04/2026"]}, {A: "date", B: "date"}, "US")
+    assert rules.readers()[A]("26-03-04").day == 26
+    assert rules.readers()[B]("03/04/2026").day == 3, "the other column says so"
+    assert ["'04-03-24'" in warning for warning in rules.warnings] == [True, False]
+    assert rules_of({A: ["26-03-04", "19-03-04"]}, {A: "date"}, "US").warnings == ()
+
+
 def test_a_corrected_error_csv_is_written_as_the_file_that_it_repeats_rows_of() -> None:
     custom = {A: FieldType("date"), B: FieldType("choice", ("New",)), C: FieldType("number")}
 

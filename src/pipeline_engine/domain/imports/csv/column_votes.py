@@ -86,6 +86,11 @@ def vote_on_orders(cells: Iterable[str]) -> OrderVote:
     return OrderVote(*count.result(), count.doubtful)
 
 
+def likely_order(cells: Iterable[str]) -> Order | None:
+    """The order in which doubtful cells are dates that they are not in the other one."""
+    return next((order for cell in cells if (order := order_of(cell)[0])), None)
+
+
 def destroyed_id(cells: Sequence[str]) -> str | None:
     """A cell such as `7,31845E+17`: what a spreadsheet writes for a long id."""
     return next((shown(cell) for cell in cells if ROUNDED_ID.fullmatch(cell)), None)

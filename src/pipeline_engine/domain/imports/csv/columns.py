@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pipeline_engine.country_format import decimal_mark, writes_month_first
-from pipeline_engine.domain.imports.csv.column_votes import destroyed_id, vote_on_marks, vote_on_orders
+from pipeline_engine.domain.imports.csv.column_votes import destroyed_id, likely_order, vote_on_marks, vote_on_orders
 from pipeline_engine.domain.imports.csv.values.boolean import option_reader, read_boolean
 from pipeline_engine.domain.imports.csv.values.cell import Reader
 from pipeline_engine.domain.imports.csv.values.date import ORDER_NAMES, Order, date_reader
@@ -181,11 +181,12 @@ def _usual_mark(country: str | None, delimiter: str, doubtful: str | None) -> Ma
 
 def _dates(samples: Mapping[str, Sample], country: str | None) -> tuple[dict[str, dict[str, Any]], list[str]]:
     votes = {target: vote_on_orders(sample.cells) for target, sample in samples.items()}
-    certain = {vote.winner for vote in votes.values() if vote.winner}
+    likely = {target: vote.winner or likely_order(samples[target].cells) for target, vote in votes.items()}
+    certain = {order for order in likely.values() if order}
     of_file = certain.pop() if len(certain) == 1 else None
     rules, warnings = {}, []
     for target, vote in votes.items():
-        order: Order = vote.winner or of_file or _usual_order(country, vote.doubtful)
+        order: Order = likely[target] or of_file or _usual_order(country, vote.doubtful)
         rules[target] = {"order": order}
         column = f"column {samples[target].name!r}"
         if vote.against:

@@ -18,6 +18,8 @@ NOT_A_DATE, OUT_OF_RANGE = "not_a_date", "out_of_range"
 FIRST_YEAR = 1000
 CENTURY_PIVOT = 69
 """Two digits from here on are a year of the twentieth century, as in POSIX."""
+YEAR_FIRST = re.compile(r"[2-9]\d-\d\d-(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+"""A year since 2020, month and day, or day, month and year."""
 SERIAL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
 """Day 0 of spreadsheets, for serial numbers since March 1900."""
 TIME = (
@@ -48,14 +50,14 @@ STAMP = re.compile(r"1\d{9}(?:\d{3})?", re.ASCII)
 def order_of(cell: str) -> tuple[Order | None, bool]:
     """The order that a cell shows, and whether that is certain; (None, True) when it has neither order.
 
-    `03/04/2026` is uncertain and counts as neither.
+    `03/04/2026` is uncertain and counts as neither; `26-03-04` is uncertain, as the 26 may be the year.
     """
     found = _match(cell)
     if found is None or not (first := found.groupdict().get("first")):
         return None, True
     one, other = int(first), int(found["last"])
     if one > 12 >= other >= 1:
-        return "dmy", True
+        return "dmy", not YEAR_FIRST.fullmatch(cell)
     if other > 12 >= one >= 1:
         return "mdy", True
     return None, one == other
