@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.imports.csv.row import Row
-from pipeline_engine.domain.imports.csv.values import name_key
+from pipeline_engine.domain.imports.csv.values import name_key, visible
 from pipeline_engine.domain.imports.import_context import ImportContext
 from pipeline_engine.repos.import_repos import ImportRepos
 
@@ -26,8 +26,10 @@ async def find_repeated(app: App[ImportRepos], context: ImportContext, rows: Seq
     if not by or not rows:
         return frozenset()
     keys = {row.row: key for row in rows if (key := _key(row.fields, by))}
-    values = sorted({str(row.fields[by[0]]) for row in rows if row.row in keys})
-    owners = _first_rows(context, await app.repos.deals.like(context.request.account_id, by, values), by)
+    values = {str(row.fields[by[0]]) for row in rows if row.row in keys}
+    # The database compares texts as they are but for case, and mostly keeps the spelling without what cannot be seen.
+    spellings = sorted({*values, *map(visible, values)})
+    owners = _first_rows(context, await app.repos.deals.like(context.request.account_id, by, spellings), by)
     return frozenset(row for row, key in keys.items() if owners.setdefault(key, row) != row)
 
 

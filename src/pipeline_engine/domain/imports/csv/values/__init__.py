@@ -8,6 +8,7 @@ from pipeline_engine.domain.imports.csv.values.text import (
     choice,
     name_key,
     stage_name,
+    visible,
 )
 
-__all__ = ["MAX_FIELD_BYTES", "MAX_STAGE_CHARS", "StageCase", "choice", "name_key", "stage_name"]
+__all__ = ["MAX_FIELD_BYTES", "MAX_STAGE_CHARS", "StageCase", "choice", "name_key", "stage_name", "visible"]

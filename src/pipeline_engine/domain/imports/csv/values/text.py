@@ -22,9 +22,14 @@ BLANKS_AND_DASHES = re.compile("[ \\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 StageCase = Literal["lower", "keep"]
 
 
+def visible(cell: str) -> str:
+    """Return the text without what cannot be seen, each run of blanks as one blank."""
+    return " ".join(UNSEEN.sub("", cell).split())
+
+
 def choice(cell: str) -> str:
     """Return the cell as a word out of a list: `Closed - Won` is `closed___won`, whatever its dashes and blanks."""
-    return BLANKS_AND_DASHES.sub("_", _seen(cell)).lower()
+    return BLANKS_AND_DASHES.sub("_", visible(cell)).lower()
 
 
 NORMALIZERS: Mapping[str, Callable[[str], str]] = {"status": choice, "contract_type": choice}
@@ -33,7 +38,7 @@ NORMALIZERS: Mapping[str, Callable[[str], str]] = {"status": choice, "contract_t
 
 def stage_name(cell: str, case: StageCase = "lower") -> str:
     """Return the name of a stage: nothing unseen, blanks collapsed, NFC and, unless `case` is `keep`, lower case."""
-    name = unicodedata.normalize("NFC", _seen(cell))
+    name = unicodedata.normalize("NFC", visible(cell))
     return name if case == "keep" else unicodedata.normalize("NFC", name.lower())
 
 
@@ -41,8 +46,3 @@ def name_key(name: str) -> str:
     """Return what all spellings of one stage name share: nothing unseen, NFKC, case-folded, blanks collapsed."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", UNSEEN.sub("", name)).casefold())
     return " ".join(folded.split())
-
-
-def _seen(cell: str) -> str:
-    """The text without what cannot be seen, each run of blanks one blank."""
-    return " ".join(UNSEEN.sub("", cell).split())
