@@ -57,7 +57,7 @@ def test_a_few_words_tell_the_encoding(encoding: str, text: str) -> None:
     [
         *("Joe’s bar", "don’t", "D’Angelo", "L’eau", "partners’ deal", "‘Alpha’", "“Alpha” and “Beta”", "24” screen"),
         *("North – South", "North–South", "Q1–Q2", "Wait…", "• one", "A · B", "2 × 4", "½ day", "20 °C", "§ 5"),
-        *("£100", '"£1,000.00"', "Value (£)", "Value £m", "¥100", "50¢", "Widget™ Gadget®", "© 2026 Acme"),
+        *("£100", '"£1,000.00"', "Value (£)", "Value £m", "¥100", "50¢", "¢50", "…", "Widget™ Gadget®", "© 2026 Acme"),
         *('A,"1\u00a0000,50"', "Acme\u00a0Inc", "nº 5", "1ª", "¡Hola", "Bob’s “Best” – £1,000"),
     ],
 )

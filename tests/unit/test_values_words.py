@@ -32,8 +32,8 @@ def test_yes_and_no_in_the_usual_words() -> None:
 
 def test_an_option_is_found_whatever_its_case_and_blanks() -> None:
     read = option_reader(["Gold", "Silver Plus", "gold"])
-    assert [read(cell) for cell in ("Gold", "gold", "GOLD", " silver\u00a0 plus ", '="Gold"')] == [
-        *("Gold", "gold", "Gold", "Silver Plus", "Gold")
+    assert [read(cell) for cell in ("Gold", "gold", "GOLD", " silver\u00a0 plus ", '="Gold"', "Gold\u200b")] == [
+        *("Gold", "gold", "Gold", "Silver Plus", "Gold", "Gold")
     ]
     assert code(read, "Bronze") == "not_an_option"
     with pytest.raises(NotAValue, match="Gold, Silver Plus, gold"):

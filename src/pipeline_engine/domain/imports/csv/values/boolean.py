@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from pipeline_engine.domain.imports.csv.values.cell import MAX_TYPED_CHARS, NotAValue, plain, unguarded
+from pipeline_engine.domain.imports.csv.values.text import name_key
 
 NOT_A_BOOLEAN, NOT_AN_OPTION = "not_a_boolean", "not_an_option"
 TRUE_WORDS = """
@@ -49,4 +49,4 @@ def option_reader(options: Sequence[str]) -> Callable[[str], str]:
 
 
 def _folded(word: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", word[:1024]).casefold().split())
+    return name_key(word[:1024])
