@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 
 VOWEL = "[aeiouyhAEIOUYH]"
+OTHER_SIGN = r"[^\w\x00-\x7f\u00a0‘’“”]"
+HARD_BLANK = r"(?<![^\W\d_])\u00a0|\u00a0(?![a-zà-ÿ])"
 PLACES = (
-    "\u00a0",
     r"’(?=(?:s|t|d|m|re|ll|ve)\b)|(?<=s)’(?!\w)",  # Joe’s, partners’
     rf"(?:(?<=\b[dlnstcjmDL])|(?<=[qQ]u|ll|un))’(?={VOWEL})|(?<=\b[OD])’(?=[A-Z])",  # l’eau, dell’arte, O’Brien
     r"(?<!\w)[“‘„«‹](?=\w)|(?<=[\w.,!?%)])[”»›](?!\w)",
@@ -20,4 +21,5 @@ PLACES = (
     r"(?<![^\W\d_])(?:§|[×·•½¼¾°](?![^\W\d_]))|(?<=\d)°",
     r"(?<=[\dnNM])[ºª](?!\w)|(?<!\w)[¡¿](?=\w)",
 )
-SIGN_IN_PLACE = re.compile("|".join(PLACES))
+SIGN_IN_PLACE = re.compile(rf"{HARD_BLANK}|(?<!{OTHER_SIGN})(?:{'|'.join(PLACES)})(?!{OTHER_SIGN})")
+"""Matches one sign. Several in a row are no signs, but a word in another encoding."""
