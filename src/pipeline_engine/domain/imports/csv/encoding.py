@@ -185,7 +185,9 @@ def _sample(data: bytes) -> bytes:
 def _score(sample: bytes, encoding: str, languages: Sequence[str], wanted: Sequence[str]) -> float:
     """How much the sample looks like text of a language: about 1 when it does, 0 or less when not."""
     text = _text(sample, encoding)
-    counts = Counter(ASCII.sub("", text))
+    foreign = ASCII.sub("", text)
+    # Where all letters are beyond ASCII, those of a text in capitals are as common as small ones.
+    counts = Counter(foreign.lower() if foreign.isupper() and encoding not in LATIN else foreign)
     total = sum(counts.values())
     if not total:
         return 0.0
