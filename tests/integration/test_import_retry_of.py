@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-
 from bson import ObjectId
 
 from pipeline_engine.domain.imports.control import retry
@@ -138,7 +136,6 @@ async def test_values_are_read_as_in_the_first_import(world: World, run_imports:
     first = world.submit("Müller;1,50;won\nKöhler;2,500;\nBär;2,75;won\n".encode(), mappings, options=options)
     await run_imports()
     report = world.download(world.import_of(first)["error_csv_key"])
-    assert report.startswith(codecs.BOM_UTF8)
 
     fixed = report.decode().replace('"2,500",""', '"2,500","won"').encode()
     second = world.submit(fixed, mappings, options={**options, "encoding": "cp1252", "retry_of": first})

@@ -178,7 +178,7 @@ class World:
 
     def error_csv_of(self, queue_id: ObjectId) -> list[dict[str, str]]:
         """The rows of the error CSV, by column, as a spreadsheet would read them."""
-        text = self.download(self.import_of(queue_id)["error_csv_key"]).decode("utf-8-sig")
+        text = self.download(self.import_of(queue_id)["error_csv_key"]).decode()
         return list(csv.DictReader(io.StringIO(text, newline="")))
 
     def deals_of(self, queue_id: ObjectId) -> list[Document]:

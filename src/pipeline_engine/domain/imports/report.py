@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -100,8 +99,7 @@ async def _error_lines(app: App[ImportRepos], held: Mapping[str, Any], account_i
     columns: Sequence[str] = held["plan"]["columns"]
     kept = _kept(held, columns)
     report = ErrorCsv([columns[place] for place in kept], held.get("dialect", {}).get("delimiter", ","))
-    # Without a mark, Excel reads UTF-8 as the code page of its Windows, and saves what it has read.
-    yield report.header() if held.get("dialect", {}).get("open", True) else codecs.BOM_UTF8 + report.header()
+    yield report.header()
     async for error in app.repos.chunks.errors(account_id, held["_id"]):
         cells = error["cells"] if len(kept) == len(columns) else _at(error["cells"], kept)
         yield report.line({**error, "cells": cells})

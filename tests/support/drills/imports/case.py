@@ -70,4 +70,4 @@ def _error_csv(observer: Observer, queue: Document) -> list[list[str]] | None:
     if not (key := queue.get("error_csv_key")):
         return None
     (body,) = observer.objects([key]).values()
-    return list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")))
+    return list(csv.reader(io.StringIO(body.decode(), newline="")))
