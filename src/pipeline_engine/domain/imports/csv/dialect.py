@@ -108,9 +108,8 @@ def detect(head: bytes, options: Mapping[str, Any], mapped_names: Sequence[str] 
         raise ImportRefused("the file is empty: it needs a header line and rows below it", "empty")
     above, declared = _separator_line(lines)
     body = lines[above:]
-    wanted = wanted_names(mapped_names)
-    readings = compare(body, _delimiter(chosen.delimiter, declared, body), wanted)
-    layout = _layout(body, above, readings[0].form, wanted, mapped_names, has_header=chosen.has_header, whole=whole)
+    readings = compare(body, _delimiter(chosen.delimiter, declared, body), wanted_names(mapped_names))
+    layout = _layout(body, above, readings[0].form, mapped_names, has_header=chosen.has_header, whole=whole)
     return _dialect(sample, encoding, readings, layout, above)
 
 
@@ -138,7 +137,6 @@ def _layout(
     body: Sequence[str],
     above: int,
     form: Format,
-    wanted: frozenset[str],
     names: Sequence[str],
     *,
     has_header: bool | None,
@@ -148,7 +146,7 @@ def _layout(
     if not any(not row.is_blank for row in rows):
         header_row = 0 if has_header is False else above + 1
         return Layout(above + 1, header_row, min(header_row, 1), 0, ())
-    return lay_out(rows, wanted, has_header=has_header, numbered=bool(names) and not wanted, whole=whole)
+    return lay_out(rows, names, has_header=has_header, whole=whole)
 
 
 def _refuse_magic(head: bytes) -> None:

@@ -1,4 +1,7 @@
-"""Parses the records of one chunk into rows and row errors; rows without any text are skipped."""
+"""Parses the records of one chunk into rows and row errors.
+
+Rows without any text are skipped, and so is the header where it stands once more: two exports in one file.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,9 @@ async def parse(piece: Piece, dialect: Dialect, mapper: RowMapper, *, guarded: b
     rows: list[Row] = []
     errors = list(malformed.values())
     skipped = 0
+    header = list(mapper.columns) if dialect.header_row and mapper.width > 1 else []
     async for place, record, cells in _read(piece, dialect, mapper.width, malformed):
-        if _is_empty(cells):
+        if _is_empty(cells) or cells == header:
             skipped += 1
             continue
         texts = [restored(cell) for cell in cells] if guarded else cells

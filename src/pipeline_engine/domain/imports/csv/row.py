@@ -87,6 +87,11 @@ class RowMapper:
         self._places = columns.fields | columns.custom
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns as they stand in the file."""
+        return self._columns
+
+    @property
     def width(self) -> int:
         """The number of columns."""
         return len(self._columns)

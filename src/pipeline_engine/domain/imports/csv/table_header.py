@@ -84,7 +84,7 @@ def count_header_rows(rows: Sequence[TableRow], width: int) -> int:
     kinds = column_kinds(rows[1:], width)
     if not _is_text(rows[0]):
         return int(_stands_above(rows[0], kinds) and not _is_of(rows[0], kinds))
-    return int(_stands_above(rows[0], kinds) or not _occurs_again(rows))
+    return int(_stands_above(rows[0], kinds) or not occurs_again(rows))
 
 
 def looks_like_header(row: TableRow, kinds: Sequence[str]) -> bool:
@@ -111,7 +111,7 @@ def _is_of(row: TableRow, kinds: Sequence[str]) -> bool:
     return any(kind != "text" and kind_of(cell) == kind for cell, kind in pairs)
 
 
-def _occurs_again(rows: Sequence[TableRow]) -> bool:
+def occurs_again(rows: Sequence[TableRow]) -> bool:
     first, below = rows[0], rows[1:MAX_JUDGED_ROWS]
     return any(
         cell.strip() and any(place < len(row.cells) and row.cells[place] == cell for row in below)
