@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from pipeline_engine.domain.imports.csv.column_name import column_name, column_names
 from pipeline_engine.domain.imports.csv.table_end import find_other_table
 from pipeline_engine.domain.imports.csv.table_footer import count_footer_rows
+from pipeline_engine.domain.imports.csv.table_header import joined_names
 from pipeline_engine.domain.imports.csv.table_reader import TableRow
 from pipeline_engine.domain.imports.csv.table_start import Start, find_start
 
@@ -30,7 +32,9 @@ def lay_out(rows: Sequence[TableRow], names: Sequence[str], *, has_header: bool 
     first = start.at + start.header_rows
     other = find_other_table(rows[first:], rows[start.at : first])
     end = len(rows) if other is None else first + other
-    footer = _footer_rows(rows[max(first, start.at + 1) : end], start.width) if whole or end < len(rows) else 0
+    mapped = _mapped(rows[start.at : first], start.width, names)
+    below = rows[max(first, start.at + 1) : end]
+    footer = _footer_rows(below, start.width, mapped) if whole or end < len(rows) else 0
     last = next(row for row in reversed(rows[: end - footer]) if not row.is_blank)
     line = rows[start.at].line
     return Layout(
@@ -42,9 +46,16 @@ def lay_out(rows: Sequence[TableRow], names: Sequence[str], *, has_header: bool 
     )
 
 
-def _footer_rows(rows: Sequence[TableRow], width: int) -> int:
+def _mapped(header: Sequence[TableRow], width: int, names: Sequence[str]) -> set[int]:
+    """The places of the mapped columns; of all columns when none is known to be mapped."""
+    wanted = {column_name(name).casefold() for name in names}
+    found = column_names(joined_names(header) or [""] * width)
+    return {place for place, name in enumerate(found) if name.casefold() in wanted} or set(range(width))
+
+
+def _footer_rows(rows: Sequence[TableRow], width: int, mapped: Collection[int]) -> int:
     """How many of the rows below a header are no rows of its table; never all of them."""
-    footer = count_footer_rows(rows, width)
+    footer = count_footer_rows(rows, width, mapped)
     return 0 if all(row.is_blank for row in rows[: len(rows) - footer]) else footer
 
 
