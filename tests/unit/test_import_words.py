@@ -13,7 +13,8 @@ from rich.console import Console
 from pipeline_engine.cli.import_progress import summary
 from pipeline_engine.cli.import_words import listed, shown_report
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.domain.imports.csv.in_words import dialect_in_words
+from pipeline_engine.domain.imports.csv.dialect import Dialect, detect
+from pipeline_engine.domain.imports.csv.in_words import dialect_in_words, left_out_in_words
 from pipeline_engine.domain.imports.csv.missing_columns import missing_columns
 from pipeline_engine.domain.imports.error_words import group_in_words
 from pipeline_engine.domain.imports.options import KNOWN, nearest
@@ -71,6 +72,18 @@ def error(n: int, total: int) -> dict[str, Any]:
 )
 def test_how_a_file_was_read(dialect: dict[str, Any], words: str) -> None:
     assert words in dialect_in_words(dialect)
+
+
+def test_what_of_a_file_is_left_out_is_named_with_what_to_do() -> None:
+    text = "sep=;\nDeals\n\nDeal;Value\nOar;1\nSail;2\n\nTotal: 3\nby the CRM\n\nOwner;Team;Seats\nAda;A;1\nBob;B;2\n"
+    dialect = detect(text.encode(), {}, ["Deal", "Value"], whole=True)
+    advice = "; if it holds deals, import them in a file of their own, with the header"
+    assert left_out_in_words(dialect._asdict()) == [
+        f"not imported: line 2 before the header{advice}",
+        f"not imported: lines 8-9 after the table ('Total: 3'; 'by the CRM'){advice}",
+        f"not imported: lines 11-13 another table{advice}",
+    ]
+    assert Dialect.read(dialect._asdict()) == dialect
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def deal_import(id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
     screen.line(verdict("This import", found.next, "has ended" if over else "will not go on"), "bold")
     screen.facts([("import", found.queue), ("status", found.status), ("attempts", found.attempts)])
     screen.facts([("file read as", found.dialect), *(("row errors", line) for line in found.errors)])
+    screen.facts(("warning", warning) for warning in found.warnings)
     screen.facts([("why", found.error), *((name.replace("_", " "), value) for name, value in found.figures.items())])
     _findings(screen, found.conditions)
     if found.chunks:

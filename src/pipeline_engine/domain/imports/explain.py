@@ -66,6 +66,8 @@ class ImportExplanation:
     """How the file is read, in words; empty before it was looked at."""
     errors: Sequence[str]
     """The row errors by code and column, one line each, the most frequent first."""
+    warnings: Sequence[str]
+    """What of the file is not imported, or was read in one of two ways."""
 
 
 async def explain(app: App[ImportRepos], import_id: ObjectId) -> ImportExplanation:
@@ -92,6 +94,7 @@ async def explain(app: App[ImportRepos], import_id: ObjectId) -> ImportExplanati
         next=next_of(conditions, due),
         dialect=dialect_in_words(queue.get("dialect") or {}),
         errors=[group_in_words(group) for group in await _error_groups(app, account_id, queue)],
+        warnings=(queue.get("plan") or {}).get("warnings", []),
     )
 
 

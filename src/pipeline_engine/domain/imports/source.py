@@ -20,6 +20,7 @@ from pipeline_engine.domain.imports.csv.columns import ValueRules
 from pipeline_engine.domain.imports.csv.dialect import SAMPLE_BYTES, Dialect
 from pipeline_engine.domain.imports.csv.error_csv import is_report
 from pipeline_engine.domain.imports.csv.header import Header
+from pipeline_engine.domain.imports.csv.in_words import left_out_in_words
 from pipeline_engine.domain.imports.csv.inspection import inspect
 from pipeline_engine.domain.imports.csv.mapping import ColumnMap, compile_mapping
 from pipeline_engine.domain.imports.refusal import ImportRefused
@@ -65,6 +66,7 @@ class OpenFile:
         facts = {"etag": self.etag, "size": self.size, "resume": self.resume, "dry_run": self.dry_run}
         facts["repeats"] = self.repeats
         warnings = [f"the file has no column {column!r}; its field stays empty" for column in self.columns.missing]
+        warnings += left_out_in_words(self.dialect._asdict())
         if self.resume:
             warnings.append(
                 f"the file was replaced: rows up to {self.resume['first_row'] - 1} are those of the file before it"

@@ -38,6 +38,7 @@ CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r\f\x1b")
 MAX_CONTROL_SHARE = 0.2
 SEPARATOR_LINE = re.compile(r'\s*"?sep=(.{1,4}?)"?[,;\t ]*', re.IGNORECASE)
 """The line by which a spreadsheet says which delimiter follows."""
+SEPARATOR_LINE_SKIPPED = "line 1, which names the delimiter"
 LINE_END = re.compile(rb"\r\n?|\n")
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space", "": "a single column"}
 
@@ -69,6 +70,8 @@ class Dialect(NamedTuple):
     """The last line of the table when a footer or another table follows (0 = to the end of the file)."""
     skipped: tuple[str, ...] = ()
     """What of the file is no part of the table: "lines 1-2 before the header", ..."""
+    footer: tuple[str, ...] = ()
+    """The first rows that were taken for totals and notes behind the table, shortened."""
     open: bool = False
     """Whether all that was read is ASCII: the first row beyond it decides the encoding (`late_encoding.py`)."""
 
@@ -81,7 +84,8 @@ class Dialect(NamedTuple):
     def read(cls, stored: Mapping[str, Any]) -> Dialect:
         """Return the dialect that a queue document holds; one of an older version has fewer fields."""
         older = {"escape": "double", "header_rows": min(1, stored["header_row"]), "runner_up": ""}
-        fields = {**older, **stored, "skipped": tuple(stored.get("skipped", ()))}
+        lists = {name: tuple(stored.get(name, ())) for name in ("skipped", "footer")}
+        fields = {**older, **stored, **lists}
         return cls(**{name: fields[name] for name in cls._fields if name in fields})
 
 
@@ -115,7 +119,6 @@ def detect(head: bytes, options: Mapping[str, Any], mapped_names: Sequence[str] 
 
 def _dialect(sample: bytes, encoding: Encoding, readings: Sequence[Reading], layout: Layout, above: int) -> Dialect:
     best = readings[0]
-    separator_line = ("line 1, which names the delimiter",) if above else ()
     return Dialect(
         encoding=encoding.name,
         delimiter=best.form.delimiter,
@@ -128,7 +131,8 @@ def _dialect(sample: bytes, encoding: Encoding, readings: Sequence[Reading], lay
         start=line_start(sample, encoding.name, layout.line),
         line=layout.line,
         end_line=layout.end_line,
-        skipped=separator_line + layout.skipped,
+        skipped=(SEPARATOR_LINE_SKIPPED,) * above + layout.skipped,
+        footer=layout.footer,
         open=encoding.is_open,
     )
 
@@ -145,7 +149,7 @@ def _layout(
     rows = read_rows(body, form, first_line=above + 1)
     if not any(not row.is_blank for row in rows):
         header_row = 0 if has_header is False else above + 1
-        return Layout(above + 1, header_row, min(header_row, 1), 0, ())
+        return Layout(above + 1, header_row, min(header_row, 1), 0)
     return lay_out(rows, names, has_header=has_header, whole=whole)
 
 

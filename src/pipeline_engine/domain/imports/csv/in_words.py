@@ -6,6 +6,9 @@ import codecs
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline_engine.domain.imports.csv.dialect import SEPARATOR_LINE_SKIPPED
+from pipeline_engine.domain.imports.csv.table_layout import AFTER_TABLE
+
 ENCODINGS = {
     "utf-8": "UTF-8",
     "utf-16-le": "UTF-16 (little-endian)",
@@ -57,6 +60,17 @@ def dialect_in_words(dialect: Mapping[str, Any]) -> str:
     if runner_up := dialect.get("runner_up"):
         parts.append(f"else {runner_up}")
     return ", ".join(parts)
+
+
+def left_out_in_words(dialect: Mapping[str, Any]) -> list[str]:
+    """Return what of the file is not imported because it is no part of the table: one warning for each part."""
+    footer = "; ".join(map(repr, dialect.get("footer", ())))
+    return [
+        f"not imported: {part}{f' ({footer})' if footer and part.endswith(AFTER_TABLE) else ''}; if it holds deals, "
+        "import them in a file of their own, with the header"
+        for part in dialect.get("skipped", ())
+        if part != SEPARATOR_LINE_SKIPPED
+    ]
 
 
 def _header(row: int, rows: int) -> str:

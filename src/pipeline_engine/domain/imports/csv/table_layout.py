@@ -11,6 +11,11 @@ from pipeline_engine.domain.imports.csv.table_footer import count_footer_rows
 from pipeline_engine.domain.imports.csv.table_header import joined_names
 from pipeline_engine.domain.imports.csv.table_reader import TableRow
 from pipeline_engine.domain.imports.csv.table_start import Start, find_start
+from pipeline_engine.domain.imports.csv.values.cell import shown
+
+AFTER_TABLE = "after the table"
+MAX_SHOWN_ROWS = 3
+"""Rows of a footer whose text is kept."""
 
 
 class Layout(NamedTuple):
@@ -20,7 +25,9 @@ class Layout(NamedTuple):
     header_row: int
     header_rows: int
     end_line: int
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    footer: tuple[str, ...] = ()
+    """The first rows that were taken for totals and notes behind the table, shortened."""
 
 
 def lay_out(rows: Sequence[TableRow], names: Sequence[str], *, has_header: bool | None, whole: bool) -> Layout:
@@ -43,6 +50,7 @@ def lay_out(rows: Sequence[TableRow], names: Sequence[str], *, has_header: bool 
         header_rows=start.header_rows,
         end_line=_last_line(last) if footer or end < len(rows) else 0,
         skipped=(*_before(rows, start), *_after(rows, end - footer, end, whole=whole)),
+        footer=tuple(map(_shown, _filled(rows[end - footer : end])[:MAX_SHOWN_ROWS])),
     )
 
 
@@ -68,7 +76,7 @@ def _before(rows: Sequence[TableRow], start: Start) -> list[str]:
 def _after(rows: Sequence[TableRow], footer: int, other: int, *, whole: bool) -> list[str]:
     """What stands behind a table whose footer begins at one place and is followed, at another, by another table."""
     after, another = _filled(rows[footer:other]), _filled(rows[other:])
-    skipped = [f"{_lines(after)} after the table"] if after else []
+    skipped = [f"{_lines(after)} {AFTER_TABLE}"] if after else []
     if another:
         lines = _lines(another) if whole else f"all from line {another[0].line} on,"
         skipped.append(f"{lines} another table")
@@ -77,6 +85,10 @@ def _after(rows: Sequence[TableRow], footer: int, other: int, *, whole: bool) ->
 
 def _filled(rows: Sequence[TableRow]) -> list[TableRow]:
     return [row for row in rows if not row.is_blank]
+
+
+def _shown(row: TableRow) -> str:
+    return shown(", ".join(cell.strip() for cell in row.cells if cell.strip()))
 
 
 def _lines(rows: Sequence[TableRow]) -> str:
