@@ -102,7 +102,14 @@ def test_a_header_of_several_rows_is_found_by_its_joined_names() -> None:
 @pytest.mark.parametrize("names", [("1", "2"), ()])
 def test_rows_that_are_all_alike_have_no_header(names: tuple[str, ...]) -> None:
     assert _detect("Oar,10,2025-01-01\nSail,20,2025-01-02\n", *names).header_row == 0
-    assert _detect("Name,Value,Date\nSail,20,2025-01-02\n", *names).header_row == 1
+
+
+def test_columns_that_are_mapped_by_numbers_have_no_names() -> None:
+    text = "Name,Value,Date\nSail,20,2025-01-02\n"
+    assert _detect(text).header_row == 1
+    assert _detect(text, "1", "2").header_row == 0
+    assert _detect(text.replace("Value", ""), "1", "2").header_row == 1
+    assert _columns("A,TBD,New\nB,2,Won\n", "1", "2", "3") == ("1", "2", "3")
 
 
 HOSTILE = {

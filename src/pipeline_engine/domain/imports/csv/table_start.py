@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from pipeline_engine.domain.imports.csv.column_name import column_name
 from pipeline_engine.domain.imports.csv.table_header import (
     column_kinds,
     count_header_rows,
     find_named_header,
     is_full,
+    joined_names,
     looks_like_header,
     wanted_names,
 )
@@ -41,14 +43,11 @@ def find_start(rows: Sequence[TableRow], names: Sequence[str], *, has_header: bo
         if named := find_named_header(rows, places, wanted):
             header = rows[named.at : named.at + named.rows]
             return Start(named.at, named.rows, max(len(row.cells) for row in header))
-    return _unnamed(rows, bool(wanted), _numbers(names), has_header=has_header)
+    numbers: frozenset[str] = frozenset() if wanted else frozenset(map(column_name, names))
+    return _unnamed(rows, bool(wanted), numbers, has_header=has_header)
 
 
-def _numbers(names: Iterable[str]) -> list[int]:
-    return [int(name) for name in names if name.isascii() and name.isdigit()]
-
-
-def _unnamed(rows: Sequence[TableRow], is_named: bool, numbers: Sequence[int], *, has_header: bool | None) -> Start:
+def _unnamed(rows: Sequence[TableRow], is_named: bool, numbers: frozenset[str], *, has_header: bool | None) -> Start:
     """The start when no name says it; `is_named`: columns are mapped by names, else by `numbers`, or none is."""
     part = _main(split_tables(rows))
     places = [place for place in range(part.start, part.end) if not rows[place].is_blank]
@@ -58,10 +57,16 @@ def _unnamed(rows: Sequence[TableRow], is_named: bool, numbers: Sequence[int], *
     places = places[next(n for n, place in enumerate(places) if is_full(rows[place], fullest)) :]
     table = [rows[place] for place in places]
     found = count_header_rows(table, part.width)
-    if numbers and not is_named:
-        found = found if found and looks_like_header(table[0], column_kinds(table[1:], part.width)) else 0
+    if numbers:
+        is_header = found and looks_like_header(table[0], column_kinds(table[1:], part.width))
+        found = found if is_header and _calls_by_number(joined_names(table[:found]), numbers) else 0
     # Names that are mapped need a header, whatever it looks like: the refusal then says which names were found.
     return Start(places[0], max(found, int(has_header is True or is_named)), part.width)
+
+
+def _calls_by_number(header: Sequence[str], numbers: Collection[str]) -> bool:
+    """Whether one of the numbers is that of a column without a name."""
+    return any(str(number) in numbers for number, name in enumerate(header, 1) if not column_name(name))
 
 
 def _main(parts: Sequence[Run]) -> Run:
