@@ -97,10 +97,18 @@ async def test_a_bad_row_is_one_error_and_its_neighbours_are_rows() -> None:
 async def test_errors_say_what_is_wrong_and_keep_the_row_as_it_was() -> None:
     parsed = await parse_two_columns(b' a ,"x,y",z\n,2\n\n1\n')
     ragged, required, short = parsed.errors
-    assert "row: 3, columns in the file: 2" in ragged.message
+    assert ragged.message == "cells in the row: 3, columns in the file: 2; cells that hold a delimiter need quotes"
     assert ragged.cells == [" a ", "x,y", "z"]
     assert (required.column, required.cells) == ("Name", ["", "2"])
     assert (short.column, short.cells) == (None, ["1"])
+    assert short.message == "cells in the row: 1, columns in the file: 2; empty cells need their delimiters too"
+
+
+@pytest.mark.parametrize("surplus", [b",", b", ,\t,", b',"",""'])
+async def test_empty_cells_behind_the_last_column_are_no_error(surplus: bytes) -> None:
+    parsed = await parse_two_columns(b"a,1" + surplus + b"\nb,2\nc," + surplus + b"x\n")
+    assert [row.cells for row in parsed.rows] == [["a", "1"], ["b", "2"]]
+    assert error_places(parsed) == [(3, 4, "ragged")]
 
 
 async def test_an_empty_stage_is_an_error_when_one_is_mapped() -> None:

@@ -141,7 +141,7 @@ HOSTILE = {
     "one cell": b"a" * (MB - 1) + b"\n",
     "nul": b"a,\0" * (MB // 3 - 1) + b"\n",
     "no utf-8": b"a,\xff" * (MB // 3 - 1) + b"\n",
-    "small and crowded": b"x" + b"," * 8_000 + b"\n",
+    "small and crowded": b"x" + b"," * 8_000 + b"y\n",
     "small and broken": b"\xff" * 7_000 + b"," * 511 + b"\n",
     "small and nul": b"\0" * 7_000 + b"," * 511 + b"\n",
     "quotes": b'"' + b'""' * (MB // 2 - 4) + b'",b\n',

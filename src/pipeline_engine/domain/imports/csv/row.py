@@ -98,9 +98,9 @@ class RowMapper:
 
     def map(self, row: int, line: int, cells: list[str]) -> Row | RowError:
         """Return the row with its fields, or the error that keeps it from becoming a deal."""
-        if len(cells) != len(self._columns):
-            message = f"cells in the row: {len(cells)}, columns in the file: {len(self._columns)}; check its quotes"
-            return RowError(row, line, None, "ragged", message, cells[:MAX_COLUMNS])
+        cells = cells if len(cells) <= self.width else self._without_empty_end(cells)
+        if len(cells) != self.width:
+            return self._ragged(row, line, cells)
         full = _cleaned(cells) + self._missing
         fields: dict[str, Any] = {target: full[place].strip() for target, place in self._fields}
         for target in self._required:
@@ -142,6 +142,17 @@ class RowMapper:
                 value = ""
             (custom if is_custom else fields)[target] = value
         return notes
+
+    def _without_empty_end(self, cells: list[str]) -> list[str]:
+        """The cells but for empty ones behind the last column."""
+        filled = next((place for place in range(len(cells), self.width, -1) if cells[place - 1].strip()), self.width)
+        return cells[:filled]
+
+    def _ragged(self, row: int, line: int, cells: list[str]) -> RowError:
+        short = len(cells) < self.width
+        mend = "empty cells need their delimiters too" if short else "cells that hold a delimiter need quotes"
+        message = f"cells in the row: {len(cells)}, columns in the file: {self.width}; {mend}"
+        return RowError(row, line, None, "ragged", message, cells[:MAX_COLUMNS])
 
     def _error(self, row: int, line: int, target: str, code: str, message: str, cells: list[str]) -> RowError:
         return RowError(row, line, self._columns[self._places[target]], code, message, cells)
