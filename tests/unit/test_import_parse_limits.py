@@ -19,6 +19,7 @@ from pipeline_engine.domain.imports.csv.mapping import compile_mapping
 from pipeline_engine.domain.imports.csv.parse import parse
 from pipeline_engine.domain.imports.csv.row import RowMapper
 from pipeline_engine.domain.imports.csv.values import MAX_FIELD_BYTES
+from pipeline_engine.domain.imports.refusal import ImportRefused
 from tests.support.parsing import error_places, parse_file, parse_two_columns
 
 COMMA = Dialect("utf-8", ",", '"', "double", 1, 1, 1.0, "")
@@ -67,6 +68,15 @@ async def test_a_million_cells_are_one_ragged_row() -> None:
     assert [row.fields["name"] for row in parsed.rows] == ["a", "b"]
     assert error_places(parsed) == [(2, 3, "ragged"), (3, 4, "ragged"), (4, 5, "ragged")]
     assert all(len(error.cells) <= 8192 for error in parsed.errors)
+
+
+@pytest.mark.parametrize("surplus", [600, 16_381])
+async def test_empty_columns_to_the_end_of_a_sheet_are_no_columns(surplus: int) -> None:
+    text = b"\n".join(line + b"," * surplus for line in (b"Name,Value,", b"a,1,x", b"b,2,"))
+    parsed = await parse_file(text, {"Name": "name", "Value": "value"})
+    assert [(row.fields["name"], len(row.cells)) for row in parsed.rows] == [("a", 512), ("b", 512)]
+    with pytest.raises(ImportRefused, match="at most 512"):
+        await parse_file(text.replace(b"\n", b"last\n", 1), {"Name": "name"})
 
 
 async def test_many_delimiters_inside_quotes_are_text() -> None:

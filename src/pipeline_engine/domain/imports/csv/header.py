@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipeline_engine.domain.imports.csv.dialect import SAVE_AGAIN, Dialect, line_start
+from pipeline_engine.domain.imports.csv.mapping import MAX_COLUMNS
 from pipeline_engine.domain.imports.csv.records import MAX_RECORD_BYTES
 from pipeline_engine.domain.imports.csv.table_header import joined_names
 from pipeline_engine.domain.imports.csv.table_reader import Format, TableRow, iterate_rows, split_lines
@@ -62,7 +63,7 @@ def _first_rows(head: bytes, dialect: Dialect, *, whole: bool) -> tuple[list[Tab
 
 
 def _header(head: bytes, rows: list[TableRow], dialect: Dialect) -> Header:
-    names = joined_names(rows) if dialect.header_row else list(map(str, range(1, table_width(rows) + 1)))
+    names = _named(joined_names(rows)) if dialect.header_row else list(map(str, range(1, table_width(rows) + 1)))
     if any(len(name) > MAX_FIELD_BYTES for name in names):
         raise ImportRefused("a cell of the first line is longer than any column name can be", "header")
     body = head[dialect.start :]
@@ -71,6 +72,12 @@ def _header(head: bytes, rows: list[TableRow], dialect: Dialect) -> Header:
     if dialect.header_row:
         _refuse_undecodable(body[:start], dialect)
     return Header(tuple(names), dialect.start + start, line)
+
+
+def _named(names: list[str]) -> list[str]:
+    """The names without empty ones at the end that are too many: a spreadsheet may write all columns it has."""
+    named = next((place for place in range(len(names), MAX_COLUMNS, -1) if names[place - 1].strip()), MAX_COLUMNS)
+    return names[:named]
 
 
 def _refuse_undecodable(raw: bytes, dialect: Dialect) -> None:
