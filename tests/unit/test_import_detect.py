@@ -78,6 +78,11 @@ def test_a_single_column_is_found_by_its_name_whatever_its_cells_hold() -> None:
     assert detect(b"Name\nAcme\n", {}, whole=True).confidence == 0.5
 
 
+@pytest.mark.parametrize("cells", ["Acme, Inc\nBeta\nGamma, Delta, Eps\n", "A, b, c\nD, e, f\n"])
+def test_a_name_without_a_delimiter_is_that_of_the_only_column(cells: str) -> None:
+    assert detect(f"Deal Name\n{cells}".encode(), {}, ["Deal Name"], whole=True).delimiter == ""
+
+
 def test_the_head_may_end_in_the_middle_of_a_record_or_a_character() -> None:
     body = "Name;Ort\n" + 'Ä;"x\ny"\n' * 20_000
     head = body.encode()[:SAMPLE_BYTES]

@@ -126,7 +126,7 @@ def _fits(header: TableRow, width: int) -> bool:
     """Whether the header heads a table of this width, empty names at its end aside."""
     filled = max((place for place, cell in enumerate(header.cells, 1) if cell.strip()), default=0)
     named = len(header.cells)
-    return filled <= width <= named or (width > 2 and named <= width <= 2 * named + 1)
+    return filled <= width <= named or (width > 2 and 1 < named <= width <= 2 * named + 1)
 
 
 def _weight(table: Sequence[TableRow], width: int) -> float:
