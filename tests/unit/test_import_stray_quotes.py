@@ -51,6 +51,7 @@ async def test_30_000_rows_behind_a_stray_quote_are_rows() -> None:
         "\n\n\n",
         "no\n" * 200,
         "x, y, z\n" * 200,
+        "Sites:\rx, y, z\rx, y, z\r",
         "Dear all,\n\nhere is, as promised, the offer,\nwith prices.\n",
     ],
 )
@@ -58,6 +59,35 @@ async def test_a_cell_of_several_lines_stays_one(note: str) -> None:
     parsed = await parse_file(f'{HEAD}A,New,"{note}"\r\nB,New,"{note}"\r\nC,New,x\r\n'.encode(), MAPPINGS)
     assert not parsed.errors
     assert [row.cells[2] for row in parsed.rows] == [note.replace('""', '"')] * 2 + ["x"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ("A,New,", "Main St {n}, Berlin, DE"),
+        ('A,"New, old",', "Main St {n}, Berlin, DE"),
+        ('"A","New",', "Main St {n}, Berlin, DE"),
+        ('"A","New",', "item {n},2,red"),
+        ('"A, Inc","New",', "item {n},2,red"),
+        ('"A ""B""","New",', "item {n},2,red"),
+    ],
+)
+async def test_a_list_written_in_another_way_than_the_rows_is_text(before: str, line: str, end: str) -> None:
+    note = "Sites:\n" + "\n".join(line.format(n=n) for n in range(30))
+    parsed = await parse_file(f'{HEAD}X,New,x\n{before}"{note}"{end}Y,New,y\n'.encode(), MAPPINGS)
+    assert [row.cells[2] for row in parsed.rows] == ["x", note, "y"]
+
+
+@pytest.mark.parametrize("before", ['"Deal 0, old","New, too",', "Deal 0, New,", '"Deal 0, old",New,', '"Deal 0",New,'])
+async def test_lines_that_may_be_written_as_their_row_is_are_rows(before: str) -> None:
+    rows = [f'{before}"6 inch', *(f"Deal {n},New,note" for n in range(1, 39)), 'Deal 39,New,7"']
+    assert len(await _names("\n".join(rows))) == 40
+
+
+async def test_one_row_written_as_the_first_makes_rows_of_all_lines() -> None:
+    rows = ['Deal 0,New,"6 inch', *(f"Deal {n}, New, note" for n in range(1, 39)), 'Deal 39,New,7"']
+    assert len(await _names("\n".join(rows))) == 40
 
 
 async def test_what_may_be_either_is_one_error_that_names_its_lines() -> None:

@@ -38,6 +38,7 @@ class Patterns:
         line_cell = rb"(?:%s%s%s|(?!%s)%s)" % (self._quote, line_body, self._quote, self._quote, line_text)
         self.cells_in_line = re.compile(rb"(?:%s%s)*+" % (line_cell, after))
         """Strict cells, each on one line, and what follows each."""
+        self.field_in_line = re.compile(rb"%s%s" % (in_line, self._delimiter))
         self.fields_in_line = re.compile(rb"(?:%s%s)*+" % (in_line, self._delimiter))
         self.last_in_line = re.compile(in_line + LINE_END)
         self.strict_record = re.compile(rb"(?:%s%s)*+%s%s" % (strict, self._delimiter, strict, LINE_END))

@@ -1,7 +1,8 @@
 """Weighs how a record goes on whose quotes are not those of a well-formed line.
 
 A quoted cell that runs over lines may be one cell, or the quote may be stray, an inch mark for instance, and then every
-line swallowed is a row that is lost. Lines that by themselves are whole rows speak for the second reading.
+line swallowed is a row that is lost. Lines that by themselves are whole rows speak for the second reading, unless
+all of them are written in another way than the record's first line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from pipeline_engine.domain.imports.csv.cells import fits, is_whole_row
 from pipeline_engine.domain.imports.csv.grammar import Grammar
+from pipeline_engine.domain.imports.csv.row_style import RowStyle
 
 WEIGHED_BYTES = 128 * 1024
 """Bytes from the start of a record within which its quoted cells must close to be weighed."""
@@ -106,10 +108,12 @@ class Weighing:
         if first is None or first >= end:
             whole = not strict and fits(reading.data[reading.start : end], self._grammar, self._width)
             return (Verdict.ODD, end) if whole else (Verdict.WELL_FORMED, self._after(reading, close))
-        return self._weigh(reading, first, close, end, strict=strict)
+        return self._weigh(reading, at, first, close, end, strict=strict)
 
-    def _weigh(self, reading: _Reading, first: int, close: int, end: int, *, strict: bool) -> tuple[Verdict, int]:
-        """A quoted cell opens on the line up to `first` and closes at `close`, on the line up to `end`."""
+    def _weigh(
+        self, reading: _Reading, at: int, first: int, close: int, end: int, *, strict: bool
+    ) -> tuple[Verdict, int]:
+        """The quoted cell at `at` opens on the line up to `first` and closes at `close`, on the line up to `end`."""
         data, start = reading.data, reading.start
         one = Verdict.WELL_FORMED, self._after(reading, close)
         stray, doubtful = (Verdict.ODD, first), (Verdict.DOUBTFUL, end)
@@ -119,6 +123,8 @@ class Weighing:
         if strict and not starts_whole:
             return one
         rows = self._count(data[first:end].splitlines()) if starts_whole else _Rows(0, 0)
+        if strict and rows.whole and self._is_text(reading, at, first, close, end):
+            return one
         if not strict and rows.share >= MIN_UNCLOSED_SHARE:
             return stray
         whole_fits = fits(data[start:end], self._grammar, self._width)
@@ -149,6 +155,15 @@ class Weighing:
         if delimiter and reading.data.startswith(delimiter, at, reading.end):
             return at + len(delimiter)
         return reading.after(NEXT_LINE, at)
+
+    def _is_text(self, reading: _Reading, at: int, first: int, close: int, end: int) -> bool:
+        """Whether all lines of the quoted cell that are whole rows are written in another way than its first line."""
+        data = reading.data
+        style = RowStyle.of(data[reading.start : at], data[at:first], self._grammar)
+        without_quote = data[first : close - len(self._grammar.quote)] + data[close:end]
+        # Without a quote between CR and LF there is one line less; that of the quote alone is no row.
+        lines = zip(data[first:end].splitlines(), without_quote.splitlines(), strict=False)
+        return not any(style.is_that_of(bare) for line, bare in lines if is_whole_row(line, self._grammar, self._width))
 
     def _count(self, lines: list[bytes]) -> _Rows:
         filled = [line for line in lines if line.strip()]
