@@ -98,3 +98,18 @@ async def test_row_errors_stand_by_kind_while_it_runs_and_afterwards(
         "1 row with another number of cells than the file has columns",
     ]
     assert ended.dialect.startswith("UTF-8 with a semicolon between two cells")
+
+
+async def test_what_was_left_out_is_named_here_and_in_the_report(
+    app: EngineApp, world: World, run_imports: RunImports
+) -> None:
+    queue = world.submit(
+        "Deals\n\nname,stage\nA,won\nB,won\n\nNew: Big Corp deal\n", {"name": "name", "stage": "stage_id"}
+    )
+
+    await run_imports()
+
+    before, after = (await explain(app, queue)).warnings
+    assert "line 1 before the header" in before
+    assert "line 7 after the table ('New: Big Corp deal')" in after
+    assert world.report_of(queue)["warnings"] == [before, after]
