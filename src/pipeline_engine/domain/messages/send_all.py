@@ -60,8 +60,7 @@ async def send_all(
     `Held` waits for its send window, and uses up no attempt.
 
     Returns the end of each unit. A missing one was not begun: it is no longer wanted, a limit was met, or the time
-    `until` (monotonic) came; each place sends one however late it is. With `results` each end is there when its record
-    says so.
+    `until` (monotonic) came; each place sends one however late it is. `results` get each end when its record has it.
 
     Raises: LeaseLost when the lease may have run out.
     """
