@@ -174,6 +174,7 @@ def _head(items: dict[bytes, Any]) -> MessageHead | None:
     header = next((value or b"" for key, value in items.items() if key.startswith(HEAD_KEY)), None)
     received, size = items.get(b"INTERNALDATE"), items.get(b"RFC822.SIZE")
     at = received if isinstance(received, datetime) else datetime.now(UTC)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return None if header is None else MessageHead(size if isinstance(size, int) else 0, at, header)
 
 

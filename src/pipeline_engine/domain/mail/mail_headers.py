@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -52,11 +51,12 @@ class MailHeaders:
 
     def date(self) -> datetime | None:
         """When the mail says that it was written, in UTC; None if it says nothing that can be read."""
-        return next(filter(None, map(_moment, self._dates())), None)
+        return _moment(self.raw("date")) or self.received()
 
-    def _dates(self) -> Iterator[str]:
-        yield self.raw("date")
-        yield self.raw("received").rpartition(";")[2]
+    def received(self) -> datetime | None:
+        """When the last server on its way says that it took the mail in, in UTC; None if it says nothing that can be
+        read."""
+        return _moment(self.raw("received").rpartition(";")[2])
 
 
 def _ids(value: str) -> list[str]:

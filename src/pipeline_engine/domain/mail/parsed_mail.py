@@ -67,6 +67,8 @@ class ParsedMail:
     """Of a bounce or complaint: the mails that it is about."""
     is_forward: bool = False
     list_unsubscribe: str | None = None
+    received: datetime | None = None
+    """When the last server on its way took it in, by that server's clock."""
 
 
 def parse_mail(raw: bytes) -> ParsedMail:
@@ -98,6 +100,7 @@ def parse_mail(raw: bytes) -> ParsedMail:
         original_message_ids=report.original_message_ids if report else (),
         is_forward=_is_forward(message, headers.text("subject"), body),
         list_unsubscribe=headers.raw("list-unsubscribe") or None,
+        received=headers.received(),
     )
 
 

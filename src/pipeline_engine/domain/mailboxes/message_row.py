@@ -42,7 +42,8 @@ def message_row(
         "uid": uid,
         "direction": _direction(mailbox, place, mail),
         "size": head.size,
-        "received_at": head.received_at,
+        # A folder that was moved to another server may have lost its times; the mail's own server left its own in it.
+        "received_at": min(head.received_at, mail.received or head.received_at),
         **_contents(mail),
         "date": mail.date or head.received_at,
         "follow_due": now,

@@ -51,13 +51,15 @@ class StoredMail:
 
     @property
     def occurred_at(self) -> datetime:
-        """The mail's own date, which its sender chose, but never later than now."""
+        """When the mail server took the mail in, as its sender may have any clock; of a mail that the user wrote, its
+        own date. Never later than now."""
         now = self.app.clock.now()
-        return min(usable_date(self.stored.get("date")) or self.mail.date or now, now)
+        arrived = None if self.is_own else usable_date(self.stored.get("received_at"))
+        return min(arrived or usable_date(self.stored.get("date")) or self.mail.date or now, now)
 
     @property
     def is_history(self) -> bool:
-        """Whether the mail is older than the mailbox is connected."""
+        """Whether the mail came before the mailbox was connected."""
         id = self.mailbox["_id"]
         made = id.generation_time if isinstance(id, ObjectId) else None
         connected = usable_date(self.mailbox.get("createdAt")) or made
