@@ -38,6 +38,19 @@ def delivery_report(
     return mail(headers, "Return-Path: <>", body="\r\n".join(parts), sender="MAILER-DAEMON@mx.example.com")
 
 
+def read_receipt(original: str, disposition: str = "manual-action/MDN-sent-manually; displayed") -> bytes:
+    """A receipt (MDN, RFC 8098) that the mail with this Message-ID was opened, as Outlook writes it."""
+    kind = 'Content-Type: multipart/report; report-type=disposition-notification; boundary="b"'
+    parts = [
+        "--b\r\nContent-Type: text/plain\r\n\r\nYour message was read on Monday.",
+        "--b\r\nContent-Type: message/disposition-notification\r\n\r\n"
+        "Final-Recipient: rfc822; ada@example.com\r\n"
+        f"Original-Message-ID: {original}\r\nDisposition: {disposition}\r\n",
+        "--b--",
+    ]
+    return mail(kind, "Subject: Read: Chairs", f"In-Reply-To: {original}", body="\r\n".join(parts))
+
+
 def complaint(original: str, recipient: str = "") -> bytes:
     """A complaint (ARF, RFC 5965) about the mail with this Message-ID."""
     headers = 'Content-Type: multipart/report; report-type=feedback-report; boundary="b"'

@@ -9,7 +9,7 @@ import pytest
 from pipeline_engine.domain.mail.delivery_report import Bounce
 from pipeline_engine.domain.mail.mail_address import MailAddress
 from pipeline_engine.domain.mail.parsed_mail import parse_mail
-from tests.support.mails import complaint, delivery_report, mail
+from tests.support.mails import complaint, delivery_report, mail, read_receipt
 
 
 def test_headers_are_decoded() -> None:
@@ -126,6 +126,13 @@ def test_a_delivery_report_is_a_bounce(report: dict[str, str], expected: tuple[s
 def test_a_report_of_a_delivery_is_no_bounce() -> None:
     one = parse_mail(delivery_report("bob@example.com", "<1@x>", action="delivered", status="2.0.0"))
     assert (one.kind, one.bounces) == ("auto_reply", ())
+
+
+@pytest.mark.covers("R-13")
+@pytest.mark.parametrize("disposition", ["manual-action/MDN-sent-manually; displayed", "automatic-action; deleted"])
+def test_a_read_receipt_is_no_reply(disposition: str) -> None:
+    one = parse_mail(read_receipt("<1@x>", disposition))
+    assert (one.kind, one.in_reply_to, one.original_message_ids) == ("auto_reply", "<1@x>", ("<1@x>",))
 
 
 @pytest.mark.covers("R-12")

@@ -56,7 +56,7 @@ class DeliveryReport:
     """`bounces` is empty for a complaint, `complainants` for a delivery report."""
 
     kind: Literal["bounce", "complaint", "notice"]
-    """A notice is a delivery report without a failure: the mail arrived, or was passed on."""
+    """A notice is a report without a failure: the mail arrived, was passed on, or was opened (MDN, RFC 8098)."""
     bounces: tuple[Bounce, ...] = ()
     complainants: tuple[str, ...] = ()
     original_message_ids: tuple[str, ...] = ()
@@ -74,9 +74,10 @@ def read_delivery_report(message: Message, headers: MailHeaders, source: bytes) 
         bounces = tuple(dict.fromkeys(filter(None, map(_bounce, fields))))[:MAX_BOUNCES]
         if bounces or all(one.word("action") in ("delivered", "relayed", "expanded") for one in fields):
             return DeliveryReport("bounce" if bounces else "notice", bounces, (), _original_ids(found, headers))
-    if statuses or _looks_like_report(headers):
-        bounces = _scan(source)
-        return DeliveryReport("bounce", bounces, (), _original_ids(found, headers)) if bounces else None
+    if (statuses or _looks_like_report(headers)) and (bounces := _scan(source)):
+        return DeliveryReport("bounce", bounces, (), _original_ids(found, headers))
+    if any(one.get_content_type() == "message/disposition-notification" for one in found):
+        return DeliveryReport("notice", (), (), _original_ids(found, headers))
     return None
 
 
