@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from pipeline_engine.domain.attendees import attendees_of
 from pipeline_engine.domain.jobs.briefs import notes
 from pipeline_engine.domain.jobs.briefs.agents import AGENTS, gather
 from pipeline_engine.domain.jobs.briefs.brief import BriefAnswer, by_model, by_rules, headline
-from pipeline_engine.domain.jobs.briefs.meeting import Company, Meeting, attendees_of
+from pipeline_engine.domain.jobs.briefs.meeting import Company, Meeting
 from pipeline_engine.domain.jobs.briefs.notes import NotesAnswer, by_words, sentences, topic_of
 from pipeline_engine.domain.jobs.stale.standing import Thresholds
 from pipeline_engine.domain.jobs.writing.check import ModelLine

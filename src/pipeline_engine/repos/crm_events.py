@@ -40,6 +40,7 @@ CRM_EVENTS = CollectionSpec(
         index("account_id", "failing_key", **having("failing_key")),
         index("onward", "account_id", "occurred_at", "_id", **having("onward")),
         index("account_id", "occurred_at"),
+        index("type", "exit_seen"),
         *(index("account_id", f"data.{name}", **having(f"data.{name}")) for name in SUBJECTS),
     ),
     wakes=(*became("status", "new"), {**INSERTED, "fullDocument.type": {"$in": ["email.bounced", "deal.won"]}}),

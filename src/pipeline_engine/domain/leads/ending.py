@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.leads.jobs import ENTER, wake
 from pipeline_engine.domain.leads.schedule import RunEnd
 from pipeline_engine.ids import object_id
@@ -17,6 +20,7 @@ from pipeline_engine.repos.lead_stages import OPEN
 
 EXITS: Mapping[str, bool] = {"reply": False, "unsubscribed": True, "bounced": True, "won": True, "meeting": True}
 """What can end a lead's run, and whether it does where the stage says nothing."""
+CLOCKS_DIFFER = timedelta(minutes=2)
 REASONS = {"reply": "replied", "meeting": "a meeting was made"}
 
 
@@ -41,13 +45,30 @@ async def close_rows(app: App[LeadRepos], account_id: ObjectId, entries: Sequenc
         await app.repos.lead_stages.release_many(account_id, claim_id, ids)
 
 
-async def exit_runs(app: App[LeadRepos], account_id: ObjectId, leads: Sequence[Any], exit: str) -> int:
-    """End the runs of these leads whose stage lets this exit end them; `lost` always does. Returns how many."""
+async def exit_runs(
+    app: App[LeadRepos],
+    account_id: ObjectId,
+    leads: Sequence[Any],
+    exit: str,
+    moments: Mapping[str, datetime] = MappingProxyType({}),
+) -> int:
+    """End the runs of these leads whose stage lets this exit end them; `lost` always does. Returns how many.
+
+    `moments` says of a lead when it happened: a run that began later goes on.
+    """
     both = [form for lead in leads if (id := object_id(lead)) for form in (id, str(id))]
-    found = await app.repos.lead_stages.find_open(account_id, both, "stage_id") if both else []
+    fields = ("lead_id", "stage_id", "entered_at")
+    found = await app.repos.lead_stages.find_open(account_id, both, *fields) if both else []
+    found = [one for one in found if not began_after(one, moments.get(str(one["lead_id"])))]
     stages = await app.repos.lead_pauses.stages(account_id, [id for one in found if (id := object_id(_stage(one)))])
     ids = [one["_id"] for one in found if ends_run(stages.get(str(_stage(one)), {}), exit)]
     return await end_runs(app, account_id, ids, RunEnd("cancelled", REASONS.get(exit, exit))) if ids else 0
+
+
+def began_after(entry: Mapping[str, Any], moment: datetime | None) -> bool:
+    """Whether the lead entered its stage after this moment, for certain: clocks differ."""
+    entered = usable_date(entry.get("entered_at"))
+    return moment is not None and entered is not None and entered - CLOCKS_DIFFER > moment
 
 
 def _stage(entry: Mapping[str, Any]) -> object:

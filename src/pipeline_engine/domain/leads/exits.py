@@ -4,32 +4,42 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.clock import usable_date
+from pipeline_engine.domain.attendees import attendees_of
 from pipeline_engine.domain.leads.ending import exit_runs
 from pipeline_engine.domain.messages.suppress import add_hashes
 from pipeline_engine.ids import object_id
+from pipeline_engine.repos.crm_events import CRM_EVENTS
 from pipeline_engine.repos.lead_exits import SOURCES
 from pipeline_engine.repos.lead_repos import LeadRepos
 from pipeline_engine.repos.messages import SUPPRESSIONS
 
 Document = Mapping[str, Any]
 MAX_READ = 500
+MOMENTS = {"crm_events": "occurred_at", "activities": "occurred_at", "calendar_events": "starts_at"}
+"""By collection, the field that says when something happened; a suppression holds whenever it was made."""
+ALWAYS = datetime.max.replace(tzinfo=UTC)
 EXIT_OF_EVENT = {"email.bounced": "bounced", "deal.won": "won"}
 
 
 async def run_exits(app: App[LeadRepos], _cache: None, _id: str) -> None:
-    """Read every source on from its mark and end the runs that this ends. Doing it twice ends nothing more."""
+    """Read what is new in every source and end the runs that this ends. Doing it twice ends nothing more."""
+    exits = app.repos.lead_exits
     await _closed_leads(app)
+    while events := await exits.unseen_events(MAX_READ):
+        await _end_runs(app, CRM_EVENTS.name, events)
+        await exits.mark_events(events)
     for source in SOURCES:
-        async for page in app.repos.lead_exits.pages(source, MAX_READ):
+        async for page in exits.pages(source, MAX_READ):
             if source.collection == SUPPRESSIONS.name:
                 await add_hashes(app, page)
-            for (account_id, exit), leads in (await _exits(app, source.collection, page)).items():
-                await exit_runs(app, account_id, leads, exit)
+            await _end_runs(app, source.collection, page)
 
 
 async def _closed_leads(app: App[LeadRepos]) -> None:
@@ -40,16 +50,17 @@ async def _closed_leads(app: App[LeadRepos]) -> None:
             await app.repos.lead_exits.mark_seen(lead)
 
 
-async def _exits(
-    app: App[LeadRepos], collection: str, documents: Sequence[Document]
-) -> dict[tuple[ObjectId, str], list[Any]]:
-    """{(account, exit): leads} that these documents of a source stand for."""
-    found: dict[tuple[ObjectId, str], list[Any]] = defaultdict(list)
+async def _end_runs(app: App[LeadRepos], collection: str, documents: Sequence[Document]) -> None:
+    """End the runs for which these documents of a source stand. The runs that a lead began after what one of them tells
+    of go on: it may be published late, or be the history of a calendar."""
+    found: dict[tuple[ObjectId, str], dict[str, datetime]] = defaultdict(dict)
     for document in documents:
         if account_id := object_id(document.get("account_id")):
             exit, leads = await _exit(app, account_id, collection, document)
-            found[account_id, exit] += leads
-    return {key: leads for key, leads in found.items() if leads}
+            known, at = found[account_id, exit], usable_date(document.get(MOMENTS.get(collection, ""))) or ALWAYS
+            known |= {id: max(at, known.get(id, at)) for id in map(str, leads)}
+    for (account_id, exit), happened in found.items():
+        await exit_runs(app, account_id, [*happened], exit, happened)
 
 
 async def _exit(
@@ -63,14 +74,10 @@ async def _exit(
         case "crm_events":
             data = document.get("data")
             may_pass = isinstance(data, Mapping) and data.get("bounce_type") == "soft"
-            return EXIT_OF_EVENT[document["type"]], [] if may_pass else await _leads_of(app, account_id, data)
+            exit = EXIT_OF_EVENT.get(str(document["type"]), "")  # a list that holds the type is found as well
+            return exit, [] if may_pass or not exit else await _leads_of(app, account_id, data)
         case "calendar_events":
-            attendees = document.get("attendees")
-            addresses = (
-                [one for each in attendees if isinstance(each, str) for one in _spellings(each)]
-                if isinstance(attendees, list)
-                else []
-            )
+            addresses = attendees_of(document)
             return "meeting", await app.repos.leads.by_address(account_id, addresses) if addresses else []
     return "meeting", await _leads_of(app, account_id, document)
 
@@ -87,8 +94,8 @@ async def _leads_of(app: App[LeadRepos], account_id: ObjectId, data: object) -> 
     """The lead that an event or activity names, itself or by its deal."""
     if not isinstance(data, Mapping):
         return []
-    if lead := object_id(data.get("lead_id")):
+    lead, deal = (object_id(data.get(f"{name}_id") or data.get(f"{name}Id")) for name in ("lead", "deal"))
+    if lead:
         return [lead]
-    deal = object_id(data.get("deal_id"))
     lead = object_id(await app.repos.lead_exits.lead_of_deal(account_id, deal)) if deal else None
     return [lead] if lead else []

@@ -54,18 +54,6 @@ class Meeting:
         return standing(deal, last, last, self.limits, self.now)
 
 
-def attendees_of(event: Document) -> list[str]:
-    """The e-mail addresses of the attendees in lower case, each once. The CRM may store them as objects."""
-    listed = event.get("attendees")
-    found = [_address(one) for one in listed[:200]] if isinstance(listed, list) else []
-    return list(dict.fromkeys(address for address in found if address))
-
-
-def _address(attendee: object) -> str:
-    text = attendee.get("email") if isinstance(attendee, Mapping) else attendee
-    return text.strip().lower() if isinstance(text, str) and "@" in text else ""
-
-
 def ids_of(documents: Sequence[Document]) -> list[ObjectId]:
     """The ids of documents."""
     return [one["_id"] for one in documents]

@@ -8,7 +8,8 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.domain.jobs.briefs.meeting import Company, Meeting, attendees_of, ids_of
+from pipeline_engine.domain.attendees import attendees_of
+from pipeline_engine.domain.jobs.briefs.meeting import Company, Meeting, ids_of
 from pipeline_engine.domain.jobs.crm_job import JobWork
 from pipeline_engine.domain.jobs.stale.standing import Thresholds
 from pipeline_engine.repos.sales_records import Touch
