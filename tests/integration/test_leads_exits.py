@@ -83,3 +83,21 @@ async def test_only_a_meeting_that_is_not_over_ends_the_run(
     )
     await work(app, world, rounds=1)
     assert entry(world, entry_id)["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("closed", "allowed", "tags", "end"),
+    [
+        ("won", {}, [], ("cancelled", "won")),
+        ("lost", {"won": False}, [], ("cancelled", "lost")),
+        ("won", {"won": False}, ["x"], ("completed", None)),
+    ],
+)
+async def test_a_closed_lead_that_enters_is_not_acted_on(
+    world: World, app: EngineApp, closed: str, allowed: dict[str, bool], tags: list[str], end: tuple[str, str | None]
+) -> None:
+    here = stage(world, action("add_tag", tag="x"), exits=allowed)
+    id, entry_id = entered(world, here, status=closed)
+    await work(app, world, rounds=2)
+    found = entry(world, entry_id)
+    assert (lead_of(world, id)["tags"], (found["status"], found.get("reason"))) == (tags, end)

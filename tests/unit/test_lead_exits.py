@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from pipeline_engine.domain.leads import exits
+from pipeline_engine.domain.leads import enter, exits
 from pipeline_engine.domain.leads.ending import began_after
+from pipeline_engine.domain.leads.schedule import RunEnd
 
 NOW = datetime(2026, 10, 5, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -88,3 +89,18 @@ async def test_a_meeting_has_attendees_of_either_kind(monkeypatch: pytest.Monkey
 )
 def test_a_run_that_began_after_what_happened_goes_on(entered: object, moment: datetime | None, is_later: bool) -> None:
     assert began_after({"entered_at": entered}, moment) is is_later
+
+
+@pytest.mark.parametrize(
+    ("status", "allowed", "ends"),
+    [("won", {}, True), ("won", {"won": False}, False), ("lost", {"won": False}, True), ("open", {}, False)],
+)
+async def test_the_run_of_a_closed_lead_ends_before_it_begins(status: str, allowed: dict[str, Any], ends: bool) -> None:
+    class Stages:
+        async def stages(self, _account: ObjectId, ids: Sequence[Any]) -> dict[str, Any]:
+            return {str(id): {"exits": allowed} for id in ids}
+
+    entry = {"_id": ObjectId(), "lead_id": LEAD, "stage_id": ObjectId()}
+    slice: Any = SimpleNamespace(app=SimpleNamespace(repos=SimpleNamespace(lead_pauses=Stages())), account_id=ACCOUNT)
+    found = await enter._closed(slice, [entry], {str(LEAD): {"status": status}})
+    assert found == ({entry["_id"]: RunEnd("cancelled", status)} if ends else {})

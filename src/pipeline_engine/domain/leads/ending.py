@@ -20,6 +20,8 @@ from pipeline_engine.repos.lead_stages import OPEN
 
 EXITS: Mapping[str, bool] = {"reply": False, "unsubscribed": True, "bounced": True, "won": True, "meeting": True}
 """What can end a lead's run, and whether it does where the stage says nothing."""
+CLOSED = ("won", "lost")
+"""The states of a lead that is no longer worked on."""
 CLOCKS_DIFFER = timedelta(minutes=2)
 REASONS = {"reply": "replied", "meeting": "a meeting was made"}
 

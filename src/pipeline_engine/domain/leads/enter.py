@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.batch_faults import apart, crashed_too_often, setting_faults_aside
-from pipeline_engine.domain.leads.ending import close_rows
+from pipeline_engine.domain.leads.ending import CLOSED, close_rows, ends_run
 from pipeline_engine.domain.leads.jobs import ACTING
 from pipeline_engine.domain.leads.repair import close_at_end
 from pipeline_engine.domain.leads.schedule import Position, RunEnd, opened
@@ -103,12 +103,13 @@ async def _let_in(slice: Slice, entering: Sequence[Document]) -> None:
         await repos.lead_stage_actions.delete(account, crashed)  # the stage may have been edited since
     actions = await repos.lead_stage_actions.of_stages(account, list({str(one["stage_id"]) for one in entering}))
     leads = await repos.leads.brief(account, [entry["lead_id"] for entry in entering])
+    closed = await _closed(slice, entering, leads)
     targets: dict[Position | RunEnd, list[Document]] = defaultdict(list)
     rows: list[dict[str, Any]] = []
     for entry in entering:
         own = rows_of(entry, numbered(actions.get(str(entry["stage_id"]), [])), now)
         lead = leads.get(str(entry["lead_id"]))
-        target = _target(slice, own, lead, now)
+        target = (closed.get(entry["_id"]) if own else None) or _target(slice, own, lead, now)
         if isinstance(target, Position):
             own[0] |= target.row()
             rows += own
@@ -118,6 +119,19 @@ async def _let_in(slice: Slice, entering: Sequence[Document]) -> None:
     await repos.leads.set_stage(account, known)
     for target, entries in targets.items():
         await _store(slice, target, entries, now)
+
+
+async def _closed(slice: Slice, entering: Sequence[Document], leads: Mapping[str, Document]) -> dict[Any, RunEnd]:
+    """{entry: how its run ends before it begins}: of leads that are won or lost, as the exits of their stage say."""
+    found = [(one, leads.get(str(one["lead_id"]), {}).get("status")) for one in entering]
+    closed = [(one, str(status)) for one, status in found if status in CLOSED]
+    ids = [one["stage_id"] for one, _ in closed]
+    stages = await slice.app.repos.lead_pauses.stages(slice.account_id, ids) if ids else {}
+    return {
+        one["_id"]: RunEnd("cancelled", status)
+        for one, status in closed
+        if ends_run(stages.get(str(one["stage_id"]), {}), status)
+    }
 
 
 def _target(slice: Slice, rows: Sequence[Document], lead: Document | None, now: datetime) -> Position | RunEnd:
