@@ -132,6 +132,20 @@ async def test_a_reply_goes_to_the_account_that_texted_last(hook: Hook, world: W
     assert [one["lead_id"] for one in world.db["lead_responses"].find()] == [lead]
 
 
+@pytest.mark.parametrize("phone", ["+1 (415)5550101", "415 5550101", "1-415-555-0101"])
+async def test_a_lead_is_known_by_the_text_that_it_was_sent(hook: Hook, world: World, phone: str) -> None:
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"country": "US"}})
+    here = leads.stage(world, leads.action("sms", message="Hello"), leads.action("wait", seconds=60))
+    lead, entry = leads.entered(world, here, phone=phone)
+    await leads.work(hook.app, world)
+
+    await hook.text("Call me", "SM1", "+14155550101")
+    await hook.text("PARAR", "SM2", "+14155550101", OptOutType="STOP")
+
+    assert [one["lead_id"] for one in world.db["lead_responses"].find()] == [lead]
+    assert (rows(world), leads.entry(world, entry)["status"]) == ([("sms", "+14155550101", "stop")], "cancelled")
+
+
 async def test_help_is_answered_unless_twilio_has_done_so(hook: Hook, world: World) -> None:
     assert "Reply STOP" in (await hook.text("HELP"))[1]
     assert "<Message>" not in (await hook.text("HELP", OptOutType="HELP"))[1]

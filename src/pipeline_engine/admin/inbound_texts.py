@@ -34,10 +34,12 @@ def routes(app: App) -> Iterator[Route]:
         _check_signature(app, request, fields)
         if not fields.get("MessageSid") or not fields.get("From"):
             raise Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "MessageSid and From are wanted")
-        text = InboundText(fields["MessageSid"], fields["From"].strip(), fields.get("Body", ""))
+        text = InboundText(
+            fields["MessageSid"], fields["From"].strip(), fields.get("Body", ""), fields.get("OptOutType", "")
+        )
         answer = await _take(app, text)
         # With its own opt-out management, Twilio has answered already and says so in OptOutType.
-        answer = f"<Message>{answer}</Message>" if answer and not fields.get("OptOutType") else ""
+        answer = f"<Message>{answer}</Message>" if answer and not text.taken_for else ""
         return Response(ANSWER.format(answer), media_type="text/xml")
 
     yield Route(PATH, receive, methods=["POST"])

@@ -11,6 +11,7 @@ import phonenumbers
 from pipeline_engine.errors import Permanent
 
 SEPARATORS = re.compile(r"[\s().\-/\u00a0\u2010-\u2015]")
+BETWEEN = re.compile(r"[^\d+]+")
 SHAPE = re.compile(r"\+?[0-9]{5,15}", re.ASCII)
 
 
@@ -45,8 +46,14 @@ def phone_spellings(number: str, country: object = None) -> list[str]:
     found = {number, number.removeprefix("+"), f"00{number.removeprefix('+')}"}
     with suppress(phonenumbers.NumberParseException):
         parsed = phonenumbers.parse(number)
-        found.add(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL))
+        national = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+        whole = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+        found |= {*_separated(whole), *_separated(f"+{parsed.country_code} {national}")}
         if country and phonenumbers.region_code_for_number(parsed) == country:
-            national = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
-            found |= {national, "".join(filter(str.isdigit, national))}
+            found |= _separated(national)
     return sorted(found)
+
+
+def _separated(number: str) -> set[str]:
+    """The number as it is, and with other characters, or none, between its groups."""
+    return {number, *(BETWEEN.sub(one, number.lstrip("(")) for one in ("", " ", "-", "."))}

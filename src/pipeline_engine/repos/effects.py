@@ -107,6 +107,12 @@ class Effects:
         )
         return list(dict.fromkeys(one["account_id"] for one in found))
 
+    async def texts_to(self, account_id: ObjectId, to_hash: str, limit: int) -> list[str]:
+        """The keys under which the account sent an SMS to the number of this hash, the latest first."""
+        query = {"to_hash": to_hash, "account_id": account_id}
+        found = await self._own.find(query, limit=limit, sort=[("updatedAt", -1)], projection=["_id"])
+        return [one["_id"] for one in found]
+
     async def hold(self, account_id: ObjectId, channel: str, holds: Sequence[Hold]) -> None:
         """Store why messages wait, or are given up, and until when; no attempt is counted. One whose record another run
         has changed meanwhile stays as it is."""

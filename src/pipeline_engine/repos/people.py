@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.ids import either
+from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.messages import Channel
@@ -20,6 +20,7 @@ class People:
     def __init__(self, store: Store) -> None:
         self._contacts = store.collection("contacts")
         self._leads = store.collection("leads")
+        self._entries = store.collection("lead_stages")
         self._responses = store.collection("lead_responses")
 
     async def contacts(self, account_id: ObjectId, channel: Channel, spellings: Sequence[str]) -> list[Document]:
@@ -38,6 +39,12 @@ class People:
         query = {"account_id": either(account_id), field: {"$in": list(spellings)}}
         options: dict[str, Any] = {"collation": WITHOUT_CASE} if channel == "email" else {}
         return await self._leads.find(query, limit=MAX_FOUND, projection=["email", "status"], **options)
+
+    async def leads_of_entries(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> list[ObjectId]:
+        """The leads of these entries of the account."""
+        query = {"_id": {"$in": list(ids)}, "account_id": either(account_id)}
+        found = await self._entries.find(query, projection=["lead_id"])
+        return [id for one in found if (id := object_id(one.get("lead_id")))]
 
     async def add_responses(self, responses: Sequence[Document]) -> None:
         """Insert replies of leads, under ids of their own; those that are there stay as they are."""

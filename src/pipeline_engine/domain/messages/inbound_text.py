@@ -9,7 +9,8 @@ from typing import Any, Literal
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.messages.addresses import address_hash, spellings_of
+from pipeline_engine.domain.messages.addresses import address_hash
+from pipeline_engine.domain.messages.known_leads import known_leads
 from pipeline_engine.domain.messages.opt_out import OptOut
 from pipeline_engine.ids import derived_id, object_id
 from pipeline_engine.providers.phone_number import phone_spellings
@@ -18,20 +19,11 @@ Meaning = Literal["stop", "start", "help", "reply"]
 
 STOP = frozenset(
     (
-        "stop",
-        "stopall",
-        "unsubscribe",
-        "cancel",
-        "end",
-        "quit",
-        "optout",
-        "opt-out",
-        "revoke",
-        "stopp",
-        "arret",
-        "arrêt",
+        *("stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout", "revoke"),
+        *("stopp", "arret", "arrêt", "arreter", "arrêter"),
     )
 )
+"""The words of Twilio and of the FCC, which carriers must know, and some of other languages."""
 START = frozenset(("start", "unstop", "yes"))
 """`yes` re-opens only what STOP closed; else it is a reply."""
 HELP = frozenset(("help", "info"))
@@ -42,16 +34,19 @@ STOPPED = "stop"
 
 @dataclass(frozen=True)
 class InboundText:
-    """`sid`: the provider's id of the text; `number`: the sender's, in E.164."""
+    """`sid`: the provider's id of the text; `number`: the sender's, in E.164. `taken_for`: STOP, START or HELP where
+    the provider's own opt-out management, which may have words of its own, has acted on the text."""
 
     sid: str
     number: str
     body: str
+    taken_for: str = ""
 
     @property
     def meaning(self) -> Meaning:
-        """By the words that carriers know; a sentence is always a reply."""
-        word = self.body.strip().strip(".!?\"'").casefold()
+        """As the provider took it, else by the words that carriers know; a sentence is always a reply."""
+        said = self.taken_for if self.taken_for.casefold() in ("stop", "start", "help") else self.body
+        word = "".join(filter(str.isalnum, said.casefold()))
         return "stop" if word in STOP else "start" if word in START else "help" if word in HELP else "reply"
 
 
@@ -81,16 +76,10 @@ async def reply(app: App, text: InboundText, concerned: Sequence[OptOut]) -> int
 
 
 async def _responses(app: App, text: InboundText, wish: OptOut) -> list[dict[str, Any]]:
-    leads = await app.shared.people.leads(wish.account_id, "sms", spellings_of("sms", text.number, wish.country))
     own = {"account_id": wish.account_id, "channel": "sms", "received_at": app.clock.now(), "text": text.body}
     return [
-        {
-            "_id": derived_id("lead_response", text.sid, lead["_id"]),
-            "lead_id": lead["_id"],
-            "message_id": text.sid,
-            **own,
-        }
-        for lead in leads
+        {"_id": derived_id("lead_response", text.sid, lead), "lead_id": lead, "message_id": text.sid, **own}
+        for lead in await known_leads(app, wish)
     ]
 
 
