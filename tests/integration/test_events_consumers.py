@@ -92,6 +92,8 @@ async def test_the_score_is_what_stands_in_the_contact(
 async def test_owners_are_given_in_turn_over_batches_and_runs(world: World, app: EngineApp) -> None:
     users = members(world, 3)
     members(world, 2, active=False)
+    gone = members(world, 1)[0]
+    world.db["users"].insert_one({"_id": gone, "account": world.account, "active": False})
     first = [contact(world) for _ in range(5)]
     owned = contact(world, owner="a person's choice")
     for place, id in enumerate([*first, owned]):

@@ -68,10 +68,14 @@ class Users:
         self._members = store.collection("team_members").everywhere
 
     async def admins(self, account_id: ObjectId) -> list[Any]:
-        """The user ids of the account's active admins, as they are stored, in their order. A member of the team whose
-        user is not active is none."""
+        """As `members`, of those who are admins."""
+        return await self.members(account_id, "admin")
+
+    async def members(self, account_id: ObjectId, role: str | None = None) -> list[Any]:
+        """The user ids of the account's active team members, of all or of one role, as they are stored, in their order.
+        A member whose user is not active is none."""
         mine = {"$or": [{"account_id": either(account_id)}, {"account": either(account_id)}]}
-        query = {**mine, "role": "admin", "active": {"$ne": False}}
+        query = {**mine, **({"role": role} if role else {}), "active": {"$ne": False}}
         found = await self._members.find(query, projection=["user_id", "user"])
         users = {str(id): id for one in found if (id := one.get("user_id") or one.get("user"))}
         if not users:

@@ -22,7 +22,6 @@ TEAM_MEMBERS = CollectionSpec("team_members", indexes=(index("account_id"),))
 class BusinessProfiles:
     def __init__(self, store: Store) -> None:
         self._own = store.collection(BUSINESS_PROFILES)
-        self._members = store.collection(TEAM_MEMBERS).everywhere
 
     async def get(self, account_id: ObjectId) -> Document:
         """The account's profile; an empty one where the CRM keeps none."""
@@ -35,14 +34,6 @@ class BusinessProfiles:
         id = derived_id("business_profile", account_id)
         await self._own.insert_missing([{"_id": id, "account_id": account_id}])
         return await self.get(account_id)
-
-    async def active_members(self, account_id: ObjectId) -> list[Any]:
-        """The user ids of the account's active team members, as they are stored, in order of user id."""
-        accounts = {"$or": [{"account_id": either(account_id)}, {"account": either(account_id)}]}
-        mine = {**accounts, "active": {"$ne": False}}
-        found = await self._members.find(mine, projection=["user_id", "user"])
-        users = {str(id): id for one in found if (id := one.get("user_id") or one.get("user"))}
-        return [users[text] for text in sorted(users)]
 
     async def allot(self, profile: Mapping[str, Any], pairs: Sequence[Document], last: Any) -> bool:
         """Store who gets which contact, together with whose turn was last; False when another run did so since."""

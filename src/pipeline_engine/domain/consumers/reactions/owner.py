@@ -32,7 +32,7 @@ async def assign(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence
             await _give(app, account_id, profile, pairs)
             continue
         unowned = await _unowned(app, account_id, contacts)
-        members = await app.repos.business_profiles.active_members(account_id) if unowned else []
+        members = await app.shared.users.members(account_id) if unowned else []
         if not members:
             return {}
         pairs = allotment(unowned, members, profile.get("round_robin_last"))
