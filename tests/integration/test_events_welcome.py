@@ -168,3 +168,19 @@ async def test_a_retried_mail_that_may_have_gone_out_before_is_flagged(
     assert event_of(world, event)["status"] == "done"
     sent = {one["_id"]: one["ambiguous"] for one in world.db["effects"].find({"state": "sent"})}
     assert sent == {f"welcome:{doubtful}.{retries}": True, f"welcome:{certain}": False}
+
+
+@pytest.mark.covers("R-04")
+async def test_the_events_of_an_account_that_is_not_active_wait(
+    world: World, app: EngineApp, smtp: ScriptedSmtp, welcoming: ObjectId
+) -> None:
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": False}}, upsert=True)
+    ada = contact(world)
+    id = created(world, ada)
+
+    await work(app, world)
+    assert (event_of(world, id)["status"], len(smtp.accepted)) == ("new", 0)
+
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": True}})
+    await work(app, world)
+    assert (event_of(world, id)["status"], len(smtp.accepted)) == ("done", 1)

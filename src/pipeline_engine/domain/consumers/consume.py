@@ -55,7 +55,10 @@ class _Slice:
 
 
 async def run_consume(app: App[ConsumerRepos], _cache: None, account_id: ObjectId) -> Outcome | None:
-    """Consume the account's due events, at most SLICE_EVENTS or for SLICE_SECONDS; then other accounts have a turn."""
+    """Consume the account's due events, at most SLICE_EVENTS or for SLICE_SECONDS; then other accounts have a turn. The
+    events of an account that is not active wait."""
+    if not await app.shared.references.account_is_active(account_id):
+        return None
     slice = _Slice(app, account_id, time.monotonic() + SLICE_SECONDS)
     run = ClaimedRun[LineClaim]("event_line", partial(_work, slice), not_given_up, None, is_hopeless=never)
     try:

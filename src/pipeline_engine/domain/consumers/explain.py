@@ -98,10 +98,16 @@ async def _conditions(app: App[ConsumerRepos], event: Document) -> list[Conditio
         _due(app, event),
     ]
     if account_id:
+        conditions.append(_account(await app.shared.references.account_is_active(account_id)))
         failing = await app.repos.crm_events.failing(account_id, [key_of(event)], app.clock.now())
         line = await app.repos.event_lines.get(account_id)
         conditions += [_unblocked(event, failing), is_free("no run has its account", line or {}, app.clock.now())]
     return conditions
+
+
+def _account(is_active: bool) -> Condition:
+    inactive = Next("waits", None, "for the account, which is not active")
+    return Condition("account is active", "active" if is_active else "not active", is_active, inactive)
 
 
 def _ending(event: Mapping[str, Any]) -> str:

@@ -73,7 +73,8 @@ async def count(app: App[ConsumerRepos], target: Target, selection: EventRange) 
 async def replay(app: App[ConsumerRepos], target: Target, selection: EventRange) -> Replayed:
     """Send them. A consumer has had them when this returns; a workflow or webhook gets them by its own job.
 
-    What a consumer has done for an event it does not do a second time. Raises: as `count`.
+    What a consumer has done for an event it does not do a second time, and for accounts that are not active it does
+    nothing. Raises: as `count`.
     """
     account_id, query = await _of_target(app, target, selection)
     if target.kind != "consumer":
@@ -83,6 +84,8 @@ async def replay(app: App[ConsumerRepos], target: Target, selection: EventRange)
         return Replayed(sent)
     result = Replayed()
     for account in [account_id] if account_id else await app.repos.past_events.accounts(query):
+        if not await app.shared.references.account_is_active(account):
+            continue
         async for batch in app.repos.past_events.batches(account, query, BATCH_EVENTS):
             await _consume(app, account, _consumer(target.name), batch, result)
     return result
