@@ -132,6 +132,24 @@ async def test_what_moves_the_deal_away_goes_last(world: World, configured: Sett
     assert (changed["tags"], changed["stage_id"]) == ([TAG], OTHER)
 
 
+@pytest.mark.covers("DA-23")
+@pytest.mark.parametrize("as_text", [False, True])
+async def test_a_deal_that_is_moved_into_another_pipeline_is_in_it(
+    world: World, configured: Settings, as_text: bool
+) -> None:
+    there, pipeline = ObjectId(), ObjectId()
+    stage = {"_id": there, "account_id": world.account, "pipeline_id": str(pipeline) if as_text else pipeline}
+    world.db["pipeline_stages"].insert_one(stage)
+    world.automation("stage", target_stage_id=there)
+    deal = world.deal()
+
+    await sweep(configured)
+
+    changed = world.db["deals"].find_one({"_id": deal})
+    assert changed
+    assert (changed["stage_id"], changed["pipeline_id"]) == (there, pipeline)
+
+
 @pytest.mark.slow
 @pytest.mark.covers("DA-29")
 async def test_a_hundred_automations_in_one_sweep(world: World, configured: Settings) -> None:

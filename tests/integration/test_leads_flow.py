@@ -65,6 +65,14 @@ async def test_few_leads_have_their_first_actions_in_the_job_that_lets_them_in(w
     assert (lead_of(world, id)["tags"], statuses(world, entry_id)) == (["x"], ["done", "pending"])
 
 
+async def test_a_lead_that_is_moved_into_another_pipeline_is_in_it(world: World, app: EngineApp) -> None:
+    pipeline = ObjectId()
+    there = stage(world, pipeline_id=pipeline)
+    id, _ = entered(world, stage(world, action("move", stage_id=there)))
+    await work(app, world)
+    assert [lead_of(world, id)[name] for name in ("stage_id", "pipeline_id")] == [there, pipeline]
+
+
 @pytest.mark.covers("LP-02")
 async def test_an_edit_of_the_stage_does_not_change_leads_on_their_way(world: World, app: EngineApp) -> None:
     here = stage(world, action("wait", seconds=60), action("add_tag", tag="old"))

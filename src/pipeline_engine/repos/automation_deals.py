@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.ids import either
+from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.bulk_change import Changed, apply_change
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.deal_change import DealChange
@@ -24,6 +24,7 @@ class AutomationDeals:
 
     def __init__(self, store: Store) -> None:
         self._own = store.collection(DEALS)
+        self._stages = store.collection("pipeline_stages")
 
     async def any_match(self, query: Mapping[str, Any]) -> bool:
         """Whether at least one deal matches."""
@@ -69,6 +70,12 @@ class AutomationDeals:
     async def apply_change(self, query: Mapping[str, Any], ids: Sequence[ObjectId], change: DealChange) -> Changed:
         """Change those of `ids` that still match, and no other deal."""
         return await apply_change(self._own, query, ids, change)
+
+    async def pipeline_of(self, account_id: ObjectId, stage_id: ObjectId) -> ObjectId | None:
+        """The pipeline of the account's stage; None where the CRM keeps no such stage, or it names none."""
+        query = {"_id": either(stage_id), "account_id": either(account_id)}
+        stage = await self._stages.find_one(query, projection=["pipeline_id"])
+        return object_id(stage.get("pipeline_id")) if stage else None
 
     async def find_marks(self, account_id: ObjectId, ids: Sequence[ObjectId]) -> list[Document]:
         """The marks of these deals: which automations were done, which failed, and their generations."""

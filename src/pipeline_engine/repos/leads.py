@@ -9,7 +9,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateOne
 
-from pipeline_engine.ids import either
+from pipeline_engine.ids import either, object_id
 from pipeline_engine.repos.bulk_change import Changed, apply_change
 from pipeline_engine.repos.changes import became
 from pipeline_engine.repos.client import Document
@@ -45,14 +45,14 @@ class Leads:
         return {str(one["_id"]): one for one in await self._own.find(self._query(account_id, ids))}
 
     async def set_stage(self, account_id: ObjectId, entries: Sequence[tuple[Any, Mapping[str, Any]]]) -> None:
-        """Write into each lead the stage that it is in now, and the entry that runs: pairs of a lead's `_id`, as it is
-        stored, and its entry."""
+        """Write into each lead the stage and pipeline that it is in now, and the entry that runs: pairs of a lead's
+        `_id`, as it is stored, and its entry."""
         now, seen = {"$currentDate": {"updatedAt": True}}, {"exit_seen": ""}
         writes = [
             UpdateOne(
                 {"_id": {"$eq": lead_id}, "account_id": either(account_id), "lead_stage_id": {"$ne": one["_id"]}},
                 {
-                    "$set": {"stage_id": one["stage_id"], "lead_stage_id": one["_id"], "engine_sequence": None},
+                    "$set": {**_place(one), "lead_stage_id": one["_id"], "engine_sequence": None},
                     "$unset": seen,
                     **now,
                 },
@@ -81,6 +81,12 @@ class Leads:
 
     def _query(self, account_id: ObjectId, ids: Sequence[Any]) -> Document:
         return {"_id": {"$in": [form for id in ids for form in _forms(id)]}, "account_id": either(account_id)}
+
+
+def _place(entry: Mapping[str, Any]) -> Document:
+    """Where a lead of this entry is. One that names no pipeline leaves the lead in its own."""
+    names = ("stage_id", "pipeline_id") if object_id(entry.get("pipeline_id")) else ("stage_id",)
+    return {name: entry[name] for name in names}
 
 
 def _forms(id: Any) -> tuple[Any, ...]:

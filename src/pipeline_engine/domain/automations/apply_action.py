@@ -30,6 +30,7 @@ from pipeline_engine.domain.messages.send_result import (
 )
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos.automation_repos import AutomationRepos
+from pipeline_engine.repos.deal_change import DealChange
 
 Deal = Mapping[str, Any]
 
@@ -64,12 +65,18 @@ async def _update(app: App[AutomationRepos], automation: Automation, action: Upd
     now = app.clock.now()
     change = action.change(automation) | done_mark(automation)
     if action.moves:
-        change |= count_move()
+        change |= count_move() | await _with_pipeline(app, automation, change)
     going = await _give_up_circling(app, automation, deals, now) if action.moves else deals
     by_id = {deal["_id"]: deal for deal in going}
     changed = await app.repos.automation_deals.apply_change(fresh(automation, now), list(by_id), change)
     await give_up(app, automation, [Failure(by_id[id], why, 1) for id, why in changed.refused.items()])
     return changed.everything and len(by_id) == len(deals)
+
+
+async def _with_pipeline(app: App[AutomationRepos], automation: Automation, move: DealChange) -> DealChange:
+    """A deal that goes to a stage of another pipeline goes to that pipeline: else no board would show it."""
+    pipeline = await app.repos.automation_deals.pipeline_of(automation.account_id, move.set["stage_id"])
+    return DealChange(set={"pipeline_id": pipeline} if pipeline else {})
 
 
 async def _give_up_circling(
