@@ -7,6 +7,7 @@ import secrets
 import socket
 from datetime import datetime
 from hashlib import blake2b
+from typing import Any
 
 from bson import ObjectId
 
@@ -41,6 +42,13 @@ def object_id(value: object) -> ObjectId | None:
 def either(reference: ObjectId) -> dict[str, list[ObjectId | str]]:
     """A filter value that matches the reference whether the CRM stored it as ObjectId or as string."""
     return {"$in": [reference, str(reference)]}
+
+
+def forms_of(value: object) -> list[Any]:
+    """The value; an id in both forms in which the CRM may have stored it: as ObjectId, in which the engine stores it,
+    and as string."""
+    id = object_id(value)
+    return [value] if id is None else [id, str(id)]
 
 
 def seconds_of(moment: datetime) -> bytes:

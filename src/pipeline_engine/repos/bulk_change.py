@@ -25,12 +25,15 @@ async def apply_change(
 ) -> Changed:
     """Change those of `ids` that still match, and no other document."""
     # One document that the server refuses stops the whole update. Those changed before do not match a second time.
-    for update in change.updates():
+    changed = 0
+    for meant_for, update in change.updates():
+        wanted = {**query, "_id": {"$in": list(ids)}}
         try:
-            matched = await collection.update_many({**query, "_id": {"$in": list(ids)}}, update)
+            changed += await collection.update_many({**wanted, **({"$and": [meant_for]} if meant_for else {})}, update)
         except WriteError:
             continue
-        return Changed(everything=matched == len(ids), refused={})
+        if changed == len(ids) or not meant_for:
+            return Changed(everything=changed == len(ids), refused={})
     return Changed(everything=False, refused=await _change_apart(collection, query, ids, change))
 
 

@@ -9,8 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bson import ObjectId
+
+from pipeline_engine.ids import forms_of, object_id
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.expressions import fields_or_missing
+
+REFERENCES = frozenset({"tags", "followers"})
+"""Lists that may hold a reference as ObjectId or as string: one that is there in either form is there."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,16 @@ class DealChange:
             {**self.compute, **other.compute},
         )
 
-    def updates(self) -> list[Document | list[Document]]:
-        """The updates to try, in this order: the second when the server refuses the first."""
-        return [self.expressions()] if self.compute else [self.operators(), self.expressions()]
+    def updates(self) -> list[tuple[Document, Document | list[Document]]]:
+        """The updates to try, in this order, each with the deals for which it is meant: the second for those that the
+        first did not change, or when the server refuses the first."""
+        by_expressions: tuple[Document, list[Document]] = ({}, self.expressions())
+        return [by_expressions] if self.compute else [(self._for_operators(), self.operators()), by_expressions]
+
+    def _for_operators(self) -> Document:
+        """A filter: no list holds a reference as string that is to be added. The operators would add it once more."""
+        texts = {name: [str(one) for one in _ids(name, values)] for name, values in self.add.items()}
+        return {name: {"$nin": found} for name, found in texts.items() if found}
 
     def operators(self) -> Document:
         """The change in update operators.
@@ -41,8 +54,8 @@ class DealChange:
         """
         parts: Document = {
             "$set": dict(self.set),
-            "$addToSet": {name: {"$each": list(values)} for name, values in self.add.items()},
-            "$pull": {name: {"$in": list(values)} for name, values in self.remove.items()},
+            "$addToSet": {name: {"$each": _as_stored(name, values)} for name, values in self.add.items()},
+            "$pull": {name: {"$in": _in_any_form(name, values)} for name, values in self.remove.items()},
             "$currentDate": {"updatedAt": True},
         }
         return {operator: fields for operator, fields in parts.items() if fields}
@@ -72,12 +85,26 @@ def _no_list(field: str) -> Document:
     return {"$cond": [{"$isArray": field}, "$$REMOVE", field]}
 
 
+def _ids(name: str, values: Sequence[Any]) -> list[ObjectId]:
+    return [id for id in map(object_id, values) if id] if name in REFERENCES else []
+
+
+def _as_stored(name: str, values: Sequence[Any]) -> list[Any]:
+    stored = [object_id(one) or one for one in values] if name in REFERENCES else values
+    return list({repr(one): one for one in stored}.values())
+
+
+def _in_any_form(name: str, values: Sequence[Any]) -> list[Any]:
+    return [form for one in values for form in forms_of(one)] if name in REFERENCES else list(values)
+
+
 def _with(name: str, values: Sequence[Any]) -> Document:
-    absent = {"$not": {"$in": ["$$one", list_of(name)]}}
-    missing = {"$filter": {"input": {"$literal": list(values)}, "as": "one", "cond": absent}}
-    return {"$concatArrays": [list_of(name), missing]}
+    forms = [{"value": one, "forms": _in_any_form(name, [one])} for one in _as_stored(name, values)]
+    absent = {"$eq": [{"$setIntersection": ["$$one.forms", list_of(name)]}, []]}
+    missing = {"$filter": {"input": {"$literal": forms}, "as": "one", "cond": absent}}
+    return {"$concatArrays": [list_of(name), {"$map": {"input": missing, "in": "$$this.value"}}]}
 
 
 def _without(name: str, values: Sequence[Any]) -> Document:
-    kept = {"$not": {"$in": ["$$one", {"$literal": list(values)}]}}
+    kept = {"$not": {"$in": ["$$one", {"$literal": _in_any_form(name, values)}]}}
     return {"$filter": {"input": list_of(name), "as": "one", "cond": kept}}

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline_engine.domain.workflows.change_record import change_contact
 from pipeline_engine.domain.workflows.step import Document, StepConfig, StepPassed, StepRun
-from pipeline_engine.ids import object_id
+from pipeline_engine.ids import forms_of, object_id
 from pipeline_engine.repos.deal_change import DealChange
 
 MAX_TAGS = 100
@@ -47,11 +47,13 @@ class Tagging(StepConfig):
 
 async def add(run: StepRun, config: Tagging) -> StepPassed:
     await _check(run, config)
-    return await change_contact(run, DealChange(add={"tags": config.all}), {"tags": {"$all": config.all}}, "tags")
+    has_all = {"$and": [{"tags": {"$in": forms_of(tag)}} for tag in config.all]}
+    return await change_contact(run, DealChange(add={"tags": config.all}), has_all, "tags")
 
 
 async def remove(run: StepRun, config: Tagging) -> StepPassed:
-    return await change_contact(run, DealChange(remove={"tags": config.all}), {"tags": {"$nin": config.all}}, "tags")
+    has_none = {"tags": {"$nin": [form for tag in config.all for form in forms_of(tag)]}}
+    return await change_contact(run, DealChange(remove={"tags": config.all}), has_none, "tags")
 
 
 async def _check(run: StepRun, config: Tagging) -> None:
@@ -64,14 +66,15 @@ async def rehearse_add(run: StepRun, config: Tagging) -> str:
     await _check(run, config)
     contact = await run.contact()
     tags = _tags(contact)
-    run.records["contact"] = {**contact, "tags": [*tags, *(tag for tag in config.all if tag not in tags)]}
+    new = [object_id(tag) or tag for tag in config.all if not any(form in tags for form in forms_of(tag))]
+    run.records["contact"] = {**contact, "tags": [*tags, *new]}
     return f"would add {_named(config)}"
 
 
 async def rehearse_remove(run: StepRun, config: Tagging) -> str:
     contact = await run.contact()
-    tags = _tags(contact)
-    run.records["contact"] = {**contact, "tags": [tag for tag in tags if tag not in config.all]}
+    removed = [form for tag in config.all for form in forms_of(tag)]
+    run.records["contact"] = {**contact, "tags": [tag for tag in _tags(contact) if tag not in removed]}
     return f"would remove {_named(config)}"
 
 
