@@ -131,6 +131,19 @@ async def test_a_contact_is_recycled_once_per_loss(world: World, jobs: JobApp, s
     assert [len(rows(world, name)) for name in ("tasks", "lead_recycling", "workflow_enrollments")] == [2, 2, 2]
 
 
+@pytest.mark.covers("CL-21")
+async def test_what_a_contact_did_before_it_was_lost_is_no_new_interest(world: World, jobs: JobApp) -> None:
+    profile(world, recycle_after_days=2)
+    before, after = lost(world, days=5), lost(world, days=5)
+    for id, days in ((before, 6), (after, 4)):
+        activity(world, id, "email_open", days=days)
+        signal(world, id, 5, days=7)
+
+    await run(jobs, world)
+
+    assert [contact_of(world, id)["status"] for id in (before, after)] == ["lost", "recycled"]
+
+
 async def test_an_account_chooses_days_and_may_have_no_sequence(world: World, jobs: JobApp) -> None:
     profile(world, recycle_after_days=10, reengagement_sequence_id=ObjectId())
     id = lost(world, days=11)

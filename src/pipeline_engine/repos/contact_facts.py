@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,10 +53,12 @@ class ContactFacts:
         return await _having(self._enrollments, account_id, contacts, query)
 
     async def latest_sign(
-        self, account_id: ObjectId, contacts: Sequence[ObjectId], types: Sequence[str], since: datetime
+        self, account_id: ObjectId, since: Mapping[ObjectId, datetime], types: Sequence[str]
     ) -> dict[ObjectId, str]:
-        """{contact: type of its latest signal or activity of these types since then}"""
-        recent = {"occurred_at": {"$gte": since}, "type": {"$in": list(types)}}
+        """{contact: type of its latest signal or activity of these types}, of each since the time in `since`"""
+        if not since:
+            return {}
+        contacts, recent = list(since), {"occurred_at": {"$gte": min(since.values())}, "type": {"$in": list(types)}}
         found = [
             *await _of(self._signals, account_id, contacts, recent, "type", "occurred_at"),
             *await _of(self._activities, account_id, contacts, recent, "type", "occurred_at"),
@@ -64,8 +66,8 @@ class ContactFacts:
         dated = [(date, one) for one in found if (date := usable_date(one.get("occurred_at")))]
         return {
             id: str(one["type"])
-            for _, one in sorted(dated, key=lambda pair: pair[0])
-            if (id := object_id(one["contact_id"]))
+            for date, one in sorted(dated, key=lambda pair: pair[0])
+            if (id := object_id(one["contact_id"])) and date >= since[id]
         }
 
     async def sequence_is_active(self, account_id: ObjectId, sequence_id: Any) -> bool:

@@ -56,7 +56,8 @@ async def _recycle(work: JobWork, contacts: Sequence[Document]) -> int:
     """Recycle those of the contacts that show interest. Returns how many could not be changed."""
     facts, account_id = work.app.repos.contact_facts, work.account_id
     lost = {id: one for one in contacts if (id := object_id(one["_id"])) and _is_new_loss(one)}
-    signs = await facts.latest_sign(account_id, list(lost), SIGNS, work.now - RECENT)
+    since = {id: max(one["status_changed_at"], work.now - RECENT) for id, one in lost.items()}
+    signs = await facts.latest_sign(account_id, since, SIGNS)
     busy = await facts.in_sequence(account_id, list(signs))
     changes = [_change(work, lost[id], sign) for id, sign in signs.items() if id not in busy]
     return await work.app.repos.recycling.change(account_id, changes)
