@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from bson import ObjectId
 
-from pipeline_engine.domain.leads.options import Options
+from pipeline_engine.domain.leads.options import Options, word
 from pipeline_engine.domain.leads.waits import ALL_WEEK, Wait, WaitBusinessDays, WaitSeconds, WaitUntil, ZoneOf
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
@@ -214,7 +214,7 @@ def _task(options: Options) -> TaskConfig:
 
 def _branch(options: Options, name: str) -> Branch:
     """`continue` (also when it is not given), `stop`, or `{move: <stage id>}`."""
-    value = options.values.get(name, "continue")
+    value = word(options.values.get(name, "continue"))
     if isinstance(value, Mapping) and set(value) == {"move"} and (stage_id := object_id(value["move"])):
         return Branch("move", stage_id)
     found = {"continue": CONTINUE, "stop": STOP}.get(value) if isinstance(value, str) else None

@@ -16,6 +16,7 @@ from pipeline_engine.ids import object_id
 MAX_SECONDS = 3650 * 86400
 """Ten years: a longer wait is a typing error."""
 MAX_SHOWN = 80
+NUMBER = re.compile(r"\s*[0-9]+(\.[0-9]+)?\s*")
 TIME_OF_DAY = re.compile("([01][0-9]|2[0-3]):([0-5][0-9])")
 
 T = TypeVar("T", bound=str)
@@ -60,7 +61,7 @@ class Options:
 
     def duration(self, name: str, *, least: int = 0) -> timedelta:
         """A number of seconds."""
-        value = self.values.get(name)
+        value = _number(self.values.get(name))
         # Written so that NaN, which is neither more nor less than any number, is refused as well.
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= MAX_SECONDS:
             self.refuse(name, f"a number of seconds from {least} to {MAX_SECONDS:,} (ten years)")
@@ -68,7 +69,7 @@ class Options:
 
     def count(self, name: str, most: int) -> int:
         """A whole number from 1 to `most`."""
-        value = self.values.get(name)
+        value = _number(self.values.get(name))
         # The CRM's shell stores whole numbers as doubles.
         if isinstance(value, bool) or not isinstance(value, int | float) or not (1 <= value <= most and value % 1 == 0):
             self.refuse(name, f"a whole number from 1 to {most:,}")
@@ -86,8 +87,8 @@ class Options:
         return object_id(self.values.get(name)) or self.refuse(name, "an id of 24 hex digits")
 
     def choice(self, name: str, allowed: Sequence[T], default: T | None = None) -> T:
-        """One of the allowed words."""
-        value = self.values.get(name, default)
+        """One of the allowed words, in any case."""
+        value = word(self.values.get(name, default))
         found = next((one for one in allowed if one == value), None)
         return found if found is not None else self.refuse(name, " or ".join(allowed))
 
@@ -107,6 +108,16 @@ class Options:
         if not isinstance(value, list) or not value or not all(map(_is_weekday, value)):
             self.refuse(name, "a list of days from 1 (Monday) to 7 (Sunday), with at least one in it,")
         return frozenset(map(int, value))
+
+
+def word(value: object) -> object:
+    """The value; a text without spaces around it, in lower case."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _number(value: object) -> object:
+    """The value; what a form of the CRM stored as text as the number that it says."""
+    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
 
 
 def _is_weekday(value: object) -> bool:
