@@ -63,4 +63,5 @@ def _activity(app: App[Any], account_id: ObjectId, contact: Any, message: Docume
     data = {"subject": subject, "message_id": message.get("message_id"), "email_message_id": message["_id"]}
     own = {"_id": derived_id("activity", account_id, event_id), "account_id": account_id, "event_id": event_id}
     what = {"type": "email", "contact_id": contact, "data": {**data, "direction": "in"}, "createdAt": now}
-    return {**own, **what, "occurred_at": usable_date(message.get("date")) or now}
+    came = usable_date(message.get("received_at")) or usable_date(message.get("date"))
+    return {**own, **what, "occurred_at": came or now}
