@@ -11,6 +11,7 @@ from pipeline_engine import settings
 from pipeline_engine.domain.consumers.burial import run_retry
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
 from tests.support.crm_events import (
+    consumers_find,
     contact,
     contact_of,
     created,
@@ -179,7 +180,7 @@ async def test_the_events_of_an_account_that_is_not_active_wait(
     id = created(world, ada)
 
     await work(app, world)
-    assert (event_of(world, id)["status"], len(smtp.accepted)) == ("new", 0)
+    assert (event_of(world, id)["status"], len(smtp.accepted), await consumers_find(app)) == ("new", 0, [])
 
     world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": True}})
     await work(app, world)

@@ -9,7 +9,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.errors import Permanent
-from pipeline_engine.ids import either, object_id
+from pipeline_engine.ids import either, forms_of, object_id
 from pipeline_engine.repos.changes import changed
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection import Collection
@@ -33,6 +33,12 @@ class Accounts:
     async def get(self, account_id: ObjectId) -> Document:
         """What the engine reads of the account (`FIELDS`); empty where the CRM keeps no document of it."""
         return await self._all.find_one({"_id": either(account_id)}, projection=FIELDS) or {}
+
+    async def inactive(self, ids: Sequence[str]) -> set[str]:
+        """Those of the accounts, by their ids as text, that are not active."""
+        forms = [form for id in ids for form in forms_of(id)]
+        found = await self._all.find({"_id": {"$in": forms}, "active": False}, projection=["_id"]) if ids else []
+        return {str(one["_id"]) for one in found}
 
     async def whole(self, account_id: ObjectId) -> Document:
         """The account's document as templates may name it; empty where the CRM keeps none."""

@@ -18,11 +18,14 @@ OUTCOMES = {"done": "succeeded", "dead": "failed", "new": "busy"}
 
 
 async def find(app: App[ConsumerRepos]) -> list[Unit]:
-    """Accounts with due events. Events that name no account are set aside."""
+    """Accounts with due events; not those that are not active, which may be very many. Events that name no account are
+    set aside."""
     found = await app.repos.crm_events.due_accounts()
     if any(object_id(one) is None for one in found):
         await app.repos.crm_events.set_strange_accounts_aside(MAX_SET_ASIDE)
-    return account_units(CONSUME, found)[:MAX_ACCOUNTS]
+    units = account_units(CONSUME, found)
+    inactive = await app.shared.accounts.inactive([unit.id for unit in units])
+    return [unit for unit in units if unit.id not in inactive][:MAX_ACCOUNTS]
 
 
 async def find_due_now(app: App[ConsumerRepos]) -> list[Unit]:
