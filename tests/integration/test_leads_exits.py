@@ -47,7 +47,7 @@ async def test_an_event_that_is_published_late_ends_the_run(
 async def test_a_run_that_began_after_the_event_goes_on(world: World, app: EngineApp) -> None:
     id, entry_id = entered(world, stage(world, action("wait", seconds=36000)))
     await work(app, world, rounds=1)
-    event(world, id, occurred_at=NOW - HOUR)
+    event(world, id, occurred_at=NOW - 48 * HOUR)
     await work(app, world, rounds=1)
     assert entry(world, entry_id)["status"] == "active"
 

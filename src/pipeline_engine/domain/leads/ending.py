@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +22,6 @@ EXITS: Mapping[str, bool] = {"reply": False, "unsubscribed": True, "bounced": Tr
 """What can end a lead's run, and whether it does where the stage says nothing."""
 CLOSED = ("won", "lost")
 """The states of a lead that is no longer worked on."""
-CLOCKS_DIFFER = timedelta(minutes=2)
 REASONS = {"reply": "replied", "meeting": "a meeting was made"}
 
 
@@ -56,7 +55,7 @@ async def exit_runs(
 ) -> int:
     """End the runs of these leads whose stage lets this exit end them; `lost` always does. Returns how many.
 
-    `moments` says of a lead when it happened: a run that began later goes on.
+    `moments` says of a lead up to when: a run that began later goes on.
     """
     both = [form for lead in leads if (id := object_id(lead)) for form in (id, str(id))]
     fields = ("lead_id", "stage_id", "entered_at")
@@ -68,9 +67,9 @@ async def exit_runs(
 
 
 def began_after(entry: Mapping[str, Any], moment: datetime | None) -> bool:
-    """Whether the lead entered its stage after this moment, for certain: clocks differ."""
+    """Whether the lead entered its stage after this moment."""
     entered = usable_date(entry.get("entered_at"))
-    return moment is not None and entered is not None and entered - CLOCKS_DIFFER > moment
+    return moment is not None and entered is not None and entered > moment
 
 
 def _stage(entry: Mapping[str, Any]) -> object:

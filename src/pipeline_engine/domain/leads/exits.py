@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -22,8 +22,14 @@ from pipeline_engine.repos.messages import SUPPRESSIONS
 
 Document = Mapping[str, Any]
 MAX_READ = 500
-MOMENTS = {"crm_events": "occurred_at", "activities": "occurred_at", "calendar_events": "starts_at"}
-"""By collection, the field that says when something happened; a suppression holds whenever it was made."""
+CLOCKS_DIFFER, PUBLISHED_LATE = timedelta(minutes=2), timedelta(days=1)
+MOMENTS = {
+    "crm_events": ("occurred_at", PUBLISHED_LATE),
+    "activities": ("occurred_at", CLOCKS_DIFFER),
+    "calendar_events": ("starts_at", CLOCKS_DIFFER),
+}
+"""By collection: the field that says when something happened, and how long after it a run may have begun that it ends,
+as the lead may have been moved meanwhile. A suppression holds whenever it was made."""
 ALWAYS = datetime.max.replace(tzinfo=UTC)
 EXIT_OF_EVENT = {"email.bounced": "bounced", "deal.won": "won"}
 
@@ -51,16 +57,23 @@ async def _closed_leads(app: App[LeadRepos]) -> None:
 
 
 async def _end_runs(app: App[LeadRepos], collection: str, documents: Sequence[Document]) -> None:
-    """End the runs for which these documents of a source stand. The runs that a lead began after what one of them tells
-    of go on: it may be published late, or be the history of a calendar."""
+    """End the runs for which these documents of a source stand, but not those that began after what one of them tells
+    of: it may have been written late, or be the history of a calendar."""
     found: dict[tuple[ObjectId, str], dict[str, datetime]] = defaultdict(dict)
     for document in documents:
         if account_id := object_id(document.get("account_id")):
             exit, leads = await _exit(app, account_id, collection, document)
-            known, at = found[account_id, exit], usable_date(document.get(MOMENTS.get(collection, ""))) or ALWAYS
+            known, at = found[account_id, exit], _until(collection, document)
             known |= {id: max(at, known.get(id, at)) for id in map(str, leads)}
     for (account_id, exit), happened in found.items():
         await exit_runs(app, account_id, [*happened], exit, happened)
+
+
+def _until(collection: str, document: Document) -> datetime:
+    """A run that began later is not ended by the document."""
+    field, after = MOMENTS.get(collection, ("", timedelta(0)))
+    at = usable_date(document.get(field))
+    return at + after if at else ALWAYS
 
 
 async def _exit(
