@@ -16,23 +16,27 @@ from html.entities import html5
 MAX_DECODED_TEXTS = 6  # of one source, itself included
 # One match is one character; an escape that was escaped itself (%252F, &amp;#47;, \\\/) is one match too. Every
 # quantifier is possessive, so the time is in proportion to the text. The expression begins with a set of characters,
-# which `re` finds quickly; the character found says what may follow.
+# which `re` finds quickly; the character found says what may follow. A byte that is no
+# UTF-8 and half of a surrogate pair are escapes too: a reference beside them ends there.
 ESCAPE = re.compile(
     r"""
     [%&\\]
     (?: (?<=%) (?:25)*+
-        (?: [0-7]{H} | [cd]{H}{P}[89ab]{H} | e{H}{P}[89ab]{H}{P}[89ab]{H} | f[0-4]{P}[89ab]{H}{P}[89ab]{H}{P}[89ab]{H} )
-    |   (?<=%) (?:25)++
-    |   (?<=&) (?:amp;)*+ (?: \#[0-9]{1,7}; | \#x{H}{1,6}; | [a-z][a-z0-9]{1,30}+; )
+        (?: [0-7]{H} | [cd]{H}{P}[89ab]{H} | e{H}{P}[89ab]{H}{P}[89ab]{H} | f[0-4]{P}[89ab]{H}{P}[89ab]{H}{P}[89ab]{H}
+            | u{H}{4} )
+    |   (?<=%) (?: (?:25)++ | [89a-f]{H} )
+    |   (?<=&) (?:amp;)*+ (?: \#[0-9]{1,7}+(?![0-9]);?+ | \#x{H}{1,6}+(?!{H});?+ | [a-z][a-z0-9]{1,30}+; )
     |   (?<=&) (?:amp;)++
+    |   (?<=&) [a-z][a-z0-9]{1,30}+(?![=a-z0-9])
     |   (?<=\\) \\*+ (?: ud[89ab]{H}{2}\\++ud[c-f]{H}{2} | u{H}{4} | x{H}{2} | [^\w\\] | {H}{2,6}+[ \t\n\f]?+ )
     |   (?<=\\) \\++
     )
     """.replace("{P}", "%(?:25)*+").replace("{H}", "[0-9a-f]"),
     re.VERBOSE | re.IGNORECASE,
 )
-REPEATED_ESCAPE = re.compile("(?<=%)(?:25)+(?=[0-9a-fA-F]{2})|(?<=&)(?:amp;)+(?=[#\\w])|(?<=\\\\)\\\\+")
+REPEATED_ESCAPE = re.compile("(?<=%)(?:25)+(?=[0-9a-fA-F]{2}|u)|(?<=&)(?:amp;)+(?=[#\\w])|(?<=\\\\)\\\\+")
 MAX_CACHED_ESCAPE = 32  # characters
+REPLACEMENT = "\ufffd"  # of what stands for no character
 
 
 class DecodedText:
@@ -96,7 +100,7 @@ def _character(raw: str) -> str | None:
     raw = REPEATED_ESCAPE.sub("", raw)
     try:
         return {"%": _percent, "&": _entity, "\\": _backslash}[raw[0]](raw)
-    except (ValueError, OverflowError):  # not UTF-8, not Unicode
+    except (ValueError, OverflowError):  # not Unicode
         return None
 
 
@@ -104,14 +108,18 @@ _cached_character = lru_cache(4096)(_character)
 
 
 def _percent(raw: str) -> str:
-    return bytes.fromhex(raw.replace("%", "")).decode()
+    if raw[1] in "uU":
+        return _code(int(raw[2:], 16))
+    char = bytes.fromhex(raw.replace("%", "")).decode(errors="surrogateescape")
+    return char if len(char) == 1 else REPLACEMENT
 
 
 def _entity(raw: str) -> str | None:
     if raw[1] != "#":
         char = html5.get(raw[1:])
         return char if char and len(char) == 1 else None
-    return _code(int(raw[3:-1], 16) if raw[2] in "xX" else int(raw[2:-1]))
+    digits = raw[2:].rstrip(";")
+    return _code(int(digits[1:], 16) if digits[0] in "xX" else int(digits))
 
 
 def _backslash(raw: str) -> str | None:
@@ -126,5 +134,5 @@ def _backslash(raw: str) -> str | None:
     return _code(code) if code >= ord(" ") else None
 
 
-def _code(code: int) -> str | None:
-    return None if 0xD800 <= code < 0xE000 else chr(code)
+def _code(code: int) -> str:
+    return REPLACEMENT if 0xD800 <= code < 0xE000 else chr(code)

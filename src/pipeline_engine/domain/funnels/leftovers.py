@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from html import unescape
+from html.entities import html5
 from urllib.parse import unquote
 
 from pipeline_engine.domain.funnels.marks import MarkFinder, base64_texts, mark_of
@@ -20,8 +21,8 @@ MAX_ROUNDS = 12
 WINDOW = 256 * 1024  # characters
 MAX_ESCAPE = 32  # characters that one character of a reference may take
 MAX_LEFTOVERS = 100  # of one text
-ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});?", re.IGNORECASE)
-# The expression begins with a single character, which `re` finds quickly.
+ENTITY = re.compile(r"&(?:(?:#[0-9]{1,7}|#x[0-9a-f]{1,6});?|[a-z][a-z0-9]{1,31}+(?:;|(?![=a-z0-9])))", re.IGNORECASE)
+# Each expression begins with a single character, which `re` finds quickly.
 UNICODE = re.compile(
     r"\\(?:\\*[ux]((?<=u)[0-9a-f]{4}|(?<=x)[0-9a-f]{2})|\\*(0*[2-7][0-9a-f](?![0-9a-f])[ \t\n\f]?)|\\*(?![bfnrt]))",
     re.IGNORECASE,
@@ -135,7 +136,9 @@ def _entity(match: re.Match[str]) -> str:
     return _unescaped(match[0])
 
 
-_unescaped = lru_cache(4096)(unescape)  # a page has few different ones
+@lru_cache(4096)  # a page has few different ones
+def _unescaped(entity: str) -> str:
+    return unescape(entity) if entity[1] == "#" or entity[1:] in html5 else entity
 
 
 def _unicode(match: re.Match[str]) -> str:

@@ -26,10 +26,16 @@ ID = re.compile(r"[0-9a-fA-F-]{24,36}")
 HEX = frozenset("0123456789abcdefABCDEF")
 WORD = re.compile(r"\w")
 LONGER_BEFORE = re.compile(r"\w\Z|\.\Z|\w-\Z")
-# An escape counts as part of a longer word: what it stands for shows in the next round of decoding.
-LONGER_AFTER = re.compile(r"\w|[-./]\w|%[0-9a-fA-F]{2}|\\+[ux][0-9a-fA-F]{2}")
+# An escape counts as part of a longer word: what it stands for shows in the next round of decoding. Only that of a
+# percent sign does not.
+LONGER_AFTER = re.compile(
+    r"\w|[-./]\w|%(?!(?:25)+(?![0-9a-f]{2}))(?:u[0-9a-f]{2})?[0-9a-f]{2}|\\+[ux][0-9a-f]{2}", re.IGNORECASE
+)
 # The letter of such an escape does not count as part of a word.
 CONTROL_ESCAPES = frozenset(f"\\{letter}" for letter in "bfnrt")
+# Nor do the digits of an escaped percent sign, which would look like an escape of the reference's first digits.
+ESCAPED_PERCENT = re.compile(r"%(?:25)+\Z")
+MAX_ESCAPED_PERCENT = 9  # characters
 
 
 class FoundReference(NamedTuple):
@@ -158,13 +164,18 @@ def _spaced(text: str) -> str:
 def _is_part(text: str, start: int, end: int) -> bool:
     """Whether the candidate is only a part of a longer id or key."""
     before, after = text[max(0, start - 2) : start], text[end : end + 8]
-    if before in CONTROL_ESCAPES:
+    if before in CONTROL_ESCAPES or (before == "25" and _ends(ESCAPED_PERCENT, text, start, MAX_ESCAPED_PERCENT)):
         before = ""
     if ID.fullmatch(text, start, end):
         return before[-1:] in HEX or after[:1] in HEX
     begins_inside = WORD.match(text, start) and LONGER_BEFORE.search(before)
     ends_inside = text[end - 1] != "/" and LONGER_AFTER.match(after)
     return bool(begins_inside or ends_inside)
+
+
+def _ends(what: re.Pattern[str], text: str, end: int, most: int) -> bool:
+    """Whether the text before `end` ends so, in so many characters at most."""
+    return what.search(text, max(0, end - most), end) is not None
 
 
 def _apart(found: Iterable[tuple[int, int, int, int, int, str, DecodedText]]) -> Iterator[FoundReference]:

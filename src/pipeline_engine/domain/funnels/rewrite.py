@@ -16,6 +16,7 @@ from pipeline_engine.domain.funnels.reference_finder import FoundReference, Refe
 
 SAFE = re.compile(r"[\w./~-]*", re.ASCII)
 ENCODED_PERCENT = re.compile("%(?:25)*(?=[0-9a-fA-F]{2}$)")
+ENTITY_WITHOUT_END = re.compile(r"&(?:amp;)*#?\w+")
 UNICODE_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 MAX_ADDRESS = 500  # characters before and after the key
 ADDRESS_CHARACTERS = ascii_letters + digits + "_.~:@/+-"
@@ -119,7 +120,12 @@ def _aligned(old: str, new: str) -> Iterator[tuple[str, str]]:
 def _spellings(text: str, found: FoundReference) -> dict[str, str]:
     """{character of the reference: how the source spells it}."""
     places = [found.decoded.source(at) for at in range(found.at, found.at + len(found.text) + 1)]
-    return {char: text[places[n] : places[n + 1]] for n, char in enumerate(found.text)}
+    return {char: _ended(text[places[n] : places[n + 1]]) for n, char in enumerate(found.text)}
+
+
+def _ended(spelling: str) -> str:
+    """An entity without its semicolon would go on with the digit after it."""
+    return f"{spelling};" if ENTITY_WITHOUT_END.fullmatch(spelling) else spelling
 
 
 def _spelled(new: str, spellings: Mapping[str, str]) -> Iterable[str]:
@@ -131,4 +137,4 @@ def _spelled(new: str, spellings: Mapping[str, str]) -> Iterable[str]:
         elif SAFE.fullmatch(char):
             yield char
         else:
-            yield quote(char, safe="").replace("%", percents[0] if percents else "%")
+            yield quote(char, safe="", errors="surrogateescape").replace("%", percents[0] if percents else "%")
