@@ -70,3 +70,14 @@ def test_names_that_resemble_escapes_are_found_in_other_encodings(name: str) -> 
         after = text.replace(FOLDER, NEW_FOLDER)
         assert rewrite_one(text, {key: new}) == after
     assert rewrite_one(f"{FOLDER}/caf%E8.png", {f"{FOLDER}/caf%E9.png": new}, traces=1) == f"{FOLDER}/caf%E8.png"
+
+
+@pytest.mark.parametrize("word", ["page", "id", "node-", "step", "Web"])
+@pytest.mark.parametrize("id", [FUNNEL, STEP, FORM])
+def test_an_id_may_follow_a_word(word: str, id: str) -> None:
+    assert rewrite_one(f'<i class="{word}{id}">') == f'<i class="{word}{MAP[id]}">'
+
+
+@pytest.mark.parametrize("word", ["c", "feed", "#fade", "9e", "id1a"])
+def test_letters_that_may_be_digits_make_an_id_longer(word: str) -> None:
+    assert rewrite_one(f'<i class="{word}{FUNNEL}">', traces=1) == f'<i class="{word}{FUNNEL}">'

@@ -248,7 +248,7 @@ def test_the_proof_says_where() -> None:
 def test_the_proof_does_not_take_a_piece_at_its_windows_edge_for_a_whole() -> None:
     finder = LeftoverFinder(MAP)
     for edge in (WINDOW, WINDOW + finder._overlap - len(FUNNEL)):
-        for piece in (f"ab{FUNNEL} ", f" {FUNNEL}ab"):
+        for piece in (f" ab{FUNNEL} ", f" {FUNNEL}ab"):
             text = "y" * (edge - piece.index(FUNNEL)) + piece + " z" * WINDOW
             assert text.index(FUNNEL) == edge
             assert [trace for _, _, trace in finder.find(text)] == [True]

@@ -36,6 +36,9 @@ CONTROL_ESCAPES = frozenset(f"\\{letter}" for letter in "bfnrt")
 # Nor do the digits of an escaped percent sign, which would look like an escape of the reference's first digits.
 ESCAPED_PERCENT = re.compile(r"%(?:25)+\Z")
 MAX_ESCAPED_PERCENT = 9  # characters
+# The last letters of a word are no digits: `page66c0…`.
+END_OF_WORD = re.compile(r"[g-z][a-f]+\Z", re.IGNORECASE)
+MAX_END_OF_WORD = 8  # characters
 
 
 class FoundReference(NamedTuple):
@@ -167,7 +170,8 @@ def _is_part(text: str, start: int, end: int) -> bool:
     if before in CONTROL_ESCAPES or (before == "25" and _ends(ESCAPED_PERCENT, text, start, MAX_ESCAPED_PERCENT)):
         before = ""
     if ID.fullmatch(text, start, end):
-        return before[-1:] in HEX or after[:1] in HEX
+        longer_before = before[-1:] in HEX and not _ends(END_OF_WORD, text, start, MAX_END_OF_WORD)
+        return longer_before or after[:1] in HEX
     begins_inside = WORD.match(text, start) and LONGER_BEFORE.search(before)
     ends_inside = text[end - 1] != "/" and LONGER_AFTER.match(after)
     return bool(begins_inside or ends_inside)
