@@ -10,16 +10,15 @@ from pipeline_engine.domain.funnels.stretches import one_byte_each
 FIT, OTHER = b"\1", b"\0"
 TABLE = bytes((FIT if chr(byte) in "0123456789abcdefABCDEF-" else OTHER)[0] for byte in range(256))
 MIN_CHARACTERS = 24
-# The digits of an escape are not part of the id that follows.
+# What comes before does not matter: it may be the digits of an escape, or a word.
 ID = re.compile(
-    r"(?:(?<![0-9a-f])|(?<=%[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=\\x[0-9a-f]{2}))"
-    r"(?:[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])",
-    re.IGNORECASE,
+    r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?:[0-9a-f]{8})?[0-9a-f]{24})(?![0-9a-f])", re.IGNORECASE
 )
 
 
 def possible_ids(text: str) -> Iterator[str]:
-    """Every uuid and every 24 hexadecimal digits that are not encoded, as the text spells them."""
+    """Every uuid, with and without dashes, and every 24 hexadecimal digits that are not encoded, as the text spells
+    them."""
     fit = one_byte_each(text).translate(TABLE) + OTHER
     end = 0
     while (start := fit.find(FIT * MIN_CHARACTERS, end)) >= 0:

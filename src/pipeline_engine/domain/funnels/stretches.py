@@ -21,16 +21,16 @@ MAX_NESTED = 32  # the same, where encodings are nested deeply
 CONTEXT_BEFORE, CONTEXT_AFTER = 32, 64  # characters that show whether a reference is part of a longer one
 GAP = "\0"  # stands for what lies between two stretches
 RUN = re.compile("[0-9A-Za-z]+")
-# Escapes of letters, digits and of what begins an escape itself; and those that were escaped more than once. Each
-# expression begins with one character, which `re` finds quickly.
-WORD_CODE = "(?:3[0-9]|[46][1-9a-f]|[57][0-9a])"
+# Escapes of letters, digits, dashes and of what begins an escape itself; and those that were escaped more than once.
+# Each expression begins with one character, which `re` finds quickly.
+WORD_CODE = "(?:2d|3[0-9]|[46][1-9a-f]|[57][0-9a])"
 AMPERSAND_OF_ESCAPE = r"26(?=(?:amp;|%(?:25)*26)*(?:\#|%(?:25)*23|amp))"
 NESTED = tuple(
     re.compile(expression, re.IGNORECASE | re.VERBOSE)
     for expression in (
         rf"% (?: (?:25){{2}} | (?:25)?+ (?: {WORD_CODE} | 5c | 23 | {AMPERSAND_OF_ESCAPE} ) )",
         rf"""& (?: amp;(?:amp;|quot;|apos;|\#)
-            | (?:amp;)*+ \#0*+ (?:3[578] | 4[89] | 5[0-7] | 6[5-9] | [78][0-9] | 9[0-27-9] | 1[01][0-9] | 12[0-2])(?!\d)
+            | (?:amp;)*+ \#0*+ (?:3[578]|4[589] | 5[0-7] | 6[5-9] | [78][0-9] | 9[0-27-9] | 1[01][0-9] | 12[0-2])(?!\d)
             | (?:amp;)*+ \#x0*+ (?:{WORD_CODE} | 2[356] | 5c) (?![0-9a-f]) | (?:amp;)*+ (?:num|percnt|bsol); )""",
         rf"\\ (?: \\{{3}} | \\u00 | \\*+ (?: (?:u00|x)(?:{WORD_CODE}|2[35]|5c|26(?=\#|amp)) | [%&\#] "
         rf"| 0*+{WORD_CODE}(?![0-9a-f]) ) )",

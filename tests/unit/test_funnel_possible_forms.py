@@ -1,0 +1,43 @@
+"""What may be the id of a form: found however it is written, so that no clone's leads go to the source."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from pipeline_engine.domain.funnels.page import Page
+from pipeline_engine.domain.funnels.page_process import mentions
+from tests.support.pages import FORM, FUNNEL, MAP, rewrite_one
+
+DASHES = ["%2D", "%2d", "%252D", "&#45;", "&#x2d;", "&amp;#45;", "\\u002d", "\\x2d", "\\2d "]
+
+
+def settings_of(id: str) -> str:
+    return json.dumps({"formId": id, "x": 1})
+
+
+@pytest.mark.parametrize("id", [FORM, FUNNEL, FORM.upper(), FORM.replace("-", "")])
+@pytest.mark.parametrize("depth", range(6))
+def test_an_id_is_found_however_often_it_was_encoded(depth: int, id: str) -> None:
+    percent, escaped = settings_of(id), settings_of(id)
+    for _ in range(depth):
+        percent, escaped = quote(percent, safe=""), json.dumps(escaped)
+    for text in (percent, escaped, quote(escaped), f"/go?u={percent}"):
+        assert mentions(Page("", f'<i data-c="{text}">'), frozenset()).ids >= {id}, text
+        assert rewrite_one(text, {id: MAP[FORM]}) == text.replace(id, MAP[FORM])
+
+
+@pytest.mark.parametrize("before", ["%22", "%2522", "%5Cu0022", "%u0022", "\\u0022", "\\\\u0022", "\\x22", "page"])
+@pytest.mark.parametrize("id", [FORM, FUNNEL])
+def test_an_escape_before_an_id_is_no_part_of_it(before: str, id: str) -> None:
+    assert mentions(Page(before + id, ""), frozenset()).ids == {id}
+    assert rewrite_one(before + id, {id: MAP[id]}) == before + MAP[id]
+
+
+@pytest.mark.parametrize("dash", DASHES)
+def test_dashes_may_be_encoded(dash: str) -> None:
+    text = f'<p>{"lorem ipsum " * 500}<input value="{FORM.replace("-", dash)}">'
+    assert mentions(Page(text, ""), frozenset()).ids == {FORM}
+    assert rewrite_one(text) == text.replace(FORM.replace("-", dash), MAP[FORM].replace("-", dash))
