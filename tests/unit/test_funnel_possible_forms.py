@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from urllib.parse import quote
 
 import pytest
 
 from pipeline_engine.domain.funnels.page import Page
-from pipeline_engine.domain.funnels.page_process import mentions
+from pipeline_engine.domain.funnels.page_process import mentions, rewritten
 from tests.support.pages import FORM, FUNNEL, MAP, rewrite_one
 
+BREAKS = [
+    "\n",
+    "\r\n",
+    "\\n",
+    "\\r\\n",
+    "\\\\n",
+    "&#10;",
+    "&#xD;&#xA;",
+    "&amp;#10;",
+    "%0A",
+    "%250A",
+    " ",
+    "\n    ",
+    "\\\n",
+]
 DASHES = ["%2D", "%2d", "%252D", "&#45;", "&#x2d;", "&amp;#45;", "\\u002d", "\\x2d", "\\2d "]
 
 
@@ -41,3 +57,14 @@ def test_dashes_may_be_encoded(dash: str) -> None:
     text = f'<p>{"lorem ipsum " * 500}<input value="{FORM.replace("-", dash)}">'
     assert mentions(Page(text, ""), frozenset()).ids == {FORM}
     assert rewrite_one(text) == text.replace(FORM.replace("-", dash), MAP[FORM].replace("-", dash))
+
+
+@pytest.mark.parametrize("line_break", BREAKS)
+@pytest.mark.parametrize("width", [64, 76])
+def test_base64_may_be_wrapped(width: int, line_break: str) -> None:
+    for shift in range(80):
+        block = b64encode(f'{"b>" * shift}{{"form": "/?x=?{FORM}?", "id": "~{FUNNEL}"}}'.encode()).decode()
+        wrapped = line_break.join(block[at : at + width] for at in range(0, len(block), width))
+        page = Page("", f'{{"html_b64": "{wrapped}"}}')
+        assert mentions(page, frozenset()).hidden >= {FORM, FUNNEL}, wrapped
+        assert {one.reference for one in rewritten(page, {}, None, [FORM, FUNNEL]).leftovers} == {FORM, FUNNEL}

@@ -5,22 +5,31 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64
 from collections.abc import Collection, Iterator
+from string import ascii_letters, digits
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-from pipeline_engine.domain.funnels.stretches import one_byte_each
+from pipeline_engine.domain.funnels.stretches import GAP, one_byte_each
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-([0-9a-f]{12})(?![0-9a-f])", re.IGNORECASE)
 HEX_ID = re.compile("[0-9a-f]{24}", re.IGNORECASE)
 # base64 of 24 hexadecimal digits contains neither "+" nor "/"; its first and last characters depend on the neighbours.
 MIN_BASE64 = 30
 MAX_NESTED_BASE64 = 2
-LETTER, NEWLINE, OTHER = b"a", b"n", b"."
-LETTERS = bytes(
-    (LETTER if chr(byte).isascii() and chr(byte).isalnum() else NEWLINE if byte in b"\r\n" else OTHER)[0]
-    for byte in range(256)
+ALPHANUMERIC = (ascii_letters + digits).encode()
+BASE64 = ALPHANUMERIC + b"+/-_"
+KINDS = bytes(b"a"[0] if byte in ALPHANUMERIC else b"."[0] for byte in range(256))
+# A line may end within an id. Its end may be escaped, as in JSON, or have become a blank.
+BREAK = (
+    rb"[ \t\r\n]|\\++(?:[nrt\r\n]|u00(?:0[9ad]|20))|&(?:amp;)*+\#(?:0*(?:9|10|13|32)|x0*(?:[9ad]|20));"
+    rb"|%(?:25)*+(?:0[9ad]|20)"
 )
-STRETCH = re.compile(rb"a{%d,}+(?:n{1,2}+a++)*+" % MIN_BASE64)
+BREAKS = re.compile(BREAK, re.IGNORECASE)
+BLOCK = re.compile(rb"(?:[0-9a-z+/_-]++|" + BREAK + rb")*+", re.IGNORECASE)
+# What may stand in the lines of a block before the first long run of letters and digits.
+FIRST_LINES = BASE64 + b"\\&%#; \t\r\n"
+MAX_FIRST_LINES = 160  # characters
+STANDARD, NO_BASE64 = bytes.maketrans(b"-_", b"+/"), bytes(byte for byte in range(256) if byte not in BASE64)
 
 
 def mark_of(reference: str) -> str | None:
@@ -44,20 +53,26 @@ class MarkFinder:
 
 
 def base64_texts(text: str, depth: int = MAX_NESTED_BASE64) -> Iterator[tuple[int, str]]:
-    """Where something stands that may be base64, and what it then contains, in all four ways to begin.
+    """Where something stands that may be base64, wrapped or not, and what it then contains, in all four ways to begin.
 
     What is in base64 twice is contained twice: as base64, and as a text of its own.
     """
-    raw = one_byte_each(text)
-    kinds = raw.translate(LETTERS)
-    if depth == 0 or kinds.find(LETTER * MIN_BASE64) < 0:
-        return
-    for stretch in STRETCH.finditer(kinds):
-        letters = raw[stretch.start() : stretch.end()].translate(None, b"\r\n")
-        inner = "\n".join(_decoded(letters[skipped:]) for skipped in range(4))
-        yield stretch.start(), inner
-        for _, deeper in base64_texts(inner, depth - 1):
-            yield stretch.start(), deeper
+    if depth:
+        for start, block in _blocks(one_byte_each(text)):
+            letters = BREAKS.sub(b"", block).translate(STANDARD, NO_BASE64)
+            inner = GAP.join(_decoded(letters[skipped:]) for skipped in range(4))
+            yield start, inner
+            for _, deeper in base64_texts(inner, depth - 1):
+                yield start, deeper
+
+
+def _blocks(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    kinds, end = raw.translate(KINDS), 0
+    while (run := kinds.find(b"a" * MIN_BASE64, end)) >= 0 and (block := BLOCK.match(raw, run)):
+        first_lines = raw[max(end, run - MAX_FIRST_LINES) : run]
+        start = run - len(first_lines) + len(first_lines.rstrip(FIRST_LINES))
+        end = block.end()
+        yield start, raw[start:end]
 
 
 def _decoded(letters: bytes) -> str:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
-from urllib.parse import unquote
 from uuid import UUID
 
 from pipeline_engine.domain.funnels.chat import chat_keys
@@ -81,7 +80,7 @@ def mentions(page: Page, references: frozenset[str]) -> Mentions:
         forms=forms,
         chat=bool(chat_keys(page.html)),
         ids=ids,
-        hidden=_some(id for text in inner for id in possible_ids(unquote(text)) if id not in known | ids),
+        hidden=_some(id for text in inner for id in possible_ids(text) if id not in known | ids),
     )
 
 
