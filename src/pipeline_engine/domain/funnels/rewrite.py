@@ -21,10 +21,19 @@ UNICODE_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 MAX_ADDRESS = 500  # characters before and after the key
 ADDRESS_CHARACTERS = ascii_letters + digits + "_.~:@/+-"
 HOST = re.compile("(?:https?:)?//", re.IGNORECASE)
-# To what ends an attribute, a string or a url(), also where this is escaped.
+# To what ends an attribute, a string, a url() or an item of a list, also where this is escaped. Brackets belong to it
+# if a name is between them.
 QUERY = re.compile(
-    r"""[?#](?:[^\s"'<>()\\,;&%]|&(?!quot|apos|lt|gt|nbsp|\#)|(?<=&amp);|%(?!2[27]|3[ce]))*+""", re.IGNORECASE
+    r"""[?#] (?: [^\s"'`<>()\[\]{}|*\\,;&%] | &(?!quot|apos|lt|gt|nbsp|\#) | (?<=&amp); | %(?!2[27]|3[ce])
+        | \[[\w-]*\] | \{\{[\w.]+\}\} | \{[\w.]+\} )*+""",
+    re.IGNORECASE | re.VERBOSE,
 )
+# Of an image in a srcset. A value that came after it alone would be taken for an address.
+DESCRIPTOR = re.compile(r"""\s+[0-9.]+[wx](?:\s*,\s*|(?=\s*(?:["'&\\<]|\Z)))""")
+# `src=` before a blank would take the next attribute as its value; `src` alone is empty.
+EQUALS_SIGN = re.compile(r"(?<![\w:.@?&;#-])[\w:.@-]+(\s*=\s*)\Z")
+AFTER_VALUE = re.compile(r"\s|/>|\\+[nrt]")
+MAX_NAME = 64  # characters, of an attribute with its equals sign
 
 Edit = tuple[int, int, str]
 """Start, end and the new text between them."""
@@ -38,20 +47,30 @@ def replaced(text: str, finder: ReferenceFinder, replacements: Mapping[str, str]
 
 
 def _edit(text: str, found: FoundReference, new: str) -> Edit:
-    if new or "/" not in found.reference:
+    if new:
         return found.start, found.end, _written(text, found, new)
-    return (*_address(found), "")
+    start, end = _address(found) if "/" in found.reference else (found.start, found.end)
+    if AFTER_VALUE.match(text, end) and (equals := EQUALS_SIGN.search(text, max(0, start - MAX_NAME), start)):
+        start = equals.start(1)
+    return start, end, ""
 
 
 def _address(found: FoundReference) -> tuple[int, int]:
     """Where the address begins and ends that leads to this image: what would be left of it requests the bucket."""
-    decoded, end = found.decoded, found.at + len(found.text)
-    before = decoded.text[max(0, found.at - MAX_ADDRESS) : found.at]
+    decoded, start, end = found.decoded, found.at, found.at + len(found.text)
+    before = decoded.text[max(0, start - MAX_ADDRESS) : start]
     path = before[len(before.rstrip(ADDRESS_CHARACTERS)) :]
-    host = HOST.search(path)
-    start = found.at - len(path) + (host.start() if host else path.rfind(":") + 1)
-    query = QUERY.match(decoded.text, end, end + MAX_ADDRESS) if path.endswith("/") else None
-    return decoded.source(start if path.endswith("/") else found.at), decoded.source(query.end() if query else end)
+    if path.endswith("/"):
+        host = HOST.search(path)
+        start += (host.start() if host else path.rfind(":") + 1) - len(path)
+        end = _end_of(QUERY, decoded.text, end)
+    return decoded.source(start), decoded.source(_end_of(DESCRIPTOR, decoded.text, end))
+
+
+def _end_of(what: re.Pattern[str], text: str, at: int) -> int:
+    """Where it ends, if it stands there."""
+    match = what.match(text, at, at + MAX_ADDRESS)
+    return match.end() if match else at
 
 
 def key_edits(html: str, key: str) -> tuple[list[Edit], int]:
