@@ -82,6 +82,17 @@ def test_codes_of_css_are_rewritten(encoding: Encoding) -> None:
         assert f"https://cdn/{MAP[key]})" in fully_decoded(result.page.html)
 
 
+@pytest.mark.parametrize("escape", ["\\36 {}", "\\000036{}", "\\\\36 {}"])
+def test_an_id_that_begins_with_a_digit_stays_a_name_in_css(escape: str) -> None:
+    old, new = "66c05000000000000000501b", "76c0f0007ba9a798672a2191"
+    page = f'a[href="/{old}"] #{escape.format(old[1:])}{{}} .e{old}'
+    result = rewritten(Page(page, ""), {old: new}, None)
+    first = escape.replace("36", "37")
+    assert result.page.html == f'a[href="/{new}"] #{first.format(new[1:])}{{}} .e{old}'
+    lettered = rewritten(Page(f"#{escape.format(old[1:])}", ""), {old: f"f{new[1:]}"}, None)
+    assert lettered.page.html == f"#f{new[1:]}"
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_only_resembles_a_key_is_named(variant: Callable[[str], str], encoding: Encoding) -> None:

@@ -34,6 +34,7 @@ DESCRIPTOR = re.compile(r"""\s+[0-9.]+[wx](?:\s*,\s*|(?=\s*(?:["'&\\<]|\Z)))""")
 EQUALS_SIGN = re.compile(r"(?<![\w:.@?&;#-])[\w:.@-]+(\s*=\s*)\Z")
 AFTER_VALUE = re.compile(r"\s|/>|\\+[nrt]")
 MAX_NAME = 64  # characters, of an attribute with its equals sign
+CSS_DIGIT = re.compile(r"(\\+0*3)[0-9]([ \t\n\f]?)")
 
 Edit = tuple[int, int, str]
 """Start, end and the new text between them."""
@@ -104,7 +105,10 @@ def _written(text: str, found: FoundReference, new: str) -> str:
     raw = text[start:end]
     changed = new[: len(new) - kept]
     if raw != found.text[:size] or not SAFE.fullmatch(changed):
-        changed = "".join(_spelled(changed, _spellings(text, found)))
+        spelled = [*_spelled(changed, _spellings(text, found))]
+        if changed[:1] in {*digits} and (digit := CSS_DIGIT.match(raw)):  # no name in CSS begins with a plain one
+            spelled[0] = f"{digit[1]}{changed[0]}{digit[2]}"
+        changed = "".join(spelled)
     return changed + text[end : found.end]
 
 
