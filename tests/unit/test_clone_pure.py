@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings, workers
 from pipeline_engine.cron import cron_jobs
-from pipeline_engine.domain.funnels.clone_map import clone_step_id, clone_uuid, image_key
+from pipeline_engine.domain.funnels.clone_map import NAMESPACE, clone_step_id, clone_uuid, image_key
 from pipeline_engine.domain.funnels.control import status_of
 from pipeline_engine.domain.funnels.placeholders import in_order, placeholder
 from pipeline_engine.errors import Permanent
@@ -41,6 +41,13 @@ def test_names_are_the_same_for_the_same_and_others_for_others() -> None:
     assert clone_step_id(CLONE, A).generation_time == CLONE.generation_time
 
 
+def test_a_form_id_begins_as_its_source_does_so_that_it_stays_a_name_in_css() -> None:
+    for source in [str(uuid4()) for _ in range(50)] + ["contact-1", "1-contact", "ABCDEF"]:
+        new = clone_uuid(CLONE, source)
+        assert new[0].isdigit() == source[0].isdigit()
+        assert new == clone_uuid(CLONE, source) == str(UUID(new))
+
+
 @pytest.mark.parametrize(
     ("source_key", "name", "expected"),
     [
@@ -57,7 +64,7 @@ def test_names_are_the_same_for_the_same_and_others_for_others() -> None:
 @pytest.mark.covers("FC-14", "FC-X14")
 def test_a_key_is_a_uuid_and_the_name(source_key: str, name: object, expected: str) -> None:
     folder, _, file = image_key(CLONE, source_key, name).partition("/")
-    assert folder == clone_uuid(CLONE, source_key)
+    assert folder == str(uuid5(NAMESPACE, f"{CLONE}:{source_key}"))  # ever: a half-made clone has copies under it
     assert file.lstrip(".") == expected
 
 

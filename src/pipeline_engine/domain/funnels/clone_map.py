@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -30,8 +31,16 @@ MAX_NAME_BYTES = 900
 
 
 def clone_uuid(clone_id: ObjectId, source: str) -> str:
-    """The uuid that replaces `source`, an image key or a form's secret id, in this clone."""
-    return str(uuid5(NAMESPACE, f"{clone_id}:{source}"))
+    """The uuid that replaces `source`, a form's secret id, in this clone.
+
+    It begins with a digit if `source` does, else with a letter: no selector `#<id>` in CSS begins with a digit.
+    """
+    candidates = (_derived(clone_id, f"{source}{'+' * n}") for n in count())
+    return next(one for one in candidates if one[0].isdigit() == source[:1].isdigit())
+
+
+def _derived(clone_id: ObjectId, name: str) -> str:
+    return str(uuid5(NAMESPACE, f"{clone_id}:{name}"))
 
 
 def clone_step_id(clone_id: ObjectId, source_step: ObjectId) -> ObjectId:
@@ -43,7 +52,7 @@ def image_key(clone_id: ObjectId, source_key: str, name: object) -> str:
     """The S3 key `<uuid>/<file name>` of a copied image. Without a name, the last part of the source's key serves."""
     known = name if isinstance(name, str) and name else source_key.rsplit("/", 1)[-1]
     fit = UNFIT_FOR_KEY.sub("", known).encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
-    return f"{clone_uuid(clone_id, source_key)}/{fit or 'image'}"
+    return f"{_derived(clone_id, source_key)}/{fit or 'image'}"
 
 
 @dataclass(frozen=True)
