@@ -27,6 +27,7 @@ from tests.support.pages import (
     json_slashes,
     json_text,
     percents,
+    rewrite_one,
     url,
 )
 
@@ -102,6 +103,31 @@ def test_what_only_resembles_a_key_is_named(variant: Callable[[str], str], encod
         (left,) = result.leftovers
         assert (result.page.html, left.reference, left.trace, left.part) == (text, key, True, "html"), text
         assert 10 < left.at < len(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("6ba7b810-9dad-11d1-80b4-00c04fd430c8/a.png", "6ba7b811-9dad-11d1-80b4-00c04fd430c8"),
+        ("6ba7b810-9dad-11d1-80b4-00c04fd430c8/a.png", "6BA7B811-9DAD-11D1-80B4-00C04FD430C8/a.png"),
+        ("6ba7b810-9dad-11d1-80b4-00c04fd430c8/a.png", "6ba7b8119dad11d180b400c04fd430c8"),
+        ("11111111-1111-4111-8111-000000000001/a.png", "66c000000000000000000001"),
+        ("11111111-1111-4111-8111-000000000001/a.png", "55000000000001"),
+    ],
+)
+@pytest.mark.parametrize("encoding", [str, percents, html.escape, json_text, lambda text: text.replace("-", "%2D")])
+def test_another_id_that_ends_alike_is_no_trace(encoding: Encoding, key: str, other: str) -> None:
+    page = encoding(f'<i id="{other}">')
+    assert rewrite_one(page, {key: f"{NEW_FOLDER}/a.png"}) == page
+
+
+def test_of_ids_that_end_alike_the_right_one_is_named() -> None:
+    keys = [f"6ba7b8{n}-9dad-11d1-80b4-00c04fd430c8/a.png" for n in range(10, 20)]
+    for key in keys:
+        result = rewritten(Page(f'"{key[:36]}"', ""), dict.fromkeys(keys, f"{NEW_FOLDER}/a.png"), None)
+        assert [(one.reference, one.trace) for one in result.leftovers] == [(key, True)]
+    alone = rewritten(Page('"00c04fd430c8" "9dad-11d1-80b4-00c04fd430c8"', ""), dict.fromkeys(keys, ""), None)
+    assert [one.at for one in alone.leftovers] == [1, 31]
 
 
 @pytest.mark.parametrize("outer", [base64, lambda text: base64(base64(text))])

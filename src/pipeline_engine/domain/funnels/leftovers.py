@@ -44,11 +44,11 @@ class LeftoverFinder:
         self._sources = frozenset(filter(None, replacements)) - written
         self._references = ReferenceFinder(self._sources | written, exact=True)
         new = "\n".join(written).lower()
-        marks = {mark: one for one in sorted({*self._sources, *traced}) if (mark := mark_of(one)) and mark not in new}
-        self._by_mark, self._marks = marks, MarkFinder(marks)
+        sought = sorted({*self._sources, *traced})
+        self._marks = MarkFinder([one for one in sought if (mark := mark_of(one)) and mark not in new])
         alone = ReferenceFinder(self._sources, exact=True)
         around = [one for one in written if any(alone.find_plain(one))]  # file names may contain the source's ids
-        texts = [*self._sources, *marks, *around]
+        texts = [*self._sources, *self._marks.marks, *around]
         self._stretches = Stretches(texts)
         self._overlap = MAX_ESCAPE * max(map(len, texts), default=0)
 
@@ -98,11 +98,11 @@ class LeftoverFinder:
         covered = iter(references)
         yield from ((start, end, (one, False)) for start, end, one in references if one in self._sources)
         start, end, _ = next(covered, (len(text), len(text), ""))
-        for at, mark in self._marks.find(text):
+        for at, until, one in self._marks.find(text):
             while at >= end and end < len(text):
                 start, end, _ = next(covered, (len(text), len(text), ""))
             if not start <= at < end:
-                yield at, at + len(mark), (self._by_mark[mark], True)
+                yield at, until, (one, True)
 
     def _near(self, window: str, wanted: Found, rounds: int) -> int:
         """Where the first occurrence ends that is plain after so many rounds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from string import ascii_letters, digits
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
@@ -13,6 +13,8 @@ from pipeline_engine.domain.funnels.stretches import GAP, one_byte_each
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-([0-9a-f]{12})(?![0-9a-f])", re.IGNORECASE)
 HEX_ID = re.compile("[0-9a-f]{24}", re.IGNORECASE)
+DIGITS_AND_DASH = "0123456789abcdef-"
+BEFORE_MARK, DIGITS_BEFORE_MARK = 24, 20  # characters of a uuid, with and without dashes
 # base64 of 24 hexadecimal digits contains neither "+" nor "/"; its first and last characters depend on the neighbours.
 MIN_BASE64 = 30
 MAX_NESTED_BASE64 = 2
@@ -40,16 +42,39 @@ def mark_of(reference: str) -> str | None:
 
 
 class MarkFinder:
-    """Finds a fixed set of marks, in capitals or small letters, also as a part of something longer."""
+    """Finds the marks of a fixed set of references, in capitals or small letters, also as a part of something."""
 
-    def __init__(self, marks: Collection[str]) -> None:
-        self._marks = list(marks)
-        self._automaton = BytesAhoCorasick([mark.encode() for mark in self._marks], implementation=Implementation.DFA)
+    def __init__(self, references: Collection[str]) -> None:
+        self._by_mark: dict[str, dict[str, str]] = {}
+        for reference in references:
+            if mark := mark_of(reference):
+                before = _digits_before(reference, reference.lower().index(mark))
+                self._by_mark.setdefault(mark, {})[before] = reference
+        self.marks = list(self._by_mark)
+        self._automaton = BytesAhoCorasick([mark.encode() for mark in self.marks], implementation=Implementation.DFA)
 
-    def find(self, text: str) -> Iterator[tuple[int, str]]:
-        """Where each mark stands that is not encoded."""
+    def find(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Start and end of each mark that is not encoded, and a reference that has it.
+
+        Other ids may end alike: if more digits stand before the mark, the reference has these too.
+        """
         found = self._automaton.find_matches_as_indexes(one_byte_each(text).lower(), overlapping=True)
-        return ((start, self._marks[which]) for which, start, _ in found)
+        for which, start, end in found:
+            if reference := _with_digits(self._by_mark[self.marks[which]], _digits_before(text, start)):
+                yield start, end, reference
+
+
+def _digits_before(text: str, at: int) -> str:
+    """Those of the id whose mark stands at `at`, as far as the text has them."""
+    before = text[max(0, at - BEFORE_MARK) : at].lower()
+    return before[len(before.rstrip(DIGITS_AND_DASH)) :].replace("-", "")[-DIGITS_BEFORE_MARK:]
+
+
+def _with_digits(references: Mapping[str, str], before: str) -> str | None:
+    """Of the references, by the digits before their mark, one that has these, or fewer of them."""
+    if before in references:
+        return references[before]
+    return next((one for own, one in references.items() if own.endswith(before) or not own), None)
 
 
 def base64_texts(text: str, depth: int = MAX_NESTED_BASE64) -> Iterator[tuple[int, str]]:
