@@ -158,6 +158,24 @@ async def test_a_form_is_copied_whole_into_the_new_account(world: World, run_clo
     assert form["_id"] != source["_id"]
 
 
+async def test_a_form_may_have_a_word_as_its_id_and_a_funnel_is_none(world: World, run_clones: RunClones) -> None:
+    original = Original(world, steps=1, chat=False)
+    original.add_form("Order", form_secret_id="order-form")
+    page = '<i class="order-form"><iframe src="/userform/{order}"></iframe><iframe src="/userform/gone-form"></iframe>'
+    original.write(0, page.format(order="order-form") + f'<a href="/userform/{original.id}">{original.id}</a>')
+    clone = new_clone(world, original)
+
+    assert (await run_clones()).succeeded == 1
+
+    (step,), (form,) = steps_of(world, clone), forms_of(world, clone)
+    written = page.format(order=form["form_secret_id"]) + f'<a href="/userform/{clone}">{clone}</a>'
+    assert (form["source_form_id"], step["raw_html"]) == ("order-form", written)
+    assert components_of(world, step)["errors"] == [
+        f"form {original.id}: there is none in this account",
+        "form gone-form: there is none in this account, the page keeps its address",
+    ]
+
+
 @pytest.mark.covers("FC-10", "FC-X10")
 async def test_the_order_is_the_funnels_and_then_the_steps_own(world: World, run_clones: RunClones) -> None:
     original = Original(world, steps=4)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pipeline_engine.domain.funnels.page import Page
+from pipeline_engine.domain.funnels.page import Page, RewrittenPage
 from pipeline_engine.domain.funnels.page_process import mentions, rewritten
 from tests.support.pages import FORM, FUNNEL, MAP, rewrite_one
 
@@ -68,3 +68,30 @@ def test_base64_may_be_wrapped(width: int, line_break: str) -> None:
         page = Page("", f'{{"html_b64": "{wrapped}"}}')
         assert mentions(page, frozenset()).hidden >= {FORM, FUNNEL}, wrapped
         assert {one.reference for one in rewritten(page, {}, None, [FORM, FUNNEL]).leftovers} == {FORM, FUNNEL}
+
+
+@pytest.mark.parametrize("end", ["", "?x=1", '"', "&quot;", "\\u0022", "%22", "/", "#a", " "])
+@pytest.mark.parametrize("word", ["contact-form-1", "Contact_2", f"{FORM}x", "a" * 23])
+def test_the_id_of_a_form_may_be_a_word(word: str, end: str) -> None:
+    for text in (f"https://crm/userform/{word}{end}", f"https:\\/\\/crm\\/userform\\/{word}{end}"):
+        seen = mentions(Page(text, f'class="{word}"'), frozenset())
+        assert seen.ids - {FORM} == {word}
+        assert seen.forms == frozenset()
+    result = rewritten(Page(text, f'class="{word}"'), {f"/userform/{word}": f"/userform/{MAP[FORM]}"}, None)
+    assert result == RewrittenPage(Page(text.replace(word, MAP[FORM]), f'class="{word}"'), 0, ())
+
+
+@pytest.mark.parametrize(
+    ("rest", "word"),
+    [
+        ("b%2Dc", "b-c"),
+        ("b\\u00e9", "bé"),
+        ("b.js", None),
+        ("{{id}}", None),
+        ("${id}", None),
+        ("?id=1", None),
+        ("", None),
+    ],
+)
+def test_a_word_is_read_to_its_end(rest: str, word: str | None) -> None:
+    assert mentions(Page(f"/userform/{rest}", ""), frozenset()).ids == ({word} if word else frozenset())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from uuid import UUID
 
 from pipeline_engine.domain.funnels.chat import chat_keys
@@ -45,6 +45,8 @@ MAX_IDS = 5_000
 """Of a page, that may be ids of forms."""
 MAX_IDS_READ = 100_000
 FORM = re.compile(r"/userform/([0-9a-f-]{24,36})(?![\w-])", re.IGNORECASE)
+# The id of a form may also be a word. An escape after it may belong to it.
+WORD = re.compile(r"/userform/([\w-]{1,64})(?![\w-]|\.\w|%[2-7][0-9a-f]|\\+[ux])", re.IGNORECASE)
 
 
 def main() -> None:
@@ -73,14 +75,17 @@ def mentions(page: Page, references: frozenset[str]) -> Mentions:
     plain = [one.text for text in texts for one in decoded_texts(around_forms.of(text))]
     forms = frozenset(id for text in plain for id in FORM.findall(text))
     known = forms | {reference[:UUID_CHARACTERS] for reference in references}
-    ids = _some(id for text in (*texts, *plain) for id in possible_ids(text) if id not in known)
+    words = (id for text in plain for id in WORD.findall(text))
+    ids = _some(id for id in chain(words, *map(possible_ids, (*texts, *plain))) if id not in known)
     inner = (inner for text in texts for _, inner in base64_texts(text))
+    known |= ids
+    hidden = _some(id for text in inner for id in possible_ids(text) if id not in known)
     return Mentions(
         references=frozenset(found.reference for text in texts for found in finder.find(text)),
         forms=forms,
         chat=bool(chat_keys(page.html)),
         ids=ids,
-        hidden=_some(id for text in inner for id in possible_ids(text) if id not in known | ids),
+        hidden=hidden,
     )
 
 

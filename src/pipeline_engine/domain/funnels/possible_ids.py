@@ -1,4 +1,4 @@
-"""What may be the id of a form in a text, wherever it stands. Pure."""
+"""What may be the id of a form in a text. Pure."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from pipeline_engine.repos.funnel_repos import FunnelRepos
 
 Document = Mapping[str, Any]
 
+DIGITS = re.compile("[0-9a-f-]{24,36}", re.IGNORECASE)
+"""Of a form's id, unless it is a word."""
 MAX_READS = 5
 MAX_LEFTOVERS_NAMED = 5
 """In an error message."""
@@ -64,15 +67,17 @@ async def _rendered(
     forms = await copy_forms(app, clone_map, seen)
     chat_key, no_chat = await _chat_key(app, clone_map, seen)
     images = {**keys, **dict.fromkeys(missing, "")}
-    new = await rewrite(app, page, {**clone_map.ids, **images, **forms.new}, chat_key, forms.hidden)
+    form_ids = _form_ids(clone_map, forms.new)
+    new = await rewrite(app, page, {**clone_map.ids, **images, **form_ids}, chat_key, forms.hidden)
     if left := [one for one in new.leftovers if not one.trace]:
         raise Permanent(_name_leftovers(left), "left")
-    errors = [*missing.values(), *forms.warnings, *no_chat, *_name_traces(source_step, new.leftovers)]
+    kept = _name_kept_forms(seen, forms.new)
+    errors = [*missing.values(), *forms.warnings, *kept, *no_chat, *_name_traces(source_step, new.leftovers)]
     return Rendered(
         html=None if html is None else new.page.html,
         components=new.page.components or "{}",
         errors=errors,
-        counts=_counts(clone_map, seen, images, forms.new, new.chat_set),
+        counts=_counts(clone_map, seen, images, form_ids, new.chat_set),
     )
 
 
@@ -97,6 +102,22 @@ async def _chat_key(app: App[FunnelRepos], clone_map: CloneMap, seen: Mentions) 
         return None, ["chat: PREVIEW_DOMAIN is not set, the page keeps the original's key"]
     key = await app.repos.support_tokens.of_domain(domain)
     return key, [] if key else [f"chat: there is no token for the domain {domain}, the page keeps the original's key"]
+
+
+def _form_ids(clone_map: CloneMap, forms: Mapping[str, str]) -> dict[str, str]:
+    """{old: new}. Ids of the funnel and its steps are not replaced as forms; one that is a word, in addresses only."""
+    new: dict[str, str] = {}
+    for id, copy in forms.items():
+        if not DIGITS.fullmatch(id):
+            new[f"/userform/{id}"] = f"/userform/{copy}"
+        elif id.lower() not in clone_map.ids:
+            new[id] = copy
+    return new
+
+
+def _name_kept_forms(seen: Mentions, forms: Mapping[str, str]) -> list[str]:
+    words = sorted(id for id in seen.ids - forms.keys() if not DIGITS.fullmatch(id))
+    return [f"form {id}: there is none in this account, the page keeps its address" for id in words]
 
 
 def _name_leftovers(left: Sequence[Leftover]) -> str:
