@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from pipeline_engine.domain.funnels.page import Page, RewrittenPage
-from pipeline_engine.domain.funnels.page_process import mentions, rewritten
+from pipeline_engine.domain.funnels.page import Mentions, Page, RewrittenPage
+from pipeline_engine.domain.funnels.page_process import MAX_IDS, MAX_IDS_READ, mentions, rewritten
 from tests.support.pages import FORM, FUNNEL, MAP, rewrite_one
 
 BREAKS = [
@@ -95,3 +95,14 @@ def test_the_id_of_a_form_may_be_a_word(word: str, end: str) -> None:
 )
 def test_a_word_is_read_to_its_end(rest: str, word: str | None) -> None:
     assert mentions(Page(f"/userform/{rest}", ""), frozenset()).ids == ({word} if word else frozenset())
+
+
+def test_too_many_ids_are_said_to_be_too_many() -> None:
+    def seen(count: int) -> Mentions:
+        return mentions(Page(" ".join(f"{n:024x}" for n in range(count)), ""), frozenset())
+
+    assert (len(seen(MAX_IDS).ids), seen(MAX_IDS).more) == (MAX_IDS, False)
+    assert (len(seen(MAX_IDS + 1).ids), seen(MAX_IDS + 1).more) == (MAX_IDS, True)
+    repeated = mentions(Page(f"{FUNNEL} " * (MAX_IDS_READ + 1), ""), frozenset())
+    assert repeated.ids == {FUNNEL}
+    assert repeated.more

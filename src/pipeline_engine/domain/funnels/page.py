@@ -30,7 +30,8 @@ class Page:
 class Mentions:
     """What a page mentions: those of the references asked for, the ids of all its forms, a chat widget.
 
-    `ids` are other ids and `hidden` those in base64 alone; each may be the id of a form, or of anything else.
+    `ids` are other ids and `hidden` those in base64 alone; each may be the id of a form, or of anything else. With
+    `more`, the page has too many of them: those at its end are not among these.
     """
 
     references: frozenset[str]
@@ -38,6 +39,7 @@ class Mentions:
     chat: bool
     ids: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
+    more: bool = False
 
 
 @dataclass(frozen=True)

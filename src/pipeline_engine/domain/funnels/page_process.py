@@ -76,21 +76,24 @@ def mentions(page: Page, references: frozenset[str]) -> Mentions:
     forms = frozenset(id for text in plain for id in FORM.findall(text))
     known = forms | {reference[:UUID_CHARACTERS] for reference in references}
     words = (id for text in plain for id in WORD.findall(text))
-    ids = _some(id for id in chain(words, *map(possible_ids, (*texts, *plain))) if id not in known)
+    ids, more = _some(id for id in chain(words, *map(possible_ids, (*texts, *plain))) if id not in known)
     inner = (inner for text in texts for _, inner in base64_texts(text))
     known |= ids
-    hidden = _some(id for text in inner for id in possible_ids(text) if id not in known)
+    hidden, more_hidden = _some(id for text in inner for id in possible_ids(text) if id not in known)
     return Mentions(
         references=frozenset(found.reference for text in texts for found in finder.find(text)),
         forms=forms,
         chat=bool(chat_keys(page.html)),
         ids=ids,
         hidden=hidden,
+        more=more or more_hidden,
     )
 
 
-def _some(ids: Iterator[str]) -> frozenset[str]:
-    return frozenset(islice(dict.fromkeys(islice(ids, MAX_IDS_READ)), MAX_IDS))
+def _some(ids: Iterator[str]) -> tuple[frozenset[str], bool]:
+    """The first of the ids, and whether there are more."""
+    different = dict.fromkeys(islice(ids, MAX_IDS_READ))
+    return frozenset(islice(different, MAX_IDS)), len(different) > MAX_IDS or next(ids, None) is not None
 
 
 @lru_cache(1)

@@ -71,7 +71,7 @@ async def _rendered(
     new = await rewrite(app, page, {**clone_map.ids, **images, **form_ids}, chat_key, forms.hidden)
     if left := [one for one in new.leftovers if not one.trace]:
         raise Permanent(_name_leftovers(left), "left")
-    kept = _name_kept_forms(seen, forms.new)
+    kept = _name_kept_forms(source_step, seen, forms.new)
     errors = [*missing.values(), *forms.warnings, *kept, *no_chat, *_name_traces(source_step, new.leftovers)]
     return Rendered(
         html=None if html is None else new.page.html,
@@ -115,9 +115,11 @@ def _form_ids(clone_map: CloneMap, forms: Mapping[str, str]) -> dict[str, str]:
     return new
 
 
-def _name_kept_forms(seen: Mentions, forms: Mapping[str, str]) -> list[str]:
+def _name_kept_forms(source_step: ObjectId, seen: Mentions, forms: Mapping[str, str]) -> list[str]:
     words = sorted(id for id in seen.ids - forms.keys() if not DIGITS.fullmatch(id))
-    return [f"form {id}: there is none in this account, the page keeps its address" for id in words]
+    named = [f"form {id}: there is none in this account, the page keeps its address" for id in words]
+    many = f"forms: the step {source_step} has too many ids, of those at its end none is replaced as a form's"
+    return [*named, many] if seen.more else named
 
 
 def _name_leftovers(left: Sequence[Leftover]) -> str:
