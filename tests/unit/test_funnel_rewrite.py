@@ -178,6 +178,10 @@ def test_what_is_no_form_id_is_not_taken_for_one(id: str) -> None:
             '<script a="x>y" custom-chat-widget="true"api-key=""></script>',
             '<script a="x>y" custom-chat-widget="true"api-key="NEW"></script>',
         ),
+        (
+            '<style><!-- .a{} </style><script custom-chat-widget="true" api-key="old"></script>',
+            '<style><!-- .a{} </style><script custom-chat-widget="true" api-key="NEW"></script>',
+        ),
         ("<script api-key= custom-chat-widget=true>", None),
         ('<script custom-chat-widget="false" api-key="old">', None),
         ('<script custom-chat-widget api-key="old">', None),

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-OPENING = re.compile(r"<(?:script(?=[\s/>])|!--)", re.IGNORECASE)
+OPENING = re.compile(r"<(?:(?:script|style)(?=[\s/>])|!--)", re.IGNORECASE)
 # As a browser reads it, except that a bare "<" ends the tag: so the time is in proportion to the page's length.
 ATTRIBUTE = re.compile(r"""[\s/]*+([^\s/><][^\s/>=<]*+)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|(?!["'])[^\s><]*+))?+""")
 TAG_END = re.compile(r"[\s/]*+>")
-CLOSING = {"<!--": re.compile("-->"), "<script": re.compile("</script", re.IGNORECASE)}
+CLOSING = {
+    "<!--": re.compile("-->"),
+    "<script": re.compile("</script", re.IGNORECASE),
+    "<style": re.compile("</style", re.IGNORECASE),
+}
 
 Span = tuple[int, int]
 
@@ -17,7 +21,7 @@ Span = tuple[int, int]
 def chat_keys(html: str) -> list[list[Span]]:
     """The spans of the key attributes of each chat widget, with their quotation marks.
 
-    Text inside scripts and comments is skipped.
+    Text inside scripts, style sheets and comments is skipped.
     """
     return [keys for attributes in _script_tags(html) if (keys := _keys(html, attributes))]
 
