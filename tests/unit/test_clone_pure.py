@@ -88,7 +88,10 @@ def test_two_images_of_one_name_have_two_keys() -> None:
     [
         ([B, A], [A, B, C], [B, A, C]),
         ([str(B), A, A], [A, B], [B, A]),
-        ([ObjectId(), None, [A], B], [A, B], [B, A]),
+        ([ObjectId(), None, [A], B], [B, A], [A, B]),
+        ([[B, A]], [A, B], [B, A]),
+        ([{"_id": B}, {"_id": str(A)}, {}], [A, B], [B, A]),
+        ([[[C, [B]]], {"_id": [A]}], [A, B, C], [C, B, A]),
         (None, [A, B], [A, B]),
         ("x", [A], [A]),
         ([], [], []),

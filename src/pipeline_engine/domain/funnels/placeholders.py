@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -50,8 +50,17 @@ def _is_frozen(clone: Document) -> bool:
 def in_order(listed: object, there: Sequence[ObjectId]) -> list[ObjectId]:
     """The ids in `there`, first in the order in which the funnel lists them, then those it does not list. Pure."""
     known = set(there)
-    wanted = [id for one in (listed if isinstance(listed, list) else []) if (id := object_id(one)) in known and id]
+    wanted = [id for one in _one_by_one(listed) if (id := object_id(one)) in known and id]
     return list(dict.fromkeys([*wanted, *there]))
+
+
+def _one_by_one(listed: object) -> Iterator[object]:
+    """What a list of steps contains. An older engine put lists into it, and it may name steps by their documents."""
+    if isinstance(listed, list):
+        for one in listed:
+            yield from _one_by_one(one)
+    else:
+        yield listed.get("_id") if isinstance(listed, Mapping) else listed
 
 
 async def make_placeholders(app: App[FunnelRepos], held: Document) -> Document:
