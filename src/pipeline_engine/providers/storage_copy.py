@@ -67,8 +67,7 @@ class Copier:
         if source.size > self._max_simple:
             return await self._copy_in_parts(source_key, target_key)
         etag = await self._keeping(source, lambda kept: self._copy_at_once(source_key, target_key, kept))
-        # The ETag of an object uploaded in parts depends on the parts, not only on the content.
-        if etag != source.etag or "-" in source.etag:
+        if etag != source.etag or not source.has_content_etag:
             source = replace(await self._info(source_key), kept=source.kept) if known else source
             await self._compare(source, target_key, etag)
         return replace(source, key=target_key, etag=etag or source.etag)
@@ -84,7 +83,7 @@ class Copier:
     async def _copy_in_parts(self, source_key: str, target_key: str) -> ObjectInfo:
         """Everything is read anew: what a caller knew of so large an object may be old, and HEAD has its metadata."""
         found, rights = await self._looked_up(source_key)
-        source = ObjectInfo(source_key, found["ContentLength"], found["ETag"], _kept(found, rights))
+        source = _described(source_key, found, _kept(found, rights))
         metadata = {name: found[name] for name in METADATA if found.get(name)}
         places = list(ranges(source.size, self._part))
 
@@ -116,17 +115,22 @@ class Copier:
 
     async def _compare(self, source: ObjectInfo, target_key: str, etag: str | None) -> None:
         there = await self._info(target_key)
-        by_content = "-" not in source.etag + there.etag
-        if etag is None or there.size != source.size or (by_content and there.etag != source.etag):
-            raise Transient(f"S3 did not copy {source.key!r} as it is: {there.size} bytes of {source.size}")
+        if etag is None:
+            fault = "its answer names no ETag"
+        elif there.size != source.size:
+            fault = f"{there.size} bytes of {source.size}"
+        elif there.has_content_etag and source.has_content_etag and there.etag != source.etag:
+            fault = f"its ETag is {there.etag}, not {source.etag}"
+        else:
+            return
+        raise Transient(f"S3 did not copy {source.key!r} as it is: {fault}")
 
     async def _info(self, key: str) -> ObjectInfo:
-        found = await self.head(key)
-        return ObjectInfo(key, found["ContentLength"], found["ETag"])
+        return _described(key, await self.head(key), {})
 
     async def _examine(self, key: str) -> ObjectInfo:
         found, rights = await self._looked_up(key)
-        return ObjectInfo(key, found["ContentLength"], found["ETag"], _kept(found, rights))
+        return _described(key, found, _kept(found, rights))
 
     async def _looked_up(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         """The answer to HEAD and the access rights. Neither request goes on when the other has failed."""
@@ -175,3 +179,8 @@ def rights_of(owner: str, grants: Sequence[GrantTypeDef]) -> dict[str, str]:
 def _kept(found: Mapping[str, Any], rights: Mapping[str, str]) -> dict[str, Any]:
     storage_class = found.get("StorageClass", "STANDARD")
     return {**rights, **({"StorageClass": storage_class} if storage_class != "STANDARD" else {})}
+
+
+def _described(key: str, found: Mapping[str, Any], kept: Mapping[str, Any]) -> ObjectInfo:
+    encrypted = found.get("ServerSideEncryption", "").startswith("aws:kms")
+    return ObjectInfo(key, found["ContentLength"], found["ETag"], kept, encrypted)

@@ -16,3 +16,10 @@ class ObjectInfo:
     etag: str
     kept: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """What a copy must ask for to have it as well: storage class and access rights. Only `Storage.copy` reads it."""
+    encrypted: bool = field(default=False, compare=False)
+    """Under a key of KMS, so that every copy has another ETag. Only `Storage.copy` reads it."""
+
+    @property
+    def has_content_etag(self) -> bool:
+        """Whether the ETag depends on the content alone: that of an object uploaded in parts depends on the parts."""
+        return not self.encrypted and "-" not in self.etag
