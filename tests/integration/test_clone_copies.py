@@ -50,6 +50,7 @@ async def test_everything_of_the_original_is_copied_and_leads_to_the_copy(world:
             assert images[original.own[n]]["key"] in text
         assert components_of(world, step)["errors"] == []
         assert f'api-key="{escape(TOKEN)}"' in step["raw_html"]
+        assert escape(TOKEN) in components_of(world, step)["components"]
 
 
 @pytest.mark.covers("FC-23")

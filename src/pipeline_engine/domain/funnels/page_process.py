@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pipeline_engine.domain.funnels.chat import chat_keys
 from pipeline_engine.domain.funnels.decoded_text import decoded_texts
+from pipeline_engine.domain.funnels.inner_chat import inner_key_edits
 from pipeline_engine.domain.funnels.leftovers import LeftoverFinder
 from pipeline_engine.domain.funnels.marks import base64_texts
 from pipeline_engine.domain.funnels.page import (
@@ -83,7 +84,7 @@ def mentions(page: Page, references: frozenset[str]) -> Mentions:
     return Mentions(
         references=frozenset(found.reference for text in texts for found in finder.find(text)),
         forms=forms,
-        chat=bool(chat_keys(page.html)),
+        chat=bool(chat_keys(page.html)) or inner_key_edits(page.components, "")[1] > 0,
         ids=ids,
         hidden=hidden,
         more=more or more_hidden,
@@ -107,12 +108,13 @@ def rewritten(
     """The page with every reference replaced and, unless `chat_key` is None, the key of its chat widgets set. Pure."""
     finder = _finder(frozenset(replacements))
     edits, widgets = ([], 0) if chat_key is None else key_edits(page.html, chat_key)
+    inner_edits, inner_widgets = ([], 0) if chat_key is None else inner_key_edits(page.components, chat_key)
     html = replaced(page.html, finder, replacements, edits)
-    components = replaced(page.components, finder, replacements)
+    components = replaced(page.components, finder, replacements, inner_edits)
     leftovers = _leftover_finder(frozenset(replacements.items()), frozenset(traced))
     texts: tuple[tuple[Part, str], ...] = (("html", html), ("components", components))
     left = tuple(Leftover(part, *one) for part, text in texts for one in leftovers.find(text))
-    return RewrittenPage(Page(html, components), widgets, left)
+    return RewrittenPage(Page(html, components), max(widgets, inner_widgets), left)  # mostly the same widgets
 
 
 @lru_cache(4)
