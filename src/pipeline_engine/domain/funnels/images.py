@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from pipeline_engine.app import App
 from pipeline_engine.domain.funnels.clone_map import CloneMap
+from pipeline_engine.domain.funnels.relink import relink
 from pipeline_engine.errors import LeaseLost, Permanent, Transient
 from pipeline_engine.ids import derived_id
 from pipeline_engine.providers.storage import Storage
 from pipeline_engine.providers.storage_errors import ObjectMissing
 from pipeline_engine.providers.storage_object import ObjectInfo
 from pipeline_engine.repos.funnel_repos import FunnelRepos
-
-Document = Mapping[str, Any]
 
 MAX_REMEMBERED = 10_000
 """Of the latest copies, whose records may not say so yet, and of the latest sources."""
@@ -38,8 +36,7 @@ async def copy_images(
     wanted = [key for key in wanted if key not in refused and not there.get(key)]
     if not wanted:
         return refused
-    now = app.clock.now()
-    await app.repos.images.add([_record(app, clone_map, key, now) for key in wanted if key not in there])
+    await app.repos.images.add(await _records(app, clone_map, [key for key in wanted if key not in there]))
     if not app.heartbeat.trusted:
         raise LeaseLost("the lease may have run out")
     return {**refused, **await _copy(app, copier, clone_map, wanted)}
@@ -86,9 +83,18 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
-def _record(app: App[FunnelRepos], clone_map: CloneMap, source_key: str, now: object) -> dict[str, Any]:
+async def _records(app: App[FunnelRepos], clone_map: CloneMap, source_keys: Sequence[str]) -> list[dict[str, Any]]:
+    """The records of these copies. What a source's record says of its image (ContentType, url) leads to the copy."""
+    if not source_keys:
+        return []
+    abouts = [clone_map.images[key].get("additionalInfo") for key in source_keys]
+    abouts, _ = await relink(app, abouts, {**clone_map.ids, **clone_map.image_keys})
+    now = app.clock.now()
+    return [_record(app, clone_map, key, about, now) for key, about in zip(source_keys, abouts, strict=True)]
+
+
+def _record(app: App[FunnelRepos], clone_map: CloneMap, source_key: str, about: Any, now: object) -> dict[str, Any]:
     image, key, clone = clone_map.images[source_key], clone_map.image_keys[source_key], clone_map.clone
-    about = {"bucket": app.storage.bucket, **_with_new_key(image.get("additionalInfo"), source_key, key)}
     return {
         "_id": derived_id("image", clone["_id"], source_key),
         "clone_id": clone["_id"],
@@ -101,17 +107,10 @@ def _record(app: App[FunnelRepos], clone_map: CloneMap, source_key: str, now: ob
         "fileSize": image.get("fileSize"),
         "origin": "funnels",
         "uploaded": False,
-        "additionalInfo": about,
+        "additionalInfo": {"bucket": app.storage.bucket, **(about if isinstance(about, dict) else {})},
         "createdAt": now,
         "updatedAt": now,
     }
-
-
-def _with_new_key(about: object, old: str, new: str) -> dict[str, Any]:
-    """`additionalInfo` (bucket, ContentType, url) with the old key replaced by the new one, also where it is quoted."""
-    known = about if isinstance(about, Mapping) else {}
-    moved = {name: value.replace(old, new) for name, value in known.items() if isinstance(value, str)}
-    return {**known, **{name: value.replace(quote(old), quote(new)) for name, value in moved.items()}}
 
 
 class ObjectCopier:
