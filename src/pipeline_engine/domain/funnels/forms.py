@@ -43,12 +43,12 @@ async def copy_forms(app: App[FunnelRepos], clone_map: CloneMap, seen: Mentions)
     sources = {id: form for id, form in known.items() if id in named}
     if not mentioned:
         return CopiedForms({}, hidden=hidden)
-    there = await app.repos.forms.of_clone(clone_map.clone)
+    there = await _there(app, clone_map)
     now = app.clock.now()
     missing = [_copy(form, clone_map, now) for id, form in sources.items() if id not in there]
     if missing:
         await app.repos.forms.add(missing)
-        there = await app.repos.forms.of_clone(clone_map.clone)
+        there = await _there(app, clone_map)
     if lost := sorted(sources.keys() - there.keys()):
         raise Permanent(f"forms could not be copied, a unique index refuses them: {', '.join(lost)}", "form")
     new = {id: there.get(id.lower(), "") for id in mentioned}
@@ -56,13 +56,19 @@ async def copy_forms(app: App[FunnelRepos], clone_map: CloneMap, seen: Mentions)
 
 
 async def _sources(app: App[FunnelRepos], clone_map: CloneMap, mentioned: Collection[str]) -> dict[str, Document]:
-    """The forms to copy, by secret id. Of several with one id, a form of the source's account wins, else the newest."""
-    found = await app.repos.forms.with_secrets(sorted({id.lower() for id in mentioned}))
+    """The forms to copy, by secret id in small letters. Of several with one id, a form of the source's account wins,
+    else the newest."""
+    spelled = {one for id in mentioned for one in (id, id.lower(), id.upper())}
+    found = await app.repos.forms.with_secrets(sorted(spelled))
     foreign = await foreign_to(app, clone_map.account_id, found)
     own = str(clone_map.source.get("account_id"))
     visible = [one for one in found if one not in foreign]
     visible.sort(key=lambda one: str(one.get("account_id")) == own)
-    return {str(one["form_secret_id"]): one for one in visible}
+    return {str(one["form_secret_id"]).lower(): one for one in visible}
+
+
+async def _there(app: App[FunnelRepos], clone_map: CloneMap) -> dict[str, str]:
+    return {source.lower(): new for source, new in (await app.repos.forms.of_clone(clone_map.clone)).items()}
 
 
 def _copy(form: Document, clone_map: CloneMap, now: object) -> dict[str, Any]:
