@@ -45,6 +45,21 @@ async def test_a_new_clone_is_noticed_at_once_and_its_end_is_heard(
         await eventually(partial(_heard, servers, clone), "the completion is heard")
 
 
+async def test_clones_of_clones_follow_at_once(world: World, start: Start) -> None:
+    """The end of each makes the next one due, without the timetable."""
+    await start()
+    original = Original(world, steps=2)
+    clones: list[ObjectId] = []
+    for _ in range(3):
+        clones.append(new_clone(world, clones[-1] if clones else original))
+
+    await eventually(partial(ended, world, *clones), "all clones have ended")
+
+    assert_whole(world, clones[0], original)
+    assert [len(steps_of(world, clone)) for clone in clones] == [2, 2, 2]
+    assert all(step["raw_html"] for clone in clones for step in steps_of(world, clone))
+
+
 async def _heard(servers: dict[str, str], clone: ObjectId) -> bool:
     records = await Sink(servers["SOCKET_SINK_URL"]).records()
     received = [one["payload"]["data"] for one in records if one["event"] == "funnel_cloning_completed"]

@@ -24,13 +24,13 @@ from pipeline_engine.repos.collection_spec import (
     index,
     longer_ago,
 )
-from pipeline_engine.repos.expressions import account_key, ahead, whole
+from pipeline_engine.repos.due_clones import CANCEL_REQUESTED, due_clones
+from pipeline_engine.repos.expressions import ahead, whole
 from pipeline_engine.repos.lease import FREE, RELEASED
 from pipeline_engine.repos.leased import Leased
 from pipeline_engine.repos.own_fields import date, fields, listing, number, text
 
 HALF_AN_HOUR_SECONDS = 1800
-CANCEL_REQUESTED: Document = {"clone.cancel_requested": True}
 # A plan that lacks one of these was not written by the engine: such a clone is planned anew.
 HAS_PLAN: Document = {
     "$and": [
@@ -124,28 +124,15 @@ class Funnels(Leased):
 
         Clones to cancel come first. Then accounts take turns, each with at most `limit` clones under way; within an
         account the oldest comes first and those with a failed run last. A clone that rests after a failed run is found
-        only with `resting`.
+        only with `resting`, one whose original is itself due or under way not at all: its pages are still empty.
         """
         await self.note_legacy_flags()
         rested = {"$or": [{"clone.next_at": None}, {"$expr": {"$not": [ahead("$clone.next_at")]}}]}
         now = [] if resting else [{"$or": [CANCEL_REQUESTED, rested]}]
         available = await self.available()
         begin = {"$and": [self.claimable, available, *now]}
-        under_way = [{"$match": {"in_progress": True, "$nor": [begin], **available}}, _in_order(waits=False)]
-        turn = {
-            "partitionBy": account_key(),
-            "sortBy": {"order": 1},
-            "output": {"turn": {"$documentNumber": {}}},
-        }
-        return await self._all.aggregate(
-            begin,
-            _in_order(waits=True),
-            {"$unionWith": {"coll": self._all.raw.name, "pipeline": under_way}},
-            {"$setWindowFields": turn},
-            {"$match": {"$or": [{"asked": True}, {"order.waits": True, "turn": {"$lte": limit}}]}},
-            {"$sort": {"asked": -1, "turn": 1, "order": 1}},
-            {"$limit": limit},
-        )
+        under_way = {"in_progress": True, "$nor": [begin], **available}
+        return await self._all.aggregate(begin, *due_clones(self._all.raw.name, under_way, limit))
 
     async def count_claimed(self) -> int:
         """How many clones a run is planning, or an older engine is at work on."""
@@ -230,14 +217,6 @@ class Funnels(Leased):
         ended_badly = {"in_progress": {"$ne": True}, "clone.error": {"$type": "string"}}
         update = [{"$set": {"pending": True, "clone.next_at": "$$REMOVE", "updatedAt": "$$NOW"}}]
         return await self._all.find_one_and_update({"_id": funnel_id, **ended_badly}, update)
-
-
-def _in_order(waits: bool) -> Document:
-    """The fields that sort: clones under way before those that wait, and those with a failed run after those
-    without."""
-    order = {"waits": {"$literal": waits}, "next_at": {"$ifNull": ["$clone.next_at", None]}, "_id": "$_id"}
-    asked = {"$and": [waits, {"$eq": ["$clone.cancel_requested", True]}]}
-    return {"$project": {"account_id": 1, "order": order, "asked": asked}}
 
 
 def _with_text(field: str, text: str) -> Document:

@@ -13,7 +13,7 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.explanation import Condition, Next, is_free, next_of
 from pipeline_engine.domain.funnels.control import Status, find_clone, status_of
-from pipeline_engine.domain.funnels.source import CloneRefused, find_source
+from pipeline_engine.domain.funnels.source import CloneRefused, find_source, is_being_cloned
 from pipeline_engine.logs import clean
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 
@@ -100,7 +100,7 @@ async def _conditions(app: App[FunnelRepos], funnel: Document, steps: Counter[st
         return [*running, _no_step_is_open(steps)]
     return [
         *running,
-        await _can_be_cloned(app, funnel),
+        *await _original(app, funnel),
         is_free("no process holds it", funnel, now),
         _next_run_is_due(clone, app.settings.clone_runs, now),
         await _account_has_room(app, funnel),
@@ -113,14 +113,20 @@ def _no_step_is_open(steps: Counter[str]) -> Condition:
     return Condition("no step is open", value, not steps["open"], waits)
 
 
-async def _can_be_cloned(app: App[FunnelRepos], funnel: Document) -> Condition:
-    refusal = None
+async def _original(app: App[FunnelRepos], funnel: Document) -> list[Condition]:
+    refusal, waits = None, False
     try:
-        await find_source(app, funnel)
+        waits = is_being_cloned(await find_source(app, funnel))
     except CloneRefused as error:
         refusal = str(error)
     refused = Next("fails", None, f"the next run refuses it: {refusal}")
-    return Condition("its original can be cloned", refusal or "yes", refusal is None, refused)
+    unfinished = Next(
+        "waits", None, f"for its original {funnel.get('original_funnel_id')}, which is being cloned itself"
+    )
+    return [
+        Condition("its original can be cloned", refusal or "yes", refusal is None, refused),
+        Condition("its original is not being cloned itself", "yes" if waits else "no", not waits, unfinished),
+    ]
 
 
 def _next_run_is_due(clone: Document, runs: int, now: datetime) -> Condition:

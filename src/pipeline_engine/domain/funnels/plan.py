@@ -16,8 +16,8 @@ from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.finish import clean_up, end_if_all_steps_ended, end_run, fail_clone
 from pipeline_engine.domain.funnels.jobs import dispatch_steps
 from pipeline_engine.domain.funnels.placeholders import freeze_steps, make_placeholders
-from pipeline_engine.domain.funnels.source import OriginalGone, find_source
-from pipeline_engine.errors import Permanent
+from pipeline_engine.domain.funnels.source import OriginalGone, find_source, is_being_cloned
+from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.lanes import Outcome
 from pipeline_engine.repos.funnel_repos import FunnelRepos
 from pipeline_engine.repos.funnels import Funnels
@@ -48,6 +48,8 @@ async def _plan(app: App[FunnelRepos], cache: CloneCache, claim: PlanClaim) -> O
     if held["clone"].get("cancel_requested"):
         return await clean_up(app, held)
     source = await find_source(app, held)
+    if is_being_cloned(source):  # since the sweep has looked, as that leaves out clones of such funnels
+        raise Transient(f"the original funnel {source['_id']} is being cloned itself")
     made = await make_placeholders(app, await freeze_steps(app, held, source))
     await app.repos.funnel_steps.reopen(made)
     planned = await app.repos.funnels.hand_to_steps(made)

@@ -27,7 +27,7 @@ class OriginalGone(CloneRefused):
 
 
 async def find_source(app: App[FunnelRepos], clone: Document) -> Document:
-    """The original funnel. Raises: OriginalGone; CloneRefused `foreign` or `bad_request`."""
+    """The original funnel. Raises: OriginalGone; CloneRefused `foreign`, `unfinished` or `bad_request`."""
     account_id = account_of(clone)
     original = clone.get("original_funnel_id")
     found = await app.repos.funnels.get(object_id(original)) if object_id(original) else None
@@ -37,7 +37,14 @@ async def find_source(app: App[FunnelRepos], clone: Document) -> Document:
         raise CloneRefused("a funnel cannot be cloned onto itself", "bad_request")
     if await foreign_to(app, account_id, [found]):
         raise CloneRefused(f"the original funnel {original} belongs to another account", "foreign")
+    if _is_broken_clone(found):
+        raise CloneRefused(f"the original funnel {original} is not whole: its own cloning has failed", "unfinished")
     return found
+
+
+def is_being_cloned(funnel: Document) -> bool:
+    """Whether the funnel is itself a clone that is due or under way: its pages are still empty. Pure."""
+    return funnel.get("pending") is True or funnel.get("in_progress") is True
 
 
 def account_of(clone: Document) -> ObjectId:
@@ -56,3 +63,9 @@ async def foreign_to(app: App[FunnelRepos], account_id: ObjectId, documents: Ite
     owned = [(one, object_id(one["account_id"])) for one in documents if one.get("account_id") is not None]
     visible = await app.shared.accounts.visible_to(account_id, {account for _, account in owned if account})
     return [one for one, account in owned if account not in visible]
+
+
+def _is_broken_clone(funnel: Document) -> bool:
+    """Whether the funnel is a clone that was given up. One that copies nothing may be so marked by a stray flag."""
+    failed = funnel.get("clone_failed") is True and not is_being_cloned(funnel)
+    return failed and funnel.get("original_funnel_id") is not None
