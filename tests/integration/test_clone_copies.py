@@ -105,6 +105,36 @@ async def test_steps_are_copies_without_what_belongs_to_the_original_alone(world
     assert (waiting["pending"], waiting["in_progress"], waiting["lease_until"]) == (True, True, None)
 
 
+@pytest.mark.covers("FC-09", "R-24")
+async def test_what_steps_and_forms_have_besides_pages_leads_to_the_copy(world: World, run_clones: RunClones) -> None:
+    original = Original(world, steps=2)
+    here, following = original.steps
+
+    def fields(funnel: ObjectId, step: ObjectId, key: str, form: str) -> dict[str, Any]:
+        settings = {"a.b": f"/preview/{funnel}/{step}", "image": f"https://s3.example/crm/{key}"}
+        return {"next_step_id": step, "settings": settings, "popup": f"/userform/{form}", "state": str(funnel)}
+
+    form = original.add_form(
+        "Only in a field", redirect_url=f"/preview/{original.id}/{following}", google_sheet={"a": 1}
+    )
+    own = fields(original.id, following, original.unused, form)
+    world.db["funnel.step"].update_one({"_id": here}, {"$set": own})
+    clone = new_clone(world, original)
+
+    assert (await run_clones()).succeeded == 1
+
+    step, last = steps_of(world, clone)
+    copies = {one["source_form_id"]: one for one in forms_of(world, clone)}
+    new = fields(clone, last["_id"], images_of(world, clone)[original.unused]["key"], copies[form]["form_secret_id"])
+    assert {name: step[name] for name in new} == new
+    assert copies[form]["redirect_url"] == f"/preview/{clone}/{last['_id']}"
+    assert "google_sheet" not in copies[form]
+    assert [one for one in funnel_of(world, clone)["clone"]["warnings"] if "Google Sheet" in one]
+    source = world.db["funnel.step"].find_one({"_id": here})
+    assert source
+    assert {name: source[name] for name in own} == own
+
+
 async def plan_only(app: EngineApp) -> None:
     """Tier one, for every clone that is due."""
     from pipeline_engine.domain.funnels.clone_cache import CloneCache

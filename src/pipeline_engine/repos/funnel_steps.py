@@ -104,7 +104,7 @@ class FunnelSteps(Leased):
         failed = {"last_error": error, "failures": held["attempts"]}
         await self.write(held, {**failed, **released(self.lease_spec)})
 
-    async def end(self, held: Mapping[str, Any], state: str, **changes: Any) -> bool:
+    async def end(self, held: Mapping[str, Any], state: str, /, **changes: Any) -> bool:
         """End the step as `done` or `failed`; False when another run has claimed it."""
         over = {"clone_state": state, "pending": state != "done"}
         return await self.write(held, {**changes, **over, **released(self.lease_spec)})

@@ -25,6 +25,12 @@ OWN_TO_SOURCE = {
     "clone_id", "clone_state", "clone_counts", "_id", "in_progress", "createdAt", "updatedAt",
 }  # fmt: skip
 
+# Fields that a clone fills itself.
+OWN_TO_CLONE = {
+    "account_id", "funnel_id", "original_step_id", "raw_html", "domain_id", "header_tracking_code",
+    "footer_tracking_code", "version", "pending", "processed",
+}  # fmt: skip
+
 
 async def freeze_steps(app: App[FunnelRepos], held: Document, source: Document) -> Document:
     """Record in the funnel which steps the clone will have, in order. Steps added to the source later are left out.
@@ -97,9 +103,8 @@ def placeholder(source: Document, clone: Document, now: datetime) -> dict[str, A
 
     Pure.
     """
-    kept = {name: value for name, value in source.items() if name not in OWN_TO_SOURCE}
     return {
-        **kept,
+        **kept_fields(source),
         "_id": clone_step_id(clone["_id"], source["_id"]),
         "account_id": clone["account_id"],
         "funnel_id": clone["_id"],
@@ -117,6 +122,12 @@ def placeholder(source: Document, clone: Document, now: datetime) -> dict[str, A
         "createdAt": now,
         "updatedAt": now,
     }
+
+
+def kept_fields(step: Document) -> dict[str, Any]:
+    """Those fields of a step, the source's or the clone's, that a clone keeps as its source has them. Pure."""
+    own = OWN_TO_SOURCE | OWN_TO_CLONE
+    return {name: value for name, value in step.items() if name not in own}
 
 
 def _ours(changed: Document | None) -> Document:

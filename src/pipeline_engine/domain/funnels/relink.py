@@ -27,7 +27,7 @@ async def relink(app: App, value: T, replacements: Mapping[str, str]) -> tuple[T
     """
     written = await rewrite(app, page_of(value), replacements, None)
     texts = iter(json.loads(written.page.components))
-    return refilled(value, texts, replacements), sorted({one.reference for one in written.leftovers})
+    return _refilled(value, texts, replacements), sorted({one.reference for one in written.leftovers})
 
 
 def page_of(value: object) -> Page:
@@ -35,12 +35,12 @@ def page_of(value: object) -> Page:
     return Page("", json.dumps(list(_texts(value)), ensure_ascii=False))
 
 
-def refilled(value: Any, texts: Iterator[str], replacements: Mapping[str, str]) -> Any:
+def _refilled(value: Any, texts: Iterator[str], replacements: Mapping[str, str]) -> Any:
     """The value with its strings replaced, in order, by these texts, and its ObjectIds by those of the clone. Pure."""
     if isinstance(value, dict):
-        return {name: refilled(one, texts, replacements) for name, one in value.items()}
+        return {name: _refilled(one, texts, replacements) for name, one in value.items()}
     if isinstance(value, list):
-        return [refilled(one, texts, replacements) for one in value]
+        return [_refilled(one, texts, replacements) for one in value]
     if isinstance(value, ObjectId):
         return object_id(replacements.get(str(value))) or value
     if type(value) is not str:

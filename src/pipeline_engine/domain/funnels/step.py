@@ -4,6 +4,7 @@ its page."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
 from pipeline_engine.domain.funnels.placeholders import PROCESSED
 from pipeline_engine.domain.funnels.render import Rendered, render_step
+from pipeline_engine.domain.funnels.step_fields import relink_fields
 from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome
 from pipeline_engine.lanes.classify_error import full
@@ -59,7 +61,9 @@ async def _work(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim) -> O
         if clone is None or not _goes_on(clone):
             raise claim.lost()
         clone_map = await cache.clone_maps.of(app, clone)
-        await _write(app, clone_map, claim, await render_step(app, cache, clone_map, held["original_step_id"]))
+        new = await render_step(app, cache, clone_map, held["original_step_id"])
+        fields, warnings = await relink_fields(app, clone_map, held)
+        await _write(app, clone_map, claim, replace(new, errors=[*new.errors, *warnings]), fields)
     except LeaseLost:
         await app.repos.funnel_steps.release_unchanged(held)
         raise
@@ -73,7 +77,7 @@ def _goes_on(clone: Document) -> bool:
     return bool(state.get("planned")) and clone.get("in_progress") is True and not state.get("cancel_requested")
 
 
-async def _write(app: App[FunnelRepos], clone_map: CloneMap, claim: StepClaim, new: Rendered) -> None:
+async def _write(app: App[FunnelRepos], clone_map: CloneMap, claim: StepClaim, new: Rendered, fields: Document) -> None:
     """Write the components and then the step with its page, which is done only with this second update."""
     held = claim.document
     now = await app.repos.funnels.get(clone_map.clone["_id"])
@@ -83,7 +87,7 @@ async def _write(app: App[FunnelRepos], clone_map: CloneMap, claim: StepClaim, n
     if not await app.repos.components.write(clone_map.clone, held, new.components, new.errors):
         raise claim.lost()
     changes = {"raw_html": new.html, "processed": dict(PROCESSED), "clone_counts": new.counts, "last_error": None}
-    if not await app.repos.funnel_steps.end(held, "done", **changes):
+    if not await app.repos.funnel_steps.end(held, "done", **fields, **changes):
         raise claim.lost()
     if held["crashes"]:
         await app.repos.funnel_steps.reset_crashes(clone_map.clone)
