@@ -23,6 +23,7 @@ from pipeline_engine.domain.claimed import (
 from pipeline_engine.domain.funnels.clone_cache import CloneCache
 from pipeline_engine.domain.funnels.clone_map import CloneMap
 from pipeline_engine.domain.funnels.finish import end_if_all_steps_ended
+from pipeline_engine.domain.funnels.outside_links import outside_links
 from pipeline_engine.domain.funnels.placeholders import PROCESSED
 from pipeline_engine.domain.funnels.render import Rendered, render_step
 from pipeline_engine.domain.funnels.step_fields import relink_fields
@@ -61,8 +62,10 @@ async def _work(app: App[FunnelRepos], cache: CloneCache, claim: StepClaim) -> O
         if clone is None or not _goes_on(clone):
             raise claim.lost()
         clone_map = await cache.clone_maps.of(app, clone)
-        new = await render_step(app, cache, clone_map, held["original_step_id"])
+        source_step = held["original_step_id"]
+        new = await render_step(app, cache, clone_map, source_step)
         fields, warnings = await relink_fields(app, clone_map, held)
+        warnings += await outside_links(app, clone_map, source_step, (new.html or "", new.components))
         await _write(app, clone_map, claim, replace(new, errors=[*new.errors, *warnings]), fields)
     except LeaseLost:
         await app.repos.funnel_steps.release_unchanged(held)
