@@ -9,13 +9,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from aiosmtplib import (
-    SMTPAuthenticationError,
-    SMTPException,
-    SMTPRecipientRefused,
-    SMTPResponseException,
-    SMTPSenderRefused,
-)
+from aiosmtplib import SMTPException, SMTPResponseException
 
 from pipeline_engine import logs
 from pipeline_engine.errors import EngineError, Permanent, Transient, Unknown
@@ -24,6 +18,7 @@ from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.email_message import Mail, write_message
 from pipeline_engine.providers.replies import quote_reply
 from pipeline_engine.providers.smtp_pool import BROKEN, SmtpPool
+from pipeline_engine.providers.smtp_refusal import refusal_code
 from pipeline_engine.providers.smtp_server import Sender, SmtpServer, read_sender, read_smtp_url
 
 MAX_CONNECTIONS = 5
@@ -117,7 +112,7 @@ def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()
     if isinstance(failure, SMTPResponseException):
         answer = f"{failure.code} {quote_reply(failure.message, sent)}"
         if 500 <= failure.code < 600:
-            return Permanent(f"the mail server refuses: {answer}", _code(failure))
+            return Permanent(f"the mail server refuses: {answer}", refusal_code(failure))
         if 400 <= failure.code < 500:
             return Transient(f"the mail server says: {answer}")
     reason = quote_reply(str(failure) or type(failure).__name__, sent)
@@ -127,23 +122,6 @@ def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()
         # The server answers, but not as SMTP_URL says: it has no STARTTLS, or no login that we know.
         return Permanent(f"the mail server cannot be used as SMTP_URL says: {reason}", "smtp_unfit")
     return Transient(f"the mail server is away: {reason}")
-
-
-def _code(failure: SMTPResponseException) -> str:
-    """What was refused for good: the login, the sender, a recipient that does not exist, or this mail."""
-    match failure:
-        case SMTPAuthenticationError():
-            return "smtp_login"
-        case SMTPSenderRefused():
-            return "sender_refused"
-        case SMTPRecipientRefused() if _is_unknown(failure):
-            return "recipient_refused"
-    return "smtp_refused"
-
-
-def _is_unknown(failure: SMTPResponseException) -> bool:
-    """Whether the recipient does not exist; `5.7.…` (RFC 3463) means that the server does not want the mail."""
-    return failure.code in (550, 551, 553) and not failure.message.lstrip().startswith("5.7.")
 
 
 def _server(url: str) -> SmtpServer:
