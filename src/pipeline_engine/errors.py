@@ -7,6 +7,7 @@ EngineError
 ├── RateLimited      a limit is reached; the job comes back after `retry_after` s and uses no attempt
 ├── Unknown          a call may or may not have taken effect; the policy of its channel decides
 ├── Permanent        no retry can succeed; the job becomes a dead letter at once
+│   └── SenderRefused  the provider takes no message of ours, whatever it is; the unit waits until that is mended
 └── LeaseLost        another run holds the unit now; this run writes nothing more
 """
 
@@ -54,6 +55,10 @@ class Permanent(EngineError):
     def __init__(self, message: str, code: str = "permanent") -> None:
         super().__init__(message)
         self.code = code
+
+
+class SenderRefused(Permanent):
+    """The provider refuses the login or the sender, so it is not this message that fails, but each of them."""
 
 
 class LeaseLost(EngineError):

@@ -7,8 +7,8 @@ from collections.abc import Collection
 
 from pipeline_engine.domain.messages.message import Recorded
 from pipeline_engine.domain.messages.send_all import send_all
-from pipeline_engine.domain.messages.send_result import Delivered, GivenUp
-from pipeline_engine.errors import Permanent
+from pipeline_engine.domain.messages.send_result import SENDER_REST_SECONDS, Delivered, GivenUp, Limited
+from pipeline_engine.errors import Permanent, SenderRefused
 from pipeline_engine.repos.effects import Begin
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
@@ -47,3 +47,18 @@ async def test_what_another_run_has_begun_is_not_handed_over(world: World, app: 
     results = await send_all(app, world.account, "email", units, still_wanted=hesitate, places=5, until=math.inf)
 
     assert (sent, results) == (["free"], {"free": Delivered()})
+
+
+async def test_a_provider_that_takes_nothing_of_ours_is_asked_once_per_place(world: World, app: EngineApp) -> None:
+    asked = []
+
+    async def refuse(key: str, _recorded: Recorded) -> str | None:
+        asked.append(key)
+        raise SenderRefused("535 wrong password", "smtp_login")
+
+    units = {f"{n:02}": refuse for n in range(20)}
+    results = await send_all(app, world.account, "email", units, still_wanted=all_wanted, places=5, until=math.inf)
+
+    assert len(asked) <= 5
+    assert set(results.values()) == {Limited(SENDER_REST_SECONDS, "535 wrong password")}
+    assert all((one["state"], one["attempts"]) == ("planned", 0) for one in world.db["effects"].find())

@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_engine.errors import EngineError, Permanent, RateLimited, Transient, Unknown
+from pipeline_engine.errors import EngineError, Permanent, RateLimited, SenderRefused, Transient, Unknown
 from pipeline_engine.providers.effect_api import (
     DEFAULT_RETRY_SECONDS,
     MAX_RETRY_SECONDS,
+    CallRefused,
     read_answer,
     retry_after,
 )
 from pipeline_engine.providers.replies import MAX_QUOTED_CHARS
+from pipeline_engine.providers.sms import meaning
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -56,6 +58,23 @@ def test_what_a_status_means(status: int, error: type[EngineError]) -> None:
 def test_the_other_side_is_quoted(body: dict[str, object]) -> None:
     with pytest.raises(Permanent, match=r"^api refuses: 400 bad number$"):
         read_answer("api", 400, {}, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "error", "code"),
+    [
+        (401, 20003, SenderRefused, "http_401"),
+        (401, None, SenderRefused, "http_401"),
+        (403, 20005, SenderRefused, "http_403"),
+        (403, 21408, CallRefused, "http_403"),
+        (400, 21211, CallRefused, "http_400"),
+    ],
+)
+def test_what_a_refusal_of_twilio_means(status: int, reason: int | None, error: type[Permanent], code: str) -> None:
+    with pytest.raises(CallRefused) as refused:
+        read_answer("twilio", status, {}, json.dumps({"code": reason, "message": "no"}).encode())
+    found = meaning(refused.value)
+    assert (type(found), found.code, str(found)) == (error, code, f"twilio refuses: {status} no")
 
 
 def test_but_not_at_length() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline_engine.domain.messages.send_result import (
+    SENDER_REST_SECONDS,
     UNKNOWN,
     Delivered,
     GivenUp,
@@ -19,7 +20,7 @@ from pipeline_engine.domain.messages.send_result import (
     not_composed,
     settled,
 )
-from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
+from pipeline_engine.errors import Permanent, RateLimited, SenderRefused, Transient, Unknown
 
 
 def record(state: str, attempts: int = 1, **fields: Any) -> dict[str, Any]:
@@ -75,6 +76,12 @@ def test_the_error_of_a_call_decides_its_end(
 def test_a_limit_uses_up_no_attempt() -> None:
     assert failed(RateLimited(7.0), 2, "resend")[1] == {"state": "planned", "attempts": 1}
     assert not_composed(RateLimited(7.0)) == Limited(7.0)
+
+
+def test_a_provider_that_takes_nothing_of_ours_uses_up_no_attempt_and_ends_no_unit() -> None:
+    refused = SenderRefused("535 wrong password", "smtp_login")
+    waiting = {"state": "planned", "attempts": 2, "error": "535 wrong password"}
+    assert failed(refused, 3, "resend") == (Limited(SENDER_REST_SECONDS, "535 wrong password"), waiting)
 
 
 def test_a_call_that_went_through_and_a_unit_without_a_message() -> None:

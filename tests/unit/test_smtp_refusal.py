@@ -5,17 +5,20 @@ from __future__ import annotations
 import pytest
 from aiosmtplib import (
     SMTPAuthenticationError,
+    SMTPConnectResponseError,
     SMTPDataError,
+    SMTPHeloError,
     SMTPRecipientRefused,
     SMTPResponseException,
     SMTPSenderRefused,
 )
 
-from pipeline_engine.providers.smtp_refusal import refusal_code
+from pipeline_engine.errors import SenderRefused
+from pipeline_engine.providers.smtp_refusal import refusal
 
 
 def of_recipient(answer: str) -> str:
-    return refusal_code(SMTPRecipientRefused(int(answer[:3]), answer[4:], "a@b.example"))
+    return refusal(SMTPRecipientRefused(int(answer[:3]), answer[4:], "a@b.example"), answer).code
 
 
 @pytest.mark.parametrize(
@@ -73,12 +76,20 @@ def test_a_refused_sender_is_no_refused_recipient(answer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "code"),
+    ("failure", "code", "is_of_all"),
     [
-        (SMTPAuthenticationError(535, "5.7.8 wrong user or password"), "smtp_login"),
-        (SMTPSenderRefused(550, "5.1.1 no such sender", "a@b.example"), "sender_refused"),
-        (SMTPDataError(550, "5.1.1 no such user"), "smtp_refused"),
+        (SMTPConnectResponseError(554, "5.7.1 blocked"), "sender_refused", True),
+        (SMTPHeloError(550, "5.7.1 blocked"), "sender_refused", True),
+        (SMTPAuthenticationError(535, "5.7.8 wrong user or password"), "smtp_login", True),
+        (SMTPSenderRefused(550, "5.1.1 no such sender", "a@b.example"), "sender_refused", True),
+        (SMTPRecipientRefused(550, "5.4.5 daily limit", "a@b.example"), "sender_refused", True),
+        (SMTPRecipientRefused(550, "5.1.1 no such user", "a@b.example"), "recipient_refused", False),
+        (SMTPDataError(550, "5.1.1 no such user"), "smtp_refused", False),
+        (SMTPDataError(550, "5.4.5 Daily user sending limit exceeded"), "sender_refused", True),
     ],
 )
-def test_the_step_that_was_refused_counts_first(failure: SMTPResponseException, code: str) -> None:
-    assert refusal_code(failure) == code
+def test_the_step_that_was_refused_says_whether_other_mails_are_refused_too(
+    failure: SMTPResponseException, code: str, is_of_all: bool
+) -> None:
+    found = refusal(failure, "why")
+    assert (found.code, isinstance(found, SenderRefused), str(found)) == (code, is_of_all, "why")

@@ -36,6 +36,15 @@ Answer = tuple[int, Mapping[str, str], bytes]
 NOT_SENT = (ClientConnectorError, ConnectionTimeoutError)
 
 
+class CallRefused(Permanent):
+    """The API refuses the call. `reason`: the code that its answer gives for that, if any."""
+
+    def __init__(self, message: str, status: int, reason: object) -> None:
+        super().__init__(message, f"http_{status}")
+        self.status = status
+        self.reason = reason
+
+
 class EffectApi:
     """One web API: `async with EffectApi(...) as api`."""
 
@@ -110,7 +119,7 @@ def read_answer(
         raise Unknown(f"{name} failed, and may have done it: {answer}")
     if status in (408, 409):  # the request did not arrive in full; a call with the same key is under way
         raise Transient(f"{name} says: {answer}")
-    raise Permanent(f"{name} refuses: {answer}", f"http_{status}")
+    raise CallRefused(f"{name} refuses: {answer}", status, content.get("code"))
 
 
 def retry_after(header: str | None, now: datetime) -> float:

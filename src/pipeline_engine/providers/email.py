@@ -12,13 +12,13 @@ from typing import Self
 from aiosmtplib import SMTPException, SMTPResponseException
 
 from pipeline_engine import logs
-from pipeline_engine.errors import EngineError, Permanent, Transient, Unknown
+from pipeline_engine.errors import EngineError, Permanent, SenderRefused, Transient, Unknown
 from pipeline_engine.failpoints import failpoint
 from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.email_message import Mail, write_message
 from pipeline_engine.providers.replies import quote_reply
 from pipeline_engine.providers.smtp_pool import BROKEN, SmtpPool
-from pipeline_engine.providers.smtp_refusal import refusal_code
+from pipeline_engine.providers.smtp_refusal import refusal
 from pipeline_engine.providers.smtp_server import Sender, SmtpServer, read_sender, read_smtp_url
 
 MAX_CONNECTIONS = 5
@@ -61,7 +61,8 @@ class Mailer:
 
         The server learns sender and recipient at once, and the mail itself when `ready` has returned.
 
-        Raises: Permanent when the server refuses the mail for good or a setting is missing; Transient when the mail
+        Raises: Permanent when the server refuses the mail for good or a setting is missing, SenderRefused when it takes
+        no mail of ours; Transient when the mail
         was certainly not sent; Unknown when the connection ended after the server had the mail; what `ready` raises.
         """
         pool, sender = self._configured()
@@ -112,7 +113,7 @@ def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()
     if isinstance(failure, SMTPResponseException):
         answer = f"{failure.code} {quote_reply(failure.message, sent)}"
         if 500 <= failure.code < 600:
-            return Permanent(f"the mail server refuses: {answer}", refusal_code(failure))
+            return refusal(failure, f"the mail server refuses: {answer}")
         if 400 <= failure.code < 500:
             return Transient(f"the mail server says: {answer}")
     reason = quote_reply(str(failure) or type(failure).__name__, sent)
@@ -120,7 +121,7 @@ def engine_error(failure: Exception, handed_over: bool, sent: Sequence[str] = ()
         return Unknown(f"the mail server had the mail and did not answer: {reason}")
     if isinstance(failure, SMTPException) and not isinstance(failure, OSError):
         # The server answers, but not as SMTP_URL says: it has no STARTTLS, or no login that we know.
-        return Permanent(f"the mail server cannot be used as SMTP_URL says: {reason}", "smtp_unfit")
+        return SenderRefused(f"the mail server cannot be used as SMTP_URL says: {reason}", "smtp_unfit")
     return Transient(f"the mail server is away: {reason}")
 
 

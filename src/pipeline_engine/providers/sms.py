@@ -9,12 +9,14 @@ from typing import Self
 from urllib.parse import quote
 
 from pipeline_engine import logs
-from pipeline_engine.errors import Permanent
-from pipeline_engine.providers.effect_api import CALL_TIMEOUT, EffectApi
+from pipeline_engine.errors import Permanent, SenderRefused
+from pipeline_engine.providers.effect_api import CALL_TIMEOUT, CallRefused, EffectApi
 from pipeline_engine.providers.replies import quote_reply
 
 BASE_URL = "https://api.twilio.com"
 MAX_CHARS = 1600  # by Twilio's rule
+NOT_OURS = (20003, 20005)
+"""Twilio's codes for a login that may not send, and for an account that is closed."""
 
 
 class Sms:
@@ -51,7 +53,8 @@ class Sms:
     async def send(self, to: str, body: str, key: str) -> str | None:
         """Send one message. Returns Twilio's SID of it, or None if the answer holds none. A repeat has the same `key`.
 
-        Raises: as `EffectApi.post`, and Permanent when a setting is missing or the body is empty or too long.
+        Raises: as `EffectApi.post`, SenderRefused when Twilio takes no message of ours, and Permanent when a setting is
+        missing, or the body is empty or too long.
         """
         if self._missing:
             raise Permanent(f"{', '.join(self._missing)} not set, so no SMS can be sent", "sms_unset")
@@ -61,5 +64,15 @@ class Sms:
             raise Permanent(f"the SMS is longer than {MAX_CHARS} characters", "bad_sms")
         form = {"To": to, **self._from, "Body": body}
         headers = {"Authorization": self._login, "Idempotency-Key": key}
-        done = await self._api.post(self._path, headers, (to, body), data=form)
+        try:
+            done = await self._api.post(self._path, headers, (to, body), data=form)
+        except CallRefused as refusal:
+            raise meaning(refusal) from None
         return quote_reply(done["sid"], (to, body)) if done.get("sid") else None
+
+
+def meaning(refusal: CallRefused) -> Permanent:
+    """Whether the refusal concerns each message (SenderRefused), or this message only."""
+    if refusal.status == 401 or refusal.reason in NOT_OURS:
+        return SenderRefused(str(refusal), refusal.code)
+    return refusal

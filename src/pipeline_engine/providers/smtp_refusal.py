@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from aiosmtplib import SMTPAuthenticationError, SMTPRecipientRefused, SMTPResponseException, SMTPSenderRefused
+from aiosmtplib import SMTPAuthenticationError, SMTPDataError, SMTPRecipientRefused, SMTPResponseException
+
+from pipeline_engine.errors import Permanent, SenderRefused
 
 STATUS = re.compile(r"(?<![\d.])5\.(\d{1,3}\.\d{1,3})(?![\d]|\.\d)")
 """An enhanced status code (RFC 3463) anywhere in an answer: some servers put it behind their words."""
@@ -23,30 +25,29 @@ ABOUT_THE_SENDER = re.compile(
 """Words of refusals that say nothing of whether the recipient exists."""
 
 
-def refusal_code(failure: SMTPResponseException) -> str:
-    """What was refused for good, as the code of a Permanent.
+def refusal(failure: SMTPResponseException, reason: str) -> Permanent:
+    """What was refused for good, as an error with this reason: SenderRefused where it is no matter of this mail.
 
-    `recipient_refused` only where the answer says that there is no such mailbox: the address is suppressed then. A
-    server that does not relay, has too many mails of ours or blocks us says nothing of the recipient.
+    The code is `recipient_refused` only where the answer says that there is no such mailbox: the address is suppressed
+    then. A server that does not relay, has too many mails of ours or blocks us says nothing of the recipient.
     """
     match failure:
         case SMTPAuthenticationError():
-            return "smtp_login"
-        case SMTPSenderRefused():
-            return "sender_refused"
-        case SMTPRecipientRefused():
-            return _of_recipient(failure.code, failure.message)
-    return "smtp_refused"
+            return SenderRefused(reason, "smtp_login")
+        case SMTPRecipientRefused() | SMTPDataError() if _status(failure) not in BAD_SENDER:
+            return Permanent(reason, "recipient_refused" if _is_unknown_recipient(failure) else "smtp_refused")
+    return SenderRefused(reason, "sender_refused")
 
 
-def _of_recipient(code: int, answer: str) -> str:
-    found = STATUS.search(answer)
-    status = found[1] if found else ""
-    if status in BAD_SENDER:
-        return "sender_refused"
-    if status in NO_SUCH_MAILBOX:
-        return "recipient_refused"
-    is_unclear = code in (550, 551, 553) and (not status or status in UNSPECIFIC)
-    if is_unclear and not ABOUT_THE_SENDER.search(ADDRESS.sub("", answer)):
-        return "recipient_refused"
-    return "smtp_refused"
+def _is_unknown_recipient(failure: SMTPResponseException) -> bool:
+    if not isinstance(failure, SMTPRecipientRefused):
+        return False
+    status = _status(failure)
+    is_unclear = failure.code in (550, 551, 553) and (not status or status in UNSPECIFIC)
+    words = ADDRESS.sub("", failure.message)
+    return status in NO_SUCH_MAILBOX or (is_unclear and not ABOUT_THE_SENDER.search(words))
+
+
+def _status(failure: SMTPResponseException) -> str:
+    found = STATUS.search(failure.message)
+    return found[1] if found else ""

@@ -149,8 +149,9 @@ def _result(slice: Slice, entry: Entry, result: SendResult) -> Result:
             return failed(error)
         case HeldBack():
             return Stay(replace(entry.position, perform_at=result.until, error=result.why))
-        case Limited(after):
-            return Stay(replace(entry.position, perform_at=slice.app.clock.now() + timedelta(seconds=after)))
+        case Limited(after, why):
+            at = slice.app.clock.now() + timedelta(seconds=after)
+            return Stay(replace(entry.position, perform_at=at, error=why or entry.position.error))
         case NotYet(error, attempts):
             return Stay(retried(slice, entry, attempts, error))
 

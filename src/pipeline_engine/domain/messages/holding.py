@@ -53,4 +53,4 @@ def _result(hold: Hold, now: datetime) -> SendResult:
     attempts = int((hold.record or {}).get("attempts") or 0)
     if hold.until is None:
         return GivenUp(hold.why, attempts)
-    return HeldBack(max(0.0, (hold.until - now).total_seconds()), hold.until, hold.why, attempts)
+    return HeldBack(max(0.0, (hold.until - now).total_seconds()), hold.why, until=hold.until, attempts=attempts)

@@ -12,6 +12,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.messages.group_commit import GroupCommit
 from pipeline_engine.domain.messages.holding import hold
@@ -19,6 +20,7 @@ from pipeline_engine.domain.messages.message import Deliver, TextDelivery
 from pipeline_engine.domain.messages.policy import Held
 from pipeline_engine.domain.messages.send_result import (
     MAX_ATTEMPTS,
+    SENDER_REST_SECONDS,
     Change,
     Limited,
     Policy,
@@ -29,8 +31,10 @@ from pipeline_engine.domain.messages.send_result import (
     settled,
 )
 from pipeline_engine.domain.messages.wanted import StillWanted, Wanted
-from pipeline_engine.errors import LeaseLost
+from pipeline_engine.errors import LeaseLost, SenderRefused
 from pipeline_engine.repos.effects import Begin, End
+
+log = logs.get(__name__)
 
 
 class _Taken(Exception):
@@ -164,6 +168,8 @@ class _Sending:
         try:
             return delivered(await self.senders[key](key, recorded))
         except Exception as error:
+            if isinstance(error, SenderRefused):
+                log.warning("sender.refused", channel=self.channel, error=error, rest_seconds=SENDER_REST_SECONDS)
             return failed(error, attempt, self.policy, self.attempts)
 
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline_engine.errors import Permanent, RateLimited, Transient, Unknown
+from pipeline_engine.errors import Permanent, RateLimited, SenderRefused, Transient, Unknown
 
 MAX_ATTEMPTS = 3
 """Calls to the provider over all crashes, where a system does not allow more."""
 MAX_DOUBTS = 2
 """Calls that may have sent it without the engine knowing; one more would make a third copy possible."""
+SENDER_REST_SECONDS = 900.0
+"""So long messages wait when the provider takes none of ours, because of a password, say."""
 UNKNOWN = "it may have gone out: the call was not confirmed, so it is not sent again by itself"
 
 Policy = Literal["resend", "park"]
@@ -50,9 +52,10 @@ class GivenUp:
 
 @dataclass(frozen=True)
 class Limited:
-    """It was not tried: a limit allows the next call after `after` seconds."""
+    """It was not sent: a limit allows the next call after `after` seconds. `why`: where it is more than a limit."""
 
     after: float
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,7 @@ class HeldBack(Limited):
     """It was not tried: the send window is closed. It is due again at `until`, and `after` says how far that is;
     `attempts` calls were made so far."""
 
-    until: datetime
-    why: str
+    until: datetime = field(kw_only=True)
     attempts: int = 0
 
 
@@ -112,6 +114,10 @@ def failed(error: Exception, attempt: int, policy: Policy, most: int = MAX_ATTEM
         case RateLimited():
             # The provider did nothing, so it was no attempt.
             return Limited(error.retry_after), {"state": "planned", "attempts": attempt - 1}
+        case SenderRefused():
+            # Each message would fail; none of them is to blame, so it was no attempt.
+            waiting = {"state": "planned", "attempts": attempt - 1, "error": str(error)}
+            return Limited(SENDER_REST_SECONDS, str(error)), waiting
         case Permanent():
             refused = {"state": "failed", "error": str(error), "code": error.code}
             return GivenUp(str(error), attempt, error.code), refused

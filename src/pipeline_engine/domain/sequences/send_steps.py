@@ -155,8 +155,8 @@ def _result(
             return Over("failed", error)
         case HeldBack():
             return Later(ended.until, held=ended.why)
-        case Limited(after):
-            return Later(retry.now + timedelta(seconds=after))
+        case Limited(after, why):
+            return Later(retry.now + timedelta(seconds=after), held=why)
         case NotYet(error, attempts):
             return retry.after(attempts, error)
 
