@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from pipeline_engine.domain.messages.message import Recorded
+from pipeline_engine.domain.messages.inbound_text import STOPPED
+from pipeline_engine.domain.messages.message import Recorded, TextDelivery
+from pipeline_engine.domain.messages.recipients import recipients
 from pipeline_engine.domain.messages.send_all import send_all
 from pipeline_engine.domain.messages.send_result import SENDER_REST_SECONDS, Delivered, GivenUp, Limited
 from pipeline_engine.errors import Permanent, SenderRefused
@@ -62,3 +64,17 @@ async def test_a_provider_that_takes_nothing_of_ours_is_asked_once_per_place(wor
     assert len(asked) <= 5
     assert set(results.values()) == {Limited(SENDER_REST_SECONDS, "535 wrong password")}
     assert all((one["state"], one["attempts"]) == ("planned", 0) for one in world.db["effects"].find())
+
+
+async def test_a_number_that_has_opted_out_at_the_provider_is_suppressed_until_it_texts_start(
+    world: World, app: EngineApp
+) -> None:
+    async def refuse(_key: str) -> str | None:
+        raise Permanent("twilio refuses: 400 opted out", "opted_out")
+
+    unit = TextDelivery("+15551234567", refuse, None)
+    await send_all(app, world.account, "sms", {"a": unit}, still_wanted=all_wanted, places=5, until=math.inf)
+
+    (suppression,) = world.db["suppressions"].find()
+    assert (suppression["channel"], suppression["address"], suppression["reason"]) == ("sms", "+15551234567", STOPPED)
+    assert [type(one) for one in await recipients(app, world.account, "sms", ["+1 555 123 4567"])] == [Permanent]

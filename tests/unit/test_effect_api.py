@@ -68,6 +68,7 @@ def test_the_other_side_is_quoted(body: dict[str, object]) -> None:
         (403, 20005, SenderRefused, "http_403"),
         (403, 21408, CallRefused, "http_403"),
         (400, 21211, CallRefused, "http_400"),
+        (400, 21610, Permanent, "opted_out"),
     ],
 )
 def test_what_a_refusal_of_twilio_means(status: int, reason: int | None, error: type[Permanent], code: str) -> None:

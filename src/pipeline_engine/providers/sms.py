@@ -15,8 +15,10 @@ from pipeline_engine.providers.replies import quote_reply
 
 BASE_URL = "https://api.twilio.com"
 MAX_CHARS = 1600  # by Twilio's rule
+OPTED_OUT = 21610
+"""Twilio's code for a number that has sent STOP to ours."""
 NOT_OURS = (20003, 20005)
-"""Twilio's codes for a login that may not send, and for an account that is closed."""
+"""Its codes for a login that may not send, and for an account that is closed."""
 
 
 class Sms:
@@ -54,7 +56,7 @@ class Sms:
         """Send one message. Returns Twilio's SID of it, or None if the answer holds none. A repeat has the same `key`.
 
         Raises: as `EffectApi.post`, SenderRefused when Twilio takes no message of ours, and Permanent when a setting is
-        missing, or the body is empty or too long.
+        missing, the number wants no messages (`opted_out`), or the body is empty or too long.
         """
         if self._missing:
             raise Permanent(f"{', '.join(self._missing)} not set, so no SMS can be sent", "sms_unset")
@@ -72,7 +74,7 @@ class Sms:
 
 
 def meaning(refusal: CallRefused) -> Permanent:
-    """Whether the refusal concerns each message (SenderRefused), or this message only."""
+    """Whether the refusal concerns each message (SenderRefused), the number (`opted_out`), or this message only."""
     if refusal.status == 401 or refusal.reason in NOT_OURS:
         return SenderRefused(str(refusal), refusal.code)
-    return refusal
+    return Permanent(str(refusal), "opted_out") if refusal.reason == OPTED_OUT else refusal

@@ -33,8 +33,9 @@ class TextMessage:
 
 @dataclass(frozen=True)
 class TextDelivery:
-    """Sends an SMS: the whole call comes behind the record, which has `to_hash`."""
+    """Sends an SMS to this number: the whole call comes behind the record, which has `to_hash`."""
 
+    to: str
     call: Callable[[str], Awaitable[str | None]]
     to_hash: str | None
 
@@ -75,7 +76,7 @@ def sender(app: App, message: Message) -> Deliver:
         case Mail():
             return partial(app.senders.mailer.send, message)
         case TextMessage(to, body, to_hash):
-            return TextDelivery(partial(app.senders.sms.send, to, body), to_hash)
+            return TextDelivery(to, partial(app.senders.sms.send, to, body), to_hash)
         case ReportRequest(on_behalf, deal_id, report_type):
             return _one_call(partial(app.senders.crm_api.make_report, on_behalf, deal_id, report_type))
         case SiteRequest(on_behalf, deal_id, site_template_id):

@@ -16,12 +16,14 @@ from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.messages.group_commit import GroupCommit
 from pipeline_engine.domain.messages.holding import hold
+from pipeline_engine.domain.messages.inbound_text import STOPPED
 from pipeline_engine.domain.messages.message import Deliver, TextDelivery
 from pipeline_engine.domain.messages.policy import Held
 from pipeline_engine.domain.messages.send_result import (
     MAX_ATTEMPTS,
     SENDER_REST_SECONDS,
     Change,
+    GivenUp,
     Limited,
     Policy,
     SendResult,
@@ -30,6 +32,7 @@ from pipeline_engine.domain.messages.send_result import (
     not_composed,
     settled,
 )
+from pipeline_engine.domain.messages.suppress import suppress
 from pipeline_engine.domain.messages.wanted import StillWanted, Wanted
 from pipeline_engine.errors import LeaseLost, SenderRefused
 from pipeline_engine.repos.effects import Begin, End
@@ -79,7 +82,7 @@ async def send_all(
 
     keys = [key for key in senders if key not in results]
     async with GroupCommit(write, min(places, len(keys))) as commit, Wanted(keys, still_wanted, places) as wanted:
-        sending = _Sending(app, channel, policy, senders, known, wanted, until, commit, attempts, results)
+        sending = _Sending(app, account_id, channel, policy, senders, known, wanted, until, commit, attempts, results)
         # When one place breaks, the others end what they began.
         ended = await asyncio.gather(*(sending.work_off() for _ in range(places)), return_exceptions=True)
     for failure in filter(None, ended):
@@ -109,6 +112,7 @@ async def _without_call(
 @dataclass
 class _Sending:
     app: App
+    account_id: ObjectId
     channel: str
     policy: Policy
     senders: Mapping[str, Deliver]
@@ -150,6 +154,8 @@ class _Sending:
             end_before.result()  # asked for earlier, so it is there
         if taken:
             return end_before
+        if isinstance(result, GivenUp) and result.code == "opted_out" and isinstance(sender, TextDelivery):
+            await suppress(self.app, self.account_id, "sms", sender.to, STOPPED)
         self.limited |= isinstance(result, Limited)
         stored = self.commit.add(End(key, begin.attempt, change))
         stored.add_done_callback(partial(self._note, key, result))
