@@ -75,3 +75,19 @@ async def test_paused_it_probes_with_one_deal_and_goes_on_when_that_succeeds(
     assert (first, sum(others)) == (1, 38)
     document = automation_of(world, automation)
     assert (document["brake"], document["paused_until"], document["paused_reason"]) == (None, None, None)
+
+
+@pytest.mark.covers("DA-X6")
+async def test_deals_that_nothing_can_be_sent_to_say_nothing_of_the_automation(world: World, app: EngineApp) -> None:
+    template = world.db["email_templates"].insert_one({"account_id": world.account, "subject": "S", "text": "T"})
+    automation = world.automation("email", email_template_id=template.inserted_id)
+    for _ in range(25):
+        world.deal(contact_email=None)
+    world.db["automations"].update_one({"_id": automation}, {"$set": {"brake": {"since": ago(hours=1)}}})
+
+    await run(app, automation)
+
+    document = automation_of(world, automation)
+    assert world.db["deals"].count_documents({"automation_failed": automation}) == 25
+    assert (document.get("paused_until"), bool(document["brake"])) == (None, True)
+    assert {log["unreachable"] for log in logs_of(world, automation)} == {1}

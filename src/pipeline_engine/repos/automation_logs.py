@@ -5,7 +5,7 @@ A log that is still open was left by a crash; the next run of its automation clo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -44,8 +44,10 @@ class AutomationLogs:
         await self._own.insert_one(log)
         return log
 
-    async def close_log(self, log: Document, success: Sequence[Document], failed: Sequence[Document]) -> None:
-        """Store the entries of deals that succeeded and failed.
+    async def close_log(
+        self, log: Document, success: Sequence[Document], failed: Sequence[Document], unreachable: int
+    ) -> None:
+        """Store the entries of deals that succeeded and failed, and how many failed because of their recipient.
 
         Without any, remove the log: no deal matched any more.
         """
@@ -54,7 +56,7 @@ class AutomationLogs:
         if not success and not failed:
             await self._own.delete(query)
             return
-        closed = {**done, "state": "closed", "updatedAt": self._clock.now()}
+        closed = {**done, "unreachable": unreachable, "state": "closed", "updatedAt": self._clock.now()}
         await self._own.update_one(query, {"$set": closed, "$unset": dict.fromkeys(ONLY_WHILE_OPEN, "")})
 
     async def find_open(self, account_id: ObjectId, automation_id: ObjectId) -> list[Document]:
@@ -63,7 +65,17 @@ class AutomationLogs:
 
     async def totals(self, account_id: ObjectId, automation_id: ObjectId, run_id: str) -> dict[str, int]:
         """{succeeded, failed} of a run, summed from its logs."""
-        query = {"account_id": account_id, "automation": automation_id, "run_id": run_id}
         sums = {"succeeded": {"$sum": {"$size": "$success"}}, "failed": {"$sum": {"$size": "$failed"}}}
+        return await self._sums(account_id, automation_id, run_id, sums)
+
+    async def unreachable(self, account_id: ObjectId, automation_id: ObjectId, run_id: str) -> int:
+        """How many of those that failed in a run did so because of their recipient."""
+        sums = {"unreachable": {"$sum": "$unreachable"}}
+        return (await self._sums(account_id, automation_id, run_id, sums))["unreachable"]
+
+    async def _sums(
+        self, account_id: ObjectId, automation_id: ObjectId, run_id: str, sums: Mapping[str, Document]
+    ) -> dict[str, int]:
+        query = {"account_id": account_id, "automation": automation_id, "run_id": run_id}
         found = await self._own.aggregate(query, {"$group": {"_id": None, **sums}})
-        return {name: found[0][name] if found else 0 for name in ("succeeded", "failed")}
+        return {name: found[0][name] if found else 0 for name in sums}

@@ -31,6 +31,7 @@ class FailedUnit:
     attempts: int
     error: str
     next_at: datetime | None = None
+    code: str = ""
 
 
 class AutomationUnits:
@@ -86,6 +87,7 @@ class AutomationUnits:
                         "attempts": unit.attempts,
                         "next_at": unit.next_at,
                         "last_error": unit.error,
+                        "code": unit.code,
                         "updatedAt": now,
                     },
                     "$setOnInsert": {"automation_id": unit.automation_id, "deal_id": unit.deal_id, "createdAt": now},

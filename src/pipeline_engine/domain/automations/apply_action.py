@@ -156,7 +156,7 @@ async def _record_outcomes(
             case Delivered():
                 sent.append(deals[key])
             case GivenUp():
-                lost.append(Failure(deals[key], result.error, result.attempts))
+                lost.append(Failure(deals[key], result.error, result.attempts, code=result.code))
             case NotYet():
                 again.append(Failure(deals[key], result.error, result.attempts))
             case HeldBack():

@@ -15,6 +15,7 @@ from pipeline_engine.domain.automations.actions.table import ACTIONS, moves_deal
 from pipeline_engine.domain.automations.automation import Automation
 from pipeline_engine.domain.automations.marks import unit_key
 from pipeline_engine.domain.automations.unit_outcomes import done
+from pipeline_engine.domain.messages.send_result import OF_ONE_RECIPIENT
 from pipeline_engine.ids import derived_id, object_id
 from pipeline_engine.repos.automation_repos import AutomationRepos
 
@@ -90,8 +91,10 @@ async def close_log(app: App[AutomationRepos], automation: Automation, log: Docu
     settled = [deal for deal in deals if _is_of(entries.get(deal["_id"]), automation, deal)]
     succeeded = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_triggered") or ())]
     failed = [deal["_id"] for deal in settled if automation.id in (deal.get("automation_failed") or ())]
-    reasons = await _reasons(app, automation, failed)
-    return await _write_down(app, automation, log, succeeded, {deal: reasons.get(deal, "failed") for deal in failed})
+    units = await _parked(app, automation, failed)
+    reasons = {deal: units[deal]["last_error"] if deal in units else "failed" for deal in failed}
+    unreachable = sum(units.get(deal, {}).get("code") in OF_ONE_RECIPIENT for deal in failed)
+    return await _write_down(app, automation, log, succeeded, reasons, unreachable)
 
 
 async def _write_down(
@@ -100,6 +103,7 @@ async def _write_down(
     log: Document,
     succeeded: Sequence[ObjectId],
     failed: Mapping[ObjectId, str],
+    unreachable: int = 0,
 ) -> tuple[int, int]:
     tag = _tag(automation)
     if succeeded and moves_deals(log["type"]):
@@ -108,6 +112,7 @@ async def _write_down(
         dict(log),
         [{"deal": deal, **tag} for deal in succeeded],
         [{"deal": deal, **tag, "message": reason} for deal, reason in failed.items()],
+        unreachable,
     )
     return len(succeeded), len(failed)
 
@@ -125,10 +130,12 @@ def _entries(log: Document) -> dict[ObjectId, datetime]:
     return dict(zip(log["deals"], log.get("entries", ()), strict=False))
 
 
-async def _reasons(app: App[AutomationRepos], automation: Automation, deals: Sequence[ObjectId]) -> dict[ObjectId, str]:
-    """Why these deals failed, as far as their units say."""
+async def _parked(
+    app: App[AutomationRepos], automation: Automation, deals: Sequence[ObjectId]
+) -> dict[ObjectId, Document]:
+    """The units of these deals, which say why they failed."""
     parked = await app.repos.automation_units.find_parked(automation.account_id, automation.id, deals) if deals else []
-    return {unit["deal_id"]: unit["last_error"] for unit in parked}
+    return {unit["deal_id"]: unit for unit in parked}
 
 
 def _tag(automation: Automation) -> dict[str, Any]:

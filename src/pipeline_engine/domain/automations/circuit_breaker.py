@@ -1,7 +1,10 @@
-"""Pauses an automation that mostly fails, before it has failed for all of its deals."""
+"""Pauses an automation that mostly fails, before it has failed for all of its deals.
+
+A recipient without an address, or who wants no mail, says nothing of whether the automation works."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from pipeline_engine import logs
@@ -39,11 +42,13 @@ async def trip(app: App[AutomationRepos], claim: AutomationClaim, worked: Worked
     paused now."""
     if not worked.failed:
         return False
-    totals = await app.repos.automation_logs.totals(claim.automation.account_id, claim.automation.id, claim.run_id)
-    if not half_open(claim) and not fails_mostly(**totals):
+    logs, run = app.repos.automation_logs, (claim.automation.account_id, claim.automation.id, claim.run_id)
+    totals, unreachable = await asyncio.gather(logs.totals(*run), logs.unreachable(*run))
+    succeeded, failed = totals["succeeded"], totals["failed"] - unreachable
+    if not (failed if half_open(claim) else fails_mostly(succeeded, failed)):
         return False
     until = app.clock.now() + PAUSE_DURATION
-    reason = f"{totals['failed']} of {sum(totals.values())} effects failed"
+    reason = f"{failed} of {succeeded + failed} effects failed"
     log.warning("automation.paused", automation=str(claim.automation.id), reason=reason)
     data = {"automation": str(claim.automation.id), "reason": reason, "until": until.isoformat()}
     await notify(app, claim, "automation_paused", [claim.automation.created_by], data)

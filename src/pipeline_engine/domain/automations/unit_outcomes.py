@@ -27,12 +27,14 @@ UNMARKABLE_RETRY_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Failure:
-    """A deal for which an attempt failed, the `attempts`th; another one, if any, comes `after` so many seconds."""
+    """A deal for which an attempt failed, the `attempts`th; another one, if any, comes `after` so many seconds. `code`:
+    that of the refusal, where it was one."""
 
     deal: Deal
     error: str
     attempts: int
     after: float = RETRY_SECONDS
+    code: str = ""
 
 
 def entries(deals: Iterable[Deal]) -> dict[ObjectId, datetime]:
@@ -88,5 +90,6 @@ def _unit(automation: Automation, failure: Failure, next_at: datetime | None = N
         deal_id=failure.deal["_id"],
         attempts=failure.attempts,
         error=failure.error,
+        code=failure.code,
         next_at=next_at,
     )

@@ -21,6 +21,10 @@ MAX_DOUBTS = 2
 """Calls that may have sent it without the engine knowing; one more would make a third copy possible."""
 SENDER_REST_SECONDS = 900.0
 """So long messages wait when the provider takes none of ours, because of a password, say."""
+OF_ONE_RECIPIENT = frozenset(
+    {"missing_address", "bad_address", "bad_number", "suppressed", "recipient_refused", "opted_out"}
+)
+"""Codes of refusals that say something of one recipient and nothing of all others."""
 UNKNOWN = "it may have gone out: the call was not confirmed, so it is not sent again by itself"
 
 Policy = Literal["resend", "park"]
