@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from pipeline_engine.domain.leads.work import Entry, Results, Slice, Stay
-from pipeline_engine.domain.messages.limits import limit_of, within_limit
-from pipeline_engine.lanes.rate_limiter import WINDOW_SECONDS
+from pipeline_engine.domain.messages.limits import limit_of, spread, within_limit
 from pipeline_engine.settings import Settings
 
 
@@ -29,8 +27,7 @@ async def within(slice: Slice, entries: Sequence[Entry], type: str) -> tuple[Seq
     now = slice.app.clock.now()
     late = entries[grant.units :]
     before = await slice.app.repos.lead_stages.count_later(slice.account_id, slice.lane, type, now) if late else 0
-    step = WINDOW_SECONDS / max(1, limit)
-    times = [now + timedelta(seconds=round(grant.after + step * (before + n), 1)) for n in range(len(late))]
+    rests = spread(len(late), grant.after, limit, before)
     return entries[: grant.units], [
-        (entry, Stay(replace(entry.position, perform_at=at))) for entry, at in zip(late, times, strict=True)
+        (entry, Stay(replace(entry.position, perform_at=now + rest))) for entry, rest in zip(late, rests, strict=True)
     ]

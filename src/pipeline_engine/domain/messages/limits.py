@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Grant
+from pipeline_engine.lanes.rate_limiter import WINDOW_SECONDS
 
+NO_LIMIT = 1e9
+"""So many a minute, or Infinity, limit nothing."""
 NO_REDIS_REST_SECONDS = 1.0
 """Rest of an account with a limit while Redis, which counts for it, is away."""
 
@@ -31,7 +36,23 @@ async def within_limit(app: App, account_id: ObjectId, type: str, wanted: int, d
 def limit_of(account: Mapping[str, Any], type: str) -> int | None:
     """The limit per minute; None where the account has none, or none that is a number of at least 0."""
     limits = account.get("limits")
-    limit = limits.get(type) if isinstance(limits, Mapping) else None
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 0:
+    limit = _number(limits.get(type)) if isinstance(limits, Mapping) else None
+    # NaN is neither more nor less than any number.
+    return int(limit) if limit is not None and 0 <= limit < NO_LIMIT else None
+
+
+def spread(units: int, after: float, limit: int, before: int = 0) -> list[timedelta]:
+    """How far off each of the units is that are over the limit: as many a minute as it allows, behind those `before`
+    them that wait already."""
+    step = WINDOW_SECONDS / max(1, limit)
+    return [timedelta(seconds=round(after + step * (before + n), 1)) for n in range(units)]
+
+
+def _number(given: object) -> float | None:
+    value = given.to_decimal() if isinstance(given, Decimal128) else given
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
-    return int(limit)
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -14,7 +14,7 @@ from bson import ObjectId
 
 from pipeline_engine.domain.events.jobs import wake_at
 from pipeline_engine.domain.messages.earlier_sends import carry_over
-from pipeline_engine.domain.messages.limits import within_limit
+from pipeline_engine.domain.messages.limits import limit_of, spread, within_limit
 from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.domain.messages.policy import Held
 from pipeline_engine.domain.messages.send_result import (
@@ -44,7 +44,6 @@ from pipeline_engine.domain.sequences.work import (
 )
 from pipeline_engine.errors import Permanent, RateLimited
 from pipeline_engine.lanes import RACE_SECONDS
-from pipeline_engine.lanes.rate_limiter import WINDOW_SECONDS
 from pipeline_engine.providers.email_message import Mail
 from pipeline_engine.providers.renderer import NotRendered
 
@@ -111,10 +110,9 @@ async def _within(slice: SendSlice, entries: Sequence[SequenceEntry]) -> tuple[S
     if grant is None or grant.units >= len(entries):
         return entries, []
     late, now = entries[grant.units :], slice.app.clock.now()
-    step = WINDOW_SECONDS / max(1, grant.units)
-    return entries[: grant.units], [
-        (entry, Later(now + timedelta(seconds=round(grant.after + step * n, 1)))) for n, entry in enumerate(late)
-    ]
+    limit = limit_of(await slice.app.shared.accounts.get(slice.account_id), "email") or 0
+    rests = spread(len(late), grant.after, limit)
+    return entries[: grant.units], [(entry, Later(now + rest)) for entry, rest in zip(late, rests, strict=True)]
 
 
 async def _send(slice: SendSlice, units: Units, mails: Mails, chosen: Mapping[Any, Document]) -> AsyncIterator[Results]:
