@@ -48,6 +48,12 @@ def spread(units: int, after: float, limit: int, before: int = 0) -> list[timede
     return [timedelta(seconds=round(after + step * (before + n), 1)) for n in range(units)]
 
 
+async def rests_of(app: App, account_id: ObjectId, type: str, units: int, after: float) -> list[timedelta]:
+    """As `spread`, by the account's own limit."""
+    limit = limit_of(await app.shared.accounts.get(account_id), type) if units else None
+    return spread(units, after, limit or 0)
+
+
 def _number(given: object) -> float | None:
     value = given.to_decimal() if isinstance(given, Decimal128) else given
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):

@@ -14,7 +14,7 @@ from bson import ObjectId
 
 from pipeline_engine.domain.events.jobs import wake_at
 from pipeline_engine.domain.messages.earlier_sends import carry_over
-from pipeline_engine.domain.messages.limits import limit_of, spread, within_limit
+from pipeline_engine.domain.messages.limits import rests_of, within_limit
 from pipeline_engine.domain.messages.message import Deliver
 from pipeline_engine.domain.messages.policy import Held
 from pipeline_engine.domain.messages.send_result import (
@@ -110,8 +110,7 @@ async def _within(slice: SendSlice, entries: Sequence[SequenceEntry]) -> tuple[S
     if grant is None or grant.units >= len(entries):
         return entries, []
     late, now = entries[grant.units :], slice.app.clock.now()
-    limit = limit_of(await slice.app.shared.accounts.get(slice.account_id), "email") or 0
-    rests = spread(len(late), grant.after, limit)
+    rests = await rests_of(slice.app, slice.account_id, "email", len(late), grant.after)
     return entries[: grant.units], [(entry, Later(now + rest)) for entry, rest in zip(late, rests, strict=True)]
 
 

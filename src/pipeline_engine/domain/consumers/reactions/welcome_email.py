@@ -15,18 +15,18 @@ from pipeline_engine.domain.events.jobs import CRM_EVENTS
 from pipeline_engine.domain.events.publisher import EventPublisher, caused_by
 from pipeline_engine.domain.messages.compose import compose_emails, email_template
 from pipeline_engine.domain.messages.earlier_sends import carry_over, send_keys
-from pipeline_engine.domain.messages.limits import within_limit
+from pipeline_engine.domain.messages.limits import rests_of, within_limit
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
 from pipeline_engine.domain.messages.message import Deliver, senders
 from pipeline_engine.domain.messages.send_all import send_all
-from pipeline_engine.domain.messages.send_result import Delivered, HeldBack, Limited, SendResult
+from pipeline_engine.domain.messages.send_result import Delivered, Limited, SendResult
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
 
 HELD = "welcome_email.held"
-"""An e-mail that waits for the send window is an event of its own, with a key of its own: the contact's other events do
-not wait behind it."""
+"""An e-mail that waits, for the send window or behind a limit, is an event of its own, with a key of its own: the
+contact's other events do not wait behind it."""
 TYPES = frozenset({"contact.created", HELD})
 NOT_WRITABLE = ("missing_address", "bad_address", "suppressed")
 """Codes of contacts without an address, or who unsubscribed: they get no e-mail, and that is no failure."""
@@ -36,6 +36,8 @@ REST_SECONDS = 1.0
 """After this time an e-mail is due again that was not begun in time."""
 
 Contacts = Mapping[ObjectId, Mapping[str, Any]]
+Ends = list[tuple[Event, SendResult | None]]
+"""How the e-mails of events ended; None: it was not begun."""
 
 log = logs.get(__name__)
 
@@ -48,14 +50,20 @@ async def send(app: App[ConsumerRepos], account_id: ObjectId, events: Sequence[E
     contacts = await app.repos.contacts.find(account_id, [event.contact for event in events if event.contact])
     wanted = {event.contact: event for event in events if event.contact in contacts}
     grant = await within_limit(app, account_id, "email", len(wanted))
-    now, later = [*wanted.values()][: grant.units], [*wanted.values()][grant.units :]
-    errors: dict[Any, Exception] = {event.id: RateLimited(max(REST_SECONDS, grant.after)) for event in later}
-    return {**errors, **await _send(app, account_id, template_id, now, contacts)} if now else errors
+    now, late = [*wanted.values()][: grant.units], [*wanted.values()][grant.units :]
+    rests = await rests_of(app, account_id, "email", len(late), grant.after)
+    ended: Ends = [(event, Limited(rest.total_seconds())) for event, rest in zip(late, rests, strict=True)]
+    ended += await _send(app, account_id, template_id, now, contacts) if now else []
+    for event, result in ended:
+        if isinstance(result, Limited) and event.type != HELD:
+            await _wait_apart(app, account_id, event)
+    errors = {event.id: _error(event, result) for event, result in ended}
+    return {id: error for id, error in errors.items() if error}
 
 
 async def _send(
     app: App[ConsumerRepos], account_id: ObjectId, template_id: Any, events: Sequence[Event], contacts: Contacts
-) -> dict[Any, Exception]:
+) -> Ends:
     if (id := object_id(template_id)) is None:
         raise Permanent("welcome_email_template_id is no id", "missing_template")
     template = await email_template(app, account_id, id)
@@ -65,12 +73,7 @@ async def _send(
     units = {keys[event.id]: mail for event, mail in zip(events, mails, strict=True) if event.id in keys}
     writable = {key: mail for key, mail in units.items() if not _is_skipped(mail)}
     results = await _send_all(app, account_id, writable)
-    ended = [(event, results.get(keys[event.id])) for event in events if keys.get(event.id) in writable]
-    for event, result in ended:
-        if isinstance(result, HeldBack) and event.type != HELD:
-            await _wait_apart(app, account_id, event)
-    errors = {event.id: _error(event, result) for event, result in ended}
-    return {id: error for id, error in errors.items() if error}
+    return [(event, results.get(keys[event.id])) for event in events if keys.get(event.id) in writable]
 
 
 async def _wait_apart(app: App[ConsumerRepos], account_id: ObjectId, event: Event) -> None:
@@ -115,7 +118,7 @@ def _error(event: Event, result: SendResult | None) -> Exception | None:
     match result:
         case Delivered():
             return None
-        case HeldBack() if event.type != HELD:
+        case Limited() if event.type != HELD:
             return None
         case Limited(after):
             return RateLimited(max(REST_SECONDS, after))
