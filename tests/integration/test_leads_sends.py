@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from bson import ObjectId
@@ -104,6 +105,33 @@ async def test_one_bad_recipient_fails_alone(world: World, app: EngineApp, smtp:
 
     assert (entry(world, bad)["status"], entry(world, good)["status"]) == ("failed", "completed")
     assert "e-mail address" in entry(world, bad)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("exits", "ends", "actions"),
+    [
+        ({}, ("cancelled", "unsubscribed"), ["cancelled", "cancelled"]),
+        ({"unsubscribed": False}, ("completed", None), ["skipped", "done"]),
+    ],
+)
+async def test_a_suppressed_lead_ends_or_goes_on_as_its_stage_says(
+    world: World,
+    app: EngineApp,
+    smtp: ScriptedSmtp,
+    exits: dict[str, bool],
+    ends: tuple[str, str | None],
+    actions: list[str],
+) -> None:
+    before = ObjectId.from_datetime(datetime(2020, 1, 1, tzinfo=UTC))  # so that the look-out for exits has passed it
+    suppression = {"_id": before, "account_id": world.account, "channel": "email", "address": "no@example.com"}
+    world.db["suppressions"].insert_one(suppression)
+    _, entry_id = entered(world, mailing(world, action("add_tag", tag="x"), exits=exits), email="no@example.com")
+
+    await work(app, world)
+
+    found = entry(world, entry_id)
+    assert ((found["status"], found["reason"]), statuses(world, entry_id)) == (ends, actions)
+    assert smtp.accepted == []
 
 
 @pytest.mark.covers("LP-10", "LP-11")

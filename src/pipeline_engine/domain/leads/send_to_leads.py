@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from bson import ObjectId
 
+from pipeline_engine.domain.leads.ending import ends_run
 from pipeline_engine.domain.leads.jobs import ACTING
-from pipeline_engine.domain.leads.schedule import Position
-from pipeline_engine.domain.leads.work import Entry, Performed, Result, Results, Slice, Stay, failed
+from pipeline_engine.domain.leads.schedule import Position, RunEnd
+from pipeline_engine.domain.leads.work import Closed, Entry, Performed, Result, Results, Slice, Stay, failed
 from pipeline_engine.domain.messages.compose import Texts
 from pipeline_engine.domain.messages.earlier_sends import carry_over, send_keys
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
@@ -30,6 +31,7 @@ from pipeline_engine.domain.messages.send_result import (
     SendResult,
     rest_after,
 )
+from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import RACE_SECONDS, Backoff
 from pipeline_engine.providers.renderer import NotRendered
 from pipeline_engine.repos.messages import Channel
@@ -57,6 +59,8 @@ async def send_to_leads(
     by_key = {unit_key(entry): entry for entry in entries}
     if sent:
         yield [(by_key.pop(key), Performed()) for key in sent]
+    if refused := [by_key.pop(key) for key, unit in units.items() if key in by_key and _is_suppressed(unit)]:
+        yield await _left_out(slice, refused)
     async for results in _as_they_end(slice, by_key, channel, {key: units[key] for key in by_key}):
         yield results
 
@@ -77,6 +81,20 @@ async def _sent_before(slice: Slice, entries: Sequence[Entry], channel: Channel)
     send is recorded as a possible second copy."""
     earlier = {keys[-1]: keys[:-1] for keys in map(_unit_keys, entries) if len(keys) > 1}
     return await carry_over(slice.app, slice.account_id, channel, earlier)
+
+
+def _is_suppressed(unit: Deliver | Exception) -> bool:
+    return isinstance(unit, Permanent) and unit.code == "suppressed"
+
+
+async def _left_out(slice: Slice, entries: Sequence[Entry]) -> Results:
+    """How the action ends for leads that must not be written to: the run is over where the stage says so, and goes on
+    without the message elsewhere."""
+    ids = [str(entry.document.get("stage_id")) for entry in entries]
+    stages = await slice.app.repos.lead_pauses.stages(slice.account_id, ids)
+    ends = {id: ends_run(stages.get(id, {}), "unsubscribed") for id in ids}
+    over = Closed(RunEnd("cancelled", "unsubscribed"))
+    return [(entry, over if ends[id] else Performed("skipped")) for entry, id in zip(entries, ids, strict=True)]
 
 
 async def _leads(slice: Slice, entries: Sequence[Entry]) -> list[dict[str, object]]:

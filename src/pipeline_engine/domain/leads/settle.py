@@ -60,7 +60,8 @@ def _write(slice: Slice, entry: Entry, result: Performed | Stay | Closed, now: d
         case Stay(Position() as position):
             return Write(one["claim_id"], entry.sequence, None, position, None)
     row = following(entry.rows, entry.sequence)
-    ended, target = "done", opened(row, now, entry.lead, slice.account) if row else RunEnd("completed")
+    ended: str = result.status if isinstance(result, Performed) else "done"
+    target = opened(row, now, entry.lead, slice.account) if row else RunEnd("completed")
     if isinstance(result, Closed):
         ended, target = {"failed": "failed", "cancelled": "cancelled"}.get(result.end.status, "done"), result.end
     unwritten = entry.position if entry.is_unwritten else None

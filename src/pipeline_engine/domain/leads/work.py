@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from bson import ObjectId
 
@@ -80,7 +80,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Performed:
-    """The action has been performed: the run goes on."""
+    """The action has been performed, or is left out: the run goes on."""
+
+    status: Literal["done", "skipped"] = "done"
 
 
 @dataclass(frozen=True)
