@@ -18,6 +18,9 @@ from pipeline_engine.providers.phone_number import read_phone_number
         ("  John.O'Neil+crm@Mail.Acme.co.uk \n", "John.O'Neil+crm@Mail.Acme.co.uk"),
         ("jürgen@b.de", None),
         ("info@bücher.de", "info@xn--bcher-kva.de"),
+        ("info@Bücher。DE", "info@xn--bcher-kva.de"),
+        ("user@faß.de", "user@xn--fa-hia.de"),
+        ("user@-ü.de", None),
         ("admin@\u0430pple.com", "admin@xn--pple-43d.com"),  # a Cyrillic a
     ],
 )
