@@ -11,22 +11,25 @@ from pipeline_engine.logs import SECRET_NAMES
 Document = Mapping[str, Any]
 MergeFields = dict[str, Any]
 
-# A field that a record may have is empty where it has none; a field that no such record has is a mistake in the
-# template, and is refused as an unknown variable.
+# One of these fields is empty where a record lacks it. Any other name that it lacks may be a mistake in the template,
+# and is refused as an unknown variable.
 PERSON_FIELDS = ("name", "email", "phone")
 RECORD_FIELDS = ("id", "_id", "account_id", "created_by", "createdAt", "updatedAt", "owner", "tags", "additional_info")
 DEAL_FIELDS = (
     *RECORD_FIELDS,
     *("name", "value", "status", "contract_type", "source", "closed_at", "automation_starts"),
     *("pipeline_id", "stage_id", "followers", "contact_id", "contact_name", "contact_email", "contact_phone"),
-    *("import_id", "import_row"),
+    *("import_id", "import_row", "lead_id"),
 )
 CONTACT_FIELDS = (
     *RECORD_FIELDS,
     *(*PERSON_FIELDS, "company", "title", "status", "lifecycle_stage", "lead_score", "lead_grade"),
-    *("intent_score", "intent_level", "manual_override", "status_changed_at", "enriched_at", "enriched"),
+    *("intent_score", "intent_level", "manual_override", "status_changed_at", "enriched_at", "enriched", "timezone"),
 )
-LEAD_FIELDS = (*RECORD_FIELDS, *PERSON_FIELDS, "status", "company", "title", "source")
+LEAD_FIELDS = (
+    *(*RECORD_FIELDS, *PERSON_FIELDS, "status", "company", "title", "source", "timezone"),
+    *("pipeline_id", "stage_id"),
+)
 ACCOUNT_FIELDS = ("name", "timezone", "country", "active", "createdAt", "updatedAt")
 FIELDS_OF = {"deal": DEAL_FIELDS, "contact": CONTACT_FIELDS, "lead": LEAD_FIELDS, "account": ACCOUNT_FIELDS}
 """By name of the record in a template, the fields that it may have."""
