@@ -50,6 +50,23 @@ async def test_what_a_record_lacks_is_empty(app: EngineApp, world: World) -> Non
     assert composed == [TextMessage("+15551234567", "Hi there")]
 
 
+@pytest.mark.parametrize(
+    "stored",
+    ["+1 415-555-0101", "+1 (415) 555 0101", "0014155550101", "(415) 555-0101", "1.415.555.0101", "4155550101"],
+)
+async def test_a_suppressed_number_gets_no_text_however_the_crm_wrote_it(
+    app: EngineApp, world: World, stored: str
+) -> None:
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"country": "US"}})
+    world.db["suppressions"].insert_one({"account_id": world.account, "channel": "sms", "address": stored})
+    leads = [{**LEAD, "phone": phone} for phone in ("+14155550101", "415 555 0101", "+14155550102")]
+
+    found = await compose_texts(app, world.account, {"body": "Hi"}, [{"lead": lead} for lead in leads])
+
+    assert [str(one) for one in found[:2]] == ["the contact's telephone number is suppressed"] * 2
+    assert found[2] == TextMessage("+14155550102", "Hi")
+
+
 async def test_an_sms_template_without_a_body(app: EngineApp, world: World) -> None:
     id = world.db["sms_templates"].insert_one({"account_id": world.account, "body": " "}).inserted_id
     with pytest.raises(Permanent, match="the SMS template is empty"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from bson import ObjectId
 from pymongo import UpdateOne
+from pymongo.collation import Collation, CollationAlternate
 
 from pipeline_engine.ids import either
 from pipeline_engine.repos.changes import INSERTED
@@ -17,11 +19,15 @@ from pipeline_engine.repos.store import Store
 
 Channel = Literal["email", "sms"]
 
+AS_NUMBERS = Collation("en", strength=2, alternate=CollationAlternate.SHIFTED)
+"""Compares telephone numbers whatever blanks, brackets and dashes they are written with."""
+
 SUPPRESSIONS = CollectionSpec(
     "suppressions",
     indexes=(
         # People write addresses in any case, and one query asks for addresses and hashes: both go without case.
         index("account_id", "channel", "address", collation=WITHOUT_CASE),
+        index("account_id", "address", "channel", collation=AS_NUMBERS),
         index("account_id", "channel", "address_hash", collation=WITHOUT_CASE, **having("address_hash")),
         EVENTS_DUE_INDEX,
     ),
@@ -58,16 +64,20 @@ class Suppressions:
         self, account_id: ObjectId, channel: Channel, addresses: Iterable[str], hashes: Iterable[str] = ()
     ) -> set[str]:
         """Those of the addresses and hashes that are suppressed for the channel or for all channels, in lower case,
-        whatever the case in which they are given or stored."""
+        whatever the case in which they are given or stored; numbers with any separators, as they are stored."""
         spellings = sorted({address.lower() for address in addresses})
         if not spellings:
             return set()
-        mine = {"account_id": either(account_id), "channel": {"$in": [channel, "all"]}}
-        known = ({"address": {"$in": spellings}}, {"address_hash": {"$in": sorted(hashes)}})
+        mine: Document = {"account_id": either(account_id), "channel": {"$in": [channel, "all"]}}
+        by_address = {**mine, "address": {"$in": spellings}}
         # The account stands in each part, so that each part is answered by an index of its own.
-        query = {"$or": [{**mine, **one} for one in known]}
-        found = await self._own.everywhere.find(query, projection=["address", "address_hash"], collation=WITHOUT_CASE)
-        names = [one.get(name) for one in found for name in ("address", "address_hash")]
+        either_way: Document = {"$or": [by_address, {**mine, "address_hash": {"$in": sorted(hashes)}}]}
+        queries = [(either_way, WITHOUT_CASE), *([(by_address, AS_NUMBERS)] if channel == "sms" else ())]
+        fields = ["address", "address_hash"]
+        found = await asyncio.gather(
+            *(self._own.everywhere.find(query, projection=fields, collation=one) for query, one in queries)
+        )
+        names = [one.get(name) for some in found for one in some for name in fields]
         return {name.lower() for name in names if isinstance(name, str)}
 
     async def add(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.messages.addresses import address_hash, normal_address
+from pipeline_engine.domain.messages.addresses import address_hash, normal_address, spellings_of
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_address import read_email_address
 from pipeline_engine.providers.phone_number import read_phone_number
@@ -27,9 +27,8 @@ async def recipients(
     spellings = [
         _spellings(channel, address, original, country) for address, original in zip(addresses, given, strict=True)
     ]
-    suppressed = await app.shared.suppressions.suppressed(
-        account_id, channel, set().union(*spellings), set().union(*hashes)
-    )
+    found = await app.shared.suppressions.suppressed(account_id, channel, set().union(*spellings), set().union(*hashes))
+    suppressed = {_bare(channel, one) for one in found} | found
     refusal = _refusal(channel, "is suppressed", "suppressed")
     known = zip(addresses, spellings, hashes, strict=True)
     return [refusal if (own | hash) & suppressed else address for address, own, hash in known]
@@ -45,10 +44,17 @@ def _read(channel: Channel, given: object) -> str | Permanent:
 
 
 def _spellings(channel: Channel, address: str | Permanent, given: object, country: object) -> set[str]:
-    """The spellings under which it may be suppressed: as the engine writes to it, as the record has it, and normal."""
+    """The spellings under which it may be suppressed: as the engine writes to it, as the record has it, and all usual
+    ones; numbers without separators, which the look-up ignores."""
     if isinstance(address, Permanent):
         return set()
-    return {address.lower(), str(given).strip().lower(), normal_address(channel, address, country)}
+    normal = normal_address(channel, address, country)
+    usual = {address.lower(), str(given).strip().lower(), *spellings_of(channel, normal, country)}
+    return {_bare(channel, one) for one in usual}
+
+
+def _bare(channel: Channel, address: str) -> str:
+    return "".join(char for char in address if char.isdigit() or char == "+") if channel == "sms" else address
 
 
 def _hash(app: App, channel: Channel, address: str | Permanent, country: object) -> set[str]:
