@@ -133,12 +133,39 @@ def test_what_is_visible_of_a_page() -> None:
     assert visible_text(page).splitlines() == ["Big news", "Dear John,", "all is <well>.", "one", "two", "1 < 2"]
 
 
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ('<a href="https://x.co/?a=1&amp;b=2">Book a call</a> now', "Book a call (https://x.co/?a=1&b=2) now"),
+        ("<A class=b HREF=https://x.co><img src=i></A>", "(https://x.co)"),
+        ("<a href='https://x.co'>https://x.co</a>", "https://x.co"),
+        ("<a href='#top'>Top</a> <a name=x>there</a>", "Top there"),
+        ("<a href='https://x.co'>one <a href='https://y.co'>two</a>", "one (https://x.co)two (https://y.co)"),
+        ("<style><a href='https://x.co'></a></style>x", "x"),
+    ],
+)
+def test_the_text_of_a_page_has_the_targets_of_its_links(page: str, line: str) -> None:
+    assert visible_text(page) == f"{line}\n"
+
+
+def test_a_list_is_printed_with_commas() -> None:
+    assert text("{{ tags }}", tags=["vip", 5, "a&b"]) == "vip, 5, a&b"
+    assert text("{{ tags }}", "html", tags=["a&b", "c"]) == "a&amp;b, c"
+    assert text("[{{ tags }}]", tags=[]) == "[]"
+
+
 @given(st.text())
 def test_any_page_has_a_text(page: str) -> None:
     assert visible_text(page).endswith("\n")
 
 
-@pytest.mark.parametrize("piece", ["<", "<script", "<script>", "<!--", "<a ", "</", "&", "&#", "<p", "<aaaa", "-->"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<", "<script", "<script>", "<!--", "<a ", "</", "&", "&#", "<p", "<aaaa", "-->"),
+        *("<a href = ", "<a href=https:x>", " href", "<a href=https:x> </a>"),
+    ],
+)
 def test_a_hostile_page_takes_time_in_proportion(piece: str) -> None:
     started = time.process_time()
     visible_text(piece * (MAX_TEXT_CHARS // len(piece)))

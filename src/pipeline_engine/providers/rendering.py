@@ -21,6 +21,7 @@ MAX_TEXT_CHARS = 128 * 1024  # of one rendered part
 MAX_REASON_CHARS = 300
 TOO_BIG = "needs more memory than a template may have"
 TAG = re.compile(r"<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]*+)[^<>]*+>")
+HREF = re.compile(r"""\shref\s*+=\s*+["']?\s*+(https?:[^\s"'>]++)""", re.IGNORECASE)
 INVISIBLE = {"script", "style", "title"}
 BLOCKS = {"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "p", "table", "tr", "ul", "ol", "blockquote", "hr"}
 
@@ -158,8 +159,10 @@ def _named(error: Exception) -> str:
 
 
 def visible_text(html: str) -> str:
-    """The words that a page shows, one line per block, in time proportional to the page's length."""
+    """The words that a page shows, one line per block, with the targets of its links, in time proportional to the
+    page's length."""
     words, at, hidden = [], 0, 0
+    target, link = "", 0
     page = _without_comments(html)
     for tag in TAG.finditer(page):
         words.append("" if hidden else page[at : tag.start()].replace("\n", " "))
@@ -168,6 +171,11 @@ def visible_text(html: str) -> str:
             hidden = max(0, hidden - 1) if tag["end"] else hidden + 1
         elif name in BLOCKS:
             words.append("\n")
+        elif name == "a":
+            if target and not hidden and target not in "".join(words[link:]):
+                words.append(f" ({target})")
+            found = HREF.search(tag[0])
+            target, link = found[1] if found else "", len(words)
     words.append("" if hidden else page[at:].replace("\n", " "))
     lines = (" ".join(line.split()) for line in unescape("".join(words)).split("\n"))
     return "\n".join(line for line in lines if line) + "\n"

@@ -70,9 +70,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 @pass_context
 def _printed(context: Context, value: Any) -> Any:
-    """What `{{ value }}` prints: numbers with a fraction type and times in the format of the account."""
+    """What `{{ value }}` prints: numbers with a fraction type and times in the format of the account, and a list, such
+    as tags, with commas."""
     if value is None:
         return ""
+    if isinstance(value, list) and not any(isinstance(one, dict | list) for one in value):
+        return ", ".join(str(_printed(context, one)) for one in value)
     if not isinstance(value, float | datetime):
         return value
     account = context.get("account")
