@@ -84,6 +84,11 @@ def test_a_provider_that_takes_nothing_of_ours_uses_up_no_attempt_and_ends_no_un
     assert failed(refused, 3, "resend") == (Limited(SENDER_REST_SECONDS, "535 wrong password"), waiting)
 
 
+def test_what_was_delivered_is_known_by_the_id_of_the_provider() -> None:
+    results = delivered("<a@b>")[0], settled(record("sent", provider_id="<a@b>"), "resend")
+    assert [one.provider_id for one in results if isinstance(one, Delivered)] == ["<a@b>"] * 2
+
+
 def test_a_call_that_went_through_and_a_unit_without_a_message() -> None:
     assert delivered("SM1") == (Delivered(), {"state": "sent", "provider_id": "SM1", "error": None})
     assert not_composed(Permanent("no address")) == GivenUp("no address", 0)

@@ -34,7 +34,9 @@ Change = dict[str, Any]
 
 @dataclass(frozen=True)
 class Delivered:
-    """The provider has it."""
+    """The provider has it, under this id of its own, if it gave one."""
+
+    provider_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def settled(record: Mapping[str, Any], policy: Policy, most: int = MAX_ATTEMPTS)
     """The end that the record of earlier attempts stands for; None when another attempt is due."""
     attempts = record["attempts"]
     if record["state"] == "sent":
-        return Delivered()
+        return Delivered(record.get("provider_id"))
     if record["state"] == "failed":
         return GivenUp(record.get("error") or "failed before", attempts, record.get("code") or "")
     doubts = record.get("doubts", 0) + (record["state"] in ("sending", "unknown"))
@@ -109,7 +111,7 @@ def is_doubtful(record: Mapping[str, Any]) -> bool:
 
 def delivered(provider_id: str | None) -> tuple[SendResult, Change]:
     """The end of a call that went through, and the change of its record."""
-    return Delivered(), {"state": "sent", "provider_id": provider_id, "error": None}
+    return Delivered(provider_id), {"state": "sent", "provider_id": provider_id, "error": None}
 
 
 def failed(error: Exception, attempt: int, policy: Policy, most: int = MAX_ATTEMPTS) -> tuple[SendResult, Change]:

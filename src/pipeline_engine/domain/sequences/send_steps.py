@@ -144,8 +144,8 @@ def _result(
     entry: SequenceEntry, ended: SendResult, retry: RetryTimes, mails: Mails, chosen: Mapping[Any, Document]
 ) -> Result:
     match ended:
-        case Delivered():
-            return _sent(entry, mails, chosen)
+        case Delivered(message_id):
+            return _sent(entry, mails, chosen, message_id or "")
         case GivenUp(error, code="recipient_refused"):
             return Over("bounced", error)
         case GivenUp(error):
@@ -158,10 +158,10 @@ def _result(
             return retry.after(attempts, error)
 
 
-def _sent(entry: SequenceEntry, mails: Mails, chosen: Mapping[Any, Document]) -> Sent:
+def _sent(entry: SequenceEntry, mails: Mails, chosen: Mapping[Any, Document], message_id: str = "") -> Sent:
     mailbox = mailbox_of(chosen, entry)
     mail = mails.get(entry.id)
-    return Sent(mail.subject if mail else "", mailbox["_id"] if mailbox else None)
+    return Sent(mail.subject if mail else "", mailbox["_id"] if mailbox else None, message_id)
 
 
 def _left_over(

@@ -75,10 +75,11 @@ def send_keys(enrollment: Document, step: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Sent:
-    """The mail has gone out; `mailbox`: through which mailbox."""
+    """The mail has gone out; `mailbox`: through which mailbox. `message_id`: empty where only the record has it."""
 
     subject: str
     mailbox: Any = None
+    message_id: str = ""
 
 
 @dataclass(frozen=True)
