@@ -19,6 +19,7 @@ import msgspec
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.providers.child_process import ChildProcess, Died, Late, Pipe, TookTooLong
 from pipeline_engine.providers.rendering import Batch, Filled
+from pipeline_engine.providers.template_names import known_names
 
 PROGRAM = "pipeline_engine.providers.template_process"
 DIALOGUE_TIMEOUT = 10.0  # real time; a slice is at most 1.3 s of processor time, so only a stuck machine takes as long
@@ -65,21 +66,26 @@ class Renderer:
         """Render a template's parts with each context. Returns the texts by part, or the error, in the contexts' order.
 
         Values are escaped in `html` and nowhere else. A missing `text` is made from `html`. `known`: by variable, the
-        fields that are empty where a context lacks them; any other name is refused for a context that lacks it.
+        fields that are empty where a context lacks them; a template that names any other is refused for all contexts.
         A context that takes too long fails alone; one for which no time was left has the error RateLimited.
 
         Raises: Transient when the process does not run.
         """
         rendered: list[Texts | NotRendered] = []
-        names = _plain(known or {})
+        names = known or {}
         async with self._turn_of(account):
             until = time.monotonic() + RENDER_SECONDS
             while len(rendered) < len(contexts):
                 if rendered and time.monotonic() >= until:
                     late = RateLimited(1.0, "the account's templates take long; the rest follows")
                     return [*rendered, *[late] * (len(contexts) - len(rendered))]
-                left = list(contexts[len(rendered) :])
-                rendered += await self._dialogue(Batch(dict(parts), left, names), account)
+                rendered += await self._dialogue(
+                    Batch(dict(parts), list(contexts[len(rendered) :]), _plain(names)), account
+                )
+                if len(rendered) < len(contexts):  # what only contexts before have is known to the others as well
+                    names = {
+                        name: None if one is None else list(one) for name, one in known_names(names, contexts).items()
+                    }
         return rendered
 
     async def names(self, parts: Mapping[str, str], account: Hashable = None) -> dict[str, list[str] | None] | None:

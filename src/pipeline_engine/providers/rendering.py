@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from html import unescape
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from jinja2 import Template, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
 from pipeline_engine.providers.empty_value import without_none
-from pipeline_engine.providers.template_names import Reference, find_unknown, known_names, named_fields, needed_names
+from pipeline_engine.providers.template_names import Names, find_unknown, known_names, named_fields
 from pipeline_engine.providers.template_sandbox import SANDBOXES
 
 MAX_TEMPLATE_CHARS = 256 * 1024
@@ -52,24 +51,13 @@ class Filled(msgspec.Struct, frozen=True):
     names: dict[str, list[str] | None] = {}
 
 
-class ReadPart(NamedTuple):
-    """A part of a template, and the names for which it relies on its data."""
-
-    template: Template
-    needed: list[Reference]
+Templates = Mapping[str, Template]
 
 
-@dataclass(frozen=True)
-class ReadTemplate:
-    """A template that can be rendered; `known` as in its batch."""
-
-    parts: Mapping[str, ReadPart]
-    known: Mapping[str, list[str] | None]
-
-
-def read(batch: Batch) -> ReadTemplate:
-    """The parts of the template. Raises: TemplateRefused."""
-    return ReadTemplate({part: _compile(part, source) for part, source in batch.parts.items()}, batch.known)
+def read(batch: Batch) -> Templates:
+    """The parts of the template. Raises: TemplateRefused, also when it names what no record can have."""
+    names = known_names(batch.known, batch.contexts)
+    return {part: _compile(part, source, names) for part, source in batch.parts.items()}
 
 
 def names_in(batch: Batch) -> dict[str, list[str] | None]:
@@ -85,26 +73,22 @@ def names_in(batch: Batch) -> dict[str, list[str] | None]:
 def fill(batch: Batch) -> Iterator[Filled]:
     """Yield one answer per context, in their order. See `fill_one`."""
     try:
-        template = read(batch)
+        templates = read(batch)
     except TemplateRefused as refused:
         yield from [Filled(error=str(refused))] * len(batch.contexts)
         return
     for context in batch.contexts:
-        yield fill_one(template, context)
+        yield fill_one(templates, context)
 
 
-def fill_one(template: ReadTemplate, context: dict[str, Any]) -> Filled:
-    """The texts of one context, whatever others have: a name that neither it has nor is known is refused.
+def fill_one(templates: Templates, context: dict[str, Any]) -> Filled:
+    """The texts of one context.
 
     Values are escaped in the part `html` and nowhere else. With `html` but without `text`, the text is made from what
     the page shows.
     """
     try:
-        names = known_names(template.known, context)
-        for part, one in template.parts.items():
-            if unknown := find_unknown(one.needed, names):
-                raise TemplateRefused(part, unknown)
-        return Filled(_texts(template.parts, without_none(context)))
+        return Filled(_texts(templates, without_none(context)))
     except TemplateRefused as refused:
         return Filled(error=str(refused))
 
@@ -116,23 +100,27 @@ class TemplateRefused(Exception):
         super().__init__(f"the template's {part}: {reason}"[:MAX_REASON_CHARS])
 
 
-def _compile(part: str, source: str) -> ReadPart:
+def _compile(part: str, source: str, names: Names) -> Template:
     if len(source) > MAX_TEMPLATE_CHARS:
         raise TemplateRefused(part, f"longer than {MAX_TEMPLATE_CHARS} characters")
     sandbox = SANDBOXES[part == "html"]
     try:
         tree = sandbox.parse(source)
-        return ReadPart(template=sandbox.from_string(tree), needed=needed_names(tree))
+        unknown = find_unknown(tree, names)
+        template = sandbox.from_string(tree)
     except TemplateSyntaxError as error:
         raise TemplateRefused(part, f"line {error.lineno}: {error.message}") from None
     except MemoryError:
         raise TemplateRefused(part, TOO_BIG) from None
     except Exception as error:  # for example a thousand brackets, too many for Python's parser
         raise TemplateRefused(part, f"cannot be read: {_named(error)}") from None
+    if unknown:
+        raise TemplateRefused(part, unknown)
+    return template
 
 
-def _texts(parts: Mapping[str, ReadPart], context: dict[str, Any]) -> dict[str, str]:
-    texts = {part: _text(part, one.template, context) for part, one in parts.items()}
+def _texts(templates: Templates, context: dict[str, Any]) -> dict[str, str]:
+    texts = {part: _text(part, template, context) for part, template in templates.items()}
     if texts.get("html") and not texts.get("text"):
         texts["text"] = visible_text(texts["html"])
     return texts

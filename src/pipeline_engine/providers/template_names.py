@@ -1,52 +1,50 @@
-"""Finds the names in a template that a record does not have: misspellings are refused before anything is rendered."""
+"""Finds the names in a template that no record can have: misspellings are refused before anything is rendered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
-from functools import lru_cache
 from typing import Any
 
 from jinja2 import nodes
 
-Reference = tuple[str, str | None]
-"""A variable of a template and a field of it; None where it is used as a whole."""
-Names = Mapping[str, frozenset[str] | None]
+Names = Mapping[str, AbstractSet[str] | None]
 """{variable of a template: the fields it can have}; None where it can have any."""
 
 ALWAYS_THERE = {"loop", "self", "super", "caller", "varargs", "kwargs", "true", "false", "none"}
 DICT_FUNCTIONS = {name for name in dir(dict) if not name.startswith("_")}
 
 
-def known_names(known: Mapping[str, Iterable[str] | None], context: Mapping[str, Any]) -> Names:
-    """The known names and those that the context has."""
-    names: dict[str, frozenset[str] | None] = {
-        record: None if fields is None else frozenset(fields) for record, fields in known.items()
+def known_names(known: Mapping[str, Iterable[str] | None], contexts: Iterable[Mapping[str, Any]]) -> Names:
+    """The known names and those that any of the contexts has."""
+    names: dict[str, set[str] | None] = {
+        record: None if fields is None else {*fields} for record, fields in known.items()
     }
-    for record, value in context.items():
-        fields = names.setdefault(record, frozenset())
-        names[record] = fields.union(value) if fields is not None and isinstance(value, Mapping) else None
+    for context in contexts:
+        for record, value in context.items():
+            fields = names.setdefault(record, set())
+            if fields is not None and isinstance(value, Mapping):
+                fields.update(value)
+            else:
+                names[record] = None
     return names
 
 
-def needed_names(tree: nodes.Template) -> list[Reference]:
-    """The names for which the template relies on its data, in their order.
+def find_unknown(tree: nodes.Template, names: Names) -> str | None:
+    """What to say of the first name that no record can have; None when there is none.
 
-    Those that it makes itself, or for which it provides by `default` or `is defined`, are none.
+    A name that the template makes itself, or for which it provides by `default` or `is defined`, is none.
     """
     own = ALWAYS_THERE | {*_made(tree)}
     provided = {*_provided(tree)}
-    used = [one for one in _used(tree) if one[0] not in own and not {one, (one[0], None)} & provided]
-    return [*dict.fromkeys(used)]
-
-
-def find_unknown(needed: Iterable[Reference], names: Names) -> str | None:
-    """What to say of the first of the needed names that the data does not have; None when it has all of them."""
-    for record, field in needed:
+    for record, field in _used(tree):
+        if record in own or {(record, field), (record, None)} & provided:
+            continue
         if record not in names:
-            return f"unknown variable {record!r}{_nearest(record, frozenset(names))}"
+            return f"unknown variable {record!r}{_nearest(record, names)}"
         fields = names[record]
-        if field is not None and fields is not None and field not in fields and field not in DICT_FUNCTIONS:
+        if field is not None and fields is not None and field not in fields | DICT_FUNCTIONS:
             return f"unknown variable {field!r} of {record}{_nearest(field, fields)}"
     return None
 
@@ -71,8 +69,7 @@ def _is_field(node: nodes.Expr) -> bool:
     return any(field is not None and field not in DICT_FUNCTIONS for _, field in _reference(node))
 
 
-@lru_cache(maxsize=100)  # all records of a batch have a misspelled name alike
-def _nearest(name: str, known: frozenset[str]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
     return f"; the nearest known name is {near[0]!r}" if near else ""
 
@@ -86,19 +83,19 @@ def _made(tree: nodes.Template) -> Iterator[str]:
         yield macro.name
 
 
-def _provided(tree: nodes.Template) -> Iterator[Reference]:
+def _provided(tree: nodes.Template) -> Iterator[tuple[str, str | None]]:
     for one in tree.find_all((nodes.Filter, nodes.Test)):
         if one.name in ("default", "d", "defined", "undefined") and isinstance(one.node, nodes.Expr):
             yield from _reference(one.node)
 
 
-def _used(tree: nodes.Template) -> Iterator[Reference]:
+def _used(tree: nodes.Template) -> Iterator[tuple[str, str | None]]:
     """(variable, field) in the order of the template; (variable, None) where it is used as a whole."""
     for name in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
         yield from _reference(name)
 
 
-def _reference(node: nodes.Node) -> Iterator[Reference]:
+def _reference(node: nodes.Node) -> Iterator[tuple[str, str | None]]:
     if isinstance(node, nodes.Name) and node.ctx == "load":
         yield node.name, None
     elif isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):

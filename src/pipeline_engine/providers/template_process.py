@@ -33,7 +33,7 @@ def _answers(batch: Batch) -> Iterator[Filled]:
         yield Filled(names=names_in(batch))
         return
     try:
-        template = read(batch)
+        templates = read(batch)
     except TemplateRefused as refused:
         yield Filled(error=str(refused))
         return
@@ -44,7 +44,7 @@ def _answers(batch: Batch) -> Iterator[Filled]:
             yield Filled(left=True)
             return
         allow(batch.seconds)
-        yield fill_one(template, context)
+        yield fill_one(templates, context)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from pipeline_engine.logs import SECRET_NAMES
 Document = Mapping[str, Any]
 MergeFields = dict[str, Any]
 
-# One of these fields is empty where a record lacks it. Any other name that it lacks may be a mistake in the template,
-# and is refused as an unknown variable.
+# A field that a record may have is empty where it has none; a field that no such record has is a mistake in the
+# template, and is refused as an unknown variable.
 PERSON_FIELDS = ("name", "email", "phone")
 RECORD_FIELDS = ("id", "_id", "account_id", "created_by", "createdAt", "updatedAt", "owner", "tags", "additional_info")
 DEAL_FIELDS = (
