@@ -24,7 +24,7 @@ async def write_records(
     """Insert the rows that are missing; a repeat after a crash derives the same ids."""
     records = slice.app.repos.sequence_records
     known = {entry.id: one.message_id for entry, one in sent if one.message_id}
-    others = [entry for entry, _ in sent if entry.id not in known]  # a send that has just ended may have no record yet
+    others = [entry for entry, _ in sent if entry.id not in known]
     ids = known | (await _message_ids(slice, others) if others else {})
     await records.add_activities([_activity(slice, entry, one, ids[entry.id], now) for entry, one in sent])
     by_mailbox = [(entry, one) for entry, one in sent if one.mailbox is not None and entry.id in mails]
