@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from pipeline_engine.repos.deal_change import DealChange
 
-TAG = ObjectId()
+TAG = ObjectId("66c0" * 6)
 
 
 def operators(change: DealChange) -> dict[str, Any]:

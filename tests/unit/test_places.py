@@ -7,7 +7,7 @@ from bson import ObjectId
 
 from pipeline_engine.repos.leads import _place
 
-STAGE, PIPELINE = ObjectId(), ObjectId()
+STAGE, PIPELINE = ObjectId("66c0" * 6), ObjectId("66c1" * 6)
 
 
 @pytest.mark.parametrize("pipeline", [PIPELINE, str(PIPELINE)])
