@@ -13,7 +13,7 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.domain.mail.parsed_mail import parse_mail
 from pipeline_engine.domain.mailboxes.mailbox_pass import FolderPlace
 from pipeline_engine.domain.mailboxes.message_row import message_row
-from pipeline_engine.domain.mailboxes.stored_mail import StoredMail
+from pipeline_engine.domain.mailboxes.stored_mail import SERVER_PRECISION, StoredMail
 from pipeline_engine.providers.mailbox import MessageHead
 from tests.support.mails import mail
 
@@ -39,7 +39,7 @@ def stored(*headers: str, arrived: datetime = AN_HOUR_AGO, is_sent: bool = False
 @pytest.mark.parametrize("date", [IN_1970, YEARS_AGO, "Fri, 31 Dec 2100 12:00:00 +0000", "soon"])
 def test_a_mail_happened_when_the_server_took_it_in_whatever_its_sender_says(date: str) -> None:
     one = stored(f"Date: {date}")
-    assert (one.occurred_at, one.is_history) == (AN_HOUR_AGO, False)
+    assert (one.occurred_at, one.is_history) == (AN_HOUR_AGO + SERVER_PRECISION, False)
 
 
 def test_a_mail_that_was_moved_to_another_server_came_when_its_own_server_took_it() -> None:
@@ -48,7 +48,7 @@ def test_a_mail_that_was_moved_to_another_server_came_when_its_own_server_took_i
 
 
 def test_a_server_that_says_nothing_usable_leaves_the_time_in_the_folder() -> None:
-    assert stored("Received: from a by b", f"Date: {IN_1970}").occurred_at == AN_HOUR_AGO
+    assert stored("Received: from a by b", f"Date: {IN_1970}").occurred_at == AN_HOUR_AGO + SERVER_PRECISION
 
 
 def test_what_the_user_wrote_has_its_own_date() -> None:
@@ -57,3 +57,8 @@ def test_what_the_user_wrote_has_its_own_date() -> None:
 
 def test_nothing_happens_later_than_now() -> None:
     assert stored(arrived=NOW + timedelta(days=2)).occurred_at < NOW + timedelta(days=1)
+
+
+def test_an_answer_within_the_second_in_which_it_is_waited_for_is_no_older_one() -> None:
+    waited_since = AN_HOUR_AGO + timedelta(milliseconds=700)
+    assert stored(arrived=AN_HOUR_AGO).occurred_at > waited_since

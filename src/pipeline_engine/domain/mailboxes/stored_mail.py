@@ -20,6 +20,9 @@ from pipeline_engine.repos.mail_records import MailRecords
 
 HISTORY = timedelta(days=1)
 """Mails that came so long before the mailbox was connected are history: they show on timelines, and set off nothing."""
+SERVER_PRECISION = timedelta(seconds=1)
+"""A mail server gives times in whole seconds: an answer within the second in which its lead is waited for is none
+from before."""
 ORIGIN = ("account_id", "event_id")
 """What says that a row of `activities` is the engine's own."""
 MAX_SUBJECT_CHARS = 300
@@ -51,11 +54,12 @@ class StoredMail:
 
     @property
     def occurred_at(self) -> datetime:
-        """When the mail server took the mail in, as its sender may have any clock; of a mail that the user wrote, its
-        own date. Never later than now."""
+        """The end of the second in which the mail server took the mail in, as its sender may have any clock; of a mail
+        that the user wrote, its own date. Never later than now."""
         now = self.app.clock.now()
         arrived = None if self.is_own else usable_date(self.stored.get("received_at"))
-        return min(arrived or usable_date(self.stored.get("date")) or self.mail.date or now, now)
+        at = arrived + SERVER_PRECISION if arrived else usable_date(self.stored.get("date")) or self.mail.date
+        return min(at or now, now)
 
     @property
     def is_history(self) -> bool:

@@ -15,8 +15,8 @@ from bson import ObjectId
 from tests.support.drills.case import Case, Document
 from tests.support.drills.observer import Observer
 
-OLD_KEY = 'api-key="old key"'
-"""As the source's pages have the key of their chat widget."""
+OLD_KEY = "old key"
+"""Of the chat widget in the source's pages."""
 COMPLETED = "funnel_cloning_completed"
 
 
