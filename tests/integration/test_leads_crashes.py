@@ -44,16 +44,10 @@ class Died(BaseException):
     """Stands for the end of the process: no handler of the engine catches it."""
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(("point", "nth"), POINTS)
-@pytest.mark.covers("LP-03", "LP-15", "LP-X3")
-async def test_a_run_goes_on_after_a_crash_at_any_call(
-    world: World, app: EngineApp, monkeypatch: pytest.MonkeyPatch, point: str, nth: int, when: str
+async def die_at(
+    point: str, nth: int, when: str, app: EngineApp, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = stage(world, action("note", note="there"))
-    here = stage(world, action("note", note="here"), action("add_tag", tag="x"), action("move", stage_id=there))
-    leads = [lead(world) for _ in range(3)]
-    entries = enter(world, here, *leads)
+    """Work until the process dies at this call, and let its leases run out."""
 
     async def die(_plan: FaultPlan) -> None:
         raise Died
@@ -68,6 +62,20 @@ async def test_a_run_goes_on_after_a_crash_at_any_call(
         failpoints.disarm()
     past = datetime.now(UTC) - timedelta(minutes=1)
     world.db["lead_stages"].update_many({"lease_owner": {"$gt": ""}}, {"$set": {"lease_until": past}})
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("point", "nth"), POINTS)
+@pytest.mark.covers("LP-03", "LP-15", "LP-X3")
+async def test_a_run_goes_on_after_a_crash_at_any_call(
+    world: World, app: EngineApp, monkeypatch: pytest.MonkeyPatch, point: str, nth: int, when: str
+) -> None:
+    there = stage(world, action("note", note="there"))
+    here = stage(world, action("note", note="here"), action("add_tag", tag="x"), action("move", stage_id=there))
+    leads = [lead(world) for _ in range(3)]
+    entries = enter(world, here, *leads)
+
+    await die_at(point, nth, when, app, world, monkeypatch)
     await work(app, world)
 
     assert Counter(note["text"] for note in world.db["notes"].find()) == {"here": 3, "there": 3}
@@ -97,19 +105,7 @@ async def test_a_row_of_a_run_that_another_job_has_ended_stays_as_that_job_wrote
     )
     (first,) = enter(world, here, lead(world))
 
-    async def die(_plan: FaultPlan) -> None:
-        raise Died
-
-    monkeypatch.setattr(failpoints, "_inject", die)
-    plan = {"failpoint": "mongo.lead_stages.insert_many", "do": "kill", "when": "after", "nth": 1}
-    failpoints.arm(msgspec.json.encode(plan).decode(), None)
-    try:
-        with pytest.raises(Died):
-            await work(app, world)
-    finally:
-        failpoints.disarm()
-    past = datetime.now(UTC) - timedelta(minutes=1)
-    world.db["lead_stages"].update_many({"lease_owner": {"$gt": ""}}, {"$set": {"lease_until": past}})
+    await die_at("mongo.lead_stages.insert_many", 1, "after", app, world, monkeypatch)
 
     async def after_the_other_job(slice: Slice, entries: Sequence[Entry]) -> None:
         monkeypatch.setattr(batch, "follow_truth", repair.follow_truth)

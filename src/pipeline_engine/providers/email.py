@@ -62,8 +62,8 @@ class Mailer:
         The server learns sender and recipient at once, and the mail itself when `ready` has returned.
 
         Raises: Permanent when the server refuses the mail for good or a setting is missing, SenderRefused when it takes
-        no mail of ours; Transient when the mail
-        was certainly not sent; Unknown when the connection ended after the server had the mail; what `ready` raises.
+        no mail of ours; Transient when the mail was certainly not sent; Unknown when the connection ended after the
+        server had the mail; what `ready` raises.
         """
         pool, sender = self._configured()
         recipient = read_email_address(mail.to)

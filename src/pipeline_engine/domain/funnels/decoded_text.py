@@ -16,8 +16,8 @@ from html.entities import html5
 MAX_DECODED_TEXTS = 6  # of one source, itself included
 # One match is one character; an escape that was escaped itself (%252F, &amp;#47;, \\\/) is one match too. Every
 # quantifier is possessive, so the time is in proportion to the text. The expression begins with a set of characters,
-# which `re` finds quickly; the character found says what may follow. A byte that is no
-# UTF-8 and half of a surrogate pair are escapes too: a reference beside them ends there.
+# which `re` finds quickly; the character found says what may follow. A byte that is no UTF-8 and half of a
+# surrogate pair are escapes too: a reference beside them ends there.
 ESCAPE = re.compile(
     r"""
     [%&\\]

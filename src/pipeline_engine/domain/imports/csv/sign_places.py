@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001, RUF002, RUF003
-"""Where signs such as `’`, `–` and `£` stand in text, by which each is told from a letter in another encoding.
+"""The places where signs such as `’`, `–` and `£` stand in text: there, a byte is no letter of another encoding.
 
 The byte of the apostrophe in `Joe’s` is the í of `García` on a Macintosh, where no apostrophe can stand.
 """
