@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine import settings
 from pipeline_engine.domain.leads import control, run
+from pipeline_engine.domain.leads.jobs import INTERNAL
 from pipeline_engine.domain.leads.turns import Turns
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.eventually import eventually
@@ -167,9 +168,15 @@ async def test_a_call_that_hangs_holds_up_no_other_lead(world: World, app: Engin
     await eventually(lambda: len(smtp.accepted) == 7, "the others were sent", 10)
 
     def past() -> int:
-        return sum(entry(world, one)["current_sequence"] == 2 for one in entries)
+        found = [entry(world, one) for one in entries]
+        return sum(one["current_sequence"] == 2 and one["lease_owner"] is None for one in found)
 
     await eventually(lambda: past() == 7, "the others have gone on", 10)
+
+    async def is_woken() -> bool:
+        return (await app.queue.counts([INTERNAL.lane.name]))[INTERNAL.lane.name].unfinished > 0
+
+    await eventually(is_woken, "their next actions have a job", 10)
     assert not sending.done()
     await run.run_internal(app, Turns(), world.account)
     assert sum(entry(world, one)["status"] == "completed" for one in entries) == 7

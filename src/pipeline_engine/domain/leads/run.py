@@ -13,11 +13,12 @@ from bson import ObjectId
 from pipeline_engine.app import App
 from pipeline_engine.domain.leads.batch import work_off
 from pipeline_engine.domain.leads.enter import let_in
-from pipeline_engine.domain.leads.jobs import ACTING, ENTER, INTERNAL, wake
+from pipeline_engine.domain.leads.jobs import ACTING, INTERNAL
 from pipeline_engine.domain.leads.pausing import keep_to_pauses
 from pipeline_engine.domain.leads.repair import close_ended
 from pipeline_engine.domain.leads.signals import take_signals
 from pipeline_engine.domain.leads.turns import Turns
+from pipeline_engine.domain.leads.wake_others import wake_others
 from pipeline_engine.domain.leads.work import Slice
 from pipeline_engine.errors import LeaseLost
 from pipeline_engine.lanes import Outcome, Snooze
@@ -87,7 +88,7 @@ async def _act(work_once: WorkOnce, slice: Slice) -> Outcome | None:
 async def _run(slice: Slice, work_once: WorkOnce) -> Outcome | None:
     try:
         while await _take_turn(slice, work_once):
-            await _wake_others(slice)
+            await wake_others(slice)
             if wait := slice.turns.wait(slice.account_id, slice.lane):
                 return Snooze(wait)
             if time.monotonic() >= slice.until or slice.app.stopping.is_set():
@@ -97,7 +98,7 @@ async def _run(slice: Slice, work_once: WorkOnce) -> Outcome | None:
     except LeaseLost:
         return Snooze(1.0)
     finally:
-        await _wake_others(slice)
+        await wake_others(slice)
         await slice.delays.store(slice.app.repos.lead_delays, slice.account_id)
     return None
 
@@ -106,13 +107,6 @@ async def _take_turn(slice: Slice, work_once: WorkOnce) -> bool:
     has_more = await work_once(slice)
     slice.turns.note(slice.account_id, slice.lane, has_more=has_more)
     return has_more
-
-
-async def _wake_others(slice: Slice) -> None:
-    kinds, slice.wakes = slice.wakes, set()
-    if ENTER in kinds and not await slice.app.repos.lead_stages.any_entering(slice.account_id, slice.where):
-        kinds.remove(ENTER)
-    await wake(slice.app, kinds, slice.account_id)
 
 
 async def _enter_once(slice: Slice) -> bool:

@@ -3,7 +3,6 @@ call does not hold up the others."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
@@ -16,12 +15,12 @@ from bson import ObjectId
 from pipeline_engine.domain.leads.ending import ends_run
 from pipeline_engine.domain.leads.jobs import ACTING
 from pipeline_engine.domain.leads.schedule import Position, RunEnd
+from pipeline_engine.domain.leads.wake_others import wake_others
 from pipeline_engine.domain.leads.work import Closed, Entry, Performed, Result, Results, Slice, Stay, failed
 from pipeline_engine.domain.messages.compose import Texts
 from pipeline_engine.domain.messages.earlier_sends import carry_over, send_keys
 from pipeline_engine.domain.messages.merge_fields import MergeRecords
 from pipeline_engine.domain.messages.message import Deliver, Message, senders
-from pipeline_engine.domain.messages.send_all import send_all
 from pipeline_engine.domain.messages.send_result import (
     Delivered,
     GivenUp,
@@ -31,6 +30,7 @@ from pipeline_engine.domain.messages.send_result import (
     SendResult,
     rest_after,
 )
+from pipeline_engine.domain.messages.sending_results import sending_results
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import RACE_SECONDS, Backoff
 from pipeline_engine.providers.renderer import NotRendered
@@ -38,8 +38,6 @@ from pipeline_engine.repos.messages import Channel
 
 PLACES = 5
 """Calls of one job at a time: at most so many sends are in doubt after a kill."""
-LOOK_SECONDS = 0.05
-"""How often the ends of sends are taken up while others are under way."""
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 Compose = Callable[..., Awaitable[list[AnyMessage | NotRendered]]]
@@ -106,42 +104,31 @@ async def _as_they_end(
     slice: Slice, entries: dict[str, Entry], channel: Channel, units: dict[str, Deliver | Exception]
 ) -> AsyncIterator[Results]:
     ended: dict[str, SendResult] = {}
-    sending = asyncio.create_task(
-        send_all(
-            slice.app,
-            slice.account_id,
-            channel,
-            units,
-            still_wanted=_still_held(slice, entries),
-            places=PLACES,
-            until=slice.until,
-            attempts=slice.app.settings.leads_attempts,
-            results=ended,
-        )
-    )
-    try:
-        taken: set[str] = set()
-        hanging = False
-        while not sending.done():
-            await asyncio.wait([sending], timeout=LOOK_SECONDS)
-            if new := {key: ended[key] for key in ended.keys() - taken}:
-                taken |= new.keys()
-                yield [(entries[key], _result(slice, entries[key], result)) for key, result in new.items()]
-            if not hanging and time.monotonic() > slice.until + 1:
-                hanging = True
-                await _let_others_go_on(slice)
-        await sending
-        yield _left_over(slice, [entry for key, entry in entries.items() if key not in taken], ended)
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+    async for new in sending_results(
+        slice.app,
+        slice.account_id,
+        channel,
+        units,
+        still_wanted=_still_held(slice, entries),
+        places=PLACES,
+        until=slice.until,
+        attempts=slice.app.settings.leads_attempts,
+        when_hanging=lambda: _let_others_go_on(slice),
+    ):
+        ended |= new
+        yield [(entries[key], _result(slice, entries[key], result)) for key, result in new.items()]
+        if time.monotonic() > slice.until:
+            await wake_others(slice)
+    rest = rest_after(ended.values())
+    yield _left_over(slice, [entry for key, entry in entries.items() if key not in ended], rest)
 
 
 async def _let_others_go_on(slice: Slice) -> None:
-    """A call hangs: another job of the account takes what else is due."""
+    """A call hangs: other jobs of the account take what else is due, and what those sends have made due."""
     now = slice.app.clock.now()
     at = now + timedelta(seconds=RACE_SECONDS)
     await ACTING[slice.lane].wake_at(slice.app.queue, slice.account_id, at, now)
+    await wake_others(slice)
 
 
 def _still_held(slice: Slice, entries: dict[str, Entry]) -> Callable[[Collection[str]], Awaitable[Collection[str]]]:
@@ -174,14 +161,9 @@ def _result(slice: Slice, entry: Entry, result: SendResult) -> Result:
             return Stay(retried(slice, entry, attempts, error))
 
 
-def _left_over(slice: Slice, entries: Sequence[Entry], ended: dict[str, SendResult]) -> Results:
-    """What ended last, and what was not begun: behind a provider's limit it is due when that allows it."""
-    rest = rest_after(ended.values())
-    results: list[tuple[Entry, Result]] = []
-    for entry in entries:
-        result = ended.get(unit_key(entry), Limited(rest) if rest is not None else None)
-        results.append((entry, _result(slice, entry, result) if result else Stay()))
-    return results
+def _left_over(slice: Slice, entries: Sequence[Entry], rest: float | None) -> Results:
+    """What was not begun: behind a provider's limit it is due when that allows it, after `rest` seconds."""
+    return [(entry, Stay() if rest is None else _result(slice, entry, Limited(rest))) for entry in entries]
 
 
 def retried(slice: Slice, entry: Entry, attempts: int, error: str) -> Position:
