@@ -37,6 +37,8 @@ async def start(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[St
         await eventually(lambda: daemon.ready, "the daemon is up", 30, daemon)
         return daemon
 
-    yield begin
-    for daemon in started:
-        daemon.kill()
+    try:
+        yield begin
+    finally:
+        for daemon in started:
+            daemon.kill()

@@ -16,6 +16,7 @@ from pipeline_engine.embedded.sink import Sink
 from tests.acceptance.conftest import Start
 from tests.support.eventually import eventually
 from tests.support.funnels import Original, assert_whole, funnel_of, new_clone, steps_of
+from tests.support.proxy import Fault, Proxy
 from tests.support.world import Document, World
 
 PLACES = 5
@@ -40,7 +41,7 @@ async def test_a_new_clone_is_noticed_at_once_and_its_end_is_heard(
         took.append(time.monotonic() - asked)
         assert_whole(world, clones[-1], original)
 
-    assert min(took) < 3, took
+    assert min(took) < 15, took
     for clone in clones:
         await eventually(partial(_heard, servers, clone), "the completion is heard")
 
@@ -88,33 +89,32 @@ async def _delivered(world: World) -> bool:
 
 @pytest.mark.covers("FC-02", "FC-11")
 async def test_five_steps_run_at_once_over_all_funnels_and_automations_do_not_wait_for_them(
-    world: World, start: Start
+    world: World, start: Start, servers: dict[str, str]
 ) -> None:
     original = Original(world, steps=8)
-    clones = [new_clone(world, original) for _ in range(12)]
     automation = world.automation("add_tag", tag=ObjectId(), delay=0)
-    with world.db["funnel.step"].watch() as changes:
-        await start(FUNNELS_PER_RUN="20")
-        await eventually(partial(_many_wait, world), "most steps wait")
-        took = []
-        for _ in range(3):
-            asked, deal = time.monotonic(), world.deal(automation_starts=datetime.now(UTC))
-            await eventually(partial(_fired, world, automation, deal), "the automation fired")
-            took.append(time.monotonic() - asked)
-        left = world.db["funnel.step"].count_documents({"clone_state": "open"})
-        await eventually(partial(ended, world, *clones), "all clones have ended", timeout=90)
-        running = _running(changes)
+    async with Proxy.before(servers["S3_ENDPOINT_URL"]) as s3:
+        await start(FUNNELS_PER_RUN="20", S3_ENDPOINT_URL=s3.instead_of(servers["S3_ENDPOINT_URL"]))
+        s3.set(Fault(hang=True))
+        with world.db["funnel.step"].watch() as changes:
+            clones = [new_clone(world, original) for _ in range(12)]
+            await eventually(lambda: _held(world) == PLACES, "as many steps as may run wait for their images")
+            for _ in range(3):
+                deal = world.deal(automation_starts=datetime.now(UTC))
+                await eventually(partial(_fired, world, automation, deal), "the automation fired")
+            assert _held(world) == PLACES
+            s3.set(Fault())
+            await eventually(partial(ended, world, *clones), "all clones have ended", timeout=90)
+            running = _running(changes)
 
     assert max(running) == PLACES
-    assert max(took) < 3, took
-    assert left > 0
     for clone in clones[:2]:
         assert_whole(world, clone, original)
     assert all(len(steps_of(world, clone)) == 8 for clone in clones)
 
 
-async def _many_wait(world: World) -> bool:
-    return world.db["funnel.step"].count_documents({"clone_state": "open"}) > 60
+def _held(world: World) -> int:
+    return world.db["funnel.step"].count_documents({"in_progress": True})
 
 
 async def _fired(world: World, automation: ObjectId, deal: ObjectId) -> bool:

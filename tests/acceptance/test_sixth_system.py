@@ -36,9 +36,11 @@ def toys(toy_environment: dict[str, str], tmp_path: Path) -> Subprocess:
 @pytest.fixture
 async def daemon(toy_environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Daemon]:
     daemon = Daemon(toy_environment, tmp_path, "toys", "tests.acceptance.toys.daemon.WorkerSettings")
-    await eventually(lambda: daemon.ready, "the daemon is ready", 30, daemon)
-    yield daemon
-    daemon.kill()
+    try:
+        await eventually(lambda: daemon.ready, "the daemon is ready", 30, daemon)
+        yield daemon
+    finally:
+        daemon.kill()
 
 
 def toy(world: World, **fields: object) -> ObjectId:

@@ -22,7 +22,7 @@ from tests.support.engine_app import open_app
 from tests.support.events import carry_events
 from tests.support.eventually import eventually
 
-HELD = 0.5
+HELD = 2.0
 """Seconds for which a call is held back; what the test does meanwhile takes milliseconds."""
 CLAIMED = ("mongo.automations.find_one_and_update", "after")
 SELECTED = ("mongo.automation_logs.insert_one", "after")

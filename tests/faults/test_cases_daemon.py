@@ -25,7 +25,7 @@ Start = Callable[[], Awaitable[Daemon]]
 
 AUTOMATION = oid("e")
 PLACES = 5  # of the lane of emails
-BEGINS_WITHIN = {"SIGTERM": 2, "SIGKILL": 20}  # seconds
+BEGINS_WITHIN = {"SIGTERM": 5, "SIGKILL": 20}  # seconds
 
 
 @pytest.fixture

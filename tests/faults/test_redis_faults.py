@@ -17,7 +17,7 @@ from tests.support.proxy import Fault, Proxy
 ROWS = 2_400
 CHUNKS = 120
 SETTINGS = {"IMPORT_CHUNK_ROWS": str(ROWS // CHUNKS)}
-MAX_RECOVERY_SECONDS = 5.0
+MAX_RECOVERY_SECONDS = 15.0
 """Seconds from Redis' return to the next chunk."""
 
 Outage = Callable[[Redis, Proxy], Awaitable[None]]

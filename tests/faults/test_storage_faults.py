@@ -153,7 +153,8 @@ async def test_a_server_that_is_away_is_transient_and_works_when_it_is_back(
     assert await storage.read(key) == BODY
 
 
-async def test_one_lost_answer_is_repeated_unseen(storage: Storage, proxy: Proxy, key: str) -> None:
-    proxy.set(Fault(cut_after=0, times=1))
-    await storage.head(key)
+async def test_one_lost_answer_is_repeated_unseen(servers: dict[str, str], proxy: Proxy, key: str) -> None:
+    async with opened(servers, proxy.instead_of(servers["S3_ENDPOINT_URL"])) as patient:
+        proxy.set(Fault(cut_after=0, times=1))
+        await patient.head(key)
     assert proxy.cuts == 1

@@ -6,5 +6,6 @@ import os
 
 
 def load_factor() -> float:
-    """How many times longer than on a quiet machine a program may take: processes ready to run per core, at least 1."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """How many times longer than on a quiet machine a program may take: twice the processes ready to run per core, and
+    at least twice, since the load of the last minute shows neither pauses nor what other machines take of the cores."""
+    return 2 * max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))

@@ -111,10 +111,17 @@ class Drill(Generic[P]):
         assert not found, "\n".join([*found, *(daemon.tail() for daemon in self.daemons)])
 
     async def run_once(self, **settings: str) -> dict[str, dict[str, Any]]:
-        """{sweep: its result}, of the plan's sweeps and the delivery of events, by the real `run-once`."""
+        """{sweep: its result}, of the plan's sweeps and the delivery of events, by the real `run-once`. Its leases last
+        long: no daemon takes over what it loses."""
+        lasting = {"LEASE_SECONDS": "30", "HEARTBEAT_SECONDS": "5"}
         words = ["-m", "pipeline_engine", "run-once", *self.plan.sweeps, "events.outbox", "--json"]
         child = await asyncio.create_subprocess_exec(
-            sys.executable, *words, env={**self.environment, **settings}, cwd=self._folder, stdout=PIPE, stderr=PIPE
+            sys.executable,
+            *words,
+            env={**self.environment, **lasting, **settings},
+            cwd=self._folder,
+            stdout=PIPE,
+            stderr=PIPE,
         )
         out, err = await child.communicate()
         assert child.returncode == 0, err.decode()
