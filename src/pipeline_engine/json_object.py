@@ -1,4 +1,4 @@
-"""JSON objects from outside: what two programs read in two ways, or one of them not at all, is refused. Pure."""
+"""JSON from outside: what two programs read in two ways, or one of them not at all, is refused. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ MAX_DIGITS = 1000
 
 
 def json_object(content: bytes | str) -> dict[str, Any]:
-    """The object. At no depth it has a name twice, an infinite number, or a text that is no Unicode.
+    """The object, as `json_value` reads it. Raises: ValueError with a reason that quotes nothing of the content."""
+    found = json_value(content)
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
+
+
+def json_value(content: bytes | str) -> Any:
+    """The value. At no depth it has a name twice, an infinite number, or a text that is no Unicode.
 
     Raises: ValueError with a reason that quotes nothing of the content.
     """
@@ -24,8 +32,6 @@ def json_object(content: bytes | str) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
     except UnicodeError:
         raise ValueError("it is no UTF-8, or a text has half a surrogate pair") from None
-    if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
     return found
 
 
