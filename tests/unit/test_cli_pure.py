@@ -13,8 +13,9 @@ from pipeline_engine.cli.arguments import read_duration, read_id
 from pipeline_engine.cli.demo.sample_crm import HEADER, ROWS, WRONG_EVERY, sample_deals
 from pipeline_engine.cli.doctor import mongo, services
 from pipeline_engine.cli.doctor.finding import Level
-from pipeline_engine.cli.import_progress import rows_done, rows_in_all, seconds_taken
+from pipeline_engine.cli.import_progress import rows_done, seconds_taken
 from pipeline_engine.cli.import_submit import read_mappings
+from pipeline_engine.domain.imports.finish import rows_in_all
 from pipeline_engine.domain.imports.submit import file_key
 from pipeline_engine.errors import ConfigError
 

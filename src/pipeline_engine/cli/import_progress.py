@@ -16,6 +16,7 @@ from pipeline_engine.cli import session
 from pipeline_engine.cli.daemons import count_daemons, no_daemon
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain.imports.control import look_up
+from pipeline_engine.domain.imports.finish import rows_in_all
 from pipeline_engine.domain.imports.options import is_dry_run
 from pipeline_engine.repos.import_repos import ImportRepos
 from pipeline_engine.repos.imports import OPEN, UPLOADING
@@ -78,12 +79,6 @@ def rows_done(progress: Mapping[str, int]) -> int:
 def rows_since_retry(queue: Mapping[str, Any]) -> int:
     """As `rows_done`, without those that were done when the import was last retried."""
     return max(0, rows_done(queue.get("progress") or {}) - (queue.get("rows_before") or 0))
-
-
-def rows_in_all(progress: Mapping[str, int]) -> int | None:
-    """The rows of the file: exact once it was read to its end, before that an estimate; None before the first byte."""
-    read = progress.get("bytes_read", 0)
-    return round(progress["rows_read"] * progress["bytes_total"] / read) if read else None
 
 
 def seconds_taken(queue: Mapping[str, Any]) -> float:

@@ -103,3 +103,9 @@ async def _delete_file(app: App[ImportRepos], held: Mapping[str, Any]) -> None:
 def settled(progress: Mapping[str, int]) -> int:
     """Return how many rows there are whose outcome is known."""
     return sum(progress.get(f"rows_{outcome}", 0) for outcome in ("added", "updated", "skipped", "failed"))
+
+
+def rows_in_all(progress: Mapping[str, int]) -> int | None:
+    """The rows of the file: exact once it was read to its end, before that an estimate; None before the first byte."""
+    read = progress.get("bytes_read", 0)
+    return round(progress["rows_read"] * progress["bytes_total"] / read) if read else None
