@@ -13,6 +13,11 @@ from pipeline_engine.admin.access import CLOSE, Refusal, response_to
 
 REQUEST_TIMEOUT = 5.0
 """Seconds in which a connection must send a whole request, head and body, from its start or the last response."""
+SLOW_BODY = "slow_body"
+"""In the `state` of a request: its route takes a body for which REQUEST_TIMEOUT is too short."""
+SLOW_SECONDS = 30.0
+MIN_SLOW_BYTES = 256 * 1024
+"""What such a body must bring in each SLOW_SECONDS: under 9 kB a second, pauses included, and yet no drip."""
 LINGER_SECONDS = 1.0
 """How long a closed connection waits for its client to read the response and close as well."""
 MAX_DISCARDED_BYTES = 256 * 1024
@@ -33,7 +38,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Lingering(transport, self.loop))  # type: ignore[arg-type]
         self._deadline: asyncio.TimerHandle | None = None
-        self._discarded = 0
+        self._discarded = self._brought = self._least = 0
         if refusal := self._excess():
             self.connections.discard(self)
             if len(self.lingering) >= MAX_CONNECTIONS:
@@ -52,6 +57,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():
+            self._brought += len(data)
             super().data_received(data)
             return
         self._discarded += len(data)
@@ -60,6 +66,7 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._least = 0
         self._set_deadline()
 
     def send_400_response(self, msg: str) -> None:
@@ -78,13 +85,20 @@ class Connection(H11Protocol):
             return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too_many_connections", limit)
         return None
 
-    def _set_deadline(self) -> None:
+    def _set_deadline(self, seconds: float | None = None) -> None:
         if self._deadline:
             self._deadline.cancel()
-        self._deadline = self.loop.call_later(REQUEST_TIMEOUT, self._end_if_incomplete)
+        self._deadline = self.loop.call_later(seconds or REQUEST_TIMEOUT, self._end_if_incomplete)
 
     def _end_if_incomplete(self) -> None:
         if self.transport.is_closing() or self.conn.their_state in RECEIVED:
+            return
+        if self._is_slow_body():
+            if self._goes_on():
+                self._set_deadline(SLOW_SECONDS)
+                return
+            limit = f"the body must bring at least {MIN_SLOW_BYTES} bytes in each {SLOW_SECONDS:g} s"
+            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", limit))
             return
         begun = self.conn.trailing_data[0] or self.conn.their_state is h11.SEND_BODY
         if begun and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # there was no response to it
@@ -93,6 +107,17 @@ class Connection(H11Protocol):
         else:
             self.transport.close()
 
+    def _is_slow_body(self) -> bool:
+        awaited = self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.SEND_RESPONSE
+        return awaited and bool(self.scope["state"].get(SLOW_BODY))
+
+    def _goes_on(self) -> bool:
+        """Whether enough came since the last look. The first look asks for nothing yet, and while reading is paused it
+        is the route that is slow."""
+        enough = self._brought >= self._least or self.flow.read_paused
+        self._brought, self._least = 0, MIN_SLOW_BYTES
+        return enough
+
     def _refuse(self, refusal: Refusal) -> None:
         """Write the response past h11, which in a failed state sends none, and close."""
         response, status = response_to(refusal), HTTPStatus(refusal.status_code)
@@ -100,6 +125,9 @@ class Connection(H11Protocol):
         lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), *(b": ".join(one) for one in headers)]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
         self.transport.close()
+        if self.cycle:  # its route waits for the rest of the body, or is about to answer
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
 
 class _Lingering:
