@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 
 from pymongo.errors import PyMongoError
@@ -14,17 +15,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline_engine.admin import events, inbound_texts, triggers, unsubscribe
+from pipeline_engine.admin import events, import_uploads, inbound_texts, triggers, unsubscribe
 from pipeline_engine.admin.access import CLOSE, HEADERS, Refusal, refuse, refuse_away
 from pipeline_engine.admin.health import Readiness, live
 from pipeline_engine.app import App
 from pipeline_engine.providers.tokens import ServiceTokens
 
 MAX_BODY_BYTES = 64 * 1024
+"""On every route but that of uploads."""
 
 
 def site(app: App, tokens: ServiceTokens, wake_ups: triggers.WakeUps, is_stopping: Callable[[], bool]) -> Starlette:
     """Health checks, what receivers of messages and webhooks reach, and the triggers when QM_HOOKS is on."""
+    guard = partial(_guard, {import_uploads.PATH: import_uploads.max_body_bytes(app.settings)})
     made = Starlette(
         routes=[
             Route("/healthz", live, methods=["GET"]),
@@ -32,23 +35,30 @@ def site(app: App, tokens: ServiceTokens, wake_ups: triggers.WakeUps, is_stoppin
             *unsubscribe.routes(app),
             *inbound_texts.routes(app),
             *events.routes(app, tokens),
+            *import_uploads.routes(app, tokens),
             *(triggers.routes(tokens, wake_ups) if app.settings.qm_hooks else ()),
         ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
         exception_handlers={HTTPException: refuse, PyMongoError: refuse_away, Exception: refuse},
     )
     made.router.redirect_slashes = False  # a redirect would repeat whatever host the request names
     return made
 
 
-async def _guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+async def _guard(
+    limits: Mapping[str, int], request: Request, answer: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    """`limits`: {path: bytes of a body}, where they are not MAX_BODY_BYTES."""
     if "transfer-encoding" in request.headers:
         status, reason = HTTPStatus.LENGTH_REQUIRED, "a body needs a length"
         return await refuse(request, Refusal(status, "length_required", reason, CLOSE))
-    if int(request.headers.get("content-length", 0)) > MAX_BODY_BYTES:
+    length, limit = int(request.headers.get("content-length", 0)), limits.get(request.url.path, MAX_BODY_BYTES)
+    if length > limit:
         large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        reason = f"a body has at most {MAX_BODY_BYTES} bytes"
+        reason = f"a body has at most {limit} bytes"
         return await refuse(request, Refusal(large, "too_large", reason, CLOSE))
     response = await answer(request)
     response.headers.update(HEADERS)
+    if length > MAX_BODY_BYTES and response.status_code >= HTTPStatus.BAD_REQUEST:
+        response.headers.update(CLOSE)  # much of the body may be unread
     return response
