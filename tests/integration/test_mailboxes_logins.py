@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
 from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.mailboxes import sweep
-from pipeline_engine.domain.mailboxes.sync import run_sync
+from pipeline_engine.domain.mailboxes.sync import FIRST_REST, run_sync
 from pipeline_engine.domain.messages.open_mailbox import open_mailbox
 from pipeline_engine.domain.messages.sent_copy import keep_copy
 from pipeline_engine.embedded.ports import listen
@@ -94,7 +94,7 @@ async def test_a_wrong_password_rests_the_mailbox_until_its_settings_change(
     await sync(app, id)
     account = document(world, id)
     assert account["status"] == "login_refused"
-    assert account["due_at"] > datetime.now(UTC) + timedelta(minutes=50)
+    assert datetime.now(UTC) < account["due_at"] <= datetime.now(UTC) + FIRST_REST
     assert "wrong" not in account["last_error"]
     repos = app.with_repos(MailboxRepos.open)
     assert [unit.id for unit in await sweep.find(repos)] == []
@@ -153,6 +153,24 @@ async def test_what_is_no_mail_server_is_an_error_of_its_mailbox(
     async with server(talk) as port:
         id = mailbox(world, dovecot, host="127.0.0.1", port=port, security="none")
         with pytest.raises((Transient, Permanent)):
+            async with open_mailbox(app, document(world, id)):
+                pass
+
+
+@pytest.mark.parametrize("farewell", [b"", b"* BYE the server restarts\r\n"])
+async def test_a_connection_that_ends_within_the_login_is_no_refusal(
+    app: EngineApp, world: World, dovecot: Dovecot, farewell: bytes
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hi\r\n")
+        while b"AUTHENTICATE" not in (line := await reader.readline()):
+            writer.write(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n%b OK done\r\n" % line.partition(b" ")[0])
+        writer.write(farewell)
+        writer.close()
+
+    async with server(talk) as port:
+        id = mailbox(world, dovecot, host="127.0.0.1", port=port, security="none")
+        with pytest.raises(Transient, match="broke during the login"):
             async with open_mailbox(app, document(world, id)):
                 pass
 

@@ -22,6 +22,12 @@ UNREADABLE_ANSWER = "mailbox_answer"
 """The error code of an answer that cannot be read; the connection is still good."""
 PASSING_CODES = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "OVERQUOTA", "SERVERBUG"})
 """Response codes (RFC 5530) of refusals that pass."""
+PASSING_TEXT = re.compile(
+    "too many simultaneous connections|exceeded command or bandwidth limits|authenticated but not connected|"
+    "server unavailable|request is throttled",
+    re.IGNORECASE,
+)
+"""What Gmail and Office 365 say of such, without a code of these."""
 CODE = re.compile(r"\[([A-Z-]{2,40})[ \]]")
 MAX_REASON_CHARS = 160
 
@@ -41,6 +47,8 @@ def translated() -> Iterator[None]:
 
 def _of_imap(error: imaplib.IMAP4.error) -> Permanent | Transient:
     match error:
+        case LoginError(__context__=imaplib.IMAP4.abort()):  # imapclient makes a refusal of it
+            return Transient("the connection to the mail server broke during the login")
         case LoginError():
             return _login(str(error))
         case ProtocolError():
@@ -67,17 +75,20 @@ def _malformed(error: Exception) -> Permanent:
 
 def _login(answer: str) -> Permanent | Transient:
     # Of the answer only its code is quoted: a server may repeat what it was sent.
-    code = match[1] if (match := CODE.search(answer)) else ""
-    shown = f" ({code})" if code else ""
-    if code in PASSING_CODES:
+    shown = f" ({match[1]})" if (match := CODE.search(answer)) else ""
+    if _passes(answer):
         return Transient(f"the mail server does not let the mailbox in at the moment{shown}")
     return Permanent(f"the mail server refuses the login{shown}: correct the user, the password or the consent", LOGIN)
 
 
 def _refused(answer: str) -> Permanent | Transient:
-    match = CODE.search(answer)
     text = f"the mail server refuses a command: {clean(answer)[:MAX_REASON_CHARS]}"
-    return Transient(text) if match and match[1] in PASSING_CODES else Permanent(text, REFUSED)
+    return Transient(text) if _passes(answer) else Permanent(text, REFUSED)
+
+
+def _passes(answer: str) -> bool:
+    match = CODE.search(answer)
+    return bool(match and match[1] in PASSING_CODES) or PASSING_TEXT.search(answer) is not None
 
 
 def _short(error: Exception) -> str:

@@ -11,7 +11,7 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.domain.account_places import AccountPlaces
-from pipeline_engine.domain.claimed import CRASHED, ClaimedRun, RunFailure, run_claimed
+from pipeline_engine.domain.claimed import ClaimedRun, RunFailure, run_claimed
 from pipeline_engine.domain.mailboxes.folders import BATCH, list_folders, read_folders
 from pipeline_engine.domain.mailboxes.followed import follow_left
 from pipeline_engine.domain.mailboxes.jobs import ATTEMPTS, RETRY_SECONDS
@@ -110,8 +110,12 @@ def _status(this: MailboxPass) -> dict[str, Any]:
 async def _give_up(app: App[MailboxRepos], claim: MailboxClaim, failure: RunFailure) -> Outcome | None:
     """End the pass; the mailbox rests, the longer the more passes failed. Its settings, once changed, end the rest."""
     code = failure.error.code if isinstance(failure.error, Permanent) else ""
-    rests = max(0, failure.attempt - ATTEMPTS)
-    rest = LONGEST_REST if code and code != CRASHED else min(LONGEST_REST, FIRST_REST * 2 ** min(rests, 10))
     status = "login_refused" if code in (LOGIN, REAUTH_REQUIRED) else "failed"
-    await app.repos.email_accounts.fail(claim.document, status, failure.message, rest)
+    await app.repos.email_accounts.fail(claim.document, status, failure.message, rest_after(failure))
     return None
+
+
+def rest_after(failure: RunFailure) -> timedelta:
+    """How long a mailbox rests whose pass is given up: 5 minutes at first, then twice as long each time. Pure."""
+    rests = failure.attempt - (1 if isinstance(failure.error, Permanent) else ATTEMPTS)
+    return min(LONGEST_REST, FIRST_REST * (1 << min(max(rests, 0), 10)))
