@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
@@ -21,7 +21,7 @@ from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.lanes import Snooze
 from pipeline_engine.repos.mailbox_repos import MailboxRepos
 from pipeline_engine.settings import Settings
-from tests.support.credentials import credential
+from tests.support.credentials import credential, of
 from tests.support.dovecot import Dovecot, start_dovecot
 from tests.support.engine_app import EngineApp, open_app
 from tests.support.mailboxes import document, ids, mail, mailbox, put, stored_ids, sync
@@ -184,6 +184,29 @@ async def test_a_copy_of_a_sent_mail_is_kept_once(app: EngineApp, world: World, 
     with dovecot.client(box["username"]) as client:
         client.select_folder("Sent", readonly=True)
         assert len(client.search()) == 1
+
+
+async def test_a_mailbox_is_due_at_once_when_its_credential_is_connected_again(
+    app: EngineApp, world: World, dovecot: Dovecot
+) -> None:
+    async with TokenEndpoint() as endpoint:
+        dead = credential(world, endpoint, timedelta(seconds=-5))
+        endpoint.revoke()
+        id = mailbox(world, dovecot, password=None, credential_id=dead)
+        await sync(app, id)
+        assert document(world, id)["status"] == "login_refused"
+        repos = app.with_repos(MailboxRepos.open)
+        assert await sweep.find(repos) == []
+        again = {"refresh_token": endpoint.grant(), "status": "ok"}
+        world.db["integration_credentials"].update_one({"_id": dead}, {"$set": again})
+        assert [unit.id for unit in await sweep.find(repos)] == [str(id)]
+
+        # Dovecot cannot ask whose the new token is. That the engine has refreshed the credential mends nothing.
+        version = of(world, dead)["version"]
+        await sync(app, id)
+        assert of(world, dead)["version"] > version
+        assert document(world, id)["failures"] > 1
+        assert await sweep.find(repos) == []
 
 
 class Introspection:

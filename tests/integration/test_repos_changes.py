@@ -36,6 +36,12 @@ def update(world: World, **changes: Any) -> None:
     world.db["queues"].update_one({"source": "deals"}, {"$set": changes})
 
 
+def dead_credential(world: World, **changes: Any) -> None:
+    """A credential that is to be connected again, and what becomes of it."""
+    id = world.db["integration_credentials"].insert_one({"status": "reauth_required", "version": 3}).inserted_id
+    world.db["integration_credentials"].update_one({"_id": id}, {"$set": changes})
+
+
 DUE: dict[str, Callable[[World], object]] = {
     "a new import": lambda world: world.queue("a.csv"),
     "an import set back": lambda world: update(world, status="pending"),
@@ -46,6 +52,7 @@ DUE: dict[str, Callable[[World], object]] = {
     "a new clone": lambda world: world.db["funnels"].insert_one({"pending": True}),
     "a funnel set to be cloned": lambda world: world.db["funnels"].update_one({}, {"$set": {"pending": True}}),
     "a clone that ended": lambda world: world.db["funnels"].update_one({}, {"$set": {"in_progress": False}}),
+    "a credential that is connected again": lambda world: dead_credential(world, status="ok", version=4),
     "an event for a user": lambda world: world.db["outbox"].insert_one({"state": "waiting"}),
 }
 NOT_DUE: dict[str, Callable[[World], object]] = {
@@ -58,6 +65,7 @@ NOT_DUE: dict[str, Callable[[World], object]] = {
     "a step of a clone": lambda world: world.db["funnel.step"].insert_one({"pending": True}),
     "a deal of an import, whose chunk tells": lambda world: world.db["deals"].insert_one({"import_id": 1}),
     "a chunk": lambda world: world.db["import_chunks"].insert_one({"state": "open"}),
+    "a credential of another version": lambda world: dead_credential(world, version=4),
     "an event delivered": lambda world: world.db["outbox"].update_many({}, {"$set": {"state": "delivered"}}),
 }
 
@@ -73,7 +81,7 @@ async def test_what_makes_work_due_is_seen(world: World, heard: list[str], act: 
         return bool(heard)
 
     await eventually(arrived, "the change arrived")
-    assert heard[0] in ("queues", "outbox", "funnels")
+    assert heard[0] in ("queues", "outbox", "funnels", "integration_credentials")
 
 
 @pytest.mark.parametrize("act", NOT_DUE.values(), ids=NOT_DUE)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import imaplib
 
 import pytest
+from bson import ObjectId
 from imapclient.exceptions import IMAPClientError, LoginError
 
 from pipeline_engine.domain.claimed import CRASHED, RunFailure
 from pipeline_engine.domain.mailboxes.jobs import ATTEMPTS
+from pipeline_engine.domain.mailboxes.sweep import is_mended
 from pipeline_engine.domain.mailboxes.sync import FIRST_REST, LONGEST_REST, rest_after
 from pipeline_engine.errors import Permanent, Transient
 from pipeline_engine.providers.mailbox_errors import LOGIN, REFUSED, translated
+from pipeline_engine.repos.email_accounts import login_print
+from pipeline_engine.repos.integration_credentials import REAUTH_REQUIRED
 
 NOT_NOW = [
     "[UNAVAILABLE] Maximum number of connections from user+IP exceeded",
@@ -66,3 +70,13 @@ def test_a_mailbox_rests_for_five_minutes_at_first_then_twice_as_long_each_time(
     assert rest_after(RunFailure(broken, ATTEMPTS)) == FIRST_REST
     assert rest_after(RunFailure(broken, ATTEMPTS + 1)) == 2 * FIRST_REST
     assert rest_after(RunFailure(Permanent("it died", CRASHED), 1)) == FIRST_REST
+
+
+@pytest.mark.parametrize("id", [ObjectId(), "a text"])
+def test_a_mailbox_is_mended_when_its_dead_credential_is_connected_again(id: ObjectId | str) -> None:
+    box = {"username": "ann@example.com", "credential_id": id}
+    rests = {**box, "tried_with": login_print(box), "error_code": REAUTH_REQUIRED}
+    assert not is_mended(rests, {str(id)})
+    assert is_mended(rests, set())
+    assert not is_mended({**rests, "error_code": LOGIN}, set())
+    assert is_mended({**rests, "username": "bob@example.com"}, {str(id)})

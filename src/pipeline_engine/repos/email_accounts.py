@@ -28,7 +28,7 @@ from pipeline_engine.repos.store import Store
 
 HOUR_SECONDS = 3600
 LOGIN_FIELDS = ("host", "port", "security", "username", "password", "credential_id")
-FOUND_FIELDS = ("account_id", *LOGIN_FIELDS, "failures", "tried_with")
+FOUND_FIELDS = ("account_id", *LOGIN_FIELDS, "failures", "tried_with", "error_code")
 
 EMAIL_ACCOUNTS = CollectionSpec(
     "email_accounts",
@@ -47,7 +47,7 @@ EMAIL_ACCOUNTS = CollectionSpec(
         ),
         **dict.fromkeys(("reconciled_at", "resync_asked_at", "reconcile_asked_at"), date),
         **dict.fromkeys(("token", "crashes", "failures"), number),
-        **dict.fromkeys(("lease_owner", "status", "last_error", "tried_with"), text),
+        **dict.fromkeys(("lease_owner", "status", "last_error", "error_code", "tried_with"), text),
         **dict.fromkeys(("folders", "trying", "fetched"), fields),
     },
 )
@@ -79,9 +79,10 @@ class EmailAccounts(Leased):
         """Count a failed pass; the next may begin after `seconds`."""
         await self.fail(held, "error", error, timedelta(seconds=seconds))
 
-    async def fail(self, held: Mapping[str, Any], status: str, error: str, again_in: timedelta) -> None:
-        """Release the mailbox after a pass that failed; `status` says in a word why."""
-        values = {"status": status, "last_error": error, "due_at": self._clock.now() + again_in, "crashes": 0}
+    async def fail(self, held: Mapping[str, Any], status: str, error: str, again_in: timedelta, code: str = "") -> None:
+        """Release the mailbox after a pass that failed; `status` says in a word why, `code` is the error's."""
+        values = {"status": status, "last_error": error, "error_code": code, "crashes": 0}
+        values |= {"due_at": self._clock.now() + again_in}
         await self.release(held, {**values, "failures": self.attempt_of(held), "tried_with": login_print(held)})
 
     async def find_due(self, limit: int) -> list[Document]:

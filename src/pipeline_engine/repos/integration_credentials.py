@@ -6,13 +6,14 @@ and `refresh_token` are what it used: what the CRM wrote meanwhile stays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
 
-from pipeline_engine.ids import either
+from pipeline_engine.ids import either, forms_of
+from pipeline_engine.repos.changes import became
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import LEASE_OWNER_INDEX, CollectionSpec, LeaseSpec, having, index
 from pipeline_engine.repos.expressions import fields_or_missing, whole
@@ -37,6 +38,7 @@ INTEGRATION_CREDENTIALS = CollectionSpec(
         index("account_id", "reauth.noted", **having("reauth.noted")),
     ),
     lease=LeaseSpec(),
+    wakes=became("status", "ok"),
     own={
         **dict.fromkeys(("lease_until", "refreshed_at", "retry_at"), date),
         **dict.fromkeys(("token", "crashes", "failures"), number),
@@ -62,6 +64,13 @@ class IntegrationCredentials(Leased):
         """The credential, whose id may be stored as text; None when the account has none of this id."""
         mine = {"account_id": either(account_id)}
         return await self._own.find_one({"_id": id, **mine}) or await self._own.find_one({"_id": str(id), **mine})
+
+    async def dead(self, ids: Sequence[ObjectId | str]) -> set[str]:
+        """Those of these credentials, as text, that only a person can renew."""
+        if not ids:
+            return set()
+        query = {"_id": {"$in": [form for id in ids for form in forms_of(id)]}, "status": REAUTH_REQUIRED}
+        return {str(one["_id"]) for one in await self._all.find(query, projection=["_id"])}
 
     async def find_due(self, account_id: ObjectId, within: timedelta, limit: int) -> list[Document]:
         """Credentials to refresh now, the soonest to expire first: see `is_due`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from pipeline_engine.domain.mailboxes.jobs import LINK, SYNC
 from pipeline_engine.domain.unit import Unit, fair
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.email_accounts import login_print
+from pipeline_engine.repos.integration_credentials import REAUTH_REQUIRED
 from pipeline_engine.repos.mailbox_repos import MailboxRepos
 
 MAX_FOUND = 5000
@@ -20,11 +21,12 @@ LINK_EVERY = timedelta(minutes=15)
 
 
 async def find(app: App[MailboxRepos]) -> list[Unit]:
-    """Active mailboxes whose next pass is due. One that rests after a failure is due as well when its settings were
-    changed since."""
+    """Active mailboxes whose next pass is due. One that rests after a failure is due as well when a person has mended
+    its login since."""
     now = app.clock.now()
     found = await app.repos.email_accounts.find_due(MAX_FOUND)
-    due = [one for one in found if one.get("due_at") is None or one["due_at"] <= now or _is_mended(one)]
+    dead = await app.shared.integration_credentials.dead([id for one in found if (id := _awaited(one))])
+    due = [one for one in found if one.get("due_at") is None or one["due_at"] <= now or is_mended(one, dead)]
     return await _units(app, due)
 
 
@@ -40,8 +42,19 @@ async def _units(app: App[MailboxRepos], mailboxes: Sequence[Mapping[str, Any]])
     return fair(units, MAX_FOUND)
 
 
-def _is_mended(mailbox: Mapping[str, Any]) -> bool:
+def is_mended(mailbox: Mapping[str, Any], dead: Collection[str]) -> bool:
+    """Whether a person has mended since what the last pass failed by: the settings of the login, or the credential that
+    was to be connected again and is not among the `dead` any more. Pure."""
+    if (awaited := _awaited(mailbox)) and str(awaited) not in dead:
+        return True
     return mailbox.get("tried_with") not in (None, login_print(mailbox))
+
+
+def _awaited(mailbox: Mapping[str, Any]) -> ObjectId | str | None:
+    """The credential that is to be connected again before the mailbox can be read."""
+    # Its version is no sign of that: the engine's own refreshes raise it.
+    id = mailbox.get("credential_id")
+    return id if mailbox.get("error_code") == REAUTH_REQUIRED and isinstance(id, ObjectId | str) else None
 
 
 async def find_due_now(app: App[MailboxRepos]) -> list[Unit]:

@@ -108,10 +108,10 @@ def _status(this: MailboxPass) -> dict[str, Any]:
 
 
 async def _give_up(app: App[MailboxRepos], claim: MailboxClaim, failure: RunFailure) -> Outcome | None:
-    """End the pass; the mailbox rests, the longer the more passes failed. Its settings, once changed, end the rest."""
+    """End the pass; the mailbox rests, the longer the more passes failed. What a person mends ends the rest."""
     code = failure.error.code if isinstance(failure.error, Permanent) else ""
     status = "login_refused" if code in (LOGIN, REAUTH_REQUIRED) else "failed"
-    await app.repos.email_accounts.fail(claim.document, status, failure.message, rest_after(failure))
+    await app.repos.email_accounts.fail(claim.document, status, failure.message, rest_after(failure), code)
     return None
 
 
