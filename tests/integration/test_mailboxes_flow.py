@@ -186,6 +186,26 @@ async def test_senders_on_the_blocklist_are_filtered(app: EngineApp, world: Worl
     assert len(parked(world, id, "filtered")) == 1
 
 
+async def test_drafts_are_left_out_of_every_folder_until_they_are_none(
+    app: EngineApp, world: World, dovecot: Dovecot
+) -> None:
+    id = mailbox(world, dovecot)
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(1)])
+        put(client, "Sent", [mail(2)])
+        for folder in ("INBOX", "Sent"):
+            client.append(folder, mail(f"in-{folder}"), flags=[rb"\Draft"])
+        await sync(app, id)
+        assert set(stored_ids(world, id)) == ids([1, 2, "in-Sent"])
+        assert [one["reason"] for one in parked(world, id, "filtered")] == ["it is a draft"]
+        client.select_folder("INBOX")
+        client.remove_flags(client.search(), [rb"\Draft"])
+        client.unselect_folder()
+    await reconcile(app, id)
+    assert set(stored_ids(world, id)) == ids([1, 2, "in-INBOX", "in-Sent"])
+    assert parked(world, id, "filtered") == []
+
+
 async def test_of_a_large_mail_the_text_is_fetched_and_not_the_attachment(
     app: EngineApp, world: World, dovecot: Dovecot
 ) -> None:

@@ -28,6 +28,8 @@ HEAD = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID FROM)]"
 HEAD_KEY = b"BODY[HEADER.FIELDS"
 """How the answer's name for it begins; servers write the rest in their own way."""
 BODY_KEY = b"BODY[]<0>"
+LABELS = "X-GM-LABELS"
+"""Gmail's folders of a message, which All Mail does not tell otherwise; its own begin with a backslash, as flags do."""
 CLOSE_TIMEOUT = 2.0
 MAX_RANGES = 100
 """So many ranges one search names; a command line must not become too long."""
@@ -35,11 +37,22 @@ MAX_RANGES = 100
 
 @dataclass(frozen=True)
 class MessageHead:
-    """What is fetched of every message first: its size, when the server received it, two lines of its header."""
+    """What is fetched of every message first: its size, when the server received it, two lines of its header; and its
+    marks, flags and labels of the server's own, in lower case and without the backslash: `seen`, `draft`, `sent`."""
 
     size: int
     received_at: datetime
     header: bytes
+    marks: frozenset[str] = frozenset()
+
+    @property
+    def is_draft(self) -> bool:
+        return bool(self.marks & {"draft", "drafts"})
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the server says that the mailbox's user sent it, from whatever address."""
+        return "sent" in self.marks
 
 
 class Mailbox:
@@ -124,7 +137,8 @@ class Mailbox:
         return {uid for uid in found if any(low <= uid <= high for low, high in ranges)}
 
     def _heads(self, uids: Sequence[int]) -> dict[int, MessageHead]:
-        found = self._connection.fetch(uids, ["RFC822.SIZE", "INTERNALDATE", HEAD])
+        labels = [LABELS] if self._connection.has_capability("X-GM-EXT-1") else []
+        found = self._connection.fetch(uids, ["RFC822.SIZE", "INTERNALDATE", "FLAGS", *labels, HEAD])
         return {uid: head for uid, items in found.items() if (head := _head(items)) is not None}
 
     def _bodies(self, uids: Sequence[int], max_bytes: int) -> dict[int, bytes]:
@@ -175,7 +189,12 @@ def _head(items: dict[bytes, Any]) -> MessageHead | None:
     received, size = items.get(b"INTERNALDATE"), items.get(b"RFC822.SIZE")
     at = received if isinstance(received, datetime) else datetime.now(UTC)
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return None if header is None else MessageHead(size if isinstance(size, int) else 0, at, header)
+    return None if header is None else MessageHead(size if isinstance(size, int) else 0, at, header, _marks(items))
+
+
+def _marks(items: dict[bytes, Any]) -> frozenset[str]:
+    given = [*(items.get(b"FLAGS") or ()), *(items.get(LABELS.encode()) or ())]
+    return _flags([one for one in given if isinstance(one, bytes) and one.startswith(b"\\")])  # not a user's label
 
 
 def _flags(flags: Sequence[bytes]) -> frozenset[str]:

@@ -40,7 +40,7 @@ def message_row(
         "folder": place.folder,
         "uidvalidity": place.uidvalidity,
         "uid": uid,
-        "direction": _direction(mailbox, place, mail),
+        "direction": _direction(mailbox, place, head, mail),
         "size": head.size,
         # A folder that was moved to another server may have lost its times; the mail's own server left its own in it.
         "received_at": min(head.received_at, mail.received or head.received_at),
@@ -52,9 +52,9 @@ def message_row(
     }
 
 
-def _direction(mailbox: Mapping[str, Any], place: FolderPlace, mail: ParsedMail) -> str:
+def _direction(mailbox: Mapping[str, Any], place: FolderPlace, head: MessageHead, mail: ParsedMail) -> str:
     own = str(mailbox.get("username") or "").lower()
-    return "out" if place.is_sent or mail.from_.address == own else "in"
+    return "out" if place.is_sent or head.is_sent or mail.from_.address == own else "in"
 
 
 def _contents(mail: ParsedMail) -> Document:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from pipeline_engine.providers.mailbox import MessageHead
 from pipeline_engine.providers.mailbox_folder import MailboxFolder
 
 DEFAULT_SINCE_DAYS = 90
@@ -41,6 +42,13 @@ class MailboxScope:
         domain = lower.rpartition("@")[2]
         parents = {domain.split(".", cut)[-1] for cut in range(domain.count(".") + 1)}
         return bool(self.blocklist & {lower, *parents, *(f"@{one}" for one in parents)})
+
+    def leaves_out(self, head: MessageHead, sender: str, is_sent: bool) -> str:
+        """Why the message is left out; '' when it is wanted. `is_sent`: it lies in a folder for sent mail."""
+        # Some programs leave a mail's mark as a draft when they put it among the sent ones.
+        if head.is_draft and not (is_sent or head.is_sent):
+            return "it is a draft"
+        return "its sender is on the blocklist" if self.blocks(sender) else ""
 
 
 def read_scope(mailbox: Mapping[str, Any]) -> MailboxScope:

@@ -93,10 +93,9 @@ async def _new_ones(this: MailboxPass, place: FolderPlace, heads: Heads, retry_p
     else:
         seen |= await parked.at(this.document, place.folder, place.uidvalidity, list(heads))
     new = {uid: both for uid, both in read.items() if both[0] not in known and uid not in seen}
-    blocked = [uid for uid, (_, sender) in new.items() if this.scope.blocks(sender)]
-    rows = [LeftOut(uid, FILTERED, "its sender is on the blocklist", new[uid][0]) for uid in blocked]
-    await leave_out(this, place, rows)
-    return {uid: heads[uid] for uid in new if uid not in set(blocked)}
+    reasons = {uid: this.scope.leaves_out(heads[uid], new[uid][1], place.is_sent) for uid in new}
+    await leave_out(this, place, [LeftOut(uid, FILTERED, why, new[uid][0]) for uid, why in reasons.items() if why])
+    return {uid: heads[uid] for uid in new if not reasons[uid]}
 
 
 async def _note_places(this: MailboxPass, place: FolderPlace, known: Mapping[int, Document]) -> None:
