@@ -58,7 +58,7 @@ async def _status(this: MailboxPass, folder: MailboxFolder) -> FolderStatus | No
     try:
         return await this.mailbox.status(folder.name)
     except Permanent as error:
-        _note(this, folder, error)
+        note_problem(this, folder, error)
         return None
 
 
@@ -76,14 +76,16 @@ async def _turn_or_problem(this: MailboxPass, folder: MailboxFolder) -> bool:
     try:
         return await _turn(this, folder)
     except Permanent as error:
-        _note(this, folder, error)
+        note_problem(this, folder, error)
         return False
 
 
-def _note(this: MailboxPass, folder: MailboxFolder, error: Permanent) -> None:
+def note_problem(this: MailboxPass, folder: MailboxFolder, error: Permanent) -> None:
+    """Note, once a pass, what is wrong with this folder alone. Raises: the error, when it is of the whole mailbox."""
     if error.code not in (REFUSED, UNREADABLE_ANSWER):
         raise error
-    this.problems.append(f"{folder.name}: {error}")
+    if (problem := f"{folder.name}: {error}") not in this.problems:
+        this.problems.append(problem)
 
 
 async def _turn(this: MailboxPass, folder: MailboxFolder) -> bool:

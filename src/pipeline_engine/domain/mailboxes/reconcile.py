@@ -10,13 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline_engine import logs
-from pipeline_engine.domain.mailboxes.folders import open_folder, wanted_uids
+from pipeline_engine.domain.mailboxes.folders import note_problem, open_folder, wanted_uids
 from pipeline_engine.domain.mailboxes.mailbox_pass import FolderPlace, MailboxPass, as_unread
 from pipeline_engine.domain.mailboxes.suspect import retry_suspects
 from pipeline_engine.domain.mailboxes.take_in import take_in
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import fingerprint
-from pipeline_engine.providers.mailbox_errors import REFUSED
 from pipeline_engine.providers.mailbox_folder import FolderStatus, MailboxFolder
 
 BATCH = 500
@@ -48,9 +47,7 @@ async def reconcile(this: MailboxPass, folders: Sequence[MailboxFolder]) -> bool
             if await _reconcile_folder(this, folder):
                 return True
         except Permanent as error:
-            if error.code != REFUSED:
-                raise
-            this.problems.append(f"{folder.name}: {error}")
+            note_problem(this, folder, error)
     await _ended(this, folders)
     return False
 
