@@ -93,6 +93,11 @@ async def test_a_token_that_is_good_is_used_as_it_is(world: World, app: EngineAp
     assert len(endpoint.calls) == 1
 
 
+async def test_a_reference_may_hold_the_id_as_text(world: World, app: EngineApp, endpoint: TokenEndpoint) -> None:
+    id = credential(world, endpoint, 30 * DAY)
+    assert await fresh_token(app, world.account, str(id)) == "an old token"
+
+
 async def test_another_account_gets_no_token(world: World, app: EngineApp, endpoint: TokenEndpoint) -> None:
     id = credential(world, endpoint)
     with pytest.raises(Permanent, match="no such credential"):

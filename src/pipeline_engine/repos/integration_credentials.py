@@ -61,9 +61,9 @@ class IntegrationCredentials(Leased):
         return int(failures) + 1 if number(failures) else 1
 
     async def of_account(self, account_id: ObjectId, id: Any) -> Document | None:
-        """The credential, whose id may be stored as text; None when the account has none of this id."""
-        mine = {"account_id": either(account_id)}
-        return await self._own.find_one({"_id": id, **mine}) or await self._own.find_one({"_id": str(id), **mine})
+        """The credential of this id, else of the same id in its other form, ObjectId or text; None without one."""
+        found = await self._own.find({"_id": {"$in": forms_of(id)}, "account_id": either(account_id)})
+        return next((one for one in found if one["_id"] == id), found[0] if found else None)
 
     async def dead(self, ids: Sequence[ObjectId | str]) -> set[str]:
         """Those of these credentials, as text, that only a person can renew."""
