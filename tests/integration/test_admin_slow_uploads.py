@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.admin import connection
+from pipeline_engine.admin.server import SHUTDOWN_TIMEOUT
 from pipeline_engine.settings import Settings
 from tests.integration.test_admin import Door, opened
 from tests.integration.test_admin_hostile import Client, client
@@ -108,3 +111,14 @@ async def test_who_breaks_off_frees_the_place_of_the_account(door: Door, world: 
         return await taken() == 202
 
     await eventually(is_free, "the places are free again")
+
+
+async def test_a_stop_waits_for_no_client(configured: Settings, world: World) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        async with opened(configured, world) as door:
+            one = await stack.enter_async_context(client(door))
+            one.writer.write(head_of(door, 10_000_000) + body_of(world, SAMPLE * 10_000)[:-1])
+            assert (await door.ask("GET", "/healthz", ""))[0] == 200
+            stopped = time.monotonic()
+        assert time.monotonic() - stopped < SHUTDOWN_TIMEOUT + 2
+    assert world.db["queues"].count_documents({}) == 0
