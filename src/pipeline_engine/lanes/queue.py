@@ -28,6 +28,7 @@ CHECK_TTL_SECONDS = 60
 _cancel = Script("cancel")
 _enqueue = Script("enqueue")
 _clean = Script("clean")
+_counts = Script("counts")
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -38,6 +39,8 @@ class Counts(msgspec.Struct, frozen=True):
     active: int
     parked: int
     paused: bool
+    oldest_seconds: float = 0.0
+    """How long the oldest of the jobs in line has waited; 0 when none is in line."""
 
     @property
     def unfinished(self) -> int:
@@ -164,24 +167,12 @@ class LaneQueue:
             return bool(await self._redis.set(self.keys.mark(name), "1", nx=True, ex=self.keys.ttl or MARK_TTL_SECONDS))
 
     async def counts(self, lanes: Sequence[str]) -> dict[str, Counts]:
-        """The jobs of each lane by state."""
-        pipe = self._redis.pipeline(transaction=False)
-        for lane in lanes:
-            for part in ("inbox", "high", "normal", "low", "delayed", "active"):
-                pipe.zcard(self.keys.stem(lane) + part)
-            pipe.hlen(self.keys.stem(lane) + "parked")
-            pipe.exists(self.keys.stem(lane) + "paused")
+        """The jobs of each lane by state, all at one moment."""
         async with reachable():
-            answers = iter(await pipe.execute())
+            answers = await _counts(self._redis, [], {"prefix": self.keys.prefix, "lanes": list(lanes)})
         return {
-            lane: Counts(
-                waiting=sum(islice(answers, 4)),
-                delayed=next(answers),
-                active=next(answers),
-                parked=next(answers),
-                paused=bool(next(answers)),
-            )
-            for lane in lanes
+            lane: Counts(waiting, delayed, active, parked, bool(paused), oldest_ms / 1000)
+            for lane, (waiting, delayed, active, parked, paused, oldest_ms) in zip(lanes, answers, strict=True)
         }
 
     async def clean(self, lane: str, what: Literal["waiting", "delayed"]) -> int:
