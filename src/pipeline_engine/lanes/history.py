@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
@@ -21,6 +21,8 @@ log = logs.get(__name__)
 
 STORE_TIMEOUT = 5.0
 MINUTES_TTL_SECONDS = 25 * 3600
+OUTCOMES = ("done", "retried", "dead", "released")
+"""What becomes of a job after an attempt, as it is counted."""
 
 
 class _Rings:
@@ -46,6 +48,7 @@ class History:
         self._keys = keys
         self._rings = self._empty_rings()
         self._counts: dict[str, Counter[str]] = {lane.name: Counter() for lane in lanes}
+        self._flushed: dict[str, Counter[str]] = {lane.name: Counter() for lane in lanes}
 
     def _empty_rings(self) -> dict[str, _Rings]:
         return {lane.name: _Rings(lane) for lane in self._lanes}
@@ -69,9 +72,15 @@ class History:
             case Snooze():
                 counts["released"] += 1
 
+    def totals(self, lane: str) -> Mapping[str, int]:
+        """{done, retried, dead, released: attempts, ms: their time} of this lane since the start; what is not in there
+        is 0."""
+        return self._flushed[lane] + self._counts[lane]
+
     async def flush(self) -> None:
         """Write what has gathered. Rows that the store does not take are kept for the next flush."""
         counts = {lane: counted for lane, counted in self._counts.items() if counted}
+        self._flushed.update((lane, self._flushed[lane] + counted) for lane, counted in counts.items())
         self._counts.update((lane, Counter()) for lane in counts)
         if counts:
             _log_completed(counts)

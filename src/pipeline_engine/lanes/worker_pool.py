@@ -13,7 +13,7 @@ import msgspec
 from pipeline_engine import logs
 from pipeline_engine.ids import daemon_id
 from pipeline_engine.lanes.connection import connect_for_listening, connect_once
-from pipeline_engine.lanes.history import History
+from pipeline_engine.lanes.history import OUTCOMES, History
 from pipeline_engine.lanes.job import App, Handler, Hook
 from pipeline_engine.lanes.job_store import JobStore
 from pipeline_engine.lanes.lane import Lane
@@ -37,7 +37,8 @@ class LaneStats(msgspec.Struct, frozen=True):
     """One lane of this daemon, counted since its start.
 
     `refused` jobs were not sealed with our key, `unknown` ones have no handler here, `late` ones were settled after
-    another worker had claimed them.
+    another worker had claimed them. `attempts` counts attempts by what became of the job: {done, retried, dead,
+    released: number}, where released jobs were put off; `busy_seconds` is the time that these attempts took.
     """
 
     places: int
@@ -45,6 +46,8 @@ class LaneStats(msgspec.Struct, frozen=True):
     refused: int
     unknown: int
     late: int
+    attempts: Mapping[str, int]
+    busy_seconds: float
 
 
 class WorkerPool(Generic[App]):
@@ -98,10 +101,19 @@ class WorkerPool(Generic[App]):
 
     def stats(self) -> dict[str, LaneStats]:
         """The figures of every lane by its name."""
-        return {
-            name: LaneStats(worker.lane.places, len(worker.running), runner.refused, runner.unknown, worker.late)
-            for (name, worker), runner in zip(self._workers.items(), self._runners.values(), strict=True)
-        }
+        return {name: self._stats(worker, self._runners[name]) for name, worker in self._workers.items()}
+
+    def _stats(self, worker: Worker[App], runner: Runner[App]) -> LaneStats:
+        totals = self._history.totals(worker.lane.name)
+        return LaneStats(
+            worker.lane.places,
+            len(worker.running),
+            runner.refused,
+            runner.unknown,
+            worker.late,
+            {outcome: totals.get(outcome, 0) for outcome in OUTCOMES},
+            totals.get("ms", 0) / 1000,
+        )
 
     async def start(self) -> None:
         """Start the loops. Returns at once: without Redis the pool starts degraded."""
