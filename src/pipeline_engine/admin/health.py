@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from pymongo.errors import PyMongoError
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from pipeline_engine import logs
+from pipeline_engine.admin.shared_answer import SharedAnswer
 from pipeline_engine.app import App
 from pipeline_engine.errors import EngineError, Unreachable
 
@@ -35,17 +35,17 @@ class Readiness:
     def __init__(self, app: App, is_stopping: Callable[[], bool]) -> None:
         self._app = app
         self._is_stopping = is_stopping
-        self._asked_at = -CACHE_SECONDS
-        self._states: asyncio.Task[Mapping[str, str]] | None = None
+        self._states = SharedAnswer(self._ask, CACHE_SECONDS)
 
     async def ready(self, _request: Request) -> JSONResponse:
         if self._is_stopping():
             return JSONResponse({"daemon": "draining"}, 503)
-        if self._states is None or (self._states.done() and time.monotonic() > self._asked_at + CACHE_SECONDS):
-            self._asked_at = time.monotonic()
-            self._states = asyncio.create_task(self._ask())
-        states = await asyncio.shield(self._states)
+        states = await self.states()
         return JSONResponse(states, 200 if set(states.values()) == {"ok"} else 503)
+
+    async def states(self) -> Mapping[str, str]:
+        """{server: `ok`, or one word for what is wrong with it}."""
+        return await self._states.get()
 
     async def _ask(self) -> Mapping[str, str]:
         app = self._app
