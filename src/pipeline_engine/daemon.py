@@ -11,6 +11,7 @@ import secrets
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NoReturn
@@ -25,7 +26,7 @@ from pipeline_engine.cron import cron_jobs, timetable
 from pipeline_engine.engine import Engine, watched
 from pipeline_engine.errors import ConfigError, EngineError, Unreachable
 from pipeline_engine.index_check import keep_indexes, log_problems
-from pipeline_engine.lanes import Codec, refusal, sentinel
+from pipeline_engine.lanes import Codec, LaneStats, refusal, sentinel
 from pipeline_engine.redis_loss import watch_for_redis_loss
 from pipeline_engine.repos.indexes import create_indexes
 from pipeline_engine.repos.quarantine import QUARANTINE
@@ -107,7 +108,7 @@ class Daemon:
         from pipeline_engine.admin.server import listening  # takes 0.1 s, which a daemon without HTTP saves
 
         try:
-            await self._stack.enter_async_context(listening(app, self.wake_ups, self._is_stopping))
+            await self._stack.enter_async_context(listening(app, self.wake_ups, self._is_stopping, self._lane_stats))
         except EngineError as error:
             _leave(error)
 
@@ -126,6 +127,9 @@ class Daemon:
 
     def _is_stopping(self) -> bool:
         return self._ending is not None
+
+    def _lane_stats(self) -> Mapping[str, LaneStats]:
+        return self._engine.worker_pool.stats() if self._engine else {}
 
     async def stop(self, _context: dict[Any, Any]) -> None:
         """arq's `on_shutdown`: stops the engine and closes all connections. A second call changes nothing."""

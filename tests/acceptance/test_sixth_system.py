@@ -1,4 +1,4 @@
-"""A system of its own folder and one row: daemon, run-once, queues, triggers and doctor know it."""
+"""A system of its own folder and one row: daemon, run-once, queues, triggers, metrics and doctor know it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pipeline_engine.providers.tokens import ServiceTokens
 from tests.support.command_line import Subprocess
 from tests.support.daemon import Daemon
 from tests.support.eventually import eventually
+from tests.support.metrics import scrape
 from tests.support.world import Document, World
 
 ROOT = str(Path(__file__).parents[2])
@@ -90,3 +91,15 @@ async def test_a_trigger_starts_its_sweep(world: World, daemon: Daemon, toy_envi
     url = f"http://127.0.0.1:{toy_environment['HTTP_PORT']}/api/trigger/toys"
     async with ClientSession() as session, session.post(url, headers={"Authorization": f"Bearer {token}"}) as response:
         assert (response.status, (await response.json())["sweep"]) == (202, "toys.paint")
+
+
+async def test_metrics_show_its_lane_and_stuck_work(
+    world: World, daemon: Daemon, toy_environment: dict[str, str]
+) -> None:
+    toy(world, state="broken")
+
+    found = await scrape(f"http://127.0.0.1:{toy_environment['HTTP_PORT']}")
+
+    assert found.value("lane_places", "toys.paint") == 2
+    assert found.value("lane_jobs", "toys.paint", "waiting") is not None
+    assert found.value("stuck_documents", "toys", "toys that no one can paint") == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
@@ -15,6 +15,7 @@ from pipeline_engine.admin.site import site
 from pipeline_engine.admin.triggers import WakeUps
 from pipeline_engine.app import App
 from pipeline_engine.errors import ConfigError
+from pipeline_engine.lanes import LaneStats
 from pipeline_engine.settings import Settings
 
 SHUTDOWN_TIMEOUT = 3
@@ -32,8 +33,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: App, wake_ups: WakeUps, is_stopping: Callable[[], bool] = lambda: False) -> AsyncIterator[str]:
-    """Serve as long as the context lasts; yields the address. `is_stopping`: whether the process drains.
+async def listening(
+    app: App,
+    wake_ups: WakeUps,
+    is_stopping: Callable[[], bool] = lambda: False,
+    lane_stats: Callable[[], Mapping[str, LaneStats]] = dict,
+) -> AsyncIterator[str]:
+    """Serve as long as the context lasts; yields the address.
+
+    `is_stopping`: whether the process drains. `lane_stats`: the figures of the lanes that it works on.
 
     Raises: ConfigError naming APP_SECRET when it is missing, HTTP_HOST and HTTP_PORT when the port cannot be opened.
     """
@@ -42,7 +50,7 @@ async def listening(app: App, wake_ups: WakeUps, is_stopping: Callable[[], bool]
     listener = _listener(app.settings)
     server = _Server(
         uvicorn.Config(
-            site(app, app.tokens, wake_ups, is_stopping),
+            site(app, app.tokens, wake_ups, is_stopping, lane_stats),
             http=Connection,
             ws="none",
             access_log=False,

@@ -18,20 +18,30 @@ from starlette.routing import Route
 from pipeline_engine.admin import events, import_uploads, inbound_texts, triggers, unsubscribe
 from pipeline_engine.admin.access import CLOSE, HEADERS, Refusal, refuse, refuse_away
 from pipeline_engine.admin.health import Readiness, live
+from pipeline_engine.admin.metrics import Metrics
 from pipeline_engine.app import App
+from pipeline_engine.lanes import LaneStats
 from pipeline_engine.providers.tokens import ServiceTokens
 
 MAX_BODY_BYTES = 64 * 1024
 """On every route but that of uploads."""
 
 
-def site(app: App, tokens: ServiceTokens, wake_ups: triggers.WakeUps, is_stopping: Callable[[], bool]) -> Starlette:
-    """Health checks, what receivers of messages and webhooks reach, and the triggers when QM_HOOKS is on."""
+def site(
+    app: App,
+    tokens: ServiceTokens,
+    wake_ups: triggers.WakeUps,
+    is_stopping: Callable[[], bool],
+    lane_stats: Callable[[], Mapping[str, LaneStats]],
+) -> Starlette:
+    """Health checks, metrics, what receivers of messages and webhooks reach, and the triggers when QM_HOOKS is on."""
+    readiness = Readiness(app, is_stopping)
     guard = partial(_guard, {import_uploads.PATH: import_uploads.max_body_bytes(app.settings)})
     made = Starlette(
         routes=[
             Route("/healthz", live, methods=["GET"]),
-            Route("/readyz", Readiness(app, is_stopping).ready, methods=["GET"]),
+            Route("/readyz", readiness.ready, methods=["GET"]),
+            Route("/metrics", Metrics(app, readiness, is_stopping, lane_stats).show, methods=["GET"]),
             *unsubscribe.routes(app),
             *inbound_texts.routes(app),
             *events.routes(app, tokens),

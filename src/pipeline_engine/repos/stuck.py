@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, StuckQuestion, longer_ago
@@ -20,6 +20,9 @@ OVERDUE = StuckQuestion(
     {"lease_owner": {"$gt": ""}, **longer_ago("$lease_until", OVERDUE_SECONDS)},
 )
 
+StuckCounts: TypeAlias = Mapping[tuple[str, str], int]
+"""{(collection, problem): number of documents}."""
+
 
 @dataclass(frozen=True)
 class Stuck:
@@ -33,13 +36,18 @@ class Stuck:
 
 async def stuck_work(database: AsyncIOMotorDatabase[Document], specs: Iterable[CollectionSpec]) -> list[Stuck]:
     """The problems that an operator should look at; empty when there are none. Times are the server's."""
-    questions = [(spec.name, question) for spec in specs for question in _questions(spec)]
-    found = [await _ask(database, *question) for question in questions]
+    found = [await _ask(database, *question) for question in _questions(specs)]
     return [stuck for stuck in found if stuck.count]
 
 
-def _questions(spec: CollectionSpec) -> tuple[StuckQuestion, ...]:
-    return (*spec.stuck, OVERDUE) if spec.lease else spec.stuck
+async def count_stuck(database: AsyncIOMotorDatabase[Document], specs: Iterable[CollectionSpec]) -> StuckCounts:
+    """The number of documents with each problem, also where there are none."""
+    return {(name, one.problem): await database[name].count_documents(one.query) for name, one in _questions(specs)}
+
+
+def _questions(specs: Iterable[CollectionSpec]) -> Iterator[tuple[str, StuckQuestion]]:
+    for spec in specs:
+        yield from ((spec.name, question) for question in (*spec.stuck, *([OVERDUE] if spec.lease else [])))
 
 
 async def _ask(database: AsyncIOMotorDatabase[Document], collection: str, question: StuckQuestion) -> Stuck:

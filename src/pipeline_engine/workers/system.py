@@ -28,7 +28,8 @@ def as_declared(lane: Lane, _settings: Settings) -> Lane:
 
 @dataclass(frozen=True)
 class System(Generic[Repos]):
-    """A system of the CRM. Timetable, engine, watcher, run-once, queues, triggers, doctor and demo loop over these."""
+    """A system of the CRM. Timetable, engine, watcher, run-once, queues, triggers, metrics, doctor and demo loop over
+    these."""
 
     name: str
     switch: str

@@ -1,4 +1,4 @@
-"""How long after their due time actions began: what `leads sla` and metrics show."""
+"""How long after their due time actions began: what `leads sla` shows."""
 
 from __future__ import annotations
 
