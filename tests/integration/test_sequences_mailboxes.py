@@ -11,7 +11,7 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine import settings
-from pipeline_engine.domain.sequences import copies
+from pipeline_engine.domain.sequences import copies, run
 from tests.support.sequences import (
     HOUR,
     SequenceApp,
@@ -56,6 +56,13 @@ def enrolled(world: World, *delays: float, count: int = 1) -> list[ObjectId]:
     """Contacts of Ann in a sequence with these delays."""
     id = sequence(world, *delays)
     return [enroll(world, id, contact(world, owner=world.user)) for _ in range(count)]
+
+
+def address(world: World, enrolled: ObjectId) -> str:
+    """Of the contact of this enrolment."""
+    person = world.db["contacts"].find_one({"_id": enrollment(world, enrolled)["contact_id"]})
+    assert person
+    return str(person["email"])
 
 
 @pytest.mark.covers("CL-26")
@@ -104,6 +111,31 @@ async def test_a_mailbox_sends_no_more_than_its_cap_a_day(world: World, flow: Se
     assert len(server.received) == 5
 
 
+async def test_a_slice_that_is_over_leaves_of_the_cap_what_it_did_not_send(
+    world: World, flow: SequenceApp, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "SLICE_SECONDS", 0.0)
+    id = mailbox(world, server, daily_cap=12)
+    ids = enrolled(world, 0, count=12)
+    await work(flow, world)
+    assert [enrollment(world, one)["status"] for one in ids] == ["completed"] * 12
+    assert world.db["email_accounts"].find_one({"_id": id})["sends"]["count"] == 12  # type: ignore[index]
+
+
+async def test_of_the_mails_that_fail_those_that_a_server_refuses_for_good_count_against_the_cap(
+    world: World, flow: SequenceApp, server: MailServer
+) -> None:
+    id = mailbox(world, server, daily_cap=3)
+    refused, busy, _ = enrolled(world, 0, count=3)
+    server.unknown.add(address(world, refused))
+    server.busy[address(world, busy)] = 1
+    await work(flow, world)
+    assert world.db["email_accounts"].find_one({"_id": id})["sends"]["count"] == 2  # type: ignore[index]
+
+    await later(flow, world, seconds=2 * flow.settings.sequence_retry_seconds)
+    assert enrollment(world, busy)["status"] == "completed"
+
+
 async def test_between_two_mails_of_a_mailbox_lies_its_gap(world: World, flow: SequenceApp, server: MailServer) -> None:
     mailbox(world, server, min_gap_seconds=90)
     enrolled(world, 0, count=3)
@@ -119,7 +151,7 @@ async def test_a_mailbox_that_refuses_the_login_rests_and_fails_no_enrolment(
     world: World, flow: SequenceApp, server: MailServer
 ) -> None:
     server.passwords[ANN] = "another one"
-    id = mailbox(world, server)
+    id = mailbox(world, server, daily_cap=3)
     ids = enrolled(world, 0, count=3)
     other = enroll(world, sequence(world, 0))
     await work(flow, world)

@@ -67,6 +67,11 @@ class SenderMailboxes:
         stored = await self._own.find_one_and_update(mine, [{"$set": {"sends": {"$mergeObjects": [sends]}}}])
         return _allowance(stored or {}, wanted, now)
 
+    async def give_back(self, account_id: ObjectId, id: Any, mails: int, day: str) -> None:
+        """Lower the mailbox's count of this local day, unless another day's or something else stands there."""
+        counted = {"_id": id, "account_id": either(account_id), "sends.day": day, "sends.count": {"$gte": mails}}
+        await self._own.update_one(counted, {"$inc": {"sends.count": -mails}})
+
     async def note(self, account_id: ObjectId, id: Any, error: str | None) -> None:
         """Store why no mail can be sent through the mailbox; None: it can."""
         change = {"$set": {"send_error": error}} if error else {"$unset": {"send_error": ""}}

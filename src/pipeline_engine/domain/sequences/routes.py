@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from pipeline_engine.domain.credentials.refresh import fresh_token
 from pipeline_engine.domain.local_time import first_instant
 from pipeline_engine.domain.messages.message import Deliver, Recorded
 from pipeline_engine.domain.sequences.work import Later, Results, SendSlice, SequenceEntry
-from pipeline_engine.errors import EngineError, Permanent, RateLimited
+from pipeline_engine.errors import EngineError, Permanent, RateLimited, Transient
 from pipeline_engine.ids import object_id
 from pipeline_engine.providers.email import Mailer
 from pipeline_engine.providers.email_message import Mail
@@ -49,6 +49,9 @@ class Routes:
         """{id: mailbox} of all that were chosen so far."""
         self.without_copies: set[Any] = set()
         """The mailboxes that took no copy of a mail."""
+        self._day = ""
+        self._unused: dict[Any, int] = {}
+        """{mailbox: how many mails of `_day` were counted against its cap and did not leave, as far as is certain}"""
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,7 +85,9 @@ class Routes:
         self, entries: Sequence[SequenceEntry], chosen: Mapping[Any, Document], now: datetime
     ) -> tuple[list[SequenceEntry], Results]:
         """The entries whose mail may leave now, and when the others may: no mailbox sends more than its daily cap, nor
-        two mails within its gap."""
+        two mails within its gap. `give_back` follows the sends."""
+        day = now.astimezone(self._slice.zone).date()
+        self._day, self._unused = day.isoformat(), {}
         by_mailbox: dict[Any, list[SequenceEntry]] = defaultdict(list)
         free: list[SequenceEntry] = []
         for entry in entries:
@@ -90,23 +95,29 @@ class Routes:
             (by_mailbox[mailbox["_id"]] if mailbox and can_send(mailbox) else free).append(entry)
         late: list[tuple[SequenceEntry, Later]] = []
         for id, some in by_mailbox.items():
-            allowed, waits = await self._allow(id, some, now)
+            allowed, waits = await self._allow(id, some, day, now)
             free += allowed
             late += waits
         return free, late
 
     async def _allow(
-        self, id: Any, entries: list[SequenceEntry], now: datetime
+        self, id: Any, entries: list[SequenceEntry], day: date, now: datetime
     ) -> tuple[list[SequenceEntry], list[tuple[SequenceEntry, Later]]]:
         slice = self._slice
-        day = now.astimezone(slice.zone).date()
-        allowance = await slice.app.repos.sender_mailboxes.allow(
-            slice.account_id, id, len(entries), day.isoformat(), now
-        )
+        allowance = await slice.app.repos.sender_mailboxes.allow(slice.account_id, id, len(entries), self._day, now)
+        self._unused[id] = allowance.mails
         tomorrow = first_instant(datetime.combine(day + timedelta(days=1), time()), slice.zone)
         again = allowance.next_at or tomorrow
         late = entries[allowance.mails :]
         return entries[: allowance.mails], [(entry, Later(again + SPREAD * n)) for n, entry in enumerate(late)]
+
+    async def give_back(self) -> None:
+        """Take mails that did not leave, such as those that the slice had no time for, out of the counts of their
+        mailboxes. What a crash leaves counted are fewer mails that day."""
+        unused, self._unused = self._unused, {}
+        for id, mails in unused.items():
+            if mails:
+                await self._slice.app.repos.sender_mailboxes.give_back(self._slice.account_id, id, mails, self._day)
 
     def sender(self, mailbox: Document | None, mail: Mail) -> Deliver:
         """What sends the mail."""
@@ -115,11 +126,16 @@ class Routes:
         return partial(self._send, mailbox, mail)
 
     async def _send(self, mailbox: Document, mail: Mail, key: str, recorded: Recorded) -> str:
+        self._unused[mailbox["_id"]] -= 1
         try:
             message_id = await (await self.mailer(mailbox)).send(mail, key, recorded)
+        except (RateLimited, Transient):
+            self._unused[mailbox["_id"]] += 1
+            raise
         except Permanent as error:
             if error.code in ABOUT_THE_MAIL:
                 raise
+            self._unused[mailbox["_id"]] += 1
             raise await self._unusable(mailbox, error) from None
         if mailbox.get("send_error"):
             await self._slice.app.repos.sender_mailboxes.note(self._slice.account_id, mailbox["_id"], None)

@@ -77,7 +77,7 @@ async def send_steps(
     now, later = await routes.within_caps(granted, chosen, slice.app.clock.now())
     yield later, mails
     units: Units = {entry: routes.sender(mailbox_of(chosen, entry), mails[entry.id]) for entry in now}
-    async for results in _send(slice, {**units, **held}, mails, chosen):
+    async for results in _send(slice, routes, {**units, **held}, mails, chosen):
         yield results, mails
 
 
@@ -114,7 +114,9 @@ async def _within(slice: SendSlice, entries: Sequence[SequenceEntry]) -> tuple[S
     return entries[: grant.units], [(entry, Later(now + rest)) for entry, rest in zip(late, rests, strict=True)]
 
 
-async def _send(slice: SendSlice, units: Units, mails: Mails, chosen: Mapping[Any, Document]) -> AsyncIterator[Results]:
+async def _send(
+    slice: SendSlice, routes: Routes, units: Units, mails: Mails, chosen: Mapping[Any, Document]
+) -> AsyncIterator[Results]:
     by_key = {entry.key: entry for entry in units}
     taken: set[str] = set()
     rests: dict[Any, float] = {}
@@ -137,6 +139,7 @@ async def _send(slice: SendSlice, units: Units, mails: Mails, chosen: Mapping[An
         }
         retry = RetryTimes(slice.app.clock.now(), slice.app.settings.sequence_retry_seconds)
         yield [(by_key[key], _result(by_key[key], one, retry, mails, chosen)) for key, one in ended.items()]
+    await routes.give_back()  # before another job may take up what is left over
     yield _left_over(slice, [entry for key, entry in by_key.items() if key not in taken], rests, chosen)
 
 
