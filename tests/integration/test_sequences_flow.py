@@ -196,6 +196,18 @@ async def test_an_operator_lets_a_failed_enrolment_go_on(world: World, flow: Seq
     assert read(smtp.accepted[1])["In-Reply-To"] == read(smtp.accepted[0])["Message-ID"]
 
 
+async def test_an_enrolment_that_fails_again_after_its_retry_has_another_dead_letter(
+    world: World, flow: SequenceApp
+) -> None:
+    steps = [{"delay_seconds": 0, "email_template_id": ObjectId()}]
+    one = enroll(world, sequence(world, steps=steps))
+    for failures in (1, 2, 3):
+        await work(flow, world)
+        assert enrollment(world, one)["status"] == "failed"
+        assert world.db["dead_letters"].count_documents({"job_id": str(one), "status": "dead"}) == failures
+        await run_retry(flow, PublicHosts(allow_private=False), one)
+
+
 async def test_a_send_that_fails_is_tried_again_and_given_up_in_the_end(
     world: World, flow: SequenceApp, smtp: ScriptedSmtp
 ) -> None:

@@ -1,6 +1,7 @@
 """What became of jobs whose dead letters were retried.
 
-The jobs `event.retry` and `workflow.retry` only make their unit due again: what counts is what the unit does then.
+The jobs `event.retry`, `workflow.retry` and `sequence.retry` only make their unit due again: what counts is what the
+unit does then.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from pipeline_engine.app import App
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.dead_letters import Letter
 from pipeline_engine.domain.events.jobs import RETRY, RETRY_ENROLLMENT
+from pipeline_engine.domain.sequences.jobs import RETRY as RETRY_MAIL
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.enrollments import Enrollments
 
 CLOCK_SKEW = timedelta(seconds=5)
 """History has the time of the daemon that ran the attempt."""
+OF_ENROLLMENTS = frozenset({RETRY_ENROLLMENT.name, RETRY_MAIL.name})
 ENROLLMENT_FIELDS = ("status", "error", "log", "deadline", "lease_owner")
 
 Document = Mapping[str, Any]
@@ -67,8 +70,8 @@ def _event_state(event: Document) -> str:
 
 
 async def _enrollments(app: App, letters: Sequence[Letter]) -> dict[ObjectId, str]:
-    """{letter: failed|waiting|ended} of the letters of enrolments that exist."""
-    of_steps = [letter for letter in letters if letter["function"] == RETRY_ENROLLMENT.name]
+    """{letter: failed|waiting|ended} of the letters of enrolments that exist, in workflows and in sequences."""
+    of_steps = [letter for letter in letters if letter["function"] in OF_ENROLLMENTS]
     ids = {letter["_id"]: id for letter in of_steps if (id := object_id(letter["job_id"]))}
     found = await app.with_repos(Enrollments).repos.states(list(ids.values()), *ENROLLMENT_FIELDS) if ids else {}
     known = {letter["_id"]: letter["last_failed_at"] for letter in of_steps}

@@ -64,7 +64,7 @@ SEQUENCE_ENROLLMENTS = CollectionSpec(
         ),
     ),
     own={
-        **dict.fromkeys(("lease_until", "claimed_at", "paused_at"), date),
+        **dict.fromkeys(("lease_until", "claimed_at", "paused_at", "retried_at"), date),
         **dict.fromkeys(("token", "crashes", "attempts", "repeats"), number),
         **dict.fromkeys(("lease_owner", "paused_by", "reason", "error", "held"), text),
         "log": listing,
@@ -188,7 +188,7 @@ class SequenceEnrollments(LeasedInBatches):
     async def again(self, id: ObjectId, now: datetime) -> bool:
         """Make an enrolment that failed go on at the step at which it failed; False when it has not failed."""
         query = {"_id": id, "status": "failed", **IN_SEQUENCE}
-        values = {"status": "active", "attempts": 0, "crashes": 0, "next_at": now}
+        values = {"status": "active", "attempts": 0, "crashes": 0, "next_at": now, "retried_at": now}
         change = {"$set": values, "$inc": {"repeats": 1}, "$unset": {"reason": "", "error": "", "ended_at": ""}}
         return await self._all.update_one(query, change) == 1
 

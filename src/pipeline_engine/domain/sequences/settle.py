@@ -84,8 +84,9 @@ async def _prepare_end(slice: SendSlice, entry: SequenceEntry, result: Result, n
 
 
 def _letter(entry: SequenceEntry, over: Over, now: datetime) -> DeadLetter:
-    """The dead letter of a step, the same when it is written again."""
+    """The dead letter of a step, the same when it is written again, and another one after a retry by hand."""
     one = entry.document
+    since = (usable_date(one.get(name)) for name in ("retried_at", "sent_at", "enrolled_at"))
     return DeadLetter(
         lane=RETRY.lane.name,
         job_id=str(entry.id),
@@ -95,7 +96,7 @@ def _letter(entry: SequenceEntry, over: Over, now: datetime) -> DeadLetter:
         error=over.reason,
         traceback="",
         attempts=int(one.get("attempts") or 0) + 1,
-        first_failed_at=usable_date(one.get("sent_at")) or usable_date(one.get("enrolled_at")) or now,
+        first_failed_at=next(filter(None, since), now),
         last_failed_at=now,
         errors=[{"attempt": int(one.get("attempts") or 0) + 1, "at": now, "error": over.reason}],
     )
