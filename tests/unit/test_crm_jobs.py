@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from bson import Code, ObjectId
+from bson import Code, Decimal128, Int64, ObjectId
 
 from pipeline_engine import settings, workers
 from pipeline_engine.domain import jobs
@@ -217,6 +218,18 @@ def test_a_signal_loses_two_points_a_day(points: Any, hours: int, left: float) -
     signal = {"points": points, "occurred_at": NOW - timedelta(hours=hours)}
     assert points_left(signal, NOW, 2.0) == left
     assert has_expired(signal, NOW, 2.0, None) is (left <= 0)
+
+
+@pytest.mark.parametrize("points", ["30", " 30.0 ", Decimal128("30"), 30, Int64(30)])
+def test_points_are_read_however_the_crm_stored_their_number(points: Any) -> None:
+    signal = {"type": "form_submission", "points": points, "occurred_at": NOW - timedelta(hours=25)}
+    assert points_left(signal, NOW, 2.0) == 28
+
+
+@pytest.mark.parametrize("points", ["many", "", True, [], math.nan, "NaN", Decimal128("sNaN"), None])
+def test_points_that_are_no_number_count_as_absent(points: Any) -> None:
+    signal = {"type": "form_submission", "points": points, "occurred_at": NOW - timedelta(hours=25)}
+    assert points_left(signal, NOW, 2.0) == 18
 
 
 def test_a_floor_counts_from_the_second_day_of_a_signal_on() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 
 from pipeline_engine.domain.jobs.stale.alerts import Team, body, listing, notification
 from pipeline_engine.domain.jobs.stale.review import ACTIVITY, CLOSED_DEAL, GONE, review
@@ -64,6 +64,7 @@ def test_a_deal_that_was_never_touched_counts_from_its_creation(created: object,
         ({"stale_days": 3, "critical_days": 5}, (3, 5)),
         ({"stale_days": 0, "critical_days": "x"}, (7, 30)),
         ({"stale_days": 60}, (60, 60)),
+        ({"stale_days": "3", "critical_days": Decimal128("5")}, (3, 5)),
     ],
 )
 def test_thresholds_of_the_profile(profile: dict[str, Any], limits: tuple[float, float]) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline_engine.clock import usable_date
+from pipeline_engine.domain.stored_number import stored_number
 
 DECAY_PER_DAY = 2.0
 """Points that a signal loses per whole day of its age, where the account says nothing."""
@@ -30,12 +31,12 @@ def intent_score(signals: Iterable[Mapping[str, Any]], now: datetime, decay_per_
 
 
 def points_left(signal: Mapping[str, Any], now: datetime, decay_per_day: float) -> float:
-    """What is left of a signal's points; 0 when the signal has expired or holds no usable points. One without
-    points has those of its type."""
-    points = signal.get("points")
+    """What is left of a signal's points; 0 when the signal has expired or its points are not usable. One whose points
+    are no number has those of its type."""
+    points = stored_number(signal.get("points"))
     if points is None:
-        points = POINTS.get(str(signal.get("type")))
-    if isinstance(points, bool) or not isinstance(points, int | float) or not 0 < points < 1e6:
+        points = POINTS.get(str(signal.get("type")), 0)
+    if not 0 < points < 1e6:
         return 0.0
     return max(0.0, points - decay_per_day * _days(signal, now))
 
@@ -64,5 +65,5 @@ def intent_level(score: float, profile: Mapping[str, Any]) -> str:
 
 def number_or(value: object, default: float) -> float:
     """The value if it is a number of at least 0, else the default."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value < 1e9 else default  # type: ignore[operator, arg-type]
+    number = stored_number(value)
+    return number if number is not None and 0 <= number < 1e9 else default

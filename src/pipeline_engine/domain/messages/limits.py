@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
-from bson import Decimal128, ObjectId
+from bson import ObjectId
 
 from pipeline_engine.app import App
+from pipeline_engine.domain.stored_number import stored_number
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.lanes import Grant
 from pipeline_engine.lanes.rate_limiter import WINDOW_SECONDS
@@ -36,8 +36,7 @@ async def within_limit(app: App, account_id: ObjectId, type: str, wanted: int, d
 def limit_of(account: Mapping[str, Any], type: str) -> int | None:
     """The limit per minute; None where the account has none, or none that is a number of at least 0."""
     limits = account.get("limits")
-    limit = _number(limits.get(type)) if isinstance(limits, Mapping) else None
-    # NaN is neither more nor less than any number.
+    limit = stored_number(limits.get(type)) if isinstance(limits, Mapping) else None
     return int(limit) if limit is not None and 0 <= limit < NO_LIMIT else None
 
 
@@ -52,13 +51,3 @@ async def rests_of(app: App, account_id: ObjectId, type: str, units: int, after:
     """As `spread`, by the account's own limit."""
     limit = limit_of(await app.shared.accounts.get(account_id), type) if units else None
     return spread(units, after, limit or 0)
-
-
-def _number(given: object) -> float | None:
-    value = given.to_decimal() if isinstance(given, Decimal128) else given
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
