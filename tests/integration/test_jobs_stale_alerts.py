@@ -46,6 +46,19 @@ async def test_a_call_that_is_logged_late_replaces_the_alert(world: World, app: 
     assert all_of(world, "deals")[0]["tags"] == [], "ten days are no risk"
 
 
+async def test_deals_with_ids_of_both_types_are_looked_at(
+    world: World, app: EngineApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stale_deals, "PAGE", 2)
+    ids = [*(str(ObjectId()) for _ in range(3)), *(ObjectId() for _ in range(3))]
+    for id in ids:
+        world.deal(_id=id, status="open", createdAt=START - 8 * DAY)
+
+    await run_job(app, world, stale_deals.JOB)
+
+    assert {one["deal_id"] for one in all_of(world, "ai_notifications", kind="stale_deal")} == {*ids}
+
+
 async def test_what_a_user_has_closed_and_deleted_does_not_come_back(world: World, app: EngineApp) -> None:
     world.deal(status="open", createdAt=START - 8 * DAY)
     await run_job(app, world, stale_deals.JOB)

@@ -17,6 +17,7 @@ from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.collection_spec import CollectionSpec, index
 from pipeline_engine.repos.deals import WITHOUT_CASE
 from pipeline_engine.repos.expressions import as_text
+from pipeline_engine.repos.id_pages import Place, read_page
 from pipeline_engine.repos.own_fields import MAX_AHEAD
 from pipeline_engine.repos.store import Store
 
@@ -109,12 +110,10 @@ class SalesRecords:
             query, limit=limit, sort=[("createdAt", -1), ("_id", -1)], projection=["text", "createdAt"]
         )
 
-    async def open_deals_after(self, account_id: ObjectId, after: Any, limit: int) -> list[Document]:
-        """The next open deals of the account in order of id."""
-        query: Document = {"account_id": either(account_id), **OPEN}
-        if after is not None:
-            query["_id"] = {"$gt": after}
-        return await self._deals.find(query, limit=limit, sort=[("_id", 1)], projection=list(DEAL_FIELDS))
+    async def open_deals_after(self, account_id: ObjectId, after: Place, limit: int) -> list[Document]:
+        """The next open deals of the account in order of id; none at the end."""
+        query = {"account_id": either(account_id), **OPEN}
+        return await read_page(self._deals, query, "_id", after, limit, DEAL_FIELDS)
 
     async def deals(self, account_id: ObjectId, ids: Sequence[Any]) -> dict[str, Document]:
         """{id as text: deal} of those that exist."""

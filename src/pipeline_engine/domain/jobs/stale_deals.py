@@ -19,6 +19,7 @@ from pipeline_engine.domain.jobs.stale.digest import escalate, send_digests
 from pipeline_engine.domain.jobs.stale.review import GONE, Decisions, Judge, review
 from pipeline_engine.domain.jobs.stale.standing import Standing, Thresholds, standing
 from pipeline_engine.repos.deal_alerts import KIND
+from pipeline_engine.repos.id_pages import FIRST_TEXT
 
 PAGE = 500
 REVIEW, LOOK, SEND = "review", "look", "send"
@@ -103,7 +104,7 @@ async def _carry_out(scope: Scope, decisions: Decisions) -> None:
 
 async def _look(scope: Scope, after: Any) -> PageResult:
     work, account_id, repos = scope.work, scope.work.account_id, scope.work.app.repos
-    deals = await repos.sales_records.open_deals_after(account_id, after, PAGE)
+    deals = await repos.sales_records.open_deals_after(account_id, FIRST_TEXT if after is None else after, PAGE)
     alerted = await repos.deal_alerts.alerted(account_id, [deal["_id"] for deal in deals])
     unalerted = [deal for deal in deals if str(deal["_id"]) not in alerted]
     judge = await scope.judge(unalerted)
@@ -119,7 +120,8 @@ async def _look(scope: Scope, after: Any) -> PageResult:
     await repos.deal_alerts.tag(account_id, at_risk)
     await work.app.shared.notifications.open(new)
     await repos.deal_alerts.mark_at_risk(account_id, [one["_id"] for one in at_risk])
-    return PageResult(len(new), deals[-1]["_id"] if len(deals) == PAGE else None)
+    # A short page is not the last: behind those with texts as ids come those with ObjectIds.
+    return PageResult(len(new), deals[-1]["_id"] if deals else None)
 
 
 async def _untag_revived(scope: Scope, fresh: Sequence[Document]) -> None:
