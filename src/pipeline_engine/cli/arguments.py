@@ -12,7 +12,19 @@ from bson import ObjectId
 from pipeline_engine import ids
 from pipeline_engine.errors import ConfigError
 
-Account = Annotated[str | None, typer.Option(metavar="ID", help="Only this account's.")]
+
+def filled(text: str | None) -> str | None:
+    """The value of an option that narrows what a command does. Empty, as from a shell variable that is not set, it
+    would narrow nothing.
+
+    Raises: BadParameter when it is empty.
+    """
+    if text is not None and not text.strip():
+        raise typer.BadParameter("the value is empty")
+    return text
+
+
+Account = Annotated[str | None, typer.Option(metavar="ID", help="Only this account's.", callback=filled)]
 Newest = Annotated[int, typer.Option(min=1, max=100_000, help="How many, the newest first.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
@@ -33,7 +45,7 @@ def read_id(text: str, name: str = "ID") -> ObjectId:
 
 def read_account(text: str | None) -> ObjectId | None:
     """The id given to `--account`, if any. Raises: ConfigError."""
-    return read_id(text, "--account") if text else None
+    return read_id(text, "--account") if text is not None else None
 
 
 def read_duration(text: str, name: str) -> timedelta:

@@ -12,7 +12,7 @@ from bson import ObjectId
 from pipeline_engine import logs
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
-from pipeline_engine.cli.arguments import Account, Newest, read_account, read_duration, read_id
+from pipeline_engine.cli.arguments import Account, Newest, filled, read_account, read_duration, read_id
 from pipeline_engine.cli.dlq_bulk import ChosenLetters, retry_many
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain import dead_letters
@@ -26,16 +26,22 @@ program = typer.Typer(help="Dead letters: list, show, retry, discard.", invoke_w
 
 Change = Callable[[App, ObjectId], Awaitable[None]]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...")]
-Lane = Annotated[str | None, typer.Option(metavar="LANE", help="Only of this lane.")]
-Type = Annotated[str | None, typer.Option(metavar="TYPE", help="Only this kind of job (import.plan) or type of event.")]
-Error = Annotated[str | None, typer.Option(metavar="TEXT", help="Only with this in their error.")]
-OlderThan = Annotated[str | None, typer.Option(metavar="AGE", help="Only if they failed before that, as in 30m, 24h.")]
+Lane = Annotated[str | None, typer.Option(metavar="LANE", help="Only of this lane.", callback=filled)]
+Type = Annotated[
+    str | None,
+    typer.Option(metavar="TYPE", help="Only this kind of job (import.plan) or type of event.", callback=filled),
+]
+Error = Annotated[str | None, typer.Option(metavar="TEXT", help="Only with this in their error.", callback=filled)]
+OlderThan = Annotated[
+    str | None,
+    typer.Option(metavar="AGE", help="Only if they failed before that, as in 30m, 24h.", callback=filled),
+]
 
 
 def _wanted(
     lane: str | None, type: str | None, account: str | None, error: str | None, age: str | None
 ) -> ChosenLetters:
-    older_than = read_duration(age, "--older-than") if age else None
+    older_than = read_duration(age, "--older-than") if age is not None else None
     return ChosenLetters(LetterFilter(lane, None, error, older_than), read_account(account), type)
 
 

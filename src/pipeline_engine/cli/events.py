@@ -12,7 +12,7 @@ import typer
 
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
-from pipeline_engine.cli.arguments import Account, Newest, read_account, read_duration, read_id
+from pipeline_engine.cli.arguments import Account, Newest, filled, read_account, read_duration, read_id
 from pipeline_engine.cli.daemons import request
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain.consumers import replay as replays
@@ -37,7 +37,9 @@ KINDS: dict[str, replays.Kind] = {"consumer": "consumer", "workflow": "workflows
 
 Status = Literal["new", "done", "dead"]
 EventId = Annotated[str, typer.Argument(metavar="EVENT", help="The `_id` of the event.")]
-OfType = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only events of this type.")]
+OfType = Annotated[
+    str | None, typer.Option("--type", metavar="TYPE", help="Only events of this type.", callback=filled)
+]
 
 T = TypeVar("T")
 

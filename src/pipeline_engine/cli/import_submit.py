@@ -12,7 +12,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.cli import session
-from pipeline_engine.cli.arguments import read_id
+from pipeline_engine.cli.arguments import filled, read_id
 from pipeline_engine.cli.daemons import count_daemons, no_daemon
 from pipeline_engine.cli.import_progress import watch
 from pipeline_engine.domain.imports.submit import NewImport, submit
@@ -32,7 +32,10 @@ Delimiter = Annotated[str | None, typer.Option(metavar="CHARACTER", help="What s
 Encoding = Annotated[str | None, typer.Option(metavar="NAME", help="As in utf-8 or windows-1252.")]
 Header = Annotated[bool, typer.Option("--header/--no-header", help="Without one, --map names columns 1, 2, …")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and check everything, create nothing.")]
-RetryOf = Annotated[str | None, typer.Option(metavar="ID", help="The import whose corrected error CSV this file is.")]
+RetryOf = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="The import whose corrected error CSV this file is.", callback=filled),
+]
 Watch = Annotated[bool, typer.Option("--watch", help="Follow the import to its end.")]
 
 

@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from pipeline_engine.app import App
 from pipeline_engine.cli import lead_views, session
-from pipeline_engine.cli.arguments import Account, Newest, read_account, read_duration, read_id
+from pipeline_engine.cli.arguments import Account, Newest, filled, read_account, read_duration, read_id
 from pipeline_engine.cli.daemons import request
 from pipeline_engine.cli.screen import Screen
 from pipeline_engine.domain.leads import control, migration, pause_control, sla
@@ -28,9 +28,13 @@ SWEEP = "leads.actions"
 Status = Literal["entering", "active", "completed", "left", "failed", "cancelled"]
 LeadId = Annotated[str, typer.Argument(metavar="LEAD", help="The `_id` of the lead.")]
 StageId = Annotated[str, typer.Argument(metavar="STAGE", help="The `_id` of the pipeline stage.")]
-OfStage = Annotated[str | None, typer.Option("--stage", metavar="ID", help="A stage.")]
-OfPipeline = Annotated[str | None, typer.Option("--pipeline", metavar="ID", help="A pipeline with all its stages.")]
-OfAccount = Annotated[str | None, typer.Option("--account", metavar="ID", help="All pipelines of an account.")]
+OfStage = Annotated[str | None, typer.Option("--stage", metavar="ID", help="A stage.", callback=filled)]
+OfPipeline = Annotated[
+    str | None, typer.Option("--pipeline", metavar="ID", help="A pipeline with all its stages.", callback=filled)
+]
+OfAccount = Annotated[
+    str | None, typer.Option("--account", metavar="ID", help="All pipelines of an account.", callback=filled)
+]
 
 T = TypeVar("T")
 
@@ -47,12 +51,12 @@ def default(context: typer.Context) -> None:
 @program.command("list")
 def list_entries(
     account: Account = None,
-    stage: Annotated[str | None, typer.Option(metavar="ID", help="Only this stage.")] = None,
+    stage: Annotated[str | None, typer.Option(metavar="ID", help="Only this stage.", callback=filled)] = None,
     status: Annotated[Status | None, typer.Option(help="Only entries with this status.")] = None,
     limit: Newest = 20,
 ) -> None:
     """The latest entries of leads into stages, each with its action."""
-    given = {"account_id": read_account(account), "stage_id": read_id(stage, "--stage") if stage else None}
+    given = {"account_id": read_account(account), "stage_id": read_id(stage, "--stage") if stage is not None else None}
     where = {name: value for name, value in {**given, "status": status}.items() if value}
     found = _ask(lambda app: app.repos.lead_records.latest(limit, **where))
     Screen().table(lead_views.ENTRY_COLUMNS, map(lead_views.entry_row, found))
@@ -116,12 +120,13 @@ def pause(
         typer.Option(help="extend: what waits waits longer, by the pause; keep: what became due is caught up."),
     ] = "extend",
     lasting: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="Resume by itself after 90s, 30m, 24h or 7d.")
+        str | None,
+        typer.Option("--for", metavar="TIME", help="Resume by itself after 90s, 30m, 24h or 7d.", callback=filled),
     ] = None,
 ) -> None:
     """Pause a stage, a pipeline or an account. Leads may still be added; no action is performed."""
     scope, id = _scope(stage, pipeline, account)
-    duration = read_duration(lasting, "--for") if lasting else None
+    duration = read_duration(lasting, "--for") if lasting is not None else None
     held = _ask(lambda app: pause_control.pause(app, scope, id, waits, duration))
     until = f"until {held.until:%Y-%m-%d %H:%M:%S} UTC" if held.until else f"until `leads resume --{scope} {id}`"
     Screen().line(f"{scope} {id} is paused {until}")
@@ -175,7 +180,7 @@ def show_sla(
 def _scope(stage: str | None, pipeline: str | None, account: str | None) -> tuple[Scope, ObjectId]:
     """The one thing that the options name. Raises: ConfigError when they name none or several."""
     options: dict[Scope, str | None] = {"stage": stage, "pipeline": pipeline, "account": account}
-    given = [(scope, read_id(text, f"--{scope}")) for scope, text in options.items() if text]
+    given = [(scope, read_id(text, f"--{scope}")) for scope, text in options.items() if text is not None]
     if len(given) != 1:
         raise ConfigError("exactly one of --stage, --pipeline and --account is wanted")
     return given[0]

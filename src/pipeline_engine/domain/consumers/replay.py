@@ -52,7 +52,7 @@ class EventRange:
     def query(self) -> Document:
         """A filter for the events, `account_id` left out."""
         times = {name: value for name, value in (("$gte", self.since), ("$lt", self.until)) if value}
-        own = {"type": self.type} if self.type else {}
+        own = {"type": self.type} if self.type is not None else {}
         return {**own, **({"occurred_at": times} if times else {})}
 
 
