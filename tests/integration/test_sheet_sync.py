@@ -241,10 +241,42 @@ async def test_a_sheet_that_cannot_be_read_keeps_no_other_from_being_read(
     assert stored(world, "sheet_syncs", odd[0])["error"] is None
 
 
+@pytest.mark.parametrize("first", [["Leads 2026"], [*HEADER[:1], "Correo", "Nombre", *HEADER[3:]], []])
+async def test_a_sheet_without_its_mapped_headers_says_so_and_makes_nothing(
+    world: World, app: EngineApp, google: Google, form: ObjectId, first: list[object]
+) -> None:
+    google.sheets[SHEET] += [row(1), row(2)]
+    await finish(sheet_sync.run, app, world)
+    rows = google.sheets[SHEET]
+    google.sheets[SHEET] = [first, *(rows[1:] if len(first) > 1 else rows)]
+    for _ in range(2):
+        assert (await finish(sheet_sync.run, app, world)).failed == 1
+    assert "E-mail" in stored(world, "sheet_syncs", form)["error"]
+    assert len(submissions(world)) == 2
+
+    google.sheets[SHEET] = [*rows, row(3)]
+    await finish(sheet_sync.run, app, world)
+    assert (len(submissions(world)), len(events(world, "form.submitted"))) == (3, 3)
+    assert stored(world, "sheet_syncs", form)["error"] is None
+
+
+async def test_a_wrong_column_map_loses_no_contact(
+    world: World, app: EngineApp, google: Google, form: ObjectId
+) -> None:
+    google.sheets[SHEET] += [row(1)]
+    wrong = {"google_sheet.column_map": {"Email": "email"}}
+    right = {"google_sheet.column_map": {"E-mail": "email"}}
+    for column_map in (wrong, right):
+        world.db["forms"].update_one({"_id": form}, {"$set": column_map})
+        await finish(sheet_sync.run, app, world)
+    (one,) = submissions(world)
+    assert stored(world, "contacts", one["contact_id"])["email"] == "p1@acme.com"
+
+
 async def test_odd_headers_and_cells_are_kept(world: World, app: EngineApp, google: Google, form: ObjectId) -> None:
     google.sheets[SHEET] = [
-        ["E-mail", "$where", "a.b", "", "E-mail", "$id", "$ref"],
-        ["jo@acme.com", "1", "2", "3", "4", "5", "6", "beyond"],
+        ["E-mail", "$where", "a.b", "", "E-mail", "$id", "$ref", "Full name", "Company"],
+        ["jo@acme.com", "1", "2", "3", "4", "5", "6", "", "", "beyond"],
         [7, True, None, "\ud800", "x" * 50_000, "", "\x00"],
     ]
     await finish(sheet_sync.run, app, world)
@@ -257,6 +289,6 @@ async def test_odd_headers_and_cells_are_kept(world: World, app: EngineApp, goog
         "E-mail (2)": "4",
         "id": "5",
         "ref": "6",
-        "8": "beyond",
+        "10": "beyond",
     }
     assert len(submissions(world)) == 2

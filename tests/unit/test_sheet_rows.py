@@ -236,6 +236,17 @@ def test_a_row_fills_the_fields_of_its_columns() -> None:
     assert mapping.contact_values({"Email": "no address", "Name": "Jo"}) == {"name": "Jo"}
 
 
+@pytest.mark.parametrize("values", [[], [["NAME", " email "]], [["Other", "", "Email", "Name"], ["", "x"]]])
+def test_a_sheet_with_the_mapped_columns_is_read(values: list[list[str]]) -> None:
+    read_mapping(MAPPING).check(values)
+
+
+@pytest.mark.parametrize("first", [["Leads 2026"], [], ["E-mail", "Name"], ["Email (2)", "Name"], ["Email"]])
+def test_a_sheet_without_a_mapped_column_is_refused(first: list[str]) -> None:
+    with pytest.raises(Permanent, match="no column"):
+        read_mapping(MAPPING).check([first, ["Email", "Name"], ["p1@example.com", "Jo"]])
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

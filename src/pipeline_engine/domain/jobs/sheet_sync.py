@@ -73,6 +73,7 @@ async def _sync(work: JobWork, document: Document) -> tuple[int, bool]:
     form = SheetForm(work.app, work.account_id, document["_id"], mapping)
     repo = work.app.repos.sheet_syncs
     values = await _read(work, mapping)
+    mapping.check(values)
     digest = await asyncio.to_thread(_digest, values, mapping)
     sync, count = await repo.get(work.account_id, form.id), 0
     while True:

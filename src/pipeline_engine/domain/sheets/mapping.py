@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_engine.domain.sheets.rows import headers
+from pipeline_engine.domain.sheets.rows import column_names, headers
 from pipeline_engine.errors import Permanent
 from pipeline_engine.providers.email_address import read_email_address
 
@@ -24,6 +24,16 @@ class SheetMapping:
     spreadsheet_id: str
     range: str
     columns: Mapping[str, str]
+
+    def check(self, values: Sequence[Sequence[str]]) -> None:
+        """Raises: Permanent `bad_header` when the first row lacks a header of the columns: it was renamed, or is none.
+
+        Read all the same, every row would be another one, and without its contact.
+        """
+        names = {name.casefold() for name in column_names(values)}
+        absent = [header[:50] for header in self.columns if header.casefold() not in names]
+        if values and absent:
+            raise Permanent(f"the first row of its range has no column {', '.join(absent)}", "bad_header")
 
     def contact_values(self, cells: Mapping[str, str]) -> dict[str, str]:
         """{field: value} of the contact that a row is about; `email` only when it is an address."""

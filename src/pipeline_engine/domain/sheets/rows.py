@@ -27,11 +27,15 @@ class SheetRow:
 
 def read_rows(values: Sequence[Sequence[str]]) -> list[SheetRow]:
     """The rows below the header, without those that are empty."""
+    names = column_names(values)
+    return [row for cells in values[1:] if (row := _row(names, cells)).cells]
+
+
+def column_names(values: Sequence[Sequence[str]]) -> list[str]:
+    """The names of all columns that have a cell, by the first row."""
     if not values:
         return []
-    width = max(map(len, values))
-    names = headers([*values[0], *[""] * (width - len(values[0]))])
-    return [row for cells in values[1:] if (row := _row(names, cells)).cells]
+    return headers([*values[0], *[""] * (max(map(len, values)) - len(values[0]))])
 
 
 def headers(cells: Sequence[str]) -> list[str]:
