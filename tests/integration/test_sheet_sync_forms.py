@@ -92,6 +92,35 @@ async def test_more_forms_than_a_page_and_a_quota_hold_are_all_read(
     assert world.db["form_submissions"].count_documents({}) == 7
 
 
+async def test_headers_that_are_translated_make_no_row_new(world: World, app: EngineApp, google: Google) -> None:
+    add_form(world)
+    rows: list[list[object]] = [[f"p{n}@acme.com", f"Person {n}", f"1/5/2026 10:{n:02}"] for n in range(9)]
+    google.sheets[SHEET] = [["E-mail", "Name", "Timestamp"], *rows]
+    await to_the_end(app, world)
+    world.db["sheet_syncs"].update_one({}, {"$unset": {"headers": ""}})  # as an older engine leaves it
+    await to_the_end(app, world)
+    google.sheets[SHEET] = [["Correo", "Nombre", "Fecha"], *rows]
+    world.db["forms"].update_one({}, {"$set": {"google_sheet.column_map": {"Correo": "email"}}})
+    await to_the_end(app, world)
+    submissions = list(world.db["form_submissions"].find())
+    assert [one["data"].keys() for one in submissions] == [{"Correo", "Nombre", "Fecha"}] * 9
+    assert world.db["crm_events"].count_documents({"type": "form.submitted"}) == 9
+
+
+@pytest.mark.parametrize("pending", [2, 500])
+async def test_renamed_headers_are_taken_up_in_parts(
+    world: World, app: EngineApp, google: Google, monkeypatch: pytest.MonkeyPatch, pending: int
+) -> None:
+    monkeypatch.setattr(sheet_sync, "MAX_PENDING", pending)
+    add_form(world)
+    rows: list[list[object]] = [[f"p{n}@acme.com", f"Person {n}"] for n in range(5)]
+    for header in (["E-mail", "Name"], ["E-mail", "Nombre"], ["E-mail", "Nom"]):
+        google.sheets[SHEET] = [[*header], *rows]
+        await to_the_end(app, world)
+        found = world.db["form_submissions"].find()
+        assert [{*one["data"]} for one in found] == [{*header}] * 5
+
+
 async def test_googles_quota_is_counted_over_daemons(world: World, environment: dict[str, str], google: Google) -> None:
     for _ in range(4):
         add_form(world)

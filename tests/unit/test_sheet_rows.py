@@ -126,6 +126,21 @@ def test_a_renamed_column_edits_the_rows_and_makes_none_new() -> None:
     assert all(one.is_changed for one in placed)
 
 
+def test_renamed_columns_edit_the_rows_and_make_none_new() -> None:
+    """Also when all are renamed, a row is inserted, one deleted and one edited at the same time."""
+    names = ["Zeitstempel", "Name", "Correo", "Land", "Nachricht"]
+    rows = read_rows([names, row(1), row(9), row(2, Message="edited"), row(4)], HEADER)
+    placed = align(FIRST, rows)
+    assert new(placed) == ["Name 9"]
+    assert [one.key for one in placed if one.known] == [FIRST[at].key for at in (0, 1, 3)]
+
+
+def test_columns_that_are_swapped_or_inserted_are_not_renamed() -> None:
+    swapped = read_rows([["b", "a"], ["2", "1"]], ["a", "b"])
+    inserted = read_rows([["new", "a", "b"], ["0", "1", "2"]], ["a", "b"])
+    assert all(one.before == one.prints for one in [*swapped, *inserted])
+
+
 def test_cells_that_google_leaves_out_are_empty_ones() -> None:
     rows = read_rows([["A", "B"], ["1"], [], ["", "2", "3"], ["  ", "\n"]])
     assert [dict(one.cells) for one in rows] == [{"A": "1"}, {"B": "2", "3": "3"}]

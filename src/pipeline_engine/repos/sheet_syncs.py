@@ -24,12 +24,12 @@ PRINT_BYTES = 8
 MAX_FORMS = 100
 """Of one page."""
 MAX_ROWS_BYTES = 6_000_000
-"""Of the rows that are kept of a sheet; with those pending they must fit into one document."""
+"""Of the rows and headers that are kept of a sheet; with those pending they must fit into one document."""
 
 SHEET_SYNCS = CollectionSpec(
     "sheet_syncs",
     indexes=(index("account_id"),),
-    own={"version": number, "pending": listing, "digest": text, "error": text},
+    own={"version": number, "pending": listing, "headers": listing, "digest": text, "error": text},
 )
 
 SETTINGS: Document = {"$type": "object", "$not": {"$type": "array"}}
@@ -63,14 +63,24 @@ class SheetSyncs:
         await self._own.insert_missing([{**query, "version": 0, "pending": []}])
         return await self._own.find_one(query) or {**query, "version": 0}
 
-    async def save(self, sync: Mapping[str, Any], seen: Seen, pending: Sequence[Document], digest: str) -> bool:
+    async def save(
+        self,
+        sync: Mapping[str, Any],
+        seen: Seen,
+        pending: Sequence[Document],
+        digest: str,
+        headers: Sequence[str],
+    ) -> bool:
         """Store the rows seen and those pending; False when another run has stored something since `sync` was read.
 
-        `digest`: of the whole sheet, when all of its rows are among those seen; else ''. Raises: Permanent `too_large`.
+        `digest`: of the whole sheet, when all of its rows are among those seen; else ''. `headers`: those under which
+        the rows are known. Raises: Permanent `too_large`.
         """
-        if len(rows := Binary(pack(seen))) > MAX_ROWS_BYTES:
+        rows = Binary(pack(seen))
+        if len(rows) + sum(len(name.encode()) for name in headers) > MAX_ROWS_BYTES:
             raise Permanent(f"the sheet has too many rows ({len(seen):,}): name a smaller range", "too_large")
-        return await self._set(sync, {"rows": rows, "pending": list(pending), "digest": digest, "error": None})
+        known = {"rows": rows, "headers": list(headers), "digest": digest}
+        return await self._set(sync, {**known, "pending": list(pending), "error": None})
 
     async def settle(self, sync: Mapping[str, Any]) -> bool:
         """Empty `pending`: its submissions are made. Returns as `save`."""

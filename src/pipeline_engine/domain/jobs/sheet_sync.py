@@ -17,7 +17,7 @@ from pipeline_engine.domain.jobs.schedule import EveryMinutes
 from pipeline_engine.domain.provider_rate import take_call
 from pipeline_engine.domain.sheets.alignment import KnownRow, PlacedRow, align
 from pipeline_engine.domain.sheets.mapping import SheetMapping, read_mapping
-from pipeline_engine.domain.sheets.rows import SheetRow, read_rows
+from pipeline_engine.domain.sheets.rows import SheetRow, column_names, read_rows
 from pipeline_engine.domain.sheets.submit import SheetForm, submit
 from pipeline_engine.errors import Permanent, RateLimited, Transient
 from pipeline_engine.ids import fingerprint
@@ -83,7 +83,7 @@ async def _sync(work: JobWork, document: Document) -> tuple[int, bool]:
             count += sum(one["is_new"] for one in pending)
             if not await repo.settle(sync):
                 raise Transient("another run reads the same sheet")
-        elif sync.get("digest") == digest:
+        elif sync.get("digest") == digest and sync.get("headers") is not None:
             if sync.get("error"):
                 await repo.set_error(work.account_id, form.id, None)
             return count, True
@@ -105,16 +105,19 @@ async def _read(work: JobWork, mapping: SheetMapping) -> Rows:
 
 async def _take_up(work: JobWork, sync: Document, values: Rows, digest: str) -> None:
     """Store the next rows that are new or were edited as pending. Raises: Transient when another run did so."""
-    seen, pending, is_all = await asyncio.to_thread(_next_rows, sync.get("rows"), values)
+    headers = [str(name) for name in sync.get("headers") or ()]
+    seen, pending, is_all = await asyncio.to_thread(_next_rows, sync.get("rows"), values, headers)
     work.check()
-    if not await work.app.repos.sheet_syncs.save(sync, seen, pending, digest if is_all else ""):
+    # Rows that have still to be taken up are known by the headers of the last look.
+    whole = (digest, column_names(values)) if is_all else ("", headers)
+    if not await work.app.repos.sheet_syncs.save(sync, seen, pending, *whole):
         raise Transient("another run reads the same sheet")
 
 
-def _next_rows(stored: object, values: Rows) -> tuple[Seen, list[Document], bool]:
+def _next_rows(stored: object, values: Rows, headers: Sequence[str] = ()) -> tuple[Seen, list[Document], bool]:
     """The rows seen after this, those of them that are pending, and whether these are all rows of the sheet."""
     known = [KnownRow(key, frozenset(prints)) for key, prints in unpack(stored)]
-    placed = align(known, read_rows(values))
+    placed = align(known, read_rows(values, headers))
     taken = _taken([one for one in placed if one.is_changed])
     keys = {one.key for one in taken}
     seen = [kept for one in placed if (kept := _seen(one, one.key in keys))]

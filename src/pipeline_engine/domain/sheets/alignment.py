@@ -1,7 +1,8 @@
 """Finds which rows of a sheet are those that were seen before, whatever was inserted, deleted, moved or edited. Pure.
 
-A row is the same when its cells are. An edited row is recognised by a cell that no other row has (a time, an address)
-and by how much else of it stayed: half where it stood before, all but one cell elsewhere.
+A row is the same when its cells are, also under the headers of the last look. An edited row is recognised by a cell
+that no other row has (a time, an address) and by how much else of it stayed: half where it stood before, all but one
+cell elsewhere.
 """
 
 from __future__ import annotations
@@ -61,7 +62,11 @@ def _equal(known: Sequence[KnownRow], rows: Sequence[SheetRow]) -> dict[int, int
     places: dict[frozenset[bytes], deque[int]] = defaultdict(deque)
     for at, one in enumerate(known):
         places[one.prints].append(at)
-    return {place: queue.popleft() for place, row in enumerate(rows) if (queue := places.get(row.prints))}
+    return {
+        place: queue.popleft()
+        for place, row in enumerate(rows)
+        if (queue := places.get(row.prints) or places.get(row.before))
+    }
 
 
 def _edited(known: Sequence[KnownRow], rows: Sequence[SheetRow], found: dict[int, int]) -> dict[int, int]:
@@ -85,13 +90,14 @@ def _likely(
 ) -> Iterator[tuple[int, bool, int, int]]:
     """(equal cells, whether in the same gap, place, place among the known) of pairs that are one row."""
     counts_before = Counter(one for row in known for one in row.prints)
-    counts_now = Counter(one for row in rows for one in row.prints)
+    counts_now = Counter(one for row in rows for one in row.prints | row.before)
     holders = {one: at for at in gone for one in known[at].prints if counts_before[one] == 1}
     for place, row in enumerate(rows):
         if place in found:
             continue
-        for at in {holders[one] for one in row.prints if one in holders and counts_now[one] == 1}:
-            equal = len(row.prints & known[at].prints)
+        prints = row.prints | row.before
+        for at in {holders[one] for one in prints if one in holders and counts_now[one] == 1}:
+            equal = len(prints & known[at].prints)
             most = max(len(row.prints), len(known[at].prints))
             is_there = gaps.share(place, at)
             if (is_there and 2 * equal >= most) or (equal >= 2 and equal >= most - 1):

@@ -14,10 +14,12 @@ PRINT_BYTES = 8
 @dataclass(frozen=True)
 class SheetRow:
     """`cells` is {header: text} of the cells that are not empty. `prints` are their hashes, header included, so that
-    neither a moved column nor a new empty one makes another row of it."""
+    neither a moved column nor a new empty one makes another row of it. `before` are those under the headers of the
+    last look: they differ where columns were renamed."""
 
     cells: Mapping[str, str]
     prints: frozenset[bytes]
+    before: frozenset[bytes]
 
     @property
     def content(self) -> str:
@@ -25,10 +27,12 @@ class SheetRow:
         return blake2b(b"".join(sorted(self.prints)), digest_size=8).hexdigest()
 
 
-def read_rows(values: Sequence[Sequence[str]]) -> list[SheetRow]:
-    """The rows below the header, without those that are empty."""
+def read_rows(values: Sequence[Sequence[str]], names_before: Sequence[str] = ()) -> list[SheetRow]:
+    """The rows below the header, without those that are empty. `names_before`: the names of the columns at the last
+    look."""
     names = column_names(values)
-    return [row for cells in values[1:] if (row := _row(names, cells)).cells]
+    before = _before_renaming(names, names_before)
+    return [row for cells in values[1:] if (row := _row(names, before, cells)).cells]
 
 
 def column_names(values: Sequence[Sequence[str]]) -> list[str]:
@@ -36,6 +40,13 @@ def column_names(values: Sequence[Sequence[str]]) -> list[str]:
     if not values:
         return []
     return headers([*values[0], *[""] * (max(map(len, values)) - len(values[0]))])
+
+
+def _before_renaming(names: Sequence[str], before: Sequence[str]) -> list[str]:
+    """The names with those taken back that are new and stand where one is gone."""
+    new, gone = {*names} - {*before}, {*before} - {*names}
+    renamed = {name: old for name, old in zip(names, before, strict=False) if name in new and old in gone}
+    return [renamed.get(name, name) for name in names]
 
 
 def headers(cells: Sequence[str]) -> list[str]:
@@ -60,10 +71,16 @@ def _distinct(names: Sequence[str]) -> Iterator[str]:
         yield distinct
 
 
-def _row(names: Sequence[str], cells: Sequence[str]) -> SheetRow:
-    texts = ((name, clean(cell)[:MAX_CELL_CHARS].strip()) for name, cell in zip(names, cells, strict=False))
-    filled = {name: text for name, text in texts if text}
-    return SheetRow(filled, frozenset(_print(name, text) for name, text in filled.items()))
+def _row(names: Sequence[str], before: Sequence[str], cells: Sequence[str]) -> SheetRow:
+    texts = (clean(cell)[:MAX_CELL_CHARS].strip() for cell in cells)
+    filled = [(name, old, text) for name, old, text in zip(names, before, texts, strict=False) if text]
+    prints = frozenset(_print(name, text) for name, _, text in filled)
+    is_renamed = any(name != old for name, old, _ in filled)
+    return SheetRow(
+        {name: text for name, _, text in filled},
+        prints,
+        frozenset(_print(old, text) for _, old, text in filled) if is_renamed else prints,
+    )
 
 
 def clean(text: str) -> str:
