@@ -20,6 +20,7 @@ NOW = datetime.now(UTC)
     ("type", "extra", "status"),
     [
         ("email.replied", {}, "replied"),
+        ("email.replied", {"message_id": ObjectId(), "lead_id": "", "deal_id": 7, "deals": None}, "replied"),
         ("email.bounced", {}, "bounced"),
         ("contact.unsubscribed", {}, "unsubscribed"),
         ("email.replied", {"auto": True}, "active"),

@@ -124,19 +124,59 @@ def test_a_payload_keeps_unknown_fields_and_reads_the_seeds_spelling() -> None:
         ("deal.won", {"deal_id": ""}, "data.deal_id"),
         ("contact.created", ["a list"], "no object"),
         ("my.own", None, "no object"),
-        ("deal.stage_changed", {"deals": ["d", *[0] * 1000]}, "^deal.stage_changed: data.deals.1: [^;]*$"),
+        ("deal.lost", {"deal_id": None}, "data.deal_id"),
     ],
 )
 def test_a_payload_that_does_not_fit_is_refused_by_field(type: str, data: object, said: str) -> None:
+    for strict in (False, True):
+        with pytest.raises(Permanent, match=said) as caught:
+            read_payload(type, data, strict=strict)
+        assert caught.value.code == "payload"
+
+
+OTHER = ObjectId("64b000000000000000000002")
+ODD: list[tuple[str, dict[str, Any], str, object]] = [
+    ("email.replied", {"message_id": ID}, "message_id", str(ID)),
+    ("email.replied", {"message_id": 7}, "message_id", None),
+    ("email.replied", {"message_id": ["a"], "contact_id": ID}, "contact_id", str(ID)),
+    ("deal.stage_changed", {"deals": None, "deal_id": ID}, "deals", []),
+    ("deal.stage_changed", {"deals": [7]}, "deals", []),
+    ("form.submitted", {"contact_id": ""}, "contact_id", None),
+    ("form.submitted", {"form_id": 7, "contactId": ID}, "contact_id", str(ID)),
+    ("contact.created", {"contact_id": ID, "source": {"a": 1}}, "source", None),
+    ("contact.created", {"contact_id": None, "contactId": ID}, "contact_id", str(ID)),
+    ("page.viewed", {"contact_id": "", "contactId": ID}, "contact_id", str(ID)),
+    ("page.viewed", {"contact_id": ID, "contactId": OTHER}, "contact_id", str(ID)),
+    ("my.own", {"lead_id": {"$gt": ""}}, "lead_id", None),
+]
+
+
+@pytest.mark.parametrize(("type", "data", "field", "read"), ODD, ids=repr)
+def test_an_optional_field_that_cannot_be_used_counts_as_absent(
+    type: str, data: dict[str, Any], field: str, read: object
+) -> None:
+    assert getattr(read_payload(type, data, 1.0), field) == read
+
+
+@pytest.mark.parametrize(
+    ("type", "data", "said"),
+    [
+        ("form.submitted", {"contact_id": ""}, "data.contact_id"),
+        ("form.submitted", {"form_id": 7}, "data.form_id"),
+        ("email.replied", {"message_id": 7}, "data.message_id"),
+        ("deal.stage_changed", {"deals": ["d", *[0] * 1000]}, "^deal.stage_changed: data.deals.1: [^;]*$"),
+    ],
+)
+def test_a_publisher_has_such_a_field_refused(type: str, data: dict[str, Any], said: str) -> None:
     with pytest.raises(Permanent, match=said) as caught:
-        read_payload(type, data)
+        read_payload(type, data, strict=True)
     assert caught.value.code == "payload"
 
 
-def test_types_of_the_tenant_may_have_any_data_and_versions_are_numbers() -> None:
+def test_types_of_the_tenant_may_have_any_data_and_versions_are_whole_numbers() -> None:
     assert read_payload("my.own", {"anything": [1]}).model_extra == {"anything": [1]}
     assert {"contact.created", "email.received", "email.replied", "deal.stage_changed"} <= PAYLOADS.keys()
-    for version in ("1", 0, True):
+    for version in ("1", 0, True, 1.5, float("nan"), float("inf")):
         with pytest.raises(Permanent):
             read_payload("my.own", {}, version)
 

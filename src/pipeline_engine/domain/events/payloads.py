@@ -2,6 +2,9 @@
 
 Unknown fields are kept, and types that stand here nowhere are the tenant's own: their data may be any object. A field
 that is added later is optional; a change that old readers would misread gets a new `version` of the type.
+
+An optional field that cannot be used counts as absent: no consumer misses a reply because of its message id. Only a
+publisher, who can still mend it, has it refused.
 """
 
 from __future__ import annotations
@@ -10,7 +13,19 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from bson import ObjectId
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticUseDefault
 
 from pipeline_engine.errors import Permanent
 
@@ -25,7 +40,24 @@ def _id(value: object) -> str:
     raise ValueError("must be an id")
 
 
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, ObjectId) else value
+
+
+def _or_absent(value: object, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """The value as `read` returns it. One that cannot be used gives the field's default or, when `strict`, an error."""
+    try:
+        return read(value)
+    except ValidationError:
+        if info.context:
+            raise
+        raise PydanticUseDefault from None
+
+
+_OrAbsent = WrapValidator(_or_absent)
 Id = Annotated[str, BeforeValidator(_id)]
+OptionalId = Annotated[Id | None, _OrAbsent]
+OptionalText = Annotated[str | None, BeforeValidator(_text), _OrAbsent]
 
 
 def _named(name: str, seed_name: str, **options: Any) -> Any:
@@ -38,14 +70,14 @@ class EventData(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    contact_id: Id | None = _named("contact_id", "contactId", default=None)
-    deal_id: Id | None = _named("deal_id", "dealId", default=None)
-    lead_id: Id | None = _named("lead_id", "leadId", default=None)
+    contact_id: OptionalId = _named("contact_id", "contactId", default=None)
+    deal_id: OptionalId = _named("deal_id", "dealId", default=None)
+    lead_id: OptionalId = _named("lead_id", "leadId", default=None)
 
 
 class ContactChanged(EventData):
     contact_id: Id = _named("contact_id", "contactId")
-    source: str | None = None
+    source: OptionalText = None
 
 
 class DealChanged(EventData):
@@ -55,15 +87,15 @@ class DealChanged(EventData):
 class DealsMoved(EventData):
     """One deal, or all deals of a batch that were moved together."""
 
-    deals: Annotated[list[Id], FailFast()] = []  # of very many wrong ids the first one is named
+    deals: Annotated[list[Id], FailFast(), _OrAbsent] = []  # of very many wrong ids the first one is named
 
 
 class EmailEvent(EventData):
-    message_id: str | None = _named("message_id", "messageId", default=None)
+    message_id: OptionalText = _named("message_id", "messageId", default=None)
 
 
 class FormSubmitted(EventData):
-    form_id: Id | None = _named("form_id", "formId", default=None)
+    form_id: OptionalId = _named("form_id", "formId", default=None)
 
 
 class LevelCrossed(EventData):
@@ -104,14 +136,28 @@ PAYLOADS: Mapping[str, type[EventData]] = {
 }
 
 
-def read_payload(type: str, data: object, version: object = CURRENT_VERSION) -> EventData:
-    """The data of an event, checked. Raises: Permanent MALFORMED naming the fields, never their values."""
+def read_payload(type: str, data: object, version: object = CURRENT_VERSION, *, strict: bool = False) -> EventData:
+    """The data of an event, checked. `strict`, for publishers: optional fields that cannot be used are refused too.
+
+    Raises: Permanent MALFORMED naming the fields, never their values.
+    """
     if not isinstance(data, Mapping):
         raise Permanent(f"data of {type} is no object", MALFORMED)
-    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
-        raise Permanent(f"version of {type} is no number of at least 1", MALFORMED)
+    if version is not None and not _is_version(version):
+        raise Permanent(f"version of {type} is no whole number of at least 1", MALFORMED)
+    # What says nothing must not hide the same field in the other spelling.
+    given = {name: one for name, one in data.items() if one is not None and (strict or not _is_empty_id(name, one))}
     try:
-        return PAYLOADS.get(type, EventData).model_validate(dict(data))
+        return PAYLOADS.get(type, EventData).model_validate(given, context=strict)
     except ValidationError as error:
         wrong = "; ".join(f"data.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise Permanent(f"{type}: {wrong}", MALFORMED) from None
+
+
+def _is_version(value: object) -> bool:
+    """Whether it is a whole number from 1; some clients of MongoDB store every number as a double."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 1 and value % 1 == 0
+
+
+def _is_empty_id(name: str, value: object) -> bool:
+    return value == "" and name.endswith(("_id", "Id"))

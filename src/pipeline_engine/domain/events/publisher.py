@@ -72,7 +72,7 @@ class EventPublisher:
         event |= {"account_id": account_id, "user_id": user_id, "data": dict(data)}
         event |= {"occurred_at": occurred_at or self._app.clock.now()}
         event |= {name: value for name, value in (("key", key), ("cause", cause)) if value is not None}
-        read_payload(type, data, version)
+        read_payload(type, data, version, strict=True)
         check_depth(event)
         try:
             event_id = await self._app.shared.events.publish(event)
