@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,12 @@ from tests.support.engine_app import EngineApp, open_app
 from tests.support.stand_ins.endpoint import Answer, Endpoint
 from tests.support.webhooks import consumed, deliver, deliveries, later, states, webhook, webhook_of
 from tests.support.world import World
+
+HOUR = timedelta(hours=1)
+
+
+def notices(world: World, id: ObjectId) -> int:
+    return world.db["ai_notifications"].count_documents({"webhook_id": id, "user_id": world.user})
 
 
 async def test_ten_attempts_are_made_at_their_times_under_one_id(
@@ -135,6 +142,56 @@ async def test_what_was_pending_is_delivered_when_the_crm_enables_the_endpoint(
     assert (endpoint.received, states(world)) == ([], {"pending": 1})
 
     world.db["webhooks"].update_one({"_id": id}, {"$set": {"active": True}})
+    await deliver(app, world)
+    assert states(world) == {"delivered": 1}
+
+
+async def test_failures_before_the_crm_enabled_an_endpoint_again_do_not_count(
+    world: World, app: EngineApp, endpoint: Endpoint
+) -> None:
+    long_ago = app.clock.now() - timedelta(days=6)
+    id = webhook(world, endpoint.url, failures=9, failing_since=long_ago)
+    endpoint.manner = Answer(503)
+    for disabled in (1, 2):
+        consumed(world)
+        await deliver(app, world)
+        assert (webhook_of(world, id)["active"], notices(world, id)) == (False, disabled)
+
+        world.db["webhooks"].update_one({"_id": id}, {"$set": {"active": True}})
+        await deliver(app, world)
+        found = webhook_of(world, id)
+        assert (found["active"], found["failures"] < 3, found.get("disabled_reason")) == (True, True, None)
+        world.db["webhooks"].update_one({"_id": id}, {"$set": {"failures": 9, "failing_since": long_ago + HOUR}})
+
+
+async def test_an_endpoint_that_is_disabled_once_more_at_once_goes_on_to_hold(
+    world: World, app: EngineApp, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = webhook(world, endpoint.url, holds=True, failures=3)
+    again = {"active": False, "disabled_reason": "again"}
+
+    async def let_go(*_: object) -> None:
+        world.db["webhooks"].update_one({"_id": id}, {"$set": again})
+
+    monkeypatch.setattr(app.repos.webhook_deliveries, "let_go", let_go)
+    await deliver(app, world)
+
+    found = webhook_of(world, id)
+    assert {**again, "holds": True}.items() <= found.items()
+
+
+async def test_what_was_pending_when_a_subscription_could_not_be_read_is_delivered_once_it_can(
+    world: World, app: EngineApp, endpoint: Endpoint
+) -> None:
+    id = webhook(world, endpoint.url)
+    consumed(world)
+    await run_fan_out(app, None, world.account)
+    world.db["webhooks"].update_one({"_id": id}, {"$set": {"events": "all of them"}})
+    consumed(world)
+    await run_fan_out(app, None, world.account)
+    assert (webhook_of(world, id)["active"], [one.get("held") for one in deliveries(world)]) == (False, [True])
+
+    world.db["webhooks"].update_one({"_id": id}, {"$set": {"events": ["*"], "active": True}})
     await deliver(app, world)
     assert states(world) == {"delivered": 1}
 

@@ -83,10 +83,10 @@ class Webhooks(Leased):
         return await self._all.find(query, limit=limit, sort=[("_id", -1)])
 
     async def disable(self, webhook: Mapping[str, Any], reason: str) -> bool:
-        """Switch the endpoint off, whichever run holds it. Returns False when it was switched off, or changed its URL,
-        meanwhile. Raises: TooLarge."""
+        """Switch the endpoint off, whichever run holds it; the caller holds its deliveries then. Returns False when it
+        was switched off, or changed its URL, meanwhile. Raises: TooLarge."""
         query = {**_identity(webhook), "active": {"$eq": webhook.get("active")}, "url": {"$eq": webhook.get("url")}}
-        change = {"active": False, "disabled_reason": reason}
+        change = {"active": False, "disabled_reason": reason, "holds": True}
         with sized(WEBHOOKS.name, webhook["_id"]):
             return await self._own.update_one(query, {"$set": change, "$currentDate": {"updatedAt": True}}) == 1
 
@@ -94,6 +94,13 @@ class Webhooks(Leased):
         """Switch the endpoint on, with a clean record."""
         change = {"$set": {"active": True, "holds": True, **HEALTHY}, "$unset": {"disabled_reason": ""}}
         await self._own.update_one(_identity(webhook), {**change, "$currentDate": {"updatedAt": True}})
+
+    async def begin_anew(self, held: Mapping[str, Any]) -> Document | None:
+        """Give the endpoint, which was enabled again, a clean record, under this run's claim; None when another run has
+        it now. One that was disabled once more meanwhile goes on to hold its deliveries."""
+        is_off = {"$eq": ["$active", False]}
+        reason = {"$cond": [is_off, "$disabled_reason", "$$REMOVE"]}
+        return await self.change(held, HEALTHY, holds=is_off, disabled_reason=reason)
 
     async def rotate(self, webhook: Mapping[str, Any], secret: str, previous_until: Any) -> bool:
         """Give the endpoint a new secret; the one before signs as well until then. False: its secret was changed

@@ -104,14 +104,15 @@ async def _next_batch(app: App[WebhookRepos], account_id: ObjectId, webhook_id: 
 
 
 async def _keep_to_switch(app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim) -> None:
-    """Hold what is pending for a disabled endpoint; make it due when the endpoint was enabled again."""
+    """Hold what is pending for a disabled endpoint. Once it was enabled again, make that due, and forget the failures
+    before: they would disable it at the next one."""
     id, holds = claim.document["_id"], claim.document.get("holds") is True
     if not is_active(claim.document):
         await claim.change(holds=True)
         await app.repos.webhook_deliveries.hold(account_id, id)
     elif holds:
         await app.repos.webhook_deliveries.let_go(account_id, id)
-        await claim.change(holds=False)
+        claim.keep(await claim.repo.begin_anew(claim.document))
 
 
 async def _within_rate(
@@ -136,7 +137,7 @@ async def _attempt(
         await claim.change(failures=after.failures, failing_since=after.failing_since, rest_until=after.rest_until)
     if batch.disabling:
         await disable(app, account_id, claim.document, batch.disabling, claim.document.get("failing_since"))
-        await claim.change(holds=True)
+        await claim.change()
 
 
 async def _until_next(
