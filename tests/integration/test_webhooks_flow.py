@@ -217,6 +217,15 @@ async def test_a_delivery_that_is_set_aside_stays_there_and_keeps_no_other(
     assert deliveries(world, _id=aside)[0]["attempts"] == []
 
 
+async def test_an_event_without_a_time_has_that_of_its_end(world: World, app: EngineApp, endpoint: Endpoint) -> None:
+    webhook(world, endpoint.url)
+    consumed(world, occurred_at=None, ended_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+    await deliver(app, world)
+
+    assert [one.content["timestamp"] for one in endpoint.received] == ["2026-01-02T03:04:05Z"]
+
+
 async def test_large_events_are_posted_as_their_ids(world: World, app: EngineApp, endpoint: Endpoint) -> None:
     webhook(world, endpoint.url)
     contact = ObjectId()

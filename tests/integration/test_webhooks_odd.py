@@ -10,8 +10,9 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.domain.webhooks.sweep import find
+from pipeline_engine.settings import Settings
 from pipeline_engine.sweeper import look
-from tests.support.engine_app import EngineApp
+from tests.support.engine_app import EngineApp, open_app
 from tests.support.fuzz.strangers import ODD_IDS, STRANGERS
 from tests.support.stand_ins.endpoint import Answer, Endpoint
 from tests.support.webhooks import consumed, deliver, deliveries, webhook, webhook_of
@@ -88,6 +89,19 @@ async def test_a_delivery_of_which_nothing_can_be_posted_fails_alone(
     assert (delivery_of(world, bad)["state"], delivery_of(world, good)["state"]) == ("failed", "delivered")
     assert delivery_of(world, bad)["attempts"][-1]["error"] == "the event no longer exists"
     assert webhook_of(world, id).get("failures", 0) == 0
+
+
+async def test_what_has_a_payload_of_its_own_arrives_with_a_time_and_without_a_link(
+    world: World, configured: Settings, endpoint: Endpoint
+) -> None:
+    id, then = webhook(world, endpoint.url), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    delivery(world, id, payload={"data": {"text": "x" * 30_000}}, createdAt=then)
+    async with open_app(configured.model_copy(update={"public_url": "https://crm.example.com"})) as app:
+        await deliver(app, world)
+
+    (received,) = endpoint.received
+    assert received.content["truncated"]
+    assert (received.content["timestamp"], received.content.get("link")) == ("2026-01-02T03:04:05Z", None)
 
 
 async def test_a_delivery_without_room_for_an_attempt_is_set_aside_alone(

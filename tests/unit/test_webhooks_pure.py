@@ -19,7 +19,7 @@ from pipeline_engine.domain import account_places
 from pipeline_engine.domain.account_places import AccountPlaces
 from pipeline_engine.domain.webhooks.endpoint import rate_of, read_subscription, signing_keys
 from pipeline_engine.domain.webhooks.health import DISABLING, MAX_REST_SECONDS, MIN_DISABLING_FAILURES, Health
-from pipeline_engine.domain.webhooks.payload import MAX_BYTES, body_of, plain
+from pipeline_engine.domain.webhooks.payload import MAX_BYTES, body_of, content_of, plain
 from pipeline_engine.domain.webhooks.retries import MAX_ATTEMPTS, next_attempt
 from pipeline_engine.domain.webhooks.signature import new_secret, read_secret, signed
 from pipeline_engine.errors import Permanent
@@ -109,6 +109,26 @@ def test_the_body_holds_what_the_event_says() -> None:
             "list": [1, None, True],
         },
     }
+
+
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("times", "moment"),
+    [
+        ({"occurred_at": NOW, "ended_at": LATER, "createdAt": LATER}, NOW),
+        ({"timestamp": NOW, "createdAt": LATER}, NOW),
+        ({"occurred_at": None, "ended_at": NOW, "createdAt": LATER}, NOW),
+        ({"occurred_at": "yesterday", "createdAt": NOW}, NOW),
+        ({"occurred_at": DatetimeMS(2**52)}, None),
+    ],
+    ids=repr,
+)
+def test_a_body_has_the_time_at_which_the_event_is_known_to_have_happened(
+    times: dict[str, Any], moment: datetime | None
+) -> None:
+    assert content_of({"_id": "e1", **times})["timestamp"] == (moment and "2026-01-02T03:04:05Z")
 
 
 @pytest.mark.parametrize(

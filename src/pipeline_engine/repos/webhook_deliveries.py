@@ -49,7 +49,7 @@ WEBHOOK_DELIVERIES = CollectionSpec(
 class NewDelivery:
     """An event for an endpoint. The same event and endpoint make one delivery, however often it is added.
 
-    `payload` ({timestamp, data}) is for what is no event of `crm_events`; else the event is read when it is sent.
+    `payload` ({occurred_at, data}) is for what is no event of `crm_events`; else the event is read when it is sent.
     """
 
     account_id: ObjectId

@@ -19,6 +19,7 @@ EVENT_FIELDS: Document = {
     "type": 1,
     "account_id": 1,
     "occurred_at": 1,
+    "ended_at": 1,
     "data": {"$cond": [IS_LARGE, {name: f"$data.{name}" for name in IDS}, "$data"]},
     "large": IS_LARGE,
 }

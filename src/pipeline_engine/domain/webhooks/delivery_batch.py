@@ -117,8 +117,9 @@ async def post(
         keys = signing_keys(webhook, now)
     except Permanent as error:
         return Reply(None, 0, str(error))
-    about = {"_id": delivery["event_id"], "type": delivery.get("type"), "account_id": delivery["account_id"]}
-    body = body_of({**about, **event, "_id": delivery["event_id"]}, app.settings.public_url)
+    about = {name: delivery.get(name) for name in ("type", "account_id", "createdAt")}
+    public_url = None if "payload" in delivery else app.settings.public_url  # a payload can be read nowhere else
+    body = body_of({**about, **event, "_id": delivery["event_id"]}, public_url)
     headers = signed(keys, f"msg_{delivery['_id']}", int(now.timestamp()), body)
     return await app.senders.webhooks.post(webhook.get("url"), headers, body)
 

@@ -16,13 +16,16 @@ from pipeline_engine.clock import usable_date
 
 MAX_BYTES = 20_000
 MAX_ID_CHARS = 200
+TIMES = ("occurred_at", "timestamp", "ended_at", "createdAt")
+"""Fields that say when it happened, the first that does first: one without `occurred_at` happened when it was consumed
+or made a delivery. Steps of workflows once stored `timestamp`."""
 
 
 def body_of(event: Mapping[str, Any], public_url: str | None) -> bytes:
-    """The body for an event of `crm_events`, or for one with a payload of its own.
+    """The body for an event of `crm_events` or, without a `public_url`, for what has a payload of its own.
 
     The `data` of an event that is `large`, or of which the body would have more than MAX_BYTES, is reduced to the ids
-    in it, with `truncated: true` and, where there is a PUBLIC_URL, a `link` to the whole event.
+    in it, with `truncated: true` and, where there is a `public_url`, a `link` to the whole event.
     """
     whole = content_of(event)
     body = _json(whole)
@@ -36,7 +39,7 @@ def content_of(event: Mapping[str, Any]) -> dict[str, Any]:
     """The whole event, as JSON can hold it."""
     return {
         "type": str(event.get("type"))[:MAX_ID_CHARS],
-        "timestamp": _time(event.get("occurred_at")),
+        "timestamp": next(filter(None, (_time(event.get(name)) for name in TIMES)), None),
         "id": str(event.get("_id"))[:MAX_ID_CHARS],
         "account_id": str(event.get("account_id"))[:MAX_ID_CHARS],
         "data": plain(event.get("data")),

@@ -26,7 +26,7 @@ async def perform(run: StepRun, config: WebhookCall) -> StepPassed:
     await _check(run, config)
     one = run.enrollment
     ids = {name: str(one[name]) for name in ("contact_id", "deal_id", "lead_id", "workflow_id") if one.get(name)}
-    payload = {"timestamp": run.arrived_at(), "data": {**config.data, **ids, "enrollment_id": str(one["_id"])}}
+    payload = {"occurred_at": run.arrived_at(), "data": {**config.data, **ids, "enrollment_id": str(one["_id"])}}
     delivery = NewDelivery(run.account_id, config.webhook_id, run.unit_key, TYPE, payload)
     # The delivery is due at once; the lane of webhooks sees to it, and the run does not wait for the answer.
     await run.app.repos.webhook_deliveries.add([delivery])
