@@ -155,6 +155,30 @@ def test_a_large_event_is_sent_as_its_ids_and_a_link(public_url: str | None) -> 
     assert len(body_of({"_id": "e1", "type": "x", "data": many}, None)) < MAX_BYTES
 
 
+def test_a_large_event_keeps_the_ids_of_lists_as_far_as_there_is_room() -> None:
+    deals, to = [ObjectId() for _ in range(800)], ObjectId()
+    data = {"deals": deals, "to": to, "automation": str(to), "tags": ["new"] * 9000, "none": [], "total": 7}
+
+    body = body_of({"_id": "e1", "type": "deal.stage_changed", "data": data}, None)
+
+    content = json.loads(body)["data"]
+    some = content.pop("deals")
+    assert content == {"to": str(to), "automation": str(to), "deals_count": 800}
+    assert some == [str(one) for one in deals[: len(some)]]
+    assert MAX_BYTES - 27 <= len(body) <= MAX_BYTES
+
+
+def test_whatever_a_large_event_holds_its_body_stays_within_the_limit() -> None:
+    odd = "\x01"
+    ids = [ObjectId() for _ in range(1000)]
+    long: dict[str, Any] = {f"{n}{odd * n}_id": odd * 190 for n in range(300)}
+    long |= {f"{n}{odd * (n % 40)}": ids for n in range(300)}
+
+    body = body_of({"_id": odd * 300, "type": odd * 300, "account_id": odd * 300, "data": long}, "https://crm.example")
+
+    assert len(body) <= MAX_BYTES
+
+
 def test_ten_attempts_are_made_over_75_hours() -> None:
     moments, failed = [NOW], 1
     while again := next_attempt(failed, moments[-1], 0.0, 0.0):

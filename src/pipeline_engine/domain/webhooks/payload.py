@@ -13,9 +13,13 @@ from urllib.parse import quote
 from bson import ObjectId
 
 from pipeline_engine.clock import usable_date
+from pipeline_engine.ids import object_id
 
 MAX_BYTES = 20_000
 MAX_ID_CHARS = 200
+MAX_IDS = 10
+"""So many ids, and lists of ids, are kept of data that is reduced."""
+LISTED_BYTES = len('"64b000000000000000000001",')
 TIMES = ("occurred_at", "timestamp", "ended_at", "createdAt")
 """Fields that say when it happened, the first that does first: one without `occurred_at` happened when it was consumed
 or made a delivery. Steps of workflows once stored `timestamp`."""
@@ -25,14 +29,15 @@ def body_of(event: Mapping[str, Any], public_url: str | None) -> bytes:
     """The body for an event of `crm_events` or, without a `public_url`, for what has a payload of its own.
 
     The `data` of an event that is `large`, or of which the body would have more than MAX_BYTES, is reduced to the ids
-    in it, with `truncated: true` and, where there is a `public_url`, a `link` to the whole event.
+    in it, of lists the first ones and a count, with `truncated: true` and, where there is a `public_url`, a `link` to
+    the whole event.
     """
     whole = content_of(event)
     body = _json(whole)
     if len(body) <= MAX_BYTES and event.get("large") is not True:
         return body
     link = {"link": f"{public_url.rstrip('/')}/api/v1/events/{quote(whole['id'])}"} if public_url else {}
-    return _json({**whole, "data": _ids(whole["data"]), "truncated": True, **link})
+    return _reduced({**whole, "truncated": True, **link})
 
 
 def content_of(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,12 +51,35 @@ def content_of(event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ids(data: Any) -> dict[str, str]:
-    """What names records in the data, as far as there is room."""
-    fields = data if isinstance(data, Mapping) else {}
-    named = {name: value for name, value in fields.items() if name.endswith(("_id", "Id")) and isinstance(value, str)}
-    short = {name: value for name, value in named.items() if len(name) + len(value) <= MAX_ID_CHARS}
-    return dict(list(short.items())[: MAX_BYTES // (10 * MAX_ID_CHARS)])
+def _reduced(whole: Mapping[str, Any]) -> bytes:
+    """The body with nothing but ids in `data`. Lists share what room the rest leaves."""
+    fields = data if isinstance(data := whole["data"], Mapping) else {}
+    ids, lists = _ids(fields), _lists(fields)
+    ids |= {f"{name}_count": len(some) for name, some in lists.items()}
+
+    def with_lists(most: int) -> bytes:
+        return _json({**whole, "data": {**ids, **{name: some[:most] for name, some in lists.items()}}})
+
+    room = MAX_BYTES - len(with_lists(0))
+    return with_lists(max(0, room) // (LISTED_BYTES * max(1, len(lists))))
+
+
+def _ids(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What names records: short texts whose names say so, then ids under other names."""
+    texts = {name: value for name, value in fields.items() if isinstance(value, str) and _is_short(name, value)}
+    named = {name: value for name, value in texts.items() if name.endswith(("_id", "Id"))}
+    others = {name: value for name, value in texts.items() if object_id(value)}
+    return dict(list({**named, **others}.items())[:MAX_IDS])
+
+
+def _lists(fields: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The lists that hold nothing but ids."""
+    lists = {name: some for name, some in fields.items() if isinstance(some, list) and some and _is_short(name)}
+    return dict([one for one in lists.items() if all(map(object_id, one[1]))][:MAX_IDS])
+
+
+def _is_short(name: str, value: str = "") -> bool:
+    return len(_json({name: value})) <= MAX_ID_CHARS
 
 
 def plain(value: Any) -> Any:
