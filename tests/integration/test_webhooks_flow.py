@@ -8,9 +8,13 @@ import pytest
 from bson import ObjectId
 
 from pipeline_engine.domain.account_places import AccountPlaces
+from pipeline_engine.domain.consumers.replay import EventRange, Replayed, Target, replay
+from pipeline_engine.domain.events.jobs import FAN_OUT
 from pipeline_engine.domain.webhooks.control import rotate
 from pipeline_engine.domain.webhooks.fan_out import run_fan_out
 from pipeline_engine.domain.webhooks.post import run_post
+from pipeline_engine.domain.webhooks.sweep import find
+from pipeline_engine.repos.consumer_repos import ConsumerRepos
 from tests.support.engine_app import EngineApp
 from tests.support.stand_ins.endpoint import Answer, Endpoint
 from tests.support.webhooks import consumed, deliver, deliveries, later, states, webhook, webhook_of
@@ -98,18 +102,36 @@ async def test_nothing_crosses_from_one_account_to_another(world: World, app: En
     other.close()
 
 
-async def test_an_account_that_is_not_active_receives_nothing(world: World, app: EngineApp, endpoint: Endpoint) -> None:
-    webhook(world, endpoint.url)
+async def test_an_account_that_is_not_active_receives_nothing_until_it_is(
+    world: World, app: EngineApp, endpoint: Endpoint
+) -> None:
+    id = webhook(world, endpoint.url)
     consumed(world)
     await run_fan_out(app, None, world.account)
     world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": False}})
     consumed(world)
     await deliver(app, world)
     assert (endpoint.received, states(world)) == ([], {"pending": 1})
+    assert [unit.id for unit in await find(app)] == [
+        str(id)
+    ]  # no unit of the account: its events cost the lane nothing
 
     world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": True}})
+    assert [unit.id for unit in await find(app)] == [f"{FAN_OUT.name}:{world.account}", str(id)]
     await deliver(app, world)
-    assert len(endpoint.received) == 1
+    assert states(world) == {"delivered": 2}
+
+
+async def test_nothing_is_replayed_for_an_account_that_is_not_active(
+    world: World, app: EngineApp, endpoint: Endpoint
+) -> None:
+    target = Target("webhooks", str(webhook(world, endpoint.url)))
+    consumed(world, onward=[])
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": False}})
+
+    assert await replay(app.with_repos(ConsumerRepos.open), target, EventRange()) == Replayed(0)
+
+    assert world.db["crm_events"].count_documents({"onward": "webhooks"}) == 0
 
 
 async def test_both_secrets_verify_for_a_day_after_a_rotation(world: World, app: EngineApp, endpoint: Endpoint) -> None:

@@ -44,9 +44,9 @@ class PastEvents:
         if batch:
             yield batch
 
-    async def restrict(self, account_id: ObjectId | None, query: Document, name: str, id: str) -> int:
-        """Let `name` (workflows, webhooks) take the events again, for the one document of this id. Those that it has
-        not taken yet are left alone, as all of its documents get them. Returns how many."""
+    async def restrict(self, account_id: ObjectId, query: Document, name: str, id: str) -> int:
+        """Let `name` (workflows, webhooks) take the account's events again, for the one document of this id. Those that
+        it has not taken yet are left alone, as all of its documents get them. Returns how many."""
         free = {"$and": [_past(account_id, query), {"onward": {"$ne": name}}]}
         known = {"$cond": [{"$isArray": "$onward"}, "$onward", []]}
         only = {"$cond": [{"$eq": [{"$type": "$only"}, "object"]}, "$only", {}]}

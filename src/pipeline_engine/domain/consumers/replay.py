@@ -77,14 +77,13 @@ async def replay(app: App[ConsumerRepos], target: Target, selection: EventRange)
     nothing. Raises: as `count`.
     """
     account_id, query = await _of_target(app, target, selection)
-    if target.kind != "consumer":
-        sent = await app.repos.past_events.restrict(account_id, query, target.kind, target.name)
-        if account_id:
-            await wake(app, ONWARD[target.kind], account_id)
-        return Replayed(sent)
     result = Replayed()
     for account in [account_id] if account_id else await app.repos.past_events.accounts(query):
         if not await app.shared.references.account_is_active(account):
+            continue
+        if target.kind != "consumer":
+            result.events += await app.repos.past_events.restrict(account, query, target.kind, target.name)
+            await wake(app, ONWARD[target.kind], account)
             continue
         async for batch in app.repos.past_events.batches(account, query, BATCH_EVENTS):
             await _consume(app, account, _consumer(target.name), batch, result)

@@ -28,8 +28,10 @@ SLICE_SECONDS = 2.0
 
 
 async def run_fan_out(app: App[WebhookRepos], _cache: object, account_id: ObjectId) -> Outcome | None:
-    """Take the account's events in their order. An event is taken when its deliveries are stored; a repeat stores them
-    under the same ids."""
+    """Take the account's events in their order; those of an account that is not active wait. An event is taken when its
+    deliveries are stored; a repeat stores them under the same ids."""
+    if not await app.shared.references.account_is_active(account_id):
+        return None
     until, taken = monotonic() + SLICE_SECONDS, set[str]()
     subscriptions = await _subscriptions(app, account_id)
     while events := await app.shared.crm_events.read_onward(account_id, NAME, MAX_EVENTS):
@@ -44,8 +46,6 @@ async def run_fan_out(app: App[WebhookRepos], _cache: object, account_id: Object
 
 async def _subscriptions(app: App[WebhookRepos], account_id: ObjectId) -> list[Subscription]:
     """What the account's active endpoints want. One that cannot be read is disabled."""
-    if not await app.shared.references.account_is_active(account_id):
-        return []
     found = []
     for webhook in await app.repos.webhooks.active_of(account_id):
         try:

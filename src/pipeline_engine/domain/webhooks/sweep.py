@@ -59,8 +59,10 @@ async def find_due_now(app: App[WebhookRepos]) -> list[Unit]:
 
 
 async def _accounts(app: App[WebhookRepos]) -> list[Unit]:
+    """Accounts with events to take; not those that are not active, whose events wait."""
     accounts = _ids(await app.shared.crm_events.onward_accounts(NAME))
-    return [Unit(f"{FAN_OUT.name}:{id}", str(id), ((FAN_OUT, id),)) for id in accounts]
+    inactive = await app.shared.accounts.inactive([str(id) for id in accounts])
+    return [Unit(f"{FAN_OUT.name}:{id}", str(id), ((FAN_OUT, id),)) for id in accounts if str(id) not in inactive]
 
 
 def _ids(accounts: Iterable[Any]) -> list[ObjectId]:
