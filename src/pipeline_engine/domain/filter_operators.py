@@ -42,7 +42,7 @@ def _text_contains(text: str, wanted: Any) -> bool:
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[list[Any], Any], bool]:
     def passes(values: list[Any], wanted: Any) -> bool:
-        pairs = (_comparable(value, wanted) for value in _with_elements(values))
+        pairs = (_in_order(value, wanted) for value in _with_elements(values))
         return any(compare(*pair) for pair in pairs if pair)
 
     return passes
@@ -67,6 +67,17 @@ def _comparable(value: Any, wanted: Any) -> tuple[Any, Any] | None:
     return None
 
 
+def _in_order(value: Any, wanted: Any) -> tuple[Any, Any] | None:
+    """As `_comparable`, but two texts of a date, time and zone as times: their alphabet knows no zones."""
+    moments = _moment(value), _moment(wanted)
+    return _comparable(value, wanted) if None in moments else moments
+
+
+def _moment(value: Any) -> datetime | None:
+    found = _parsed(value) if isinstance(value, str) else None
+    return found if found and found.tzinfo else None
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, Decimal128):
         value = value.to_decimal()
@@ -81,13 +92,17 @@ def _text(value: Any) -> str | None:
 
 def _time(value: Any) -> datetime | None:
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
+        value = _parsed(value)
     if not isinstance(value, datetime):
         return None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _parsed(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _exists(values: list[Any], wanted: Any) -> bool:
