@@ -43,7 +43,10 @@ def event(id: object, at: int = 0, **fields: Any) -> dict[str, Any]:
         ({"data": {"leadId": "l"}}, "lead:l"),
         ({"data": {"contact_id": ["odd"]}}, "event:e"),
         ({"data": [1, 2]}, "event:e"),
-        ({"data": None, "key": 7}, "event:e"),
+        ({"data": None, "key": 7}, "key:7"),
+        ({"data": {"contact_id": "c"}, "key": ID}, f"key:{ID}"),
+        ({"key": True}, "event:e"),
+        ({"key": ""}, "event:e"),
         ({}, "event:e"),
     ],
 )

@@ -19,8 +19,9 @@ MAX_KEY_CHARS = 200
 def key_of(event: Document) -> str:
     """The key of the event: its own, else the contact, deal or lead in its data, else its id, which it shares with no
     other."""
-    if isinstance(key := event.get("key"), str) and key:
-        return f"key:{key[:MAX_KEY_CHARS]}"
+    key = event.get("key")
+    if isinstance(key, str | int | ObjectId) and not isinstance(key, bool) and key != "":
+        return f"key:{str(key)[:MAX_KEY_CHARS]}"
     given = event.get("data")
     data: Document = given if isinstance(given, Mapping) else {}
     for name in KEY_FIELDS:
