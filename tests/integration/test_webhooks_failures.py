@@ -208,6 +208,23 @@ async def test_a_rate_is_kept_and_uses_no_attempt(world: World, app: EngineApp, 
     assert Counter(len(one["attempts"]) for one in deliveries(world)) == {0: 5, 1: 3}
 
 
+async def test_a_rate_that_cannot_be_read_disables_the_endpoint_before_anything_is_posted(
+    world: World, app: EngineApp, endpoint: Endpoint
+) -> None:
+    id = webhook(world, endpoint.url)
+    consumed(world)
+    await run_fan_out(app, None, world.account)
+    world.db["webhooks"].update_one({"_id": id}, {"$set": {"rate_per_minute": "some"}})
+    await deliver(app, world)
+    found = webhook_of(world, id)
+    assert (found["active"], "rate_per_minute" in found["disabled_reason"]) == (False, True)
+    assert (endpoint.received, states(world), notices(world, id)) == ([], {"pending": 1}, 1)
+
+    world.db["webhooks"].update_one({"_id": id}, {"$set": {"rate_per_minute": "60", "active": True}})
+    await deliver(app, world)
+    assert states(world) == {"delivered": 1}
+
+
 async def test_an_endpoint_that_refuses_one_event_receives_the_others(
     world: World, app: EngineApp, endpoint: Endpoint
 ) -> None:

@@ -76,6 +76,7 @@ async def test_a_subscription_that_cannot_be_read_disables_its_endpoint_alone(
 ) -> None:
     bad = webhook(world, endpoint.url, filter={"field": "data.x", "op": "like", "value": 1})
     odd = webhook(world, endpoint.url, events="contact.created")
+    idle = webhook(world, endpoint.url, rate_per_minute=0)
     webhook(world, endpoint.url)
     consumed(world)
 
@@ -83,7 +84,7 @@ async def test_a_subscription_that_cannot_be_read_disables_its_endpoint_alone(
     await deliver(app, world)
 
     assert len(endpoint.received) == 1
-    for id, word in ((bad, "like"), (odd, "events")):
+    for id, word in ((bad, "like"), (odd, "events"), (idle, "rate_per_minute")):
         found = webhook_of(world, id)
         assert (found["active"], word in found["disabled_reason"]) == (False, True)
         assert world.db["ai_notifications"].count_documents({"webhook_id": id, "user_id": world.user}) == 1

@@ -235,10 +235,26 @@ def test_which_types_an_endpoint_wants() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "rate"), [(None, None), (0, None), (-1, None), ("9", None), (0.5, 1), (60, 60), (float("nan"), None)]
+    ("given", "rate"),
+    [
+        (60, 60),
+        (0.5, 1),
+        ("9", 9),
+        (Decimal128("60"), 60),
+        (None, None),
+        ("", None),
+        (float("inf"), None),
+        (2**60, None),
+    ],
 )
-def test_a_rate_that_is_none_sets_no_limit(given: object, rate: int | None) -> None:
+def test_a_rate_is_a_number_however_it_is_stored(given: object, rate: int | None) -> None:
     assert rate_of({"rate_per_minute": given}) == rate
+
+
+@pytest.mark.parametrize("given", [0, -1, "0", "many", float("nan"), Decimal128("NaN"), True, [60]], ids=repr)
+def test_a_rate_that_cannot_be_kept_is_refused(given: object) -> None:
+    with pytest.raises(Permanent, match="rate_per_minute: a number"):
+        read_subscription({"events": ["*"], "rate_per_minute": given})
 
 
 def test_one_account_has_half_of_the_places(monkeypatch: pytest.MonkeyPatch) -> None:

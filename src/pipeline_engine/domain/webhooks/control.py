@@ -61,7 +61,7 @@ async def test(app: App[WebhookRepos], webhook_id: ObjectId) -> Reply:
 async def enable(app: App[WebhookRepos], webhook_id: ObjectId) -> None:
     """Switch the endpoint on with a clean record; what is pending for it is due now.
 
-    Raises: as `look_up`; Permanent `events`, `filter` or `secret` when it would be disabled again or fail at once.
+    Raises: as `look_up`; as `read_subscription`, or Permanent `secret`, when it would be disabled or fail at once.
     """
     webhook = await look_up(app, webhook_id)
     read_subscription(webhook)

@@ -10,6 +10,8 @@ from typing import Any
 
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.filters import Filter, read_filter
+from pipeline_engine.domain.messages.limits import NO_LIMIT
+from pipeline_engine.domain.stored_number import stored_number
 from pipeline_engine.domain.webhooks.signature import read_secret
 from pipeline_engine.errors import Permanent
 
@@ -32,10 +34,11 @@ class Subscription:
 
 
 def read_subscription(webhook: Mapping[str, Any]) -> Subscription:
-    """What the endpoint wants. Raises: Permanent `events` or `filter`, which says what is wrong with it."""
+    """What the endpoint wants. Raises: Permanent `events`, `filter` or `rate_per_minute`, which says what is wrong."""
     events = webhook.get("events")
     if not isinstance(events, list) or not all(isinstance(one, str) for one in events):
         raise Permanent("events: a list of event types is wanted", "events")
+    rate_of(webhook)
     return Subscription(webhook, frozenset(events), read_filter(webhook.get("filter")))
 
 
@@ -58,6 +61,11 @@ def signing_keys(webhook: Mapping[str, Any], now: datetime) -> Sequence[bytes]:
 
 
 def rate_of(webhook: Mapping[str, Any]) -> int | None:
-    """How many deliveries per minute the endpoint accepts; None: any number. What is no number sets no limit."""
-    rate = webhook.get("rate_per_minute")
-    return max(1, int(rate)) if isinstance(rate, int | float) and 0 < rate < 2**31 else None
+    """How many deliveries per minute the endpoint accepts; None: any number. Raises: Permanent `rate_per_minute`."""
+    given = webhook.get("rate_per_minute")
+    if given is None or given == "":
+        return None
+    rate = stored_number(given)
+    if rate is None or not rate > 0:  # NaN is not
+        raise Permanent("rate_per_minute: a number above 0 is wanted", "rate_per_minute")
+    return max(1, int(rate)) if rate < NO_LIMIT else None

@@ -20,6 +20,7 @@ from pipeline_engine.domain.webhooks.disable import disable
 from pipeline_engine.domain.webhooks.endpoint import is_active, rate_of
 from pipeline_engine.domain.webhooks.health import FREE_FAILURES, Health
 from pipeline_engine.domain.webhooks.retries import batch_of, why_given_up
+from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import object_id
 from pipeline_engine.lanes import Dead, Outcome, Snooze
 from pipeline_engine.repos.webhook_deliveries import WEBHOOK_DELIVERIES
@@ -118,9 +119,14 @@ async def _keep_to_switch(app: App[WebhookRepos], account_id: ObjectId, claim: W
 async def _within_rate(
     app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim, wanted: int
 ) -> tuple[int, datetime | None]:
-    """How many attempts may be made now and, if that is none, when to ask again."""
-    rate = rate_of(claim.document)
-    if not wanted or rate is None:
+    """How many attempts may be made now and, if that is none, when to ask again. An endpoint whose rate cannot be read
+    is disabled."""
+    try:
+        rate = rate_of(claim.document) if wanted else None
+    except Permanent as error:
+        await _disable(app, account_id, claim, str(error), error)
+        return 0, None
+    if rate is None:
         return wanted, None
     grant = await app.rate_limiter.acquire(str(account_id), f"webhook:{claim.document['_id']}", rate, min(wanted, rate))
     is_enough = grant.units == wanted
@@ -136,8 +142,14 @@ async def _attempt(
         after = batch.health
         await claim.change(failures=after.failures, failing_since=after.failing_since, rest_until=after.rest_until)
     if batch.disabling:
-        await disable(app, account_id, claim.document, batch.disabling, claim.document.get("failing_since"))
-        await claim.change()
+        await _disable(app, account_id, claim, batch.disabling, claim.document.get("failing_since"))
+
+
+async def _disable(
+    app: App[WebhookRepos], account_id: ObjectId, claim: WebhookClaim, reason: str, since: object
+) -> None:
+    await disable(app, account_id, claim.document, reason, since)
+    await claim.change()  # reads the switch
 
 
 async def _until_next(
