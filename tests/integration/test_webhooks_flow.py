@@ -76,7 +76,7 @@ async def test_a_subscription_that_cannot_be_read_disables_its_endpoint_alone(
 ) -> None:
     bad = webhook(world, endpoint.url, filter={"field": "data.x", "op": "like", "value": 1})
     odd = webhook(world, endpoint.url, events="contact.created")
-    idle = webhook(world, endpoint.url, rate_per_minute=0)
+    idle = webhook(world, endpoint.url, rate_per_minute=-1)
     webhook(world, endpoint.url)
     consumed(world)
 

@@ -66,6 +66,6 @@ def rate_of(webhook: Mapping[str, Any]) -> int | None:
     if given is None or given == "":
         return None
     rate = stored_number(given)
-    if rate is None or not rate > 0:  # NaN is not
-        raise Permanent("rate_per_minute: a number above 0 is wanted", "rate_per_minute")
-    return max(1, int(rate)) if rate < NO_LIMIT else None
+    if rate is None or rate < 0:
+        raise Permanent("rate_per_minute: a number is wanted, or 0 for any number", "rate_per_minute")
+    return max(1, int(rate)) if 0 < rate < NO_LIMIT else None
