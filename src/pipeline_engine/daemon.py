@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from pipeline_engine import gc_tuning, ids, logs, malloc_tuning, settings, workers
+from pipeline_engine import gc_tuning, ids, lane_pauses, logs, malloc_tuning, settings, workers
 from pipeline_engine.app import FIRST_ANSWER_TIMEOUT, App
 from pipeline_engine.arq_patches import patch_arq
 from pipeline_engine.cron import cron_jobs, timetable
@@ -69,6 +69,7 @@ class Daemon:
         self._take_over_signals()
         try:
             app = await self._stack.enter_async_context(workers.open_app(self.settings))
+            await lane_pauses.restore(app)  # before any lane opens
         except EngineError as error:
             _leave(error)
         log_problems((await create_indexes(app.database, app.collections)).problems)

@@ -1,4 +1,7 @@
-"""Detects that Redis has lost its data. MongoDB sends no change for jobs that only waited in Redis."""
+"""Detects that Redis has lost its data. MongoDB sends no change for jobs that only waited in Redis.
+
+Pauses of lanes are restored at every check: a replica that took over may have the mark and lack a pause.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
-from pipeline_engine import logs
+from pipeline_engine import lane_pauses, logs
 from pipeline_engine.app import App
 from pipeline_engine.errors import Unreachable
 
@@ -17,12 +20,14 @@ log = logs.get(__name__)
 
 
 async def watch_for_redis_loss(app: App, wake_ups: Collection[Callable[[Any], None]]) -> None:
-    """Wake every sweep whenever this daemon's mark is missing from Redis, or may have been missing. Runs for ever."""
+    """Restore the pauses of lanes; wake every sweep whenever this daemon's mark is missing from Redis, or may have been
+    missing. Runs until cancelled, or until MongoDB is away, which raises PyMongoError."""
     every = FRUGAL_CHECK_SECONDS if app.settings.profile == "frugal" else app.settings.heartbeat_seconds
     mark_is_known = False
     while True:
         try:
             is_new = await app.queue.mark(app.owner)
+            await lane_pauses.restore(app)
         except Unreachable:
             # Redis may return without its data, and a call that timed out may still set the mark.
             mark_is_known = False

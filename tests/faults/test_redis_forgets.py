@@ -1,4 +1,4 @@
-"""Jobs that no run had claimed, and that Redis forgot: MongoDB reports no change then, so no sweep would wake up."""
+"""What Redis forgot: jobs that no run had claimed, of which MongoDB reports no change, and pauses of lanes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from bson import ObjectId
 from redis import Redis as Client
 
+from pipeline_engine import lane_pauses
 from pipeline_engine.embedded.redis import Redis
 from pipeline_engine.errors import Unreachable
 from pipeline_engine.redis_loss import watch_for_redis_loss
@@ -34,6 +35,7 @@ async def test_what_waited_is_dispatched_again(
     prefix, tag = environment["REDIS_PREFIX"], ObjectId()
     world.automation("add_tag", tag=tag)
     deal, clone = world.deal(), new_clone(world, Original(world, steps=1))
+    world.db["engine_keys"].insert_one({"_id": "paused_lanes", "lanes": []})  # no record, so these end with Redis' data
     with Client.from_url(settings["REDIS_URL"]) as redis:
         for lane in LANES:
             redis.set(f"{prefix}{lane}:paused", "1")
@@ -49,6 +51,28 @@ async def test_what_waited_is_dispatched_again(
 
     await eventually(lambda: deal in tagged(world, tag), "the deal is tagged", T_CONV, daemon)
     await eventually(lambda: _is_done(world, clone), "the clone is done", T_CONV, daemon)
+    daemon.kill()
+
+
+async def test_a_lane_is_still_paused_when_redis_and_daemon_have_started_anew(
+    world: World, environment: dict[str, str], own_redis: Redis, tmp_path: Path
+) -> None:
+    settings = {**environment, **own_redis.environment()}
+    lane, tag = LANES[0], ObjectId()
+    stem = f"{environment['REDIS_PREFIX']}{lane}:"
+    world.automation("add_tag", tag=tag)
+    deal = world.deal()
+    async with open_app(from_environment(settings)) as app:
+        with Client.from_url(settings["REDIS_URL"]) as redis:
+            await lane_pauses.pause(app, lane)
+            redis.flushall()
+            daemon = Daemon(settings, tmp_path, "daemon")
+            await eventually(lambda: redis.zcard(f"{stem}normal"), "the job waits", T_CONV, daemon)
+            assert redis.exists(f"{stem}paused")
+            assert tagged(world, tag) == set()
+
+        await lane_pauses.resume(app, lane)
+        await eventually(lambda: deal in tagged(world, tag), "the deal is tagged", T_CONV, daemon)
     daemon.kill()
 
 

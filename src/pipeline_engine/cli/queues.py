@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from typing import Annotated, Literal
 
 import typer
+from pymongo.errors import PyMongoError
 
-from pipeline_engine import workers
-from pipeline_engine.app import App
+from pipeline_engine import lane_pauses, workers
+from pipeline_engine.app import App, open_redis, reason_of
 from pipeline_engine.cli import session
 from pipeline_engine.cli.arguments import read_duration
 from pipeline_engine.cli.screen import Screen
-from pipeline_engine.errors import ConfigError
+from pipeline_engine.errors import ConfigError, EngineError
+from pipeline_engine.lanes import Codec, LaneQueue
 
 COLUMNS = ("lane", "waiting", "active", "delayed", "completed", "failed", "paused")
 
@@ -52,17 +56,31 @@ async def _rows(app: App) -> list[tuple[object, ...]]:
 
 @program.command()
 def pause(lane: Lane) -> None:
-    """Make every daemon start no more jobs of this lane. Running jobs go on."""
+    """Make every daemon start no more jobs of this lane until `resume`. Running jobs go on."""
     known = _known(lane)
-    session.with_app(lambda app: app.queue.pause(known))
+    try:
+        session.with_app(lambda app: lane_pauses.pause(app, known))
+    except (EngineError, PyMongoError) as error:
+        # The command may stop an emergency, so it does what it can, unless Redis is away as well.
+        asyncio.run(_pause_in_redis(known))
+        lasts = "until Redis loses its data, so pause it again once this is mended"
+        session.leave(f"{lane} is paused in Redis alone, {lasts}: {reason_of(error)}", session.FAILED)
     Screen().line(f"{lane} is paused")
+
+
+async def _pause_in_redis(lane: str) -> None:
+    settings = session.configured()
+    async with AsyncExitStack() as stack:
+        redis = await open_redis(settings, stack)
+        # No job is written or read here, so any key does for the digest.
+        await LaneQueue(redis, Codec(bytes(32)), prefix=settings.redis_prefix).pause(lane)
 
 
 @program.command()
 def resume(lane: Lane) -> None:
     """Let the daemons start jobs of a paused lane again."""
     known = _known(lane)
-    session.with_app(lambda app: app.queue.resume(known))
+    session.with_app(lambda app: lane_pauses.resume(app, known))
     Screen().line(f"{lane} goes on")
 
 

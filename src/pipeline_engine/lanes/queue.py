@@ -151,7 +151,7 @@ class LaneQueue:
         await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def pause(self, lane: str) -> None:
-        """Let no daemon start jobs of this lane. Running jobs continue."""
+        """Let no daemon start jobs of this lane, for as long as Redis keeps its data. Running jobs continue."""
         async with reachable():
             await self._redis.set(self.keys.stem(lane) + "paused", "1", px=self.keys.ttl_ms or None)
 

@@ -13,6 +13,7 @@ from pipeline_engine.repos.integration_credentials import INTEGRATION_CREDENTIAL
 from pipeline_engine.repos.job_store import DEAD_LETTERS, JOB_HISTORY, MongoJobStore
 from pipeline_engine.repos.messages import SUPPRESSIONS, Suppressions, Templates
 from pipeline_engine.repos.notifications import AI_NOTIFICATIONS, Notifications
+from pipeline_engine.repos.paused_lanes import PausedLanes
 from pipeline_engine.repos.people import People
 from pipeline_engine.repos.quarantine import QUARANTINE, Quarantine
 from pipeline_engine.repos.store import Store
@@ -35,7 +36,7 @@ SHARED_COLLECTIONS: tuple[CollectionSpec, ...] = (
 @dataclass(frozen=True)
 class SharedRepos:
     """Accounts, users, templates and suppressions; records of what was sent, published and dispatched; credentials,
-    notifications."""
+    notifications; the lanes that are paused."""
 
     accounts: Accounts
     users: Users
@@ -50,6 +51,7 @@ class SharedRepos:
     quarantine: Quarantine
     integration_credentials: IntegrationCredentials
     notifications: Notifications
+    paused_lanes: PausedLanes
 
     @classmethod
     def open(cls, store: Store) -> SharedRepos:
@@ -67,4 +69,5 @@ class SharedRepos:
             quarantine=Quarantine(store),
             integration_credentials=IntegrationCredentials(store),
             notifications=Notifications(store),
+            paused_lanes=PausedLanes(store),
         )

@@ -9,6 +9,8 @@ import pytest
 from tests.support.command_line import CommandLine
 from tests.support.world import SAMPLE, World
 
+NOWHERE = "mongodb://127.0.0.1:1/crm"
+
 
 def row(engine: CommandLine, lane: str) -> list[str]:
     listed = engine("queues", "list")
@@ -30,8 +32,37 @@ def test_the_table_counts_what_waits_what_ran_and_says_what_is_paused(engine: Co
 
     assert engine("queues", "pause", "deals.import").stdout == "deals.import is paused\n"
     assert row(engine, "deals.import")[-1] == "paused"
+    assert paused(world) == ["deals.import"]
     assert engine("queues", "resume", "deals.import").stdout == "deals.import goes on\n"
     assert row(engine, "deals.import")[-1] == ""
+    assert paused(world) == []
+
+
+def paused(world: World) -> list[str]:
+    """The lanes that MongoDB says are paused."""
+    (record,) = world.db["engine_keys"].find({"_id": "paused_lanes"})
+    return list(record["lanes"])
+
+
+def test_without_mongodb_a_lane_is_paused_in_redis_alone_and_never_resumed(engine: CommandLine) -> None:
+    ran = engine("queues", "pause", "deals.import", MONGO_URL=NOWHERE)
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("deals.import is paused in Redis alone, until Redis loses its data, so pause it again once ")
+    assert ": MongoDB at MONGO_URL does not answer within 5 s: " in line
+
+    refused = engine("queues", "resume", "deals.import", MONGO_URL=NOWHERE)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert refused.stderr.startswith("MongoDB at MONGO_URL does not answer within 5 s: ")
+    assert row(engine, "deals.import")[-1] == "paused"
+
+
+def test_without_both_servers_a_lane_is_not_paused(engine: CommandLine) -> None:
+    ran = engine("queues", "pause", "deals.import", MONGO_URL=NOWHERE, REDIS_URL="redis://127.0.0.1:1/0")
+
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr.startswith("Redis at REDIS_URL does not answer within 5 s: ")
 
 
 def test_queues_alone_lists(engine: CommandLine) -> None:
