@@ -6,6 +6,7 @@ Pauses of lanes are restored at every check: a replica that took over may have t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -37,4 +38,15 @@ async def watch_for_redis_loss(app: App, wake_ups: Collection[Callable[[Any], No
                 for wake_up in wake_ups:
                     wake_up(None)
             mark_is_known = True
-        await asyncio.sleep(every)
+        await _rest(app, every)
+
+
+async def _rest(app: App, seconds: float) -> None:
+    """Wait `seconds`, or a heartbeat when the lanes met a Redis that was away: it may have returned without its data.
+
+    The lanes know it from their own connections, so that a Redis that bills commands is not asked.
+    """
+    started, passed = time.monotonic(), 0.0
+    while passed < seconds and app.queue.health.steady_for >= passed:
+        await asyncio.sleep(min(app.settings.heartbeat_seconds, seconds - passed))
+        passed = time.monotonic() - started

@@ -95,3 +95,15 @@ async def test_a_record_that_others_have_spoiled_stops_no_daemon(app: EngineApp,
     await lane_pauses.restore(app)
 
     assert await is_paused(app) == isinstance(lanes, list)
+
+
+async def test_in_the_frugal_profile_a_broken_connection_is_enough_of_a_sign(
+    settings: dict[str, str], redis: Client
+) -> None:
+    async with open_app(from_environment({**settings, "PROFILE": "frugal"})) as app, watched(app, redis) as wake_ups:
+        await lane_pauses.pause(app, LANE)
+        redis.flushall()
+        app.queue.health.failed("doorbell", ConnectionError("broken"))
+        app.queue.health.worked("doorbell")
+        await eventually(lambda: len(wake_ups) == 2, "the sweeps are woken")
+        assert wake_ups == [False, True]
