@@ -17,6 +17,7 @@ from tests.support.stand_ins.scripted_smtp import ScriptedSmtp
 from tests.support.workflows import (
     WorkflowApp,
     contact,
+    contact_of,
     email_template,
     enrollment,
     happened,
@@ -76,6 +77,21 @@ async def test_a_step_that_failed_behind_its_effect_writes_nothing_twice(
     query = {"type": "contact.updated"} if collection == "crm_events" else {}
     assert world.db[collection].count_documents(query) == 1
     world.db["webhooks"].delete_one({"_id": HOOK})
+
+
+async def test_who_was_enrolled_by_hand_goes_on_when_the_workflow_is_mended(world: World, flow: WorkflowApp) -> None:
+    id, one = workflow(world, step("no such type")), contact(world)
+    own = {"workflow_id": id, "contact_id": one, "account_id": world.account, "status": "active"}
+    world.db["workflow_enrollments"].insert_one(own)
+    await work(flow, world)
+    found = enrollment(world, one)
+    assert (found["status"], "no such type" in found["reason"]) == ("failed", True)
+    world.db["workflows"].update_one({"_id": id}, {"$set": {"steps": [step("add_tag", tag="x")]}})
+
+    await control.run_retry(flow, None, found["_id"])
+    await work(flow, world)
+
+    assert (enrollment(world, one)["status"], contact_of(world, one)["tags"]) == ("completed", ["x"])
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ class Enrollments(Leased):
 
     async def again(self, id: ObjectId, now: datetime) -> bool:
         """Make an enrolment that failed go on at the step at which it failed; False when it has not failed."""
-        query = {"_id": id, "status": "failed", "steps": {"$exists": True}, **IN_WORKFLOW}
+        query = {"_id": id, "status": "failed", **IN_WORKFLOW}
         values = {"status": "active", "attempts": 0, "crashes": 0, "retried": True, "next_at": now, "arrived_at": now}
         change = {"$set": values, "$inc": {"repeats": 1}, "$unset": {"reason": "", "error": "", "ended_at": ""}}
         return await self._all.update_one(query, change) == 1
