@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bson
 import pytest
 from bson import DBRef, MaxKey, ObjectId, Regex
 
-from pipeline_engine.domain.workflows.sweep import find
+from pipeline_engine.domain.workflows.sweep import find, find_abandoned, find_due_now
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 from tests.support.engine_app import EngineApp
 from tests.support.workflows import (
@@ -144,6 +144,25 @@ async def test_enrolments_that_no_job_reaches_are_set_aside_alone(world: World, 
     assert sorted(map(str, aside)) == sorted(map(str, [*(one["_id"] for one in nameless), {"of": "many"}]))
     assert contact_of(world, one)["tags"] == ["x"]
     assert await find(flow) == []
+
+
+async def test_an_account_that_is_not_active_has_no_place_in_the_lane(world: World, flow: WorkflowApp) -> None:
+    workflow(world, step("wait", seconds=5), step("add_tag", tag="x"))
+    contacts = [contact(world), contact(world)]
+    for one in contacts:
+        happened(world, "contact.created", one)
+    await work(flow, world)
+    world.abandon("workflow_enrollments", enrollment(world, contacts[0])["_id"])
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": False}}, upsert=True)
+    flow.clock.set(flow.clock.now() + timedelta(seconds=6))
+    assert [await find(flow), await find_abandoned(flow)] == [[], []]
+    assert not any(unit.jobs for unit in await find_due_now(flow))
+
+    world.db["_accounts"].update_one({"_id": world.account}, {"$set": {"active": True}})
+    for look in (find, find_abandoned):
+        assert [unit.account for unit in await look(flow)] == [str(world.account)]
+    await work(flow, world)
+    assert [contact_of(world, one)["tags"] for one in contacts] == [["x"], ["x"]]
 
 
 @pytest.mark.parametrize("odd", [{"$gt": ""}, Regex("."), DBRef("x", 1), None, 7], ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,20 +20,20 @@ MAX_SET_ASIDE = 200
 
 
 async def find(app: App[WorkflowRepos]) -> list[Unit]:
-    """Accounts with something to do before the next sweep; their jobs wait for the rest. Enrolments that name no
-    account are set aside."""
+    """Accounts with something to do before the next sweep; their jobs wait for the rest. Those that are not active have
+    no steps to perform. Enrolments that name no account are set aside."""
     until = app.clock.now() + timedelta(seconds=app.settings.event_sweep_seconds)
     due = await app.repos.enrollments.due_accounts(until)
     if any(object_id(one) is None for one in due):
         await app.repos.enrollments.set_strange_accounts_aside(MAX_SET_ASIDE)
-    return [*await _enrolling(app), *account_units(STEP, due)]
+    return [*await _enrolling(app), *await _stepping(app, due)]
 
 
 async def find_abandoned(app: App[WorkflowRepos]) -> list[Unit]:
     """Accounts with enrolments whose holder has died, and with consumed events, for which a job may be just ending."""
     left = await app.repos.enrollments.abandoned_accounts()
     events = await app.shared.crm_events.onward_accounts(NAME)
-    return [*account_units(ENROLL, events), *account_units(STEP, left)]
+    return [*account_units(ENROLL, events), *await _stepping(app, left)]
 
 
 async def find_due_now(app: App[WorkflowRepos]) -> list[Unit]:
@@ -43,7 +43,7 @@ async def find_due_now(app: App[WorkflowRepos]) -> list[Unit]:
     accounts = {unit.account for unit in events}
     now = app.clock.now()
     due = await app.repos.enrollments.find_due(now, MAX_COUNTED)
-    stepping = account_units(STEP, [one.get("account_id") for one in due])
+    stepping = await _stepping(app, [one.get("account_id") for one in due])
     # Accounts without new events may still have workflows to look at: bad ones, and pauses that changed.
     rest = [unit for unit in enrolling if unit.account not in accounts]
     return [*events, *event_units(stepping, due), *rest]
@@ -53,6 +53,14 @@ async def _enrolling(app: App[WorkflowRepos]) -> list[Unit]:
     events = await app.shared.crm_events.onward_accounts(NAME)
     unchecked = await app.repos.workflows.unchecked_accounts()
     return account_units(ENROLL, [*events, *unchecked, *await accounts_to_keep(app)])
+
+
+async def _stepping(app: App[WorkflowRepos], accounts: Iterable[Any]) -> list[Unit]:
+    """A unit for each of these accounts that is active. The enrolments of the others stay due, and their jobs would
+    take up the lane."""
+    units = account_units(STEP, accounts)
+    inactive = await app.shared.accounts.inactive([unit.id for unit in units])
+    return [unit for unit in units if unit.id not in inactive]
 
 
 async def outcomes(app: App[WorkflowRepos], ids: Sequence[str]) -> Mapping[str, str]:
