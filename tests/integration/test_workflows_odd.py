@@ -211,6 +211,46 @@ async def test_set_field_refers_to_nothing_of_another_account(
     assert "title" not in person
 
 
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("address.city", "12 Main St"),
+        ("address.city", ["12 Main St"]),
+        ("address.city", [{"city": "Ulm"}]),
+        ("address.geo.lat", {"geo": "north"}),
+    ],
+)
+async def test_set_field_destroys_nothing_where_it_finds_no_object(
+    world: World, flow: WorkflowApp, name: str, address: Any
+) -> None:
+    workflow(world, step("set_field", fields={"title": "Boss", name: "Rome"}))
+    one = contact(world, address=address)
+    happened(world, "contact.created", one)
+
+    await work(flow, world)
+
+    found, person = enrollment(world, one), contact_of(world, one)
+    assert (found["status"], found["reason"].count("no object: address")) == ("failed", 1)
+    assert (person["address"], "title" in person) == (address, False)
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"address": None}, {"address": {"geo": None}}, {"address": {"geo": {"lon": 1}}}]
+)
+async def test_set_field_makes_the_objects_that_are_missing(
+    world: World, flow: WorkflowApp, fields: dict[str, Any]
+) -> None:
+    workflow(world, step("set_field", fields={"address.geo.lat": 2, "address.city": "Rome"}))
+    one = contact(world, **fields)
+    happened(world, "contact.created", one)
+
+    await work(flow, world)
+
+    address = contact_of(world, one)["address"]
+    assert (address["geo"]["lat"], address["city"]) == (2, "Rome")
+    assert address["geo"].get("lon") == (1 if "lon" in str(fields) else None)
+
+
 async def test_set_field_sets_and_removes_an_owner_of_the_account(world: World, flow: WorkflowApp) -> None:
     workflow(world, step("set_field", field="owner", value=world.user), step("set_field", field="tags", value=["a"]))
     workflow(world, step("set_field", field="owner", value=None), type="contact.updated")

@@ -42,3 +42,11 @@ def test_marks_of_the_engine_are_what_they_are() -> None:
 
 def test_what_is_computed_leaves_expressions_alone() -> None:
     assert [only for only, _ in DealChange(add={"tags": [TAG]}, compute={"n": 1}).updates()] == [{}]
+
+
+def test_expressions_set_a_field_below_an_object_only() -> None:
+    """The server refuses `$mergeObjects` of a text or list; null and what is missing become an object."""
+    *guards, stage = DealChange(set={"a.b.c": 1, "a.d": 2, "e": 3}).expressions()
+    assert guards == [{"$set": {name: {"$mergeObjects": [{}, f"${name}"]}}} for name in ("a", "a.b")]
+    assert stage["$set"]["a.b.c"] == {"$literal": 1}
+    assert len(DealChange(set={"e": 3}, add={"tags": ["x"]}).expressions()) == 1

@@ -11,6 +11,9 @@ from pymongo.errors import DuplicateKeyError, WriteError
 from pipeline_engine.repos.collection import Collection
 from pipeline_engine.repos.deal_change import DealChange
 
+NO_OBJECT = 40400
+"""What the server says of `$mergeObjects` where it finds something else."""
+
 
 @dataclass(frozen=True)
 class Changed:
@@ -45,14 +48,17 @@ async def _change_apart(
         await collection.update_many({**query, "_id": {"$in": list(ids)}}, change.expressions())
     except WriteError as error:
         if len(ids) == 1:
-            return {ids[0]: _why(error)}
+            return {ids[0]: _why(error, change)}
         middle = len(ids) // 2
         first = await _change_apart(collection, query, ids[:middle], change)
         return first | await _change_apart(collection, query, ids[middle:], change)
     return {}
 
 
-def _why(error: WriteError) -> str:
+def _why(error: WriteError, change: DealChange) -> str:
+    if error.code == NO_OBJECT:
+        # The server's message would quote what stands there.
+        return f"nothing can be set below what is no object: {', '.join(change.parents)}"
     if isinstance(error, DuplicateKeyError):
         # The server's message would quote the other document.
         fields = (error.details or {}).get("keyPattern", {})

@@ -65,7 +65,20 @@ class DealChange:
         fields = {name: {"$literal": value} for name, value in self.set.items()}
         fields |= {name: _with(name, values) for name, values in self.add.items()}
         fields |= {name: _without(name, values) for name, values in self.remove.items()}
-        return [*self._objects(), {"$set": {**fields, **self.compute, "updatedAt": "$$NOW"}}]
+        stages = [*self._objects_or_refusal(), *self._objects()]
+        return [*stages, {"$set": {**fields, **self.compute, "updatedAt": "$$NOW"}}]
+
+    @property
+    def parents(self) -> list[str]:
+        """The fields below which others are set, the outer ones first."""
+        paths = [name.split(".") for name in self.set]
+        return sorted({".".join(path[:depth]) for path in paths for depth in range(1, len(path))})
+
+    def _objects_or_refusal(self) -> list[Document]:
+        """Stages that the server refuses where a field is to be set below something other than an object: it would
+        take the place of a text, and go into every element of a list. Null becomes an object."""
+        # The server merges the elements of a list that is the only operand.
+        return [{"$set": {name: {"$mergeObjects": [{}, f"${name}"]}}} for name in self.parents]
 
     def _objects(self) -> list[Document]:
         """The stages that remove what is no object where a field is set below it: in a list, every element would get
