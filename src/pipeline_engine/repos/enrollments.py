@@ -25,7 +25,7 @@ from pipeline_engine.repos.collection_spec import (
     index,
     longer_ago,
 )
-from pipeline_engine.repos.expressions import whole
+from pipeline_engine.repos.expressions import later_by_pause, whole
 from pipeline_engine.repos.lease import LEASE_EXPIRED, RELEASED
 from pipeline_engine.repos.leased import Leased
 from pipeline_engine.repos.own_fields import date, flag, listing, number, text
@@ -71,9 +71,8 @@ ENROLLMENTS = CollectionSpec(
         ),
     ),
     own={
-        **dict.fromkeys(
-            ("lease_until", "claimed_at", "arrived_at", "since", "deadline", "enrolled_at", "next_at"), date
-        ),
+        **dict.fromkeys(("lease_until", "claimed_at", "arrived_at", "since", "deadline"), date),
+        **dict.fromkeys(("enrolled_at", "next_at", "resumed_at"), date),
         **dict.fromkeys(("token", "crashes", "attempts", "repeats"), number),
         **dict.fromkeys(("lease_owner", "waiting_for", "paused_by"), text),
         **dict.fromkeys(("log", "errors"), listing),
@@ -199,9 +198,11 @@ class Enrollments(Leased):
     async def resume_of(self, account_id: ObjectId, workflow_id: Any, now: datetime) -> int:
         """Let those that a pause of the workflow held go on; what they wait for is put off by the pause."""
         query = {"account_id": either(account_id), "workflow_id": {"$in": forms(workflow_id)}}
-        later = {name: later_by_pause(name, now) for name in ("next_at", "deadline")}
-        change = {**later, "status": "active", "updatedAt": "$$NOW"}
-        update: list[Document] = [{"$set": change}, {"$unset": ["paused_by", "paused_at"]}]
+        # The event for which one waits may have come during the pause.
+        next_at = {"$cond": [{"$eq": [{"$type": "$waiting_for"}, "string"]}, now, later_by_pause("next_at", now)]}
+        times = {"next_at": next_at, "deadline": later_by_pause("deadline", now), "resumed_at": now}
+        gone = dict.fromkeys(("paused_by", "paused_at"), "$$REMOVE")
+        update: list[Document] = [{"$set": {**times, **gone, "status": "active", "updatedAt": "$$NOW"}}]
         return await self._own.update_many({**query, "status": "paused", "paused_by": BY_WORKFLOW}, update)
 
     async def held_by_pauses(self, account_id: ObjectId) -> list[Any]:
@@ -240,11 +241,3 @@ class Enrollments(Leased):
         values = {"status": "active", "attempts": 0, "crashes": 0, "retried": True, "next_at": now, "arrived_at": now}
         change = {"$set": values, "$inc": {"repeats": 1}, "$unset": {"reason": "", "error": "", "ended_at": ""}}
         return await self._all.update_one(query, change) == 1
-
-
-def later_by_pause(name: str, now: datetime) -> Document:
-    """An expression: the time in the field, put off by how long the enrolment was paused."""
-    since = {"$cond": [{"$eq": [{"$type": "$paused_at"}, "date"]}, "$paused_at", now]}
-    paused = {"$max": [0, {"$subtract": [now, since]}]}
-    is_date = {"$eq": [{"$type": f"${name}"}, "date"]}
-    return {"$cond": [is_date, {"$add": [f"${name}", paused]}, {"$ifNull": [f"${name}", "$$REMOVE"]}]}

@@ -6,6 +6,7 @@ One document on which an expression fails would fail the whole query, and so hid
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from pipeline_engine.repos.client import Document
 from pipeline_engine.repos.own_fields import MAX_AHEAD
@@ -40,6 +41,14 @@ def ahead(field: str) -> Document:
 def past(field: str) -> Document:
     """Whether the field holds a time that has come."""
     return {"$and": [{"$eq": [{"$type": field}, "date"]}, {"$lte": [field, "$$NOW"]}]}
+
+
+def later_by_pause(name: str, now: datetime) -> Document:
+    """The time in the field, put off by how long the enrolment was paused."""
+    since = {"$cond": [{"$eq": [{"$type": "$paused_at"}, "date"]}, "$paused_at", now]}
+    paused = {"$max": [0, {"$subtract": [now, since]}]}
+    is_date = {"$eq": [{"$type": f"${name}"}, "date"]}
+    return {"$cond": [is_date, {"$add": [f"${name}", paused]}, {"$ifNull": [f"${name}", "$$REMOVE"]}]}
 
 
 def account_key() -> Document:

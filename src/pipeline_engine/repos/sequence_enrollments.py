@@ -26,8 +26,7 @@ from pipeline_engine.repos.collection_spec import (
     index,
     longer_ago,
 )
-from pipeline_engine.repos.enrollments import later_by_pause
-from pipeline_engine.repos.expressions import whole, with_item
+from pipeline_engine.repos.expressions import later_by_pause, whole, with_item
 from pipeline_engine.repos.lease import RELEASED
 from pipeline_engine.repos.leased_in_batches import LeasedInBatches
 from pipeline_engine.repos.own_fields import date, listing, number, text

@@ -147,9 +147,13 @@ class StepRun:
         return moment if isinstance(moment, datetime) else self.now
 
     def deadline(self, seconds: float) -> datetime:
-        """The end of a wait of so many seconds; a pause has put it off."""
-        stored = self.enrollment.get("deadline")
-        return stored if isinstance(stored, datetime) else self.arrived_at() + timedelta(seconds=seconds)
+        """The end of a wait of so many seconds, put off by pauses."""
+        stored, resumed = self.enrollment.get("deadline"), self.enrollment.get("resumed_at")
+        if isinstance(stored, datetime):
+            return stored
+        # A pause came before the wait was begun, and so put no deadline off.
+        begins = max(self.arrived_at(), resumed) if isinstance(resumed, datetime) else self.arrived_at()
+        return begins + timedelta(seconds=seconds)
 
     async def record(self, name: str) -> Document:
         """The enrolment's contact, deal or lead; empty where it has none."""
