@@ -9,7 +9,7 @@ from typing import Any
 from bson import ObjectId
 
 from pipeline_engine.app import App
-from pipeline_engine.domain.workflows.step import Document, event_facts
+from pipeline_engine.domain.workflows.step import COLLECTIONS, Document, event_facts
 from pipeline_engine.ids import object_id
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 
@@ -58,36 +58,44 @@ def deals_of(event: Document) -> list[Any]:
     return [*([one] if one else []), *(id for id in listed if str(id) != str(one))]
 
 
+def lead_of(event: Document) -> Any:
+    """The lead that the event names; None without one. Pure."""
+    return _named(event.get("data"), "lead_id", "leadId")
+
+
 async def subjects_of(
     app: App[WorkflowRepos], account_id: ObjectId, events: Sequence[Document], records: Iterable[str]
 ) -> dict[Any, list[Subject]]:
-    """{event id: its contacts that exist}. Of `contact`, `deal` and `lead`, those in `records` are read with all
-    fields. A contact with several deals in one event is there once for each."""
-    read, full = app.repos.workflow_records.read, set(records)
-    named = {event["_id"]: (contact_of(event), deals_of(event)) for event in events}
-    wanted = {id for contact, ids in named.values() if ids and ("deal" in full or contact is None) for id in ids}
-    deals = await read("deals", account_id, list(wanted), None if "deal" in full else DEAL_FIELDS)
-    leads_named = {event["_id"]: _named(event.get("data"), "lead_id", "leadId") for event in events}
-    lead_ids = [id for id in leads_named.values() if id] if "lead" in full else []
-    leads = await read("leads", account_id, lead_ids, None)
-    pairs = {
-        id: _pairs(contact, [deals.get(str(one), {"_id": one} if contact else {}) for one in ids])
-        for id, (contact, ids) in named.items()
+    """{event id: its contacts that exist}, each with its deal and the lead that the event or else the deal names. Of
+    `contact`, `deal` and `lead`, those in `records` are read with all fields. A contact with several deals in one
+    event is there once for each."""
+    full = set(records)
+
+    async def read(name: str, ids: Iterable[Any], least: Sequence[str]) -> Mapping[str, Document]:
+        distinct = {str(id): id for id in ids if id is not None}
+        fields = None if name in full else least
+        return await app.repos.workflow_records.read(COLLECTIONS[name], account_id, [*distinct.values()], fields)
+
+    named = {event["_id"]: (contact_of(event), deals_of(event), lead_of(event)) for event in events}
+    deals = await read("deal", (id for _, ids, _ in named.values() for id in ids), DEAL_FIELDS)
+    about = {
+        id: _about(contact, lead, [deals.get(str(one), {"_id": one} if contact else {}) for one in ids])
+        for id, (contact, ids, lead) in named.items()
     }
-    contact_ids = {str(contact): contact for found in pairs.values() for contact, _ in found}
-    contacts = await read("contacts", account_id, list(contact_ids.values()), None if "contact" in full else ["_id"])
+    contacts = await read("contact", (contact for found in about.values() for contact, _, _ in found), ["_id"])
+    leads = await read("lead", (lead for found in about.values() for *_, lead in found), ["_id"])
     return {
         id: [
-            Subject(contacts[str(contact)], deal, leads.get(str(leads_named[id]), {}))
-            for contact, deal in found
+            Subject(contacts[str(contact)], deal, leads.get(str(lead), {}))
+            for contact, deal, lead in found
             if str(contact) in contacts
         ]
-        for id, found in pairs.items()
+        for id, found in about.items()
     }
 
 
-def _pairs(contact: Any, deals: Sequence[Document]) -> list[tuple[Any, Document]]:
-    """(contact, deal) for each contact of the event."""
-    if contact is not None:
-        return [(contact, deals[0] if deals else {})]
-    return [(deal["contact_id"], deal) for deal in deals if deal.get("contact_id")]
+def _about(contact: Any, lead: Any, deals: Sequence[Document]) -> list[tuple[Any, Document, Any]]:
+    """(contact, deal, id of the lead) for each contact of the event."""
+    of_deals = [(deal["contact_id"], deal) for deal in deals if deal.get("contact_id")]
+    pairs = of_deals if contact is None else [(contact, deals[0] if deals else {})]
+    return [(who, deal, deal.get("lead_id") if lead is None else lead) for who, deal in pairs]
