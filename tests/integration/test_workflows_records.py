@@ -1,4 +1,4 @@
-"""The deal and lead of a run: which the event names."""
+"""The deal and lead of a run: which the event names, and of which a wait hears."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from bson import ObjectId
 from pipeline_engine.repos.workflow_repos import WorkflowRepos
 from tests.support.engine_app import EngineApp
 from tests.support.workflows import (
+    REPLY,
     WorkflowApp,
     branch,
     contact,
+    contact_of,
     enrollment,
     field,
     happened,
@@ -33,6 +35,10 @@ def flow(app: EngineApp) -> WorkflowApp:
 def lead_of(world: World, **fields: Any) -> ObjectId:
     lead = {"account_id": world.account, "name": "Acme", "status": "won", **fields}
     return ObjectId(world.db["leads"].insert_one(lead).inserted_id)
+
+
+def waiting(world: World, type: str = REPLY) -> ObjectId:
+    return workflow(world, step("wait_for_event", type=type, timeout_seconds=3 * 86400, on_timeout="end"), TAG)
 
 
 @pytest.mark.parametrize("named_by", ["event", "deal", "event with deal"])
@@ -57,3 +63,51 @@ async def test_a_run_has_no_lead_of_another_account(world: World, flow: Workflow
     await work(flow, world)
 
     assert "lead_id" not in enrollment(world, one)
+
+
+@pytest.mark.parametrize("name", ["lead_id", "leadId"])
+async def test_a_wait_hears_of_an_event_that_names_only_its_lead(world: World, flow: WorkflowApp, name: str) -> None:
+    waiting(world)
+    one, other = contact(world), contact(world)
+    leads = {person: lead_of(world) for person in (one, other)}
+    for person, lead in leads.items():
+        happened(world, "contact.created", person, data={"lead_id": str(lead)})
+    await work(flow, world)
+
+    happened(world, REPLY, data={name: leads[one]}, occurred_at=flow.clock.now())
+    await work(flow, world)
+
+    assert (contact_of(world, one)["tags"], contact_of(world, other)["tags"]) == (["heard"], [])
+
+
+@pytest.mark.parametrize("type", [REPLY, "deal.won"])
+@pytest.mark.parametrize("name", ["deal_id", "deals"])
+async def test_a_wait_hears_of_its_deal_that_has_another_contact_now(
+    world: World, flow: WorkflowApp, type: str, name: str
+) -> None:
+    waiting(world, type)
+    one = contact(world)
+    deal = world.deal(contact_id=one)
+    happened(world, "contact.created", one, data={"deal_id": str(deal)})
+    await work(flow, world)
+    world.db["deals"].update_one({"_id": deal}, {"$set": {"contact_id": contact(world)}})
+
+    happened(world, type, data={name: [deal] if name == "deals" else deal}, occurred_at=flow.clock.now())
+    await work(flow, world)
+
+    assert contact_of(world, one)["tags"] == ["heard"]
+
+
+async def test_a_wait_for_a_deal_hears_of_one_whose_event_names_another_contact(
+    world: World, flow: WorkflowApp
+) -> None:
+    waiting(world, "deal.won")
+    one = contact(world)
+    happened(world, "contact.created", one)
+    await work(flow, world)
+
+    deal = world.deal(contact_id=one)
+    happened(world, "deal.won", contact(world), data={"deal_id": str(deal)}, occurred_at=flow.clock.now())
+    await work(flow, world)
+
+    assert contact_of(world, one)["tags"] == ["heard"]

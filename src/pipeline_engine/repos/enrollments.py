@@ -5,7 +5,7 @@ The collection also holds enrolments in sequences (`sequence_id`), which are no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import random
 from typing import Any, ClassVar
@@ -42,6 +42,8 @@ MAX_ERRORS = 10
 JITTER = 0.25
 """Only adds."""
 HOUR_SECONDS = 3600
+SUBJECTS = ("contact_id", "deal_id", "lead_id")
+"""Fields that name the records of which an event may end a wait."""
 BY_WORKFLOW = "workflow"
 """`paused_by` of an enrolment that waits because its workflow is paused."""
 
@@ -52,7 +54,7 @@ ENROLLMENTS = CollectionSpec(
         index("account_id", "status", "next_at", **having("workflow_id")),
         index("account_id", "workflow_id", "contact_id"),
         index("workflow_id", "status", **having("workflow_id")),
-        index("account_id", "waiting_for", "contact_id", **having("waiting_for")),
+        *(index("account_id", "waiting_for", name, **having("waiting_for")) for name in SUBJECTS),
         index("paused_by", **having("paused_by")),
         LEASE_OWNER_INDEX,
         EVENTS_DUE_INDEX,
@@ -178,11 +180,16 @@ class Enrollments(Leased):
         found = [await self._own.find_one({**mine, "waiting_for": type}, projection=["waiting_for"]) for type in types]
         return {one["waiting_for"] for one in found if one and "waiting_for" in one}
 
-    async def wake_waiting(self, account_id: ObjectId, type: str, contacts: Sequence[Any], now: datetime) -> int:
-        """Have the enrolments of these contacts that wait for such an event look at it now."""
-        known = {"$in": [form for id in contacts for form in forms(id)]}
-        waiting = {"waiting_for": type, "contact_id": known, "status": "active", "next_at": {"$gt": now}}
-        return await self._own.update_many({"account_id": either(account_id), **waiting}, {"$set": {"next_at": now}})
+    async def wake_waiting(
+        self, account_id: ObjectId, type: str, about: Mapping[str, Collection[Any]], now: datetime
+    ) -> int:
+        """Have the enrolments that wait for such an event look at it now; `about`: {field of SUBJECTS: ids of records
+        that such events name}. Returns how many there were."""
+        waiting = {"account_id": either(account_id), "waiting_for": type, "status": "active", "next_at": {"$gt": now}}
+        named = {name: [form for id in ids for form in forms(id)] for name, ids in about.items() if ids}
+        # One update for each field: each has an index of its own.
+        queries = [{**waiting, name: {"$in": ids}} for name, ids in named.items()]
+        return sum([await self._own.update_many(query, {"$set": {"next_at": now}}) for query in queries])
 
     # --- pauses
 

@@ -18,7 +18,7 @@ from pipeline_engine.domain.events.onward import take_onward
 from pipeline_engine.domain.events.publisher import MAX_CAUSE_DEPTH, depth_of
 from pipeline_engine.domain.filters import matches, records_read
 from pipeline_engine.domain.workflows.pauses import keep_to_pauses
-from pipeline_engine.domain.workflows.subjects import Subject, subjects_of
+from pipeline_engine.domain.workflows.subjects import Subject, records_of, subjects_of
 from pipeline_engine.domain.workflows.workflow import Workflow, enrollment, new_id, read_workflow
 from pipeline_engine.errors import Permanent
 from pipeline_engine.lanes import Outcome, Snooze
@@ -174,10 +174,11 @@ async def _wake(
     subjects: Mapping[Any, Sequence[Subject]],
     waited_for: set[str],
 ) -> bool:
-    contacts: dict[str, list[Any]] = defaultdict(list)
+    about: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for event in events:
         if event["type"] in waited_for:
-            contacts[str(event["type"])] += [one.contact["_id"] for one in subjects[event["_id"]]]
+            for name, ids in records_of(event, subjects[event["_id"]]).items():
+                about[str(event["type"])][name] += ids
     now = app.clock.now()
-    woken = [await app.repos.enrollments.wake_waiting(account_id, type, ids, now) for type, ids in contacts.items()]
+    woken = [await app.repos.enrollments.wake_waiting(account_id, type, ids, now) for type, ids in about.items()]
     return any(woken)

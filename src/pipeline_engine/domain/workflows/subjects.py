@@ -63,6 +63,13 @@ def lead_of(event: Document) -> Any:
     return _named(event.get("data"), "lead_id", "leadId")
 
 
+def records_of(event: Document, subjects: Iterable[Subject]) -> dict[str, list[Any]]:
+    """{field of an enrolment: ids} of the records for which a wait may hear of the event. Pure."""
+    lead = lead_of(event)
+    contacts = [id for one in subjects for id in (one.contact["_id"], one.deal.get("contact_id")) if id is not None]
+    return {"contact_id": contacts, "deal_id": deals_of(event), "lead_id": [] if lead is None else [lead]}
+
+
 async def subjects_of(
     app: App[WorkflowRepos], account_id: ObjectId, events: Sequence[Document], records: Iterable[str]
 ) -> dict[Any, list[Subject]]:
