@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.workflows import (
     enrollment,
     field,
     happened,
+    later,
     step,
     work,
     workflow,
@@ -111,3 +113,20 @@ async def test_a_wait_for_a_deal_hears_of_one_whose_event_names_another_contact(
     await work(flow, world)
 
     assert contact_of(world, one)["tags"] == ["heard"]
+
+
+async def test_a_clock_that_runs_ahead_makes_no_wait_deaf(world: World, flow: WorkflowApp) -> None:
+    wait = step("wait_for_event", type=REPLY, timeout_seconds=3600, on_timeout="end")
+    workflow(world, wait, step("add_tag", tag="one"), wait, step("add_tag", tag="two"), type=REPLY)
+    one, ahead = contact(world), timedelta(minutes=10)
+    happened(world, REPLY, one, occurred_at=flow.clock.now() + ahead)
+    await work(flow, world)
+
+    happened(world, REPLY, one, occurred_at=flow.clock.now() + ahead)
+    await work(flow, world)
+    assert contact_of(world, one)["tags"] == ["one"], "neither the trigger nor the first reply ends the second wait"
+
+    await later(flow, world, seconds=1)
+    happened(world, REPLY, one, occurred_at=flow.clock.now())
+    await work(flow, world)
+    assert contact_of(world, one)["tags"] == ["one", "two"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline_engine.domain.workflows.migration import target_of
 from pipeline_engine.domain.workflows.program import MAX_STEPS, read_program, step_at
-from pipeline_engine.domain.workflows.workflow import new_id, read_workflow
+from pipeline_engine.domain.workflows.workflow import enrollment, new_id, read_workflow
 from pipeline_engine.errors import Permanent
 
 X = {"field": "data.x", "op": "exists"}
@@ -117,8 +117,19 @@ def earlier(minutes: float, status: str = "completed") -> dict[str, Any]:
 )
 def test_reentry(reentry: Any, before: list[dict[str, Any]], enrols: bool) -> None:
     event = {"_id": "e1", "occurred_at": NOON}
-    assert (new_id(read(reentry=reentry), "c", event, before) is not None) is enrols
-    assert new_id(read(reentry=reentry), "c", {**event, "_id": "e0"}, before) is None or not before
+    assert (new_id(read(reentry=reentry), "c", event, before, NOON) is not None) is enrols
+    assert new_id(read(reentry=reentry), "c", {**event, "_id": "e0"}, before, NOON) is None or not before
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=3650)])
+def test_a_clock_that_runs_ahead_neither_lengthens_nor_shortens_a_cool_down(ahead: timedelta) -> None:
+    workflow, event = read(reentry={"cooldown_seconds": 3600}), {"_id": "e1", "occurred_at": NOON + ahead}
+    first = enrollment(workflow, "e", "c", event, NOON) | {"status": "completed"}
+    assert (first["triggered_at"], first["since"]) == (NOON, NOON)
+
+    later = [NOON + timedelta(minutes=minutes) for minutes in (59, 60)]
+    ids = [new_id(workflow, "c", {"_id": "e2", "occurred_at": now + ahead}, [first], now) for now in later]
+    assert [id is not None for id in ids] == [False, True]
 
 
 @pytest.mark.parametrize(

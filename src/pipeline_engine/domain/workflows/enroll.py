@@ -148,7 +148,7 @@ async def _new(
     for event, workflow, subject in matching:
         contact_id = subject.contact["_id"]
         before = earlier[str(workflow.id), str(contact_id)]
-        if (id := new_id(workflow, contact_id, event, before)) is None:
+        if (id := new_id(workflow, contact_id, event, before, now)) is None:
             continue
         document = enrollment(workflow, id, contact_id, event, now)
         document |= {"account_id": account_id, **subject.references(), **_depth(event)}

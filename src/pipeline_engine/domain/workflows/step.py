@@ -11,6 +11,7 @@ from bson import ObjectId
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline_engine.app import App
+from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.claimed import Claim
 from pipeline_engine.domain.filters import Facts, Filter, records_read
 from pipeline_engine.domain.messages.earlier_sends import send_keys
@@ -190,6 +191,13 @@ class StepRun:
 def event_facts(event: Document) -> dict[str, Any]:
     """The event's part of the facts that filters read."""
     return {**{name: event.get(name) for name in EVENT_FACTS}, "id": event.get("_id")}
+
+
+def happened_at(event: Document, now: datetime) -> datetime | None:
+    """When the event happened, by its own time or else by when it was consumed; None where neither is known. A clock
+    that ran ahead, or a year typed wrong, does not make it later than now. Pure."""
+    moment = usable_date(event.get("occurred_at")) or usable_date(event.get("ended_at"))
+    return min(moment, now) if moment else None
 
 
 def keys_of_sends(enrollment: Document, step: WorkflowStep) -> list[str]:

@@ -12,6 +12,7 @@ import bson
 from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.filters import Filter, read_filter
 from pipeline_engine.domain.workflows.program import BAD_WORKFLOW, Program, read_program
+from pipeline_engine.domain.workflows.step import happened_at
 from pipeline_engine.errors import Permanent
 from pipeline_engine.ids import derived_id
 from pipeline_engine.repos import workflows
@@ -94,7 +95,9 @@ def paused_since(document: Document, now: datetime) -> datetime:
     return min(since, now) if since else now
 
 
-def new_id(workflow: Workflow, contact_id: Any, event: Document, earlier: Sequence[Document]) -> Any | None:
+def new_id(
+    workflow: Workflow, contact_id: Any, event: Document, earlier: Sequence[Document], now: datetime
+) -> Any | None:
     """The `_id` of the enrolment that the event begins for the contact; None when it begins none.
 
     `earlier` are the contact's enrolments in this workflow. The id follows from what is known now, so that of two runs
@@ -105,24 +108,24 @@ def new_id(workflow: Workflow, contact_id: Any, event: Document, earlier: Sequen
     name = ("workflow", workflow.id, contact_id)
     if workflow.reentry == "per_event":
         return derived_id(*name, "event", event["_id"])
-    if earlier and (isinstance(workflow.reentry, str) or not _cooled_down(workflow.reentry, event, earlier)):
+    moment = happened_at(event, now)
+    if earlier and (isinstance(workflow.reentry, str) or not _cooled_down(workflow.reentry, moment, earlier)):
         return None
     return derived_id(*name, len(earlier))
 
 
-def _cooled_down(cooldown: timedelta, event: Document, earlier: Sequence[Document]) -> bool:
-    """Whether no earlier enrolment is under way, and the last began so long before the event."""
+def _cooled_down(cooldown: timedelta, moment: datetime | None, earlier: Sequence[Document]) -> bool:
+    """Whether no earlier enrolment is under way, and the last began so long before this moment."""
     if any(one.get("status") in ("active", "paused") for one in earlier):
         return False
     starts = [usable_date(one.get("triggered_at")) or usable_date(one.get("enrolled_at")) for one in earlier]
-    moment = usable_date(event.get("occurred_at"))
     last = max(filter(None, starts), default=None)
     return moment is None or last is None or moment - last >= cooldown
 
 
 def enrollment(workflow: Workflow, id: Any, contact_id: Any, event: Document, now: datetime) -> dict[str, Any]:
     """The document of a new enrolment, with the steps as they are now. Pure."""
-    since = usable_date(event.get("occurred_at")) or now
+    since = happened_at(event, now) or now
     return {
         "_id": id,
         "workflow_id": workflow.id,

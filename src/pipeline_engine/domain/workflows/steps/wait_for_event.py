@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline_engine.clock import usable_date
 from pipeline_engine.domain.filters import Filter, matches, read_filter, records_read
 from pipeline_engine.domain.workflows.step import (
     Document,
@@ -20,6 +19,7 @@ from pipeline_engine.domain.workflows.step import (
     StepRun,
     StepWaits,
     event_facts,
+    happened_at,
 )
 from pipeline_engine.domain.workflows.steps.branch import ReadFilter
 
@@ -36,8 +36,7 @@ async def perform(run: StepRun, config: WaitingForEvent) -> StepResult:
     await _note(run, config.type, deadline)
     if event := await _first(run, config, deadline):
         did = f"{config.type} came ({event['_id']})"
-        came = usable_date(event.get("occurred_at")) or usable_date(event.get("ended_at"))
-        return StepPassed(did, since=came, seen=event["_id"])
+        return StepPassed(did, since=happened_at(event, run.now), seen=event["_id"])
     if deadline > run.now:
         return StepWaits(None)
     if config.on_timeout == "end":
@@ -58,8 +57,10 @@ async def _first(run: StepRun, config: WaitingForEvent, deadline: datetime) -> D
     about: dict[str, Any] = {name: one[f"{name}_id"] for name in ("contact", "deal", "lead") if one.get(f"{name}_id")}
     if config.type.startswith("deal."):
         about["deals"] = await records.deals_of(run.account_id, one["contact_id"])
+    # Of a clock that ran ahead, the trigger and the event that ended the wait before may seem to come later.
+    used = (one.get("event_id"), one.get("seen"))
     async for event in records.happened(run.account_id, config.type, about, since, deadline):
-        if event["_id"] != one.get("seen") and matches(config.filter, await _facts(run, config.filter, event)):
+        if event["_id"] not in used and matches(config.filter, await _facts(run, config.filter, event)):
             return event
     return None
 
