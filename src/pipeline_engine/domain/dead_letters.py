@@ -74,7 +74,8 @@ async def retry(app: App, letter_id: ObjectId, edited: object = None) -> None:
     """Put the job back into its lane under its own id, with its attempts at zero.
 
     The same id means the same unit: effects that it had before are recognised, and what waits for the job (a chain, a
-    group) goes on. A job of that id that a sweep has brought back already stays as it is.
+    group) goes on. A job of that id that waits in the lane, because a sweep has brought it back, gives way to it. One
+    that runs, or has just died and is not settled yet, is followed by it.
     `edited` is a list of arguments in place of the job's own or, for an event, its new `data`.
     The job is enqueued before the letter is marked. A crash in between leaves a letter that can be retried again.
 
@@ -83,7 +84,7 @@ async def retry(app: App, letter_id: ObjectId, edited: object = None) -> None:
     letter = await _dead(app, letter_id)
     args = letter["args"] if edited is None else await _edit(app, letter, edited)
     job = NewJob(letter["function"], tuple(args), letter.get("kwargs") or {}, id=letter["job_id"])
-    await app.queue.enqueue_many(letter["lane"], [job], duplicates="skip" if edited is None else "latest")
+    await app.queue.enqueue_many(letter["lane"], [job], duplicates="latest")
     facts = {} if edited is None else {"retried_with": edited}
     await app.shared.job_store.mark(letter_id, "retried", **facts)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 from bson import ObjectId
 
 from pipeline_engine.domain import dead_letters
 from pipeline_engine.errors import Permanent
-from pipeline_engine.lanes import Backoff, Context, Job, Lane, WorkerPool
+from pipeline_engine.lanes import Backoff, Context, Dead, Finished, Hook, Job, Lane, WorkerPool
 from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 
@@ -27,20 +30,31 @@ class Patient:
             raise ValueError("not yet")
 
 
+@asynccontextmanager
+async def working(app: EngineApp, patient: Patient, *hooks: Hook) -> AsyncIterator[None]:
+    handlers, store = {"import.plan": patient.run}, app.shared.job_store
+    worker_pool = WorkerPool(app.settings.redis, app.queue, [LANE], handlers, app, store, hooks)
+    await worker_pool.start()
+    try:
+        yield
+    finally:
+        await worker_pool.drain(grace=5)
+
+
 async def letter_of(app: EngineApp, status: str) -> ObjectId:
     letters = await eventually(lambda: app.shared.job_store.letters(status), f"a letter is {status}")
+    await eventually(lambda: _is_empty(app), "its job is settled")
     return ObjectId(letters[0]["_id"])
+
+
+async def _is_empty(app: EngineApp) -> bool:
+    return (await app.queue.counts([LANE.name]))[LANE.name].unfinished == 0
 
 
 @pytest.mark.covers("CL-09")
 async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_letter(app: EngineApp) -> None:
     patient = Patient()
-    handlers = {"import.plan": patient.run}
-    worker_pool = WorkerPool(
-        app.settings.redis, app.queue, lanes=[LANE], handlers=handlers, app=app, store=app.shared.job_store
-    )
-    await worker_pool.start()
-    try:
+    async with working(app, patient):
         await app.queue.enqueue(LANE.name, "import.plan", "an id", id="the job")
         first = await letter_of(app, "dead")
         await dead_letters.retry(app, first)
@@ -51,10 +65,26 @@ async def test_it_goes_back_with_its_attempts_at_zero_and_dies_again_as_another_
         patient.cured = True
         await dead_letters.retry(app, second)
         await eventually(lambda: len(patient.ran) >= 5, "the fifth run")
-    finally:
-        await worker_pool.drain(grace=5)
     assert patient.ran[-1].attempt == 1
     assert {job.id for job in patient.ran} == {"the job"}, "it keeps its identity"
+    assert await app.shared.job_store.letters("dead") == []
+
+
+async def test_a_letter_whose_job_is_not_settled_yet_can_be_retried_already(app: EngineApp) -> None:
+    """The letter is written before the job leaves its lane: an operator may see it in between."""
+    patient = Patient()
+
+    async def retry_at_once(finished: Finished) -> None:
+        if isinstance(finished.outcome, Dead):
+            patient.cured = True
+            (letter,) = await app.shared.job_store.letters("dead")
+            await dead_letters.retry(app, letter["_id"])
+
+    async with working(app, patient, retry_at_once):
+        await app.queue.enqueue(LANE.name, "import.plan", "an id", id="the job")
+        await eventually(lambda: len(patient.ran) == 3, "the third run")
+        await eventually(lambda: _is_empty(app), "it is settled")
+    assert [(job.id, job.attempt) for job in patient.ran] == [("the job", 1), ("the job", 2), ("the job", 1)]
     assert await app.shared.job_store.letters("dead") == []
 
 
