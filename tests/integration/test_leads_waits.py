@@ -78,7 +78,7 @@ async def test_an_older_reply_does_not_end_the_wait(world: World, app: EngineApp
 @pytest.mark.covers("LP-X4")
 async def test_a_reply_that_came_while_the_action_before_still_ran_counts(world: World, app: EngineApp) -> None:
     id, entry_id = entered(world, waiting(world))
-    reply(world, id, received_at=datetime.now(UTC) + timedelta(seconds=1))  # it is handled before the wait has begun
+    reply(world, id, received_at=datetime.now(UTC) + timedelta(seconds=30))  # it is handled before the wait has begun
     world.db["lead_responses"].update_many({}, {"$set": {"handled_at": datetime.now(UTC)}})
 
     await work(app, world)

@@ -11,8 +11,12 @@ from pipeline_engine.clock import Clock
 
 @contextmanager
 def stopped(clock: Clock) -> Iterator[None]:
-    """Let no time pass for the engine within the block but what `clock.set` says; leases follow the server's time."""
+    """Let no time pass for the engine within the block but what `clock.set` says; leases follow the server's time.
+
+    A block within a block moves the time of the outer one.
+    """
     moment = clock.now()
+    outer = {name: value for name, value in vars(clock).items() if name in ("now", "set")}
 
     def move(to: datetime) -> timedelta:
         nonlocal moment
@@ -24,4 +28,5 @@ def stopped(clock: Clock) -> Iterator[None]:
         yield
     finally:
         del vars(clock)["now"], vars(clock)["set"]
+        vars(clock).update(outer)
         clock.set(moment)
