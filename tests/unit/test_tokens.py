@@ -11,6 +11,7 @@ from pipeline_engine.clock import Clock
 from pipeline_engine.errors import ConfigError
 from pipeline_engine.providers.claims import Identity
 from pipeline_engine.providers.tokens import LIFETIME_SECONDS, ServiceTokens
+from tests.support.stopped_clock import stopped
 from tests.support.tokens import SECRET, WHO, content
 
 SEED_SCOPE = "contacts communications contacts.external contacts.read contacts.create"
@@ -61,15 +62,16 @@ def test_no_parent_account_and_no_client_are_null(tokens: ServiceTokens) -> None
 
 @pytest.mark.covers("DI-X6")
 def test_a_users_token_is_kept_and_made_again_before_it_runs_out(tokens: ServiceTokens, clock: Clock) -> None:
-    first = tokens.for_user(WHO)
-    clock.set(clock.now() + timedelta(seconds=LIFETIME_SECONDS - 310))
-    assert tokens.for_user(WHO) == first
-    clock.set(clock.now() + timedelta(seconds=20))
-    second = tokens.for_user(WHO)
-    assert second != first
-    assert content(second)["exp"] == content(first)["exp"] + LIFETIME_SECONDS - 290
-    clock.set(clock.now() + timedelta(hours=5))
-    assert tokens.verify(tokens.for_user(WHO)).identity == WHO
+    with stopped(clock):
+        first = tokens.for_user(WHO)
+        clock.set(clock.now() + timedelta(seconds=LIFETIME_SECONDS - 310))
+        assert tokens.for_user(WHO) == first
+        clock.set(clock.now() + timedelta(seconds=20))
+        second = tokens.for_user(WHO)
+        assert second != first
+        assert content(second)["exp"] == content(first)["exp"] + LIFETIME_SECONDS - 290
+        clock.set(clock.now() + timedelta(hours=5))
+        assert tokens.verify(tokens.for_user(WHO)).identity == WHO
 
 
 def test_users_and_scopes_do_not_share_a_token(tokens: ServiceTokens) -> None:

@@ -7,7 +7,6 @@ import json
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -260,13 +259,14 @@ def test_a_rate_that_cannot_be_kept_is_refused(given: object) -> None:
 
 
 def test_one_account_has_half_of_the_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(account_places, "monotonic", lambda: now)
     places, busy, other = AccountPlaces(5), ObjectId(), ObjectId()
     with ExitStack() as running:
         for _ in range(5):
             assert places.wait(busy) is None
             running.enter_context(places.taken(busy))
         assert (places.wait(busy), places.wait(other)) == (0.05, None)
-        later = monotonic() + 1
-        monkeypatch.setattr(account_places, "monotonic", lambda: later)
+        now += 1
         assert places.wait(busy) == 0.5
     assert places.wait(busy) is None
