@@ -65,13 +65,12 @@ async def test_giving_back_frees_our_own_only(world: World, app: EngineApp) -> N
 
 
 async def test_a_holder_whose_beats_do_not_get_through_is_not_trusted(app: EngineApp) -> None:
-    lease = Lease("us", 0.05)
-    answered = Heartbeat(app.database, lease, every=1, specs=())
+    answered = Heartbeat(app.database, Lease("us", 15.0), every=1, specs=())
     await answered.beat()
     assert answered.trusted
 
     nowhere = connect("mongodb://127.0.0.1:1", timeout=0.02, workers=16)
-    unheard = Heartbeat(nowhere["crm"], lease, every=0.01, specs=())
+    unheard = Heartbeat(nowhere["crm"], Lease("us", 0.05), every=0.01, specs=())
     beating = asyncio.create_task(unheard.run())
     async with asyncio.timeout(5):
         while unheard.trusted:
