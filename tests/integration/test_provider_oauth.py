@@ -23,7 +23,14 @@ async def endpoint() -> AsyncIterator[TokenEndpoint]:
 
 @pytest.fixture
 async def oauth() -> AsyncIterator[OAuth]:
-    async with OAuth(allow_private=True, timeout=0.5) as oauth:
+    async with OAuth(allow_private=True) as oauth:
+        yield oauth
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[OAuth]:
+    """A client of which a call may take two seconds."""
+    async with OAuth(allow_private=True, timeout=2) as oauth:
         yield oauth
 
 
@@ -101,11 +108,11 @@ async def test_a_wrong_secret_is_named_by_its_code_and_not_shown(oauth: OAuth, e
     ],
 )
 async def test_what_says_nothing_about_the_grant_may_pass(
-    oauth: OAuth, endpoint: TokenEndpoint, misdeed: Misdeed
+    oauth: OAuth, hasty: OAuth, endpoint: TokenEndpoint, misdeed: Misdeed
 ) -> None:
     endpoint.next.append(misdeed)
     with pytest.raises(Transient):
-        await oauth.refresh(grant(endpoint))
+        await (hasty if isinstance(misdeed, Hang) else oauth).refresh(grant(endpoint))
     assert len(endpoint.calls) == 1
 
 
