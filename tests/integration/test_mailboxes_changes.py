@@ -58,33 +58,35 @@ def threads(world: World, id: ObjectId) -> list[set[str]]:
     return sorted(found.values(), key=len, reverse=True)
 
 
+BROKEN = b"Message-ID: <broken@x.example>\r\nContent-Type: multipart/mixed\r\n\r\n\xff\x00--\r\n"
+
+
 @pytest.mark.usefixtures("small_steps")
 async def test_a_mailbox_that_changes_under_the_engine(app: EngineApp, world: World, dovecot: Dovecot) -> None:
     id = mailbox(world, dovecot)
-    client = dovecot.client(document(world, id)["username"])
-    for start, folder in enumerate(FOLDERS):
-        put(client, folder, [mail(n) for n in range(start * 660, start * 660 + 660)])
-    put(client, "INBOX", [b"Message-ID: <broken@x.example>\r\nContent-Type: multipart/mixed\r\n\r\n\xff\x00--\r\n"] * 2)
-    await sync(app, id)
-    assert stored_ids(world, id) == sorted([*ids(range(1980)), "<broken@x.example>"])
+    with dovecot.client(document(world, id)["username"]) as client:
+        for start, folder in enumerate(FOLDERS):
+            put(client, folder, [mail(n) for n in range(start * 660, start * 660 + 660)])
+        put(client, "INBOX", [BROKEN] * 2)
+        await sync(app, id)
+        assert stored_ids(world, id) == sorted([*ids(range(1980)), "<broken@x.example>"])
 
-    rng = random.Random(5)  # noqa: S311
-    expunged = _move_and_expunge(client, rng)
-    renumber(client, "Work")
-    _refill(client, "Archive", [mail(n) for n in range(5000, 5010)])
-    put(client, "INBOX", [reply(n, to=n % 30) for n in range(6000, 6020)])
-    await sync(app, id)
-    await reconcile(app, id)
+        rng = random.Random(5)  # noqa: S311
+        expunged = _move_and_expunge(client, rng)
+        renumber(client, "Work")
+        _refill(client, "Archive", [mail(n) for n in range(5000, 5010)])
+        put(client, "INBOX", [reply(n, to=n % 30) for n in range(6000, 6020)])
+        await sync(app, id)
+        await reconcile(app, id)
 
-    everything = ids([*range(1980), *range(5000, 5010), *range(6000, 6020)]) | {"<broken@x.example>"}
-    assert stored_ids(world, id) == sorted(everything)
-    assert expunged <= set(stored_ids(world, id))  # the CRM keeps what the mailbox lost
-    assert parked(world, id) == []
-    for folder in FOLDERS:
-        assert uids_without_row(world, dovecot, id, folder) == []
-    assert all(row["thread_id"] == row["message_id"] for row in stored(world, id) if not row["in_reply_to"])
-    assert [len(one) for one in threads(world, id)[:20]] == [2] * 20
-    client.logout()
+        everything = ids([*range(1980), *range(5000, 5010), *range(6000, 6020)]) | {"<broken@x.example>"}
+        assert stored_ids(world, id) == sorted(everything)
+        assert expunged <= set(stored_ids(world, id))  # the CRM keeps what the mailbox lost
+        assert parked(world, id) == []
+        for folder in FOLDERS:
+            assert uids_without_row(world, dovecot, id, folder) == []
+        assert all(row["thread_id"] == row["message_id"] for row in stored(world, id) if not row["in_reply_to"])
+        assert [len(one) for one in threads(world, id)[:20]] == [2] * 20
 
 
 def _move_and_expunge(client: IMAPClient, rng: random.Random) -> set[str]:
@@ -115,39 +117,37 @@ async def test_mail_that_comes_in_the_middle_of_a_pass_is_not_lost(
     app: EngineApp, world: World, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id = mailbox(world, dovecot)
-    client = dovecot.client(document(world, id)["username"])
-    put(client, "INBOX", [mail(n) for n in range(200)])
-    arrived: list[str] = []
-    real = put_in_threads
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(n) for n in range(200)])
+        arrived: list[str] = []
+        real = put_in_threads
 
-    async def meanwhile(this: mailbox_pass.MailboxPass, mails: list[ReadMail]) -> None:
-        if len(arrived) < 4:
-            name = f"late{len(arrived)}"
-            arrived.append(name)
-            put(client, "INBOX", [mail(name)])
-        await real(this, mails)
+        async def meanwhile(this: mailbox_pass.MailboxPass, mails: list[ReadMail]) -> None:
+            if len(arrived) < 4:
+                name = f"late{len(arrived)}"
+                arrived.append(name)
+                put(client, "INBOX", [mail(name)])
+            await real(this, mails)
 
-    monkeypatch.setattr(take_in, "put_in_threads", meanwhile)
-    await sync(app, id)
-    await sync(app, id)
-    assert len(arrived) == 4
-    assert stored_ids(world, id) == sorted(ids([*range(200), *arrived]))
-    client.logout()
+        monkeypatch.setattr(take_in, "put_in_threads", meanwhile)
+        await sync(app, id)
+        await sync(app, id)
+        assert len(arrived) == 4
+        assert stored_ids(world, id) == sorted(ids([*range(200), *arrived]))
 
 
 async def test_threads_merge_when_the_parent_comes_late(app: EngineApp, world: World, dovecot: Dovecot) -> None:
     id = mailbox(world, dovecot)
-    client = dovecot.client(document(world, id)["username"])
-    put(client, "INBOX", [reply("c", to="b")])
-    await sync(app, id)
-    put(client, "INBOX", [reply("z", to="y"), mail("alone")])
-    await sync(app, id)
-    put(client, "INBOX", [reply("b", to="a")])
-    await sync(app, id)
-    put(client, "INBOX", [mail("y", In_Reply_To="<ma@test.example>"), mail("a")])
-    await sync(app, id)
-    assert threads(world, id) == [ids(["a", "b", "c", "y", "z"]), ids(["alone"])]
-    client.logout()
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [reply("c", to="b")])
+        await sync(app, id)
+        put(client, "INBOX", [reply("z", to="y"), mail("alone")])
+        await sync(app, id)
+        put(client, "INBOX", [reply("b", to="a")])
+        await sync(app, id)
+        put(client, "INBOX", [mail("y", In_Reply_To="<ma@test.example>"), mail("a")])
+        await sync(app, id)
+        assert threads(world, id) == [ids(["a", "b", "c", "y", "z"]), ids(["alone"])]
 
 
 async def test_a_reconcile_finds_what_a_cursor_lost(app: EngineApp, world: World, dovecot: Dovecot) -> None:

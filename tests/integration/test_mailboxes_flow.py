@@ -71,21 +71,20 @@ async def test_the_newest_come_first_and_new_mail_before_the_rest(
     short_slices(monkeypatch, batch=10)
     monkeypatch.setattr(mailboxes, "MAX_RUNS", 1)
     id = mailbox(world, dovecot)
-    client = dovecot.client(document(world, id)["username"])
-    put(client, "INBOX", [mail(n) for n in range(40)])
-    with pytest.raises(AssertionError):
+    with dovecot.client(document(world, id)["username"]) as client:
+        put(client, "INBOX", [mail(n) for n in range(40)])
+        with pytest.raises(AssertionError):
+            await sync(app, id)
+        assert set(stored_ids(world, id)) == ids(range(30, 40))
+        assert document(world, id)["folders"]["INBOX"]["last_uid"] == 0
+        put(client, "INBOX", [mail("new")])
+        with pytest.raises(AssertionError):
+            await sync(app, id)
+        assert "<mnew@test.example>" in stored_ids(world, id)
+        monkeypatch.setattr(mailboxes, "MAX_RUNS", 50)
         await sync(app, id)
-    assert set(stored_ids(world, id)) == ids(range(30, 40))
-    assert document(world, id)["folders"]["INBOX"]["last_uid"] == 0
-    put(client, "INBOX", [mail("new")])
-    with pytest.raises(AssertionError):
-        await sync(app, id)
-    assert "<mnew@test.example>" in stored_ids(world, id)
-    monkeypatch.setattr(mailboxes, "MAX_RUNS", 50)
-    await sync(app, id)
-    assert set(stored_ids(world, id)) == ids([*range(40), "new"])
-    assert document(world, id)["folders"]["INBOX"]["last_uid"] == 41
-    client.logout()
+        assert set(stored_ids(world, id)) == ids([*range(40), "new"])
+        assert document(world, id)["folders"]["INBOX"]["last_uid"] == 41
 
 
 async def test_a_mail_in_two_folders_is_stored_once_and_followed_when_it_moves(

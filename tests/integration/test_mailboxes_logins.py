@@ -35,7 +35,14 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @pytest.fixture
 def configured(configured: Settings, dovecot: Dovecot) -> Settings:
-    return configured.model_copy(update={"mail_ca_file": str(dovecot.ca_file), "mail_timeout": 1.0})
+    return configured.model_copy(update={"mail_ca_file": str(dovecot.ca_file), "mail_timeout": 30.0})
+
+
+@pytest.fixture
+async def hasty(configured: Settings) -> AsyncIterator[EngineApp]:
+    """An engine that waits a second for a mail server."""
+    async with open_app(configured.model_copy(update={"mail_timeout": 1.0})) as app:
+        yield app
 
 
 @asynccontextmanager
@@ -111,21 +118,21 @@ async def test_passwords_may_be_encrypted_and_of_any_characters(app: EngineApp, 
     assert document(world, id)["status"] == "login_refused"
 
 
-async def test_a_server_that_hangs_costs_its_own_time_only(app: EngineApp, world: World, dovecot: Dovecot) -> None:
+async def test_a_server_that_hangs_costs_its_own_time_only(hasty: EngineApp, world: World, dovecot: Dovecot) -> None:
     async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
     async with server(silent) as port:
         hanging = mailbox(world, dovecot, host="127.0.0.1", port=port, security="none")
         began = time.monotonic()
-        repos = app.with_repos(MailboxRepos.open)
+        repos = hasty.with_repos(MailboxRepos.open)
         outcome = await run_sync(repos, AccountPlaces(2), hanging)
     assert isinstance(outcome, Snooze)
     assert time.monotonic() - began < 15
     assert document(world, hanging)["failures"] == 1
 
 
-async def test_a_server_that_drips_is_cut_off(app: EngineApp, world: World, dovecot: Dovecot) -> None:
+async def test_a_server_that_drips_is_cut_off(hasty: EngineApp, world: World, dovecot: Dovecot) -> None:
     async def dripping(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"* OK ")
         while not writer.is_closing():
@@ -135,7 +142,7 @@ async def test_a_server_that_drips_is_cut_off(app: EngineApp, world: World, dove
     async with server(dripping) as port:
         id = mailbox(world, dovecot, host="127.0.0.1", port=port, security="none")
         with pytest.raises(Transient):
-            async with open_mailbox(app, document(world, id)):
+            async with open_mailbox(hasty, document(world, id)):
                 pass
 
 
