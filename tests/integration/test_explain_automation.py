@@ -14,8 +14,13 @@ from pipeline_engine.errors import Permanent
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
-NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The time of the test; parameters and constants of the module are made too early."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def failing(found: AutomationExplanation) -> list[str]:
@@ -29,15 +34,15 @@ async def test_a_deal_that_is_due_fires_at_the_next_look(app: EngineApp, world: 
     assert abs(found.next.at - app.clock.now()) < timedelta(minutes=1)
 
 
-async def test_a_deal_whose_delay_runs_fires_when_it_is_over(app: EngineApp, world: World) -> None:
+async def test_a_deal_whose_delay_runs_fires_when_it_is_over(app: EngineApp, world: World, now: datetime) -> None:
     automation = world.automation("add_tag", tag=ObjectId(), delay=3600)
-    entered = NOW.replace(microsecond=0) - timedelta(minutes=10)
+    entered = now - timedelta(minutes=10)
     found = await explain(app, automation, world.deal(automation_starts=entered))
     assert failing(found) == ["delay is over"]
     assert (found.next.what, found.next.at) == ("fires", entered + HOUR)
 
 
-async def test_a_deal_that_will_not_fire_and_why(app: EngineApp, world: World) -> None:
+async def test_a_deal_that_will_not_fire_and_why(app: EngineApp, world: World, now: datetime) -> None:
     automation = world.automation("add_tag", tag=ObjectId())
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"automation_triggered": [automation]}, "not in automation_triggered", "it has fired"),
@@ -46,7 +51,7 @@ async def test_a_deal_that_will_not_fire_and_why(app: EngineApp, world: World) -
         ({"stage_id": ObjectId()}, "stage is the automation's", "another stage"),
         ({"account_id": ObjectId()}, "account is the automation's", "another account"),
         ({"automation_starts": None}, "automation_starts is a time", "no time of entry"),
-        ({"automation_starts": NOW - timedelta(days=2)}, "entered since", "before the automation was made"),
+        ({"automation_starts": now - timedelta(days=2)}, "entered since", "before the automation was made"),
     ]
     for deal, fails, why in cases:
         found = await explain(app, automation, world.deal(**deal))
@@ -72,26 +77,28 @@ async def test_a_flag_overrides_what_was_settled(app: EngineApp, world: World) -
     }
 
 
-async def test_another_entry_counts_only_where_the_automation_says_so(app: EngineApp, world: World) -> None:
+async def test_another_entry_counts_only_where_the_automation_says_so(
+    app: EngineApp, world: World, now: datetime
+) -> None:
     automation = world.automation("add_tag", tag=ObjectId(), reentry="per_entry")
-    earlier = {str(automation): {"entry": NOW - HOUR}}
+    earlier = {str(automation): {"entry": now - HOUR}}
     again = world.deal(automation_triggered=[automation], automation_generation=earlier)
     assert (await explain(app, automation, again)).next.what == "fires"
     world.db["automations"].update_one({"_id": automation}, {"$set": {"reentry": "once"}})
     assert (await explain(app, automation, again)).next.what == "never"
 
 
-async def test_what_keeps_the_automation_itself(app: EngineApp, world: World) -> None:
+async def test_what_keeps_the_automation_itself(app: EngineApp, world: World, now: datetime) -> None:
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"status": "INACTIVE"}, "waits", "switch the automation on"),
         ({"module": "LEAD"}, "never", "LEAD"),
         ({"type": "fax"}, "never", "fax"),
         ({"delay": "soon"}, "waits", "delay must be a number"),
-        ({"paused_until": NOW + HOUR, "paused_reason": "3 of 4 effects failed"}, "fires", "3 of 4 effects failed"),
-        ({"next_at": NOW + HOUR}, "fires", "a limit"),
-        ({"lease_until": NOW + HOUR, "lease_owner": "host:1:aa"}, "fires", "host:1:aa"),
-        ({"is_running": True, "updatedAt": NOW + HOUR}, "waits", "another engine"),
-        ({"createdAt": NOW + HOUR}, "never", "before the automation was made"),
+        ({"paused_until": now + HOUR, "paused_reason": "3 of 4 effects failed"}, "fires", "3 of 4 effects failed"),
+        ({"next_at": now + HOUR}, "fires", "a limit"),
+        ({"lease_until": now + HOUR, "lease_owner": "host:1:aa"}, "fires", "host:1:aa"),
+        ({"is_running": True, "updatedAt": now + HOUR}, "waits", "another engine"),
+        ({"createdAt": now + HOUR}, "never", "before the automation was made"),
     ]
     deal = world.deal()
     for automation, what, why in cases:
@@ -119,13 +126,15 @@ async def test_what_moves_the_deal_waits_for_the_others(app: EngineApp, world: W
     assert str(note) in waiting.next.why
 
 
-async def test_a_deal_that_counts_as_settled_is_seen_at_the_next_full_look(app: EngineApp, world: World) -> None:
+async def test_a_deal_that_counts_as_settled_is_seen_at_the_next_full_look(
+    app: EngineApp, world: World, now: datetime
+) -> None:
     automation = world.automation("add_tag", tag=ObjectId())
     document = await app.repos.automations.get(automation)
     assert document is not None
-    looked_at = NOW.replace(microsecond=0) - timedelta(minutes=20)
+    looked_at = now - timedelta(minutes=20)
     shape = read_automation(document).shape
-    mark = {"shape": shape, "settled_until": NOW + HOUR, "looked_at": looked_at}
+    mark = {"shape": shape, "settled_until": now + HOUR, "looked_at": looked_at}
     world.db["automations"].update_one({"_id": automation}, {"$set": {"watermark": mark}})
 
     found = await explain(app, automation, world.deal())
@@ -133,9 +142,9 @@ async def test_a_deal_that_counts_as_settled_is_seen_at_the_next_full_look(app: 
     assert (found.next.what, found.next.at) == ("fires", looked_at + HOUR)
 
 
-async def test_history_of_a_deal_that_is_to_be_tried_again(app: EngineApp, world: World) -> None:
+async def test_history_of_a_deal_that_is_to_be_tried_again(app: EngineApp, world: World, now: datetime) -> None:
     automation, deal = world.automation("email", email_template_id=ObjectId()), world.deal()
-    unit, at = f"{automation}:{deal}:0", NOW.replace(microsecond=0)
+    unit, at = f"{automation}:{deal}:0", now
     own = {"account_id": world.account, "automation_id": automation, "deal_id": deal}
     retry = {"state": "pending", "attempts": 2, "next_at": at + HOUR, "last_error": "451 from ann@example.com"}
     world.db["automation_units"].insert_one({"_id": unit, **own, **retry, "updatedAt": at - 2 * HOUR})
@@ -162,10 +171,10 @@ async def test_history_of_a_deal_that_is_to_be_tried_again(app: EngineApp, world
     assert "ann@" not in repr(found.history)
 
 
-async def test_an_attempt_that_failed_comes_again_at_its_time(app: EngineApp, world: World) -> None:
+async def test_an_attempt_that_failed_comes_again_at_its_time(app: EngineApp, world: World, now: datetime) -> None:
     automation, deal = world.automation("note", note="hello"), world.deal()
-    at = NOW.replace(microsecond=0) + HOUR
-    own = {"account_id": world.account, "automation_id": automation, "deal_id": deal, "updatedAt": NOW}
+    at = now + HOUR
+    own = {"account_id": world.account, "automation_id": automation, "deal_id": deal, "updatedAt": now}
     retry = {"state": "pending", "attempts": 1, "next_at": at, "last_error": "451"}
     world.db["automation_units"].insert_one({"_id": f"{automation}:{deal}:0", **own, **retry})
 

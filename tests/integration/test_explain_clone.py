@@ -17,37 +17,44 @@ from tests.support.engine_app import EngineApp
 from tests.support.funnels import Original, new_clone, steps_of
 from tests.support.world import World
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
 
-CASES: list[tuple[dict[str, Any], str, timedelta | None, str]] = [
-    ({}, "runs", None, "next sweep"),
-    ({"in_progress": True, "lease_owner": "host:1:aa", "lease_until": NOW + HOUR}, "runs", None, "host:1:aa"),
-    ({"in_progress": True, "lease_owner": "host:1:aa", "lease_until": NOW - HOUR}, "runs", None, "next sweep"),
-    ({"in_progress": True, "updatedAt": NOW + HOUR}, "waits", timedelta(minutes=10), "another engine"),
-    (
-        {"clone": {"next_at": NOW + HOUR, "attempts": 1, "error": "S3"}},
-        "retries",
-        timedelta(0),
-        "run 1 of 3 failed: S3",
-    ),
-    ({"clone": {"cancel_requested": True}}, "ends", None, "cancelled"),
-    ({"original_funnel_id": ObjectId("0" * 24)}, "fails", None, "Original Funnel not found"),
-    ({"pending": False, "clone": {"finished_at": NOW, "error": "bad"}}, "never", None, "`funnels retry`"),
-    ({"pending": False, "clone": {"finished_at": NOW, "error": None}}, "never", None, "it was completed"),
-]
-"""What the funnel says beyond a pending clone; what follows, how long after its time, and why."""
+
+@pytest.fixture
+def now() -> datetime:
+    """The time of the test; parameters and constants of the module are made too early."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
-async def test_what_happens_next(app: EngineApp, world: World) -> None:
+def cases(now: datetime) -> list[tuple[dict[str, Any], str, timedelta | None, str]]:
+    """What the funnel says beyond a pending clone; what follows, how long after its time, and why."""
+    return [
+        ({}, "runs", None, "next sweep"),
+        ({"in_progress": True, "lease_owner": "host:1:aa", "lease_until": now + HOUR}, "runs", None, "host:1:aa"),
+        ({"in_progress": True, "lease_owner": "host:1:aa", "lease_until": now - HOUR}, "runs", None, "next sweep"),
+        ({"in_progress": True, "updatedAt": now + HOUR}, "waits", timedelta(minutes=10), "another engine"),
+        (
+            {"clone": {"next_at": now + HOUR, "attempts": 1, "error": "S3"}},
+            "retries",
+            timedelta(0),
+            "run 1 of 3 failed: S3",
+        ),
+        ({"clone": {"cancel_requested": True}}, "ends", None, "cancelled"),
+        ({"original_funnel_id": ObjectId("0" * 24)}, "fails", None, "Original Funnel not found"),
+        ({"pending": False, "clone": {"finished_at": now, "error": "bad"}}, "never", None, "`funnels retry`"),
+        ({"pending": False, "clone": {"finished_at": now, "error": None}}, "never", None, "it was completed"),
+    ]
+
+
+async def test_what_happens_next(app: EngineApp, world: World, now: datetime) -> None:
     original = Original(world, steps=1)
-    for changes, what, after, why in CASES:
+    for changes, what, after, why in cases(now):
         found = await explain(app, new_clone(world, original, **changes))
         world.db["funnels"].delete_many({"_id": found.funnel})
         assert found.next.what == what, changes
         assert why in found.next.why, changes
         if after is not None:
-            assert found.next.at == NOW + HOUR + after
+            assert found.next.at == now + HOUR + after
 
 
 async def test_steps_that_are_open_are_named_with_who_holds_them(app: EngineApp, world: World) -> None:

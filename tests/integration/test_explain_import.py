@@ -14,30 +14,41 @@ from tests.integration.conftest import RunImports
 from tests.support.engine_app import EngineApp
 from tests.support.world import SAMPLE, World
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
 HELD = {"status": "processing", "in_progress": True, "attempts": 1, "lease_owner": "host:1:aa"}
 
 
-CASES: list[tuple[dict[str, Any], str, timedelta | None, str]] = [
-    ({}, "runs", None, "next look"),
-    ({**HELD, "lease_until": NOW + HOUR}, "runs", None, "host:1:aa"),
-    ({**HELD, "lease_until": NOW - HOUR}, "runs", None, "next look"),
-    ({**HELD, "lease_until": None, "lease_owner": None, "in_progress": False}, "runs", None, "next look"),
-    ({"attempts": 1, "error": "no such key", "updatedAt": NOW, "next_at": NOW + HOUR}, "retries", HOUR, "no such key"),
-    ({"in_progress": True, "updatedAt": NOW + HOUR}, "waits", timedelta(minutes=10), "another engine"),
-    ({"cancel_requested": True}, "ends", None, "cancelled"),
-    ({"additional_data": None}, "fails", None, "pipeline_id is missing"),
-    ({"csv": []}, "fails", None, "Key is missing"),
-    ({**HELD, "crashes": 2, "lease_until": NOW - HOUR}, "fails", None, "3 processes ended"),
-    ({"status": "failed", "error": "bad file", "completed_at": NOW}, "never", None, "bad file"),
-    ({"status": "cancelled"}, "never", None, "`imports retry`"),
-]
-"""What the queue document says beyond a pending import; what follows, how long after its last change, and why."""
+@pytest.fixture
+def now() -> datetime:
+    """The time of the test; parameters and constants of the module are made too early."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
-async def test_what_happens_next(app: EngineApp, world: World) -> None:
-    for queue, what, after, why in CASES:
+def cases(now: datetime) -> list[tuple[dict[str, Any], str, timedelta | None, str]]:
+    """What the queue document says beyond a pending import; what follows, how long after its last change, and why."""
+    return [
+        ({}, "runs", None, "next look"),
+        ({**HELD, "lease_until": now + HOUR}, "runs", None, "host:1:aa"),
+        ({**HELD, "lease_until": now - HOUR}, "runs", None, "next look"),
+        ({**HELD, "lease_until": None, "lease_owner": None, "in_progress": False}, "runs", None, "next look"),
+        (
+            {"attempts": 1, "error": "no such key", "updatedAt": now, "next_at": now + HOUR},
+            "retries",
+            HOUR,
+            "no such key",
+        ),
+        ({"in_progress": True, "updatedAt": now + HOUR}, "waits", timedelta(minutes=10), "another engine"),
+        ({"cancel_requested": True}, "ends", None, "cancelled"),
+        ({"additional_data": None}, "fails", None, "pipeline_id is missing"),
+        ({"csv": []}, "fails", None, "Key is missing"),
+        ({**HELD, "crashes": 2, "lease_until": now - HOUR}, "fails", None, "3 processes ended"),
+        ({"status": "failed", "error": "bad file", "completed_at": now}, "never", None, "bad file"),
+        ({"status": "cancelled"}, "never", None, "`imports retry`"),
+    ]
+
+
+async def test_what_happens_next(app: EngineApp, world: World, now: datetime) -> None:
+    for queue, what, after, why in cases(now):
         found = await explain(app, world.queue("some/key.csv", **queue))
         assert found.next.what == what, queue
         assert why in found.next.why, queue
@@ -47,11 +58,11 @@ async def test_what_happens_next(app: EngineApp, world: World) -> None:
             assert (found.next.at is None) == (what != "runs"), queue
 
 
-async def test_what_is_done_and_who_holds_the_rest(app: EngineApp, world: World) -> None:
-    queue = world.queue("some/key.csv", None, **HELD, lease_until=NOW + HOUR)
+async def test_what_is_done_and_who_holds_the_rest(app: EngineApp, world: World, now: datetime) -> None:
+    queue = world.queue("some/key.csv", None, **HELD, lease_until=now + HOUR)
     chunk = {"queue_id": queue, "account_id": world.account, "rows": 500, "token": 1, "attempts": 1}
     done = {"created": 498, "failed": 2, "updated": 0, "skipped": 0, "state": "done"}
-    owner = {"state": "open", "lease_owner": "host:2:bb", "lease_until": NOW + HOUR}
+    owner = {"state": "open", "lease_owner": "host:2:bb", "lease_until": now + HOUR}
     states: list[dict[str, Any]] = [done, done, owner, {"state": "open", "token": None}]
     chunks = [{**chunk, "_id": f"{queue}:{n}", "n": n, **state} for n, state in enumerate(states)]
     world.db["import_chunks"].insert_many(chunks)
@@ -61,7 +72,7 @@ async def test_what_is_done_and_who_holds_the_rest(app: EngineApp, world: World)
     assert [(one.state, one.chunks, one.rows) for one in found.chunks] == [("done", 2, 1000), ("open", 2, 1000)]
     assert (found.figures["rows_added"], found.figures["rows_failed"]) == (996, 4)
     (held,) = found.held
-    assert (held.chunk, held.owner, held.until) == (f"{queue}:2", "host:2:bb", NOW + HOUR)
+    assert (held.chunk, held.owner, held.until) == (f"{queue}:2", "host:2:bb", now + HOUR)
 
 
 async def test_an_import_that_ran_to_its_end(app: EngineApp, world: World, run_imports: RunImports) -> None:

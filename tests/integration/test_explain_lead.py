@@ -16,8 +16,13 @@ from tests.support.world import World
 
 NOTE, WAIT = action("note", note="Seen"), action("wait", seconds=3600)
 BROKEN = action("owner", owner_id="me")
-NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The time of the test; parameters and constants of the module are made too early."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def failing(found: LeadExplanation) -> list[str]:
@@ -70,14 +75,14 @@ async def test_a_lead_that_is_about_to_fail_says_so(app: EngineApp, world: World
     assert "minutes: no such option" in str(next(one.value for one in found.conditions if one.passed is False))
 
 
-async def test_places_pauses_and_inactive_accounts_hold_a_lead_up(app: EngineApp, world: World) -> None:
+async def test_places_pauses_and_inactive_accounts_hold_a_lead_up(app: EngineApp, world: World, now: datetime) -> None:
     here = stage(world, WAIT)
     id = lead(world)
     enter(world, here, id)
     found = await explain(app, id)
     assert (found.status, found.next.what, failing(found)) == ("entering", "runs", [])
 
-    world.db["pipeline_stages"].update_one({"_id": here}, {"$set": {"automation_paused": {"since": NOW}}})
+    world.db["pipeline_stages"].update_one({"_id": here}, {"$set": {"automation_paused": {"since": now}}})
     paused = await explain(app, id)
     assert (failing(paused), paused.next.what) == (["stage is not paused"], "waits")
     assert "for the pause of its stage" in paused.next.why
@@ -86,24 +91,30 @@ async def test_places_pauses_and_inactive_accounts_hold_a_lead_up(app: EngineApp
     assert "account is active" in failing(await explain(app, id))
 
 
-ENTRIES: list[tuple[dict[str, Any], str, str]] = [
-    ({"status": "completed"}, "never", "it was completed"),
-    ({"status": "left", "reason": "moved to stage x"}, "never", "the lead left the stage: moved to stage x"),
-    ({"status": "cancelled", "reason": "unsubscribed"}, "never", "it was cancelled: unsubscribed"),
-    ({"perform_at": NOW - HOUR}, "runs", "at the next look"),
-    ({"perform_at": NOW + HOUR, "attempts": 2, "last_error": "503"}, "retries", "attempt 2 failed: 503"),
-    ({"perform_at": NOW - HOUR, "lease_owner": "host:1:aa", "lease_until": NOW + HOUR}, "runs", "host:1:aa performs"),
-    ({"current_sequence": 9}, "fails", "the row of its action is gone"),
-]
+def entries(now: datetime) -> list[tuple[dict[str, Any], str, str]]:
+    """What the entry says beyond a run that is due; what follows, and why."""
+    return [
+        ({"status": "completed"}, "never", "it was completed"),
+        ({"status": "left", "reason": "moved to stage x"}, "never", "the lead left the stage: moved to stage x"),
+        ({"status": "cancelled", "reason": "unsubscribed"}, "never", "it was cancelled: unsubscribed"),
+        ({"perform_at": now - HOUR}, "runs", "at the next look"),
+        ({"perform_at": now + HOUR, "attempts": 2, "last_error": "503"}, "retries", "attempt 2 failed: 503"),
+        (
+            {"perform_at": now - HOUR, "lease_owner": "host:1:aa", "lease_until": now + HOUR},
+            "runs",
+            "host:1:aa performs",
+        ),
+        ({"current_sequence": 9}, "fails", "the row of its action is gone"),
+    ]
 
 
-async def test_what_happens_next(app: EngineApp, world: World) -> None:
+async def test_what_happens_next(app: EngineApp, world: World, now: datetime) -> None:
     id, run = entered(world, stage(world, NOTE))
     await work(app, world)
     world.db["lead_stage_actions"].update_many({}, {"$set": {"status": "pending"}})
-    base = {"status": "active", "current_sequence": 1, "perform_at": NOW, "attempts": 0, "reason": None}
+    base = {"status": "active", "current_sequence": 1, "perform_at": now, "attempts": 0, "reason": None}
     free = {"lease_owner": None, "lease_until": None, "last_error": None}
-    for changes, what, why in ENTRIES:
+    for changes, what, why in entries(now):
         world.db["lead_stages"].update_one({"_id": run}, {"$set": {**base, **free, **changes}})
         found = await explain(app, id)
         assert (found.next.what, why in found.next.why) == (what, True), (changes, found.next)

@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from pipeline_engine.repos.imports import Imports
 from pipeline_engine.repos.lease import Lease
+from tests.support.automations import timed
 from tests.support.engine_app import EngineApp
 from tests.support.eventually import eventually
 from tests.support.world import Document, World
@@ -147,12 +148,12 @@ async def test_a_flag_without_a_time_counts_from_when_we_first_saw_it(world: Wor
         {"status": "cancelled"},
         {"status": "undone"},
         {"source": "contacts"},
-        {"lease_until": datetime.now(UTC) + timedelta(hours=1)},
+        {"lease_until": timedelta(hours=-1)},
     ],
     ids=["completed", "failed", "cancelled", "undone", "another source", "held"],
 )
 async def test_what_is_not_ours_or_not_open_is_left_alone(world: World, app: EngineApp, changes: Document) -> None:
-    queue_id = world.queue("a.csv", **changes)
+    queue_id = world.queue("a.csv", **timed(changes))
     before = world.import_of(queue_id)
 
     assert await due(app) == []
