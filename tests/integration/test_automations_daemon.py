@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from bson import ObjectId
 
-from tests.support.automations import ago, automation_of, tagged
+from tests.support.automations import ago, automation_of, deal_of, tagged
 from tests.support.daemon import Daemon
 from tests.support.eventually import eventually
 from tests.support.world import World
@@ -27,21 +26,17 @@ async def daemon(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[D
         daemon.kill()
 
 
-async def await_tag(world: World, daemon: Daemon, deal: ObjectId) -> float:
-    """Returns after how many seconds the deal was tagged."""
-    started = time.monotonic()
-    await eventually(lambda: deal in tagged(world, TAG), "the deal is tagged", 10, daemon)
-    return time.monotonic() - started
+async def await_tag(world: World, daemon: Daemon, deal: ObjectId) -> None:
+    await eventually(lambda: deal in tagged(world, TAG), "the deal is tagged", 30, daemon)
 
 
 @pytest.mark.covers("DA-01", "DA-02")
 async def test_a_deal_that_enters_is_acted_on_at_once(world: World, daemon: Daemon) -> None:
     automation = world.automation("add_tag", tag=TAG)
     await await_tag(world, daemon, world.deal())
-    await eventually(lambda: not automation_of(world, automation).get("run"), "the first run has ended", 10, daemon)
+    await eventually(lambda: not automation_of(world, automation).get("run"), "the first run has ended", 30, daemon)
 
-    entered = world.deal(automation_starts=ago(seconds=0))
-    assert await await_tag(world, daemon, entered) < 2.0  # with a sweep every ten minutes
+    await await_tag(world, daemon, world.deal(automation_starts=ago(seconds=0)))
 
     elsewhere = world.deal(stage_id=ObjectId())
     world.db["deals"].update_one({"_id": elsewhere}, {"$set": {"stage_id": world.stage, "automation_starts": ago()}})
@@ -56,7 +51,10 @@ async def test_a_deal_of_a_crm_whose_clock_is_ahead_is_acted_on_when_its_time_ha
     world: World, daemon: Daemon
 ) -> None:
     world.automation("add_tag", tag=TAG)
-    assert await await_tag(world, daemon, world.deal(automation_starts=ago(seconds=-1))) > 0.5
+    starts = ago(seconds=-1)
+    deal = world.deal(automation_starts=starts)
+    await await_tag(world, daemon, deal)
+    assert deal_of(world, deal)["updatedAt"] >= starts
 
 
 @pytest.mark.covers("DA-X7")
@@ -65,9 +63,9 @@ async def test_a_flag_is_heard_whether_the_list_is_new_or_longer(world: World, d
     deal = world.deal(skip_automations=[automation], retry_automations=[])
 
     world.db["deals"].update_one({"_id": deal}, {"$push": {"retry_automations": automation}})
-    await eventually(lambda: world.db["notes"].count_documents({}) == 1, "the first note", 10, daemon)
+    await eventually(lambda: world.db["notes"].count_documents({}) == 1, "the first note", 30, daemon)
     world.db["deals"].update_one({"_id": deal}, {"$set": {"retry_automations": [automation]}})
-    await eventually(lambda: world.db["notes"].count_documents({}) == 2, "the second note", 10, daemon)
+    await eventually(lambda: world.db["notes"].count_documents({}) == 2, "the second note", 30, daemon)
 
 
 @pytest.mark.covers("DA-X2")
@@ -77,7 +75,7 @@ async def test_a_run_whose_process_vanished_goes_on_long_before_the_next_sweep(w
     deal = world.deal()
     world.db["automations"].update_one({"_id": automation}, {"$set": {**left, "lease_until": ago(seconds=-4)}})
 
-    await eventually(lambda: not automation_of(world, automation)["is_running"], "the run is taken up", 15, daemon)
+    await eventually(lambda: not automation_of(world, automation)["is_running"], "the run is taken up", 30, daemon)
 
     assert automation_of(world, automation)["run"] is None
     assert deal not in tagged(world, TAG)
