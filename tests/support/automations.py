@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from pipeline_engine.domain.automations import sweep
 from pipeline_engine.domain.automations.run import run_slice
-from pipeline_engine.lanes import Snooze
+from pipeline_engine.lanes import Outcome, Snooze
 from tests.support.engine_app import EngineApp
 from tests.support.world import World
 
@@ -41,13 +41,17 @@ async def run(app: EngineApp, automation: ObjectId) -> list[float]:
 
     The clock is moved instead of waiting.
     """
-    await app.heartbeat.beat()  # no heartbeat runs here
     rests = []
-    while isinstance(outcome := await run_slice(app, None, automation), Snooze):
+    while isinstance(outcome := await _slice(app, automation), Snooze):
         rests.append(outcome.after)
         app.clock.set(app.clock.now() + timedelta(seconds=outcome.after + 0.001))
         assert len(rests) < 50, "the run does not end"
     return rests
+
+
+async def _slice(app: EngineApp, automation: ObjectId) -> Outcome | None:
+    await app.heartbeat.beat()  # no heartbeat runs here
+    return await run_slice(app, None, automation)
 
 
 async def work_off(app: EngineApp) -> set[ObjectId]:

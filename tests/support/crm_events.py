@@ -14,7 +14,7 @@ from pipeline_engine.domain.consumers import consume, sweep
 from pipeline_engine.domain.consumers.event import Event
 from pipeline_engine.domain.consumers.table import Consumer
 from pipeline_engine.domain.unit import Unit
-from pipeline_engine.lanes import Snooze
+from pipeline_engine.lanes import Outcome, Snooze
 from pipeline_engine.repos.activity_log import ActivityRepos
 from pipeline_engine.repos.consumer_repos import ConsumerRepos
 from tests.support.stopped_clock import stopped
@@ -74,11 +74,12 @@ def profile(world: World, **fields: Any) -> None:
 
 async def work(app: App, world: World) -> None:
     """Consume the account's due events, to the last one."""
-    await app.heartbeat.beat()  # no heartbeat runs here
     scope = app.with_repos(ConsumerRepos.open)
+    outcome: Outcome | None = Snooze()
     with stopped(app.clock):
-        while isinstance(await consume.run_consume(scope, None, world.account), Snooze):
-            pass
+        while isinstance(outcome, Snooze):
+            await app.heartbeat.beat()  # no heartbeat runs here
+            outcome = await consume.run_consume(scope, None, world.account)
 
 
 async def consumers_find(app: App) -> list[Unit]:

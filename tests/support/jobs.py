@@ -34,8 +34,8 @@ async def finish(run: Run, app: App, world: World, **fields: Any) -> JobResult:
     """Slices of the job until it says that it is done; their counts together."""
     done = failed = 0
     cursor: Document = {}
-    await app.heartbeat.beat()  # no heartbeat runs here
     while True:
+        await app.heartbeat.beat()  # no heartbeat runs here
         result = await run(work(app, world, **{"cursor": cursor, **fields}))
         done, failed, cursor = done + result.done, failed + result.failed, result.cursor
         if not result.more:

@@ -100,9 +100,9 @@ def last_entry(world: World, lead_id: ObjectId) -> Document:
 
 async def work(app: EngineApp, world: World, jobs: Sequence[Job] = JOBS, rounds: int = 5) -> None:
     """Every job of the account, so often that what one makes due is done by another."""
-    await app.heartbeat.beat()  # no heartbeat runs here
     with stopped(app.clock):
         for _ in range(rounds):
+            await app.heartbeat.beat()  # no heartbeat runs here
             await run_exits(app, None, "exits")
             for job in jobs:
                 await job(app, Turns(), world.account)

@@ -52,6 +52,7 @@ async def deliver(app: EngineApp, world: World) -> None:
     await app.heartbeat.beat()  # no heartbeat runs here
     await run_fan_out(app, None, world.account)
     for one in world.db["webhooks"].find({"account_id": world.account}):
+        await app.heartbeat.beat()
         await run_post(app, AccountPlaces(5), one["_id"])
 
 
