@@ -32,8 +32,8 @@ QUIET = 1_000
 ACCOUNTS = 100
 BATCH = 200
 LOOKS = 9
-LAST_MONTH = format_datetime(datetime.now(UTC) - timedelta(days=30))
-"""What a mailbox holds when it is connected is history: it sets off no events."""
+LAST_MONTH = datetime.now(UTC) - timedelta(days=30)
+"""What arrived before a mailbox was connected is history: it sets off no events."""
 PADDING = "A line as people write them, about this and that and the rest of it.\n" * 30
 
 Document = dict[str, Any]
@@ -53,10 +53,11 @@ def _settings(servers: Mapping[str, str], dovecot: Dovecot, database: str) -> di
 
 
 def _fill(dovecot: Dovecot, user: str, count: int, padding: str = PADDING) -> None:
+    date = format_datetime(LAST_MONTH)
     with dovecot.client(user) as client:
         for start in range(0, count, 1000):
-            numbers = range(start, min(count, start + 1000))
-            client.multiappend("INBOX", [mail(n, Date=LAST_MONTH) + padding.encode() for n in numbers])
+            texts = (mail(n, Date=date) + padding.encode() for n in range(start, min(count, start + 1000)))
+            client.multiappend("INBOX", [{"msg": text, "date": LAST_MONTH} for text in texts])
 
 
 def _first(servers: Mapping[str, str], dovecot: Dovecot) -> Row:
