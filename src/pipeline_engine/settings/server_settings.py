@@ -55,7 +55,7 @@ class ServerSettings(BaseSettings):
     lease_seconds: Seconds = Field(15, description="a claim lives this long without a heartbeat")
     heartbeat_seconds: Seconds = Field(5, description="how often claims are renewed and lost ones looked for")
     clock_refresh_seconds: Seconds = Field(30, description="how often the offset to the server's clock is read")
-    http_enabled: bool = Field(False, description="admin pages and API inside the daemon")
+    http_enabled: bool = Field(False, description="health, metrics and API inside the daemon")
     http_host: str = "127.0.0.1"
     http_port: Port = 6002
     queue_concurrency: Count = Field(3, description="places of each CRM event lane")
